@@ -1,0 +1,137 @@
+//! What a target is asked to run and what it says of it. Knows nothing of traffic or rollouts.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Digest, EnvironmentName, InstanceId, ServiceName, VersionName};
+use crate::spec::HealthCheck;
+use crate::units::{Millis, Timestamp};
+
+/// Everything that a target needs to run one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// Unique for ever; starting the same id twice is one start.
+    pub id: InstanceId,
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The version.
+    pub version: VersionName,
+    /// The artifact that is unpacked into the working folder.
+    pub artifact: Digest,
+    /// Program and arguments; `{port}`, `{version}` and `{instance}` are filled in by the target.
+    pub command: Vec<String>,
+    /// Added to PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE; nothing else is passed.
+    pub env: BTreeMap<String, String>,
+    /// How its health is asked for.
+    pub health: HealthCheck,
+    /// How long it may take to end after SIGTERM before its whole process group is killed.
+    pub stop_grace: Millis,
+}
+
+/// What a target sees of one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// The instance.
+    pub id: InstanceId,
+    /// Which start of the program: 1 for the first, one more after each restart. 0 before the first.
+    pub incarnation: u32,
+    /// What it is doing.
+    pub state: InstanceState,
+    /// Where this incarnation listens, once its port is known.
+    pub address: Option<SocketAddr>,
+    /// The program's process id while it runs.
+    pub pid: Option<u32>,
+    /// Of this incarnation.
+    pub health: Health,
+    /// How the previous incarnation ended, or this one if it has.
+    pub last_exit: Option<Exit>,
+}
+
+/// What an instance is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Being unpacked or about to start.
+    Starting,
+    /// The program runs.
+    Running,
+    /// It ended unasked and waits for its next start.
+    BackingOff,
+    /// It was asked to stop and has not ended yet.
+    Stopping,
+    /// It is over and will not start again.
+    Ended,
+    /// Its supervisor died: the program may still run and answer, but nobody restarts it. To be replaced, then stopped.
+    Orphaned,
+}
+
+/// Whether an incarnation is fit to serve, by its declared health check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "health", rename_all = "snake_case")]
+pub enum Health {
+    /// Not enough answers yet.
+    Unknown {
+        /// What the last attempt said, for people.
+        why: Option<String>,
+    },
+    /// `healthy_after` answers in a row were good.
+    Healthy,
+    /// It was healthy, or should be by now, and its answers are bad.
+    Unhealthy {
+        /// What the last attempt said, for people.
+        why: String,
+    },
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The incarnation that ended.
+    pub incarnation: u32,
+    /// Its exit code, where it had one.
+    pub code: Option<i32>,
+    /// The signal that ended it, where one did.
+    pub signal: Option<i32>,
+    /// When.
+    pub at: Timestamp,
+    /// The last lines it wrote, at most 2 KiB; or why it could not be started at all.
+    pub tail: String,
+}
+
+/// Why an instance could not be started or stopped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum TargetError {
+    /// It can never work: a command that does not exist, an artifact that cannot be unpacked.
+    #[error("{0}")]
+    Hopeless(String),
+    /// It may work later: no disk space, too many processes.
+    #[error("{0}")]
+    Transient(String),
+}
+
+/// A boxed future, so that the trait can be used as an object.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What runs instances. Implementations are idempotent: each call may be repeated after a crash.
+pub trait Target: Send + Sync {
+    /// Starts an instance from its packed artifact; returns when it is supervised, not when it is healthy.
+    fn start<'a>(&'a self, spec: &'a InstanceSpec, artifact: PathBuf) -> Pending<'a, Result<(), TargetError>>;
+
+    /// Stops an instance and everything it started, and forgets it; returns when nothing of it runs any more.
+    /// An unknown instance is already stopped.
+    fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<(), TargetError>>;
+
+    /// Every instance that the target has, as last seen. An instance that is absent is gone.
+    fn instances(&self) -> Vec<InstanceStatus>;
+
+    /// Calls `nudge` whenever [`Target::instances`] may have changed.
+    fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>);
+}

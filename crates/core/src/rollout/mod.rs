@@ -1,0 +1,1 @@
+//! Rollouts: plan, state and decisions.

@@ -1,0 +1,283 @@
+//! The declared file as typed values: what is left once every text has been read and every rule has been checked.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{EnvironmentName, ServiceName};
+use crate::units::{Millis, Weight};
+
+/// A service as its `slipway.yaml` declares it. Defaults are filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// The service.
+    pub service: ServiceName,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// What is run.
+    pub run: Run,
+    /// How its health is asked for.
+    pub health: HealthCheck,
+    /// What must work before the first user.
+    pub smoke: Vec<SmokeTest>,
+    /// Which requests are its own.
+    pub traffic: Traffic,
+    /// What counts as good enough.
+    pub objectives: Vec<Objective>,
+    /// In the order in which they are declared.
+    pub environments: Vec<EnvironmentSpec>,
+}
+
+impl ServiceSpec {
+    /// The environment named `name`, with its place in the file.
+    pub fn environment(&self, name: &EnvironmentName) -> Option<(usize, &EnvironmentSpec)> {
+        self.environments.iter().enumerate().find(|(_, e)| e.name == *name)
+    }
+}
+
+/// What is run. Part of the configuration digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Program and arguments, with `{port}`, `{version}` and `{instance}`.
+    pub command: Vec<String>,
+    /// Its environment, beside PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE.
+    pub env: BTreeMap<String, String>,
+    /// From SIGTERM to the kill of the process group. Default 10s.
+    pub stop_grace: Millis,
+}
+
+/// How an instance's health is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// The question.
+    pub probe: HealthProbe,
+    /// From one question to the next. Default 2s; until first healthy it is asked every 100ms, or faster if declared.
+    pub interval: Millis,
+    /// How long an answer may take. Default 1s.
+    pub timeout: Millis,
+    /// Good answers in a row until it counts as healthy. Default 2.
+    pub healthy_after: u32,
+    /// Bad answers in a row until it counts as unhealthy. Default 3.
+    pub unhealthy_after: u32,
+    /// How long after its start it may stay unhealthy before it is given up. Default 60s.
+    pub start_limit: Millis,
+}
+
+/// The question of a health check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthProbe {
+    /// GET on this path answers 200 to 399.
+    Http(String),
+    /// The port accepts a connection.
+    Tcp,
+}
+
+/// One smoke test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SmokeTest {
+    /// For people: "a user can log in".
+    pub name: String,
+    /// What is done.
+    pub action: SmokeAction,
+    /// How long it may take in all. Default 10s.
+    pub timeout: Millis,
+    /// Values taken from the answer for later tests of the same run, used there as `{name}`: JSON pointer by name.
+    pub capture: BTreeMap<String, String>,
+}
+
+/// What a smoke test does. `{name}` stands for a captured value in paths, header values, JSON strings and arguments;
+/// `{url}` for the instance's address as `http://host:port`, `{port}` for its port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SmokeAction {
+    /// One HTTP request to the instance.
+    Http {
+        /// Default GET.
+        method: String,
+        /// Path and query.
+        path: String,
+        /// Extra headers.
+        headers: BTreeMap<String, String>,
+        /// JSON body, if any.
+        json: Option<serde_json::Value>,
+        /// What must be true of the answer.
+        expect: Expect,
+    },
+    /// The instance's port accepts a connection.
+    Tcp,
+    /// A program run in the instance's working folder exits with 0.
+    Command(Vec<String>),
+}
+
+/// What must be true of an HTTP answer. Absent parts are not looked at; with nothing declared, the status must be 200 to 399.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Expect {
+    /// Exact status.
+    pub status: Option<u16>,
+    /// Headers that must be there with these values.
+    pub headers: BTreeMap<String, String>,
+    /// JSON that must be contained in the body: objects may have more keys, arrays and scalars must be equal.
+    pub json: Option<serde_json::Value>,
+    /// A regular expression that must match somewhere in the body.
+    pub body: Option<String>,
+}
+
+/// Which requests belong to the service, and how users are told apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Lower case; any host where absent.
+    pub host: Option<String>,
+    /// Path prefix. Default `/`.
+    pub path: String,
+    /// Cookie that names a user.
+    pub sticky_cookie: Option<String>,
+    /// Header that names a user, lower case.
+    pub sticky_header: Option<String>,
+    /// From the request's end to the response head. Default 60s.
+    pub timeout: Millis,
+    /// How long requests on the old version may go on after a switch. Default 30s.
+    pub drain: Millis,
+    /// The same for WebSockets and event streams. Default 5m.
+    pub drain_long: Millis,
+    /// Largest request body in bytes. Default 1 GiB.
+    pub max_body: u64,
+}
+
+/// An objective: a ratio of bad events to all events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Objective {
+    /// Its name, unique within the file.
+    pub name: String,
+    /// What a bad event is.
+    pub bad: Bad,
+    /// The share of bad events that is acceptable at all, 0 to 1, above 0.
+    pub at_most: f64,
+    /// How much worse than stable the candidate may be when it serves everyone.
+    pub tolerate: Tolerate,
+}
+
+/// What a bad event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bad {
+    /// 5xx, connection failure, time-out, truncated answer.
+    Failed,
+    /// The response head took longer than this.
+    SlowerThan(Millis),
+}
+
+/// How much worse than stable a candidate may be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tolerate {
+    /// An excess over stable's share of bad events, 0 to 1. Default: half of `at_most`.
+    Share(f64),
+}
+
+/// One environment's policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentSpec {
+    /// The environment.
+    pub name: EnvironmentName,
+    /// Instances of the stable version. Default 1.
+    pub instances: u32,
+    /// How a release goes in.
+    pub strategy: Strategy,
+    /// Overlay of `run.env`. Part of the configuration digest.
+    pub env: BTreeMap<String, String>,
+    /// The environment's own traffic, where it differs: host and path.
+    pub traffic: Option<TrafficOverlay>,
+}
+
+/// What an environment may say differently about traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TrafficOverlay {
+    /// Its own host.
+    pub host: Option<String>,
+    /// Its own path prefix.
+    pub path: Option<String>,
+}
+
+/// How a release goes into an environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Strategy {
+    /// The kind, with what only that kind has.
+    pub kind: StrategyKind,
+    /// How long verification lasts. Default 1m.
+    pub verify: Millis,
+    /// How long the predecessor is kept warm after success. Default 1h.
+    pub standby: Millis,
+    /// What inconclusive evidence leads to. Default hold.
+    pub on_inconclusive: OnInconclusive,
+    /// The chance of rolling back a healthy candidate, over the whole rollout. Default 0.01.
+    pub alpha: f64,
+    /// The chance of letting one through that is worse than tolerated. Default 0.05.
+    pub beta: f64,
+    /// Requests that a candidate must have had before it can pass a step. Default 50.
+    pub min_requests: u64,
+}
+
+/// What only one strategy has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum StrategyKind {
+    /// Two full sets, one switch.
+    BlueGreen,
+    /// Growing shares of the traffic, judged at each.
+    Canary {
+        /// Increasing, the last one 100%. Default 1, 5, 25, 50, 100.
+        steps: Vec<Weight>,
+        /// How long one step may wait for a verdict. Default 10m.
+        step_limit: Millis,
+    },
+    /// Instances replaced in batches.
+    Rolling {
+        /// How many at a time. Default 1.
+        batch: Amount,
+        /// Ready instances never fall below this. Default: all.
+        min_ready: Amount,
+    },
+}
+
+impl StrategyKind {
+    /// The name as it is written in the declared file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            StrategyKind::BlueGreen => "blue-green",
+            StrategyKind::Canary { .. } => "canary",
+            StrategyKind::Rolling { .. } => "rolling",
+        }
+    }
+}
+
+/// A number of instances, or a share of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amount {
+    /// So many.
+    Count(u32),
+    /// So much of the declared number.
+    Percent(Weight),
+}
+
+impl Amount {
+    /// The number of instances that this is of `whole`: a share is rounded up, and neither exceeds `whole`.
+    pub fn of(self, whole: u32) -> u32 {
+        match self {
+            Amount::Count(n) => n.min(whole),
+            Amount::Percent(w) => (u64::from(whole) * u64::from(w.bp())).div_ceil(10_000) as u32,
+        }
+    }
+}
+
+/// What inconclusive evidence leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInconclusive {
+    /// Hold and ask a person.
+    #[default]
+    Hold,
+    /// Take it back.
+    Rollback,
+}

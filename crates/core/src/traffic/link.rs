@@ -1,0 +1,157 @@
+//! What a gateway and a control plane say to each other, one JSON object a line, over one connection that the
+//! gateway opens. Everything is either idempotent or cumulative, so a repeated or a late message does no harm.
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{Epoch, Generation, RoutingTable};
+use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
+use crate::units::Millis;
+
+/// Longest line that either side accepts, in bytes.
+pub const LINE_LIMIT: usize = 16 << 20;
+
+/// From a gateway to the control plane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromGateway {
+    /// The first line of a connection.
+    Hello(Hello),
+    /// From now on no new request is routed by an older table.
+    Ack {
+        /// The table that is now served.
+        generation: Generation,
+    },
+    /// Counts, cumulative since this gateway's start. Only rows that changed since the last report.
+    Counts {
+        /// The rows.
+        rows: Vec<CountRow>,
+    },
+    /// Something that the control plane should know at once.
+    Event(Event),
+}
+
+/// Who is calling and what it serves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The shared secret that the control plane wrote for its gateways.
+    pub token: String,
+    /// The gateway's name, stable over its restarts.
+    pub gateway: String,
+    /// New at every start of the gateway's process.
+    pub boot: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Where it listens for traffic.
+    pub traffic: std::net::SocketAddr,
+    /// The table it serves; zero where it has none.
+    pub serves: Generation,
+    /// Routes whose lease ran out: their fall-back is being served.
+    pub lapsed: Vec<Lapse>,
+    /// Instances of the table that it does not use at present.
+    pub ejected: Vec<Ejection>,
+}
+
+/// A route whose lease ran out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lapse {
+    /// Whose route.
+    pub lane: LaneId,
+    /// The epoch of the split that lapsed. A table with the same epoch does not bring it back; a newer epoch does.
+    pub epoch: Epoch,
+}
+
+/// An instance that a gateway stopped using.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejection {
+    /// Whose instance.
+    pub lane: LaneId,
+    /// Its version.
+    pub version: VersionName,
+    /// The instance.
+    pub instance: InstanceId,
+    /// Which start of it.
+    pub incarnation: u32,
+    /// What happened, for people.
+    pub why: String,
+}
+
+/// Something that happened at a gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Connections to an instance fail; it gets no requests until they work again.
+    Ejected(Ejection),
+    /// An ejected instance answers again and gets requests.
+    Readmitted(Ejection),
+    /// A candidate has no usable instance left; its share goes to stable.
+    CandidateLost {
+        /// Whose candidate.
+        lane: LaneId,
+        /// The version.
+        version: VersionName,
+        /// The epoch in which it happened.
+        epoch: Epoch,
+        /// What happened to the last one, for people.
+        why: String,
+    },
+    /// A lease ran out; the fall-back is being served.
+    Lapsed(Lapse),
+}
+
+/// What one version did for one route in one epoch, since the gateway started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CountRow {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The epoch that the requests started in.
+    pub epoch: Epoch,
+    /// The version that they were sent to.
+    pub version: VersionName,
+    /// Requests whose assignment was this version, whether or not it answered: what the measured split is made of.
+    pub assigned: u64,
+    /// Attempts that ended: answered, failed, or cut by the client after the response head.
+    pub attempts: u64,
+    /// Attempts that failed (see [`super::CountedBad::Failed`]), every one of them, without the per-user cap.
+    pub failed: u64,
+    /// Requests that failed by Slipway's own doing: neither an instance's answer nor its death.
+    pub failed_by_slipway: u64,
+    /// For each objective of the route, under the per-user cap.
+    pub objectives: Vec<ObjectiveCount>,
+    /// Time to the response head: pairs of upper bound in microseconds and count, only buckets that hold something.
+    pub latency_us: Vec<(u64, u64)>,
+}
+
+/// One objective's count: a key counts, good and bad, until its third bad event in an epoch and then not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectiveCount {
+    /// The objective.
+    pub name: String,
+    /// Events counted.
+    pub n: u64,
+    /// Bad ones among them.
+    pub bad: u64,
+    /// Distinct assignment keys with a bad event.
+    pub bad_keys: u64,
+}
+
+/// From the control plane to a gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToGateway {
+    /// Serve this, if it is newer than what is served. Renews the leases of its routes that have not lapsed.
+    Table(RoutingTable),
+    /// The leases of the splits in this table hold for another term.
+    Renew {
+        /// The table that must be served for the renewal to count.
+        generation: Generation,
+        /// The term, the same for all.
+        term: Millis,
+    },
+    /// The control plane goes away for good: finish what is in flight, then end.
+    Shutdown {
+        /// How long in-flight requests may go on.
+        drain: Millis,
+    },
+}

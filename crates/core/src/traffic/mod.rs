@@ -1,0 +1,14 @@
+//! Where a request goes: the routing table, and what a gateway and a control plane tell each other about it.
+//!
+//! The table is a value: the control plane computes it, numbers it and hands it to every gateway, which swaps it in
+//! whole. This module decides nothing about rollouts and opens no socket.
+
+pub mod link;
+mod route;
+mod table;
+
+pub use route::{Assignment, Choice, RequestHead, assign, find, route};
+pub use table::{
+    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Role, Route, RoutingTable, Share, Split,
+    SplitError, Sticky, VersionRoute,
+};

@@ -1,0 +1,97 @@
+//! Which version a request goes to, and why.
+
+use super::table::{Route, RoutingTable, Split};
+use crate::names::VersionName;
+
+/// What routing looks at of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// The host asked for, lower case, without a port.
+    pub host: &'a str,
+    /// The path, with a leading `/`, without the query.
+    pub path: &'a str,
+    /// The assignment key: the user's header or cookie, the gateway's cookie, or fresh random text.
+    pub key: &'a str,
+}
+
+/// Why a version was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Assignment {
+    /// Only one version has traffic.
+    Only,
+    /// The key's place in the hash range fell into the version's share.
+    Hashed(u16),
+}
+
+/// Which version, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// The route that matched.
+    pub route: &'a Route,
+    /// The version that the key is assigned to.
+    pub version: &'a VersionName,
+    /// Why.
+    pub why: Assignment,
+}
+
+/// The route that a host and path belong to: exact host first, then the longest path, then the highest rank.
+pub fn find<'a>(table: &'a RoutingTable, host: &str, path: &str) -> Option<&'a Route> {
+    let mut best: Option<((bool, usize, u32), &Route)> = None;
+    for route in &table.routes {
+        for m in &route.matches {
+            let host_fits = m.host.as_deref().is_none_or(|h| h == host);
+            if !host_fits || !covers(&m.path, path) {
+                continue;
+            }
+            let order = (m.host.is_some(), m.path.len(), m.rank);
+            if best.as_ref().is_none_or(|(o, _)| order > *o) {
+                best = Some((order, route));
+            }
+        }
+    }
+    best.map(|(_, route)| route)
+}
+
+fn covers(prefix: &str, path: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/'),
+        None => false,
+    }
+}
+
+/// The version that `key` is assigned to under `split`, and the key's place in the hash range (0 to 9,999).
+pub fn assign<'a>(split: &'a Split, salt: &str, key: &str) -> (&'a VersionName, Assignment) {
+    let shares = split.shares();
+    if !split.is_divided()
+        && let Some(only) = shares.iter().find(|s| s.weight.bp() > 0)
+    {
+        return (&only.version, Assignment::Only);
+    }
+    let place = place(salt, key);
+    let mut upper = 0u16;
+    for share in shares {
+        upper += share.weight.bp();
+        if place < upper {
+            return (&share.version, Assignment::Hashed(place));
+        }
+    }
+    // A `Split` adds up to 10,000 and `place` is below that, so a share was found above.
+    (&shares[shares.len() - 1].version, Assignment::Hashed(place))
+}
+
+/// A key's place in the hash range: XXH3 of salt, a separator and key, scaled to 0..10,000.
+fn place(salt: &str, key: &str) -> u16 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+    hasher.update(salt.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(key.as_bytes());
+    ((u128::from(hasher.digest()) * 10_000) >> 64) as u16
+}
+
+/// Finds the route and assigns the key within it.
+pub fn route<'a>(table: &'a RoutingTable, head: &RequestHead<'_>) -> Option<Choice<'a>> {
+    let route = find(table, head.host, head.path)?;
+    let (version, why) = assign(&route.split, &route.salt, head.key);
+    Some(Choice { route, version, why })
+}

@@ -1,0 +1,247 @@
+//! The routing table as a value.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
+use crate::units::{Millis, Weight};
+
+/// The number of a routing table. A later table has a larger number, whichever control plane made it:
+/// the upper 24 bits are the number of the control plane's start, the lower 40 count its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+/// A stretch of time over which a route's evidence may be added up: it changes with the weight and with every
+/// fresh start of a step, and with it the per-user caps begin anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// Everything that a gateway serves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RoutingTable {
+    /// Larger than that of every table before it.
+    pub generation: Generation,
+    /// One route for each service in an environment that has traffic.
+    pub routes: Vec<Route>,
+}
+
+/// How the requests of one service in one environment are recognised and split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Any of these makes a request this route's.
+    pub matches: Vec<Match>,
+    /// The stretch of evidence that requests under this route are counted in.
+    pub epoch: Epoch,
+    /// Who gets how much.
+    pub split: Split,
+    /// Where the traffic goes when the lease runs out: present where the split must not outlive a dead control plane.
+    pub fallback: Option<Split>,
+    /// How long the split may be served without a renewal; goes together with `fallback`.
+    pub lease: Option<Millis>,
+    /// Mixed into the assignment hash, new for each rollout, so that it is not the same users who go first every time.
+    pub salt: String,
+    /// Where the assignment key comes from.
+    pub sticky: Sticky,
+    /// The versions that may be chosen, with their ready instances.
+    pub versions: Vec<VersionRoute>,
+    /// What the gateway counts for the judge.
+    pub objectives: Vec<Counted>,
+    /// Limits on requests of this route.
+    pub limits: Limits,
+}
+
+impl Route {
+    /// The lane this route belongs to.
+    pub fn lane(&self) -> LaneId {
+        LaneId { service: self.service.clone(), environment: self.environment.clone() }
+    }
+
+    /// The version named `version`, where the route knows it.
+    pub fn version(&self, version: &VersionName) -> Option<&VersionRoute> {
+        self.versions.iter().find(|v| v.version == *version)
+    }
+}
+
+/// A host and a path prefix. An exact host goes before any host, a longer path before a shorter one, and a higher
+/// rank before a lower one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// Lower case, without a port; any host where absent.
+    pub host: Option<String>,
+    /// Starts with `/`; matches whole segments, so that `/shop` covers `/shop` and `/shop/cart` but not `/shopping`.
+    pub path: String,
+    /// Decides between routes that claim the same host and path.
+    pub rank: u32,
+}
+
+/// One version's share of a split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The version.
+    pub version: VersionName,
+    /// Its share.
+    pub weight: Weight,
+}
+
+/// Who gets how much: never anything but 100% in all. The first share owns the lower end of the hash range, so
+/// raising it moves nobody back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Share>", into = "Vec<Share>")]
+pub struct Split(Vec<Share>);
+
+/// Why shares do not make a split.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SplitError {
+    /// The shares do not add up.
+    #[error("the shares add up to {0} basis points, not to 10000")]
+    NotWhole(u32),
+    /// A version stands twice.
+    #[error("version {0} stands twice in one split")]
+    Twice(VersionName),
+}
+
+impl Split {
+    /// All of the traffic for one version.
+    pub fn all(version: VersionName) -> Split {
+        Split(vec![Share { version, weight: Weight::ALL }])
+    }
+
+    /// `weight` for the candidate, the rest for stable; shares of nothing are left out.
+    pub fn between(candidate: VersionName, weight: Weight, stable: VersionName) -> Split {
+        if weight == Weight::ALL || candidate == stable {
+            return Split::all(candidate);
+        }
+        if weight == Weight::ZERO {
+            return Split::all(stable);
+        }
+        Split(vec![Share { version: candidate, weight }, Share { version: stable, weight: weight.rest() }])
+    }
+
+    /// The shares, in hash order.
+    pub fn shares(&self) -> &[Share] {
+        &self.0
+    }
+
+    /// The share of `version`; zero where it has none.
+    pub fn weight(&self, version: &VersionName) -> Weight {
+        self.0.iter().find(|s| s.version == *version).map_or(Weight::ZERO, |s| s.weight)
+    }
+
+    /// Whether more than one version gets traffic.
+    pub fn is_divided(&self) -> bool {
+        self.0.iter().filter(|s| s.weight > Weight::ZERO).count() > 1
+    }
+}
+
+impl TryFrom<Vec<Share>> for Split {
+    type Error = SplitError;
+    fn try_from(shares: Vec<Share>) -> Result<Self, SplitError> {
+        let total: u32 = shares.iter().map(|s| u32::from(s.weight.bp())).sum();
+        if total != 10_000 {
+            return Err(SplitError::NotWhole(total));
+        }
+        for (i, share) in shares.iter().enumerate() {
+            if shares[..i].iter().any(|s| s.version == share.version) {
+                return Err(SplitError::Twice(share.version.clone()));
+            }
+        }
+        Ok(Split(shares))
+    }
+}
+
+impl From<Split> for Vec<Share> {
+    fn from(split: Split) -> Vec<Share> {
+        split.0
+    }
+}
+
+/// Where a request's assignment key comes from: the named header, else the named cookie, else the gateway's own cookie.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sticky {
+    /// The user's own cookie, for example a session.
+    pub cookie: Option<String>,
+    /// The user's own header, lower case.
+    pub header: Option<String>,
+}
+
+/// Whether a version is the one that serves or the one that is coming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The version that serves; never loses its last half to ejection, and takes over where the candidate has nobody left.
+    Stable,
+    /// The version that is coming.
+    Candidate,
+}
+
+/// A version that a route may choose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRoute {
+    /// The version.
+    pub version: VersionName,
+    /// Stable or candidate.
+    pub role: Role,
+    /// Its instances that are ready and smoke-tested.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One ready instance. The address alone is not an identity: ports are used again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Which start of it: 1 for the first, one more after each restart.
+    pub incarnation: u32,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Something that the gateway counts for the judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The objective's name in the declared file.
+    pub name: String,
+    /// What makes a request bad.
+    pub bad: CountedBad,
+}
+
+/// What makes a request bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CountedBad {
+    /// 5xx, connection failure, time-out or truncated answer of an attempt; not 4xx, not a client that went away.
+    Failed,
+    /// The response head took longer than this; upgrades and event streams are left out.
+    SlowerThan(Millis),
+}
+
+/// Limits on the requests of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// From the request's end to the response head.
+    pub response: Millis,
+    /// How long ordinary requests of a version that is no longer chosen may go on.
+    pub drain: Millis,
+    /// The same for WebSockets, event streams and other upgraded connections.
+    pub drain_long: Millis,
+    /// Largest request body in bytes.
+    pub body_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            response: Millis::from_secs(60),
+            drain: Millis::from_secs(30),
+            drain_long: Millis::from_secs(300),
+            body_bytes: 1 << 30,
+        }
+    }
+}
