@@ -1,1 +1,36 @@
-//! Rollouts: plan, state and decisions.
+//! Rollouts: the plan, the state, and what to do next.
+//!
+//! [`turn()`] looks at a [`Lane`] and at what is [`Observed`] and returns what to keep, to record and to do. People's
+//! wishes come in as [`commands`]. Nothing here acts, waits or knows what carries the effects out.
+
+mod advance;
+mod begin;
+pub mod commands;
+mod effect;
+mod estimate;
+mod finish;
+mod housekeeping;
+mod judging;
+mod lane;
+mod model;
+mod observed;
+mod plan;
+mod report;
+mod rolling;
+mod routing;
+mod slots;
+mod turn;
+mod undo;
+
+pub use effect::{Effect, EffectResult};
+pub use estimate::Today;
+pub use judging::judge_all;
+pub use lane::{Asked, Counters, Lane, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
+pub use model::{
+    Decision, Exposure, Outage, Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing, Undo,
+};
+pub use observed::{Confirmed, Evidence, Lost, Observed, Tally};
+pub use plan::{HOLD_BACK, Plan, Step, StepKind, plan};
+pub use report::{Report, Waiting, report};
+pub use routing::{LEASE, claims, route_of};
+pub use turn::{ENGINE, Turn, complete, turn};

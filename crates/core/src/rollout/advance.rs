@@ -1,0 +1,447 @@
+//! The open rollout's next move: one step's goal at a time, the fail rule all the while.
+
+use serde_json::json;
+
+use super::begin;
+use super::finish;
+use super::judging;
+use super::lane::{Routing, Slot, SlotState};
+use super::model::{Decision, Outage, Progress, Rollout, RolloutKind, State, StepState};
+use super::observed::Observed;
+use super::plan::{Step, StepKind};
+use super::rolling;
+use super::slots::{Trouble, ask_smoke};
+use super::turn::{ENGINE, Turn};
+use super::undo;
+use crate::judge::{Judgement, Verdict};
+use crate::spec::OnInconclusive;
+use crate::traffic::{Epoch, Split};
+use crate::units::{Millis, Timestamp, Weight};
+
+/// Unasked ends of candidate instances after which the candidate has failed even if others are left.
+const CRASH_LIMIT: u32 = 3;
+/// How long gateways may take to confirm a split before a person is asked.
+const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
+/// How long stable must be back within its objective before a step starts afresh.
+const OUTAGE_OVER: Millis = Millis::from_secs(10);
+/// Fresh starts of a step after outages of stable.
+const ATTEMPTS: u32 = 3;
+/// How long a rollout may stay paused before it needs a person.
+const PAUSE_LIMIT: Millis = Millis::from_secs(24 * 3600);
+
+/// Moves the open rollout as far as it can go now.
+pub(super) fn advance(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestamp) {
+    let Some(open) = &turn.lane.open else { return };
+    let state = open.state.clone();
+    if !matches!(state, State::Undoing(_) | State::Ended { .. })
+        && let Some((cause, judgements)) = failure(turn, seen, troubles, now)
+    {
+        undo::begin(turn, &cause, ENGINE, None, judgements, now);
+    }
+    // One move may make the next one possible at once; a plan has far fewer than a hundred.
+    for _ in 0..100 {
+        let Some(open) = &turn.lane.open else { break };
+        let moved = match open.state.clone() {
+            State::Running => step(turn, seen, now),
+            State::Paused { since, .. } => {
+                paused(turn, since, now);
+                false
+            }
+            State::Held { .. } => false,
+            State::Undoing(undo) => undo::proceed(turn, seen, &undo, now),
+            State::Ended { .. } => {
+                finish::close(turn, seen, now);
+                false
+            }
+        };
+        if !moved {
+            break;
+        }
+    }
+    if let Some(open) = &mut turn.lane.open {
+        finish::note_exposure(open, seen);
+        let acting = open.state == State::Running && is_acting(open);
+        open.timing.note(acting, now);
+    }
+}
+
+fn is_acting(open: &Rollout) -> bool {
+    let waits = matches!(
+        open.plan.steps.get(open.step).map(|s| s.kind),
+        Some(StepKind::Shift { .. } | StepKind::Verify { .. })
+    );
+    !(waits && open.progress.confirmed.is_some() && open.progress.closing.is_none())
+}
+
+/// What makes the candidate a failure, whatever the step waits for.
+fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestamp) -> Option<(String, Vec<Judgement>)> {
+    let open = turn.lane.open.as_mut()?;
+    let candidate = open.release.version.clone();
+    let ours: Vec<&Trouble> = troubles.iter().filter(|t| t.version == candidate).collect();
+    open.crashes += ours.iter().filter(|t| t.crash).count() as u32;
+    let crashes = open.crashes;
+    if let Some(trouble) = ours.iter().find(|t| !t.crash) {
+        return Some((trouble.sentence.clone(), Vec::new()));
+    }
+    if crashes >= CRASH_LIMIT
+        && let Some(trouble) = ours.last()
+    {
+        return Some((format!("{} (the {crashes}th crash of {candidate})", trouble.sentence), Vec::new()));
+    }
+    if turn.lane.candidate_weight() == Weight::ZERO {
+        return None;
+    }
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+    if seen.lapsed.is_some_and(|lapsed| lapsed == epoch) {
+        let cause = "the control plane was away for longer than the lease of the split: \
+                     the gateways went back to stable by themselves";
+        return Some((cause.to_string(), Vec::new()));
+    }
+    if let Some(lost) = seen.lost.iter().find(|l| l.version == candidate && l.epoch == epoch) {
+        return Some((format!("{candidate} lost its last usable instance: {}", lost.why), Vec::new()));
+    }
+    if turn.lane.ready(&candidate) == 0 {
+        let how = ours.last().map_or_else(|| "none is healthy".to_string(), |t| t.sentence.clone());
+        return Some((format!("{candidate} has no instance left that is fit to serve: {how}"), Vec::new()));
+    }
+    let judgements = judging::judge_all(&turn.lane, seen, now);
+    let failed = judgements.iter().find(|j| j.verdict == Verdict::Fail)?;
+    let cause = format!("{}: {}", failed.objective, failed.sentence);
+    Some((cause, judgements))
+}
+
+fn paused(turn: &mut Turn, since: Timestamp, now: Timestamp) {
+    let limit = since.plus(PAUSE_LIMIT);
+    if now >= limit {
+        hold(turn, format!("paused for {PAUSE_LIMIT}, and nobody resumed it"), Vec::new(), now);
+    } else {
+        turn.wake(limit);
+    }
+}
+
+/// The step at hand. Returns whether something moved, so that it is worth looking again.
+fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let Some(step) = open.plan.steps.get(open.step).cloned() else {
+        return finish::succeed(turn, seen, now);
+    };
+    if open.steps[open.step].began_at.is_none() {
+        enter(turn, &step, now);
+    }
+    if step.kind == StepKind::Prepare {
+        return begin::prepare(turn, seen, now);
+    }
+    if !capacity(turn, &step) {
+        return false;
+    }
+    let Some(weight) = step.kind.weight() else {
+        return done(turn, &format!("{} instances are healthy and tested", step.kind.instances()), now);
+    };
+    if !shifted(turn, seen, &step, weight, now) {
+        return false;
+    }
+    match step.kind {
+        StepKind::Shift { .. } => judged(turn, seen, &step, now),
+        StepKind::Verify { length, .. } => verified(turn, seen, &step, length, now),
+        _ => done(turn, &format!("{weight} of the traffic, confirmed by every gateway"), now),
+    }
+}
+
+fn enter(turn: &mut Turn, step: &Step, now: Timestamp) {
+    turn.record("step.entered", ENGINE, step.what.clone(), json!({ "step": step.name, "undo": step.undo }));
+    if let Some(open) = &mut turn.lane.open {
+        open.progress = Progress { entered: now, ..Progress::default() };
+        let record = &mut open.steps[open.step];
+        record.state = StepState::Acting;
+        record.began_at = Some(now);
+    }
+}
+
+/// Whether enough candidate instances are ready for the step. Instances are started by what the step wants.
+fn capacity(turn: &mut Turn, step: &Step) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    turn.lane.ready(&open.release.version) >= step.kind.instances()
+}
+
+/// Whether every gateway serves the step's split; asks for it if it was not asked for yet.
+fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let progress = open.progress.clone();
+    let Some(shifted) = progress.shifted else {
+        shift(turn, seen, step, weight, now);
+        return false;
+    };
+    if progress.confirmed.is_some() {
+        return true;
+    }
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+    if seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
+        turn.record(
+            "traffic.confirmed",
+            ENGINE,
+            format!("every gateway serves {weight}"),
+            json!({ "weight_bp": weight.bp(), "ms": now.since(shifted).0 }),
+        );
+        if let Some(open) = &mut turn.lane.open {
+            open.progress.confirmed = Some(now);
+            open.steps[open.step].state = StepState::Waiting;
+        }
+        return true;
+    }
+    let limit = shifted.plus(CONFIRM_LIMIT);
+    if now >= limit {
+        hold(turn, format!("no confirmation of {weight} from every gateway within {CONFIRM_LIMIT}"), Vec::new(), now);
+    } else {
+        turn.wake(limit);
+    }
+    false
+}
+
+fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) {
+    let Some(open) = &turn.lane.open else { return };
+    let candidate = open.release.version.clone();
+    let first_of_rolling = rolling::applies(open) && open.before.is_empty();
+    let before = match step.kind {
+        StepKind::Switch { .. } => Some(seen.evidence.stable_ten_minutes.clone()),
+        StepKind::Batch { .. } if first_of_rolling => Some(seen.evidence.stable_ten_minutes.clone()),
+        _ => None,
+    };
+    let split = match turn.lane.stable_version() {
+        Some(stable) => Split::between(candidate.clone(), weight, stable.clone()),
+        None => Split::all(candidate.clone()),
+    };
+    // The same split goes on being the same evidence.
+    let same = turn.lane.routing.as_ref().is_some_and(|r| r.split == split);
+    if !same {
+        route(turn, split, true);
+        turn.record(
+            "traffic.shifting",
+            ENGINE,
+            format!("{weight} of the traffic to {candidate}"),
+            json!({ "weight_bp": weight.bp(), "step": step.name }),
+        );
+    }
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch);
+    if let Some(open) = &mut turn.lane.open {
+        turn.traffic_first |= open.kind == RolloutKind::Rollback;
+        open.first_epoch = open.first_epoch.or(epoch);
+        open.progress.shifted = Some(now);
+        if let Some(before) = before {
+            open.before = before;
+        }
+    }
+    turn.wake(now.plus(CONFIRM_LIMIT));
+}
+
+/// Asks for a split in a new epoch. `guarded`: a rollout is at stake, so the gateways go back to stable by themselves
+/// if the control plane stays dead. Rolling is not guarded, since stable could not carry it all.
+pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
+    turn.lane.counters.epoch += 1;
+    let rolling = turn.lane.open.as_ref().is_some_and(rolling::applies);
+    let fallback = match turn.lane.stable_version() {
+        Some(stable) if guarded && !rolling && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),
+        _ => None,
+    };
+    let salt = turn.lane.open.as_ref().map(|r| r.id.to_string()).unwrap_or_default();
+    turn.lane.routing = Some(Routing { epoch: Epoch(turn.lane.counters.epoch), split, fallback, salt });
+}
+
+/// A step that needs the judge's pass.
+fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    if let Some(who) = open.progress.promoted_by.clone() {
+        decide(turn, "promote", &who, format!("{who} let step {} pass", step.name), Vec::new(), now);
+        return done(turn, &format!("let pass by {who}"), now);
+    }
+    if outage(turn, seen, now) {
+        return false;
+    }
+    let judgements = judging::judge_all(&turn.lane, seen, now);
+    let Some(open) = &turn.lane.open else { return false };
+    if judgements.iter().all(|j| j.verdict == Verdict::Pass) {
+        let sentence = judging::sentence(&judgements);
+        decide(turn, "advance", ENGINE, sentence.clone(), judgements, now);
+        return done(turn, &sentence, now);
+    }
+    let confirmed = open.progress.confirmed.unwrap_or(now);
+    let limit = confirmed.plus(Millis(super::estimate::step_limit(&open.strategy).0 + open.progress.forgiven.0));
+    if now >= limit {
+        inconclusive(turn, step, judgements, now);
+        return true;
+    }
+    turn.wake(limit);
+    // Stable's own ten seconds go by without any event.
+    turn.wake(now.plus(Millis::from_secs(1)));
+    false
+}
+
+fn inconclusive(turn: &mut Turn, step: &Step, judgements: Vec<Judgement>, now: Timestamp) {
+    let Some(open) = &turn.lane.open else { return };
+    let limit = super::estimate::step_limit(&open.strategy);
+    let cause = format!("inconclusive after {limit} at {}: {}", step.name, judging::sentence(&judgements));
+    match open.strategy.on_inconclusive {
+        OnInconclusive::Hold => hold(turn, cause, judgements, now),
+        OnInconclusive::Rollback => undo::begin(turn, &cause, ENGINE, None, judgements, now),
+    }
+}
+
+/// Whether stable is, or was a moment ago, above its own objective. Ten seconds after it is back the evidence and the
+/// clock start afresh.
+fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
+    let shown = judging::stable_outage(&turn.lane, seen);
+    let Some(open) = &mut turn.lane.open else { return false };
+    let known = open.progress.outage;
+    match (known, shown) {
+        (None, None) => false,
+        (None, Some(sentence)) => {
+            open.progress.outage = Some(Outage { since: now, clear: None });
+            turn.record("step.outage", ENGINE, format!("the step waits: {sentence}"), json!(null));
+            turn.wake(now.plus(Millis::from_secs(1)));
+            true
+        }
+        (Some(outage), Some(_)) => {
+            open.progress.outage = Some(Outage { clear: None, ..outage });
+            turn.wake(now.plus(Millis::from_secs(1)));
+            true
+        }
+        (Some(outage), None) => {
+            let clear = outage.clear.unwrap_or(now);
+            open.progress.outage = Some(Outage { clear: Some(clear), ..outage });
+            let over = clear.plus(OUTAGE_OVER);
+            if now < over {
+                turn.wake(over);
+                return true;
+            }
+            start_afresh(turn, outage.since, now);
+            true
+        }
+    }
+}
+
+fn start_afresh(turn: &mut Turn, since: Timestamp, now: Timestamp) {
+    let Some(open) = &turn.lane.open else { return };
+    if open.progress.attempt + 1 >= ATTEMPTS {
+        let reason = format!("stable had its {ATTEMPTS}rd outage in this step: no comparison can be trusted");
+        return hold(turn, reason, Vec::new(), now);
+    }
+    let sentence = format!("stable is back within its objective after {}: the step starts afresh", now.since(since));
+    decide(turn, "restart", ENGINE, sentence, Vec::new(), now);
+    restart_step(turn, now);
+    if let Some(open) = &mut turn.lane.open {
+        open.progress.attempt += 1;
+    }
+}
+
+/// Begins the step's evidence and clock anew, at the same split.
+pub(super) fn restart_step(turn: &mut Turn, now: Timestamp) {
+    let Some(open) = &mut turn.lane.open else { return };
+    let progress = &mut open.progress;
+    let shifted = progress.shifted.is_some();
+    progress.outage = None;
+    progress.forgiven = Millis(0);
+    progress.confirmed = None;
+    progress.closing = None;
+    if shifted {
+        progress.shifted = Some(now);
+        if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {
+            route(turn, split, true);
+        }
+    }
+}
+
+/// Verification: its time, then health and smoke tests once more.
+fn verified(turn: &mut Turn, seen: &Observed, step: &Step, length: Millis, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let progress = open.progress.clone();
+    if progress.promoted_by.is_none() && turn.lane.stable.is_some() && outage(turn, seen, now) {
+        return false;
+    }
+    let over = progress.confirmed.unwrap_or(now).plus(length);
+    if now < over && progress.promoted_by.is_none() {
+        turn.wake(over);
+        turn.wake(now.plus(Millis::from_secs(1)));
+        return false;
+    }
+    let Some(closing) = progress.closing else {
+        return close_verification(turn, step, now);
+    };
+    let candidate = turn.lane.candidate_version().cloned();
+    let slots: Vec<&Slot> = candidate.iter().flat_map(|v| turn.lane.wanted(v)).filter(|s| s.ready.is_some()).collect();
+    let tested = |s: &&Slot| s.smoke.as_ref().is_some_and(|run| run.asked >= closing && run.passed == Some(true));
+    if (slots.len() as u32) < step.kind.instances() || !slots.iter().all(tested) {
+        return false;
+    }
+    let judgements = judging::judge_all(&turn.lane, seen, now);
+    let sentence = format!("verified for {length}: {}", judging::sentence(&judgements));
+    if let Some(who) = progress.promoted_by {
+        decide(turn, "promote", &who, format!("{who} ended verification"), Vec::new(), now);
+    }
+    decide(turn, "succeed", ENGINE, sentence.clone(), judgements, now);
+    done(turn, &sentence, now)
+}
+
+/// Asks for the last run of the smoke tests.
+fn close_verification(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
+    let Some(open) = &mut turn.lane.open else { return false };
+    open.progress.closing = Some(now);
+    let release = open.release.clone();
+    let mut slots = std::mem::take(&mut turn.lane.slots);
+    let ours = |s: &&mut Slot| s.version == release.version && s.state == SlotState::Wanted && s.ready.is_some();
+    for slot in slots.iter_mut().filter(ours) {
+        let incarnation = slot.ready.as_ref().map_or(0, |e| e.incarnation);
+        let round = slot.smoke.as_ref().map_or(0, |run| run.round) + 1;
+        ask_smoke(turn, slot, &release, incarnation, round, now);
+    }
+    turn.lane.slots = slots;
+    turn.record("verification.closing", ENGINE, "health and smoke tests once more", json!({ "step": step.name }));
+    false
+}
+
+/// Ends the step at hand and turns to the next.
+pub(super) fn done(turn: &mut Turn, report: &str, now: Timestamp) -> bool {
+    let Some(open) = &mut turn.lane.open else { return false };
+    let record = &mut open.steps[open.step];
+    record.state = StepState::Done;
+    record.report = report.to_string();
+    record.ended_at = Some(now);
+    let name = record.name.clone();
+    open.step += 1;
+    open.progress = Progress { entered: now, ..Progress::default() };
+    turn.record("step.done", ENGINE, report.to_string(), json!({ "step": name }));
+    true
+}
+
+/// Stops here and asks a person.
+pub(super) fn hold(turn: &mut Turn, reason: String, judgements: Vec<Judgement>, now: Timestamp) {
+    decide(turn, "hold", ENGINE, reason.clone(), judgements, now);
+    if let Some(open) = &mut turn.lane.open {
+        open.state = State::Held { reason: reason.clone(), since: now };
+        if let Some(record) = open.steps.get_mut(open.step) {
+            record.state = StepState::Waiting;
+            record.report = reason;
+        }
+    }
+}
+
+/// Writes a decision into the rollout and the journal.
+pub(super) fn decide(
+    turn: &mut Turn,
+    what: &str,
+    actor: &str,
+    sentence: String,
+    judgements: Vec<Judgement>,
+    now: Timestamp,
+) {
+    turn.record(&format!("decided.{what}"), actor, sentence.clone(), json!({ "judgements": judgements }));
+    if let Some(open) = &mut turn.lane.open {
+        let step = open.steps.get(open.step).map_or_else(String::new, |s| s.name.clone());
+        open.decisions.push(Decision {
+            at: now,
+            step,
+            what: what.to_string(),
+            actor: actor.to_string(),
+            sentence,
+            judgements,
+        });
+    }
+}

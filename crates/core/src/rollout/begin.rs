@@ -1,0 +1,111 @@
+//! How a rollout begins: its plan is made from what is at that moment, and its way back is checked before any act.
+
+use serde_json::json;
+
+use super::advance::done;
+use super::lane::Asked;
+use super::model::{Outcome, Progress, Rollout, State, StepRecord, StepState, Timing};
+use super::observed::Observed;
+use super::plan::{Plan, plan};
+use super::turn::{ENGINE, Turn};
+use crate::units::{Millis, Timestamp};
+
+/// How long a rollout may wait for the one before it.
+const QUEUE_LIMIT: Millis = Millis::from_secs(24 * 3600);
+
+/// Opens the next rollout of the queue, if there is one.
+pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
+    if turn.lane.queue.is_empty() {
+        return;
+    }
+    let asked = turn.lane.queue.remove(0);
+    let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &seen.today);
+    let rollout = open(&turn.lane, asked, plan, now);
+    turn.lane.open = Some(rollout);
+    let Some(open) = &turn.lane.open else { return };
+    let from = open.from.as_ref().map_or_else(|| "nothing".to_string(), |v| v.to_string());
+    let sentence =
+        format!("{} replaces {from} by {}; way back: {}", open.release.version, open.plan.strategy, open.plan.way_back);
+    let (actor, evidence) = (open.actor.clone(), json!(open.plan));
+    turn.record("rollout.planned", &actor, sentence, evidence);
+    if let Some(blocked) = blocked(turn, seen, now) {
+        turn.record("rollout.blocked", ENGINE, blocked.clone(), json!(null));
+        if let Some(open) = &mut turn.lane.open {
+            open.state = State::Ended { outcome: Outcome::Blocked, cause: blocked };
+        }
+    }
+}
+
+pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Timestamp) -> Rollout {
+    let record = |s: &super::plan::Step| StepRecord {
+        name: s.name.clone(),
+        state: StepState::Pending,
+        report: String::new(),
+        began_at: None,
+        ended_at: None,
+    };
+    Rollout {
+        id: asked.id,
+        kind: asked.kind,
+        release: asked.release,
+        from: lane.stable_version().cloned(),
+        strategy: asked.strategy,
+        steps: plan.steps.iter().map(record).collect(),
+        plan,
+        actor: asked.actor,
+        asked_at: asked.at,
+        began_at: now,
+        ended_at: None,
+        state: State::Running,
+        step: 0,
+        progress: Progress { entered: now, ..Progress::default() },
+        decisions: Vec::new(),
+        timing: Timing::default(),
+        first_epoch: None,
+        exposure: Default::default(),
+        before: Default::default(),
+        crashes: 0,
+    }
+}
+
+/// What stands against the first act.
+fn blocked(turn: &Turn, seen: &Observed, now: Timestamp) -> Option<String> {
+    let open = turn.lane.open.as_ref()?;
+    let release = &open.release;
+    if turn.lane.stable_version() == Some(&release.version) {
+        return Some(format!("{} already serves {}", release.version, turn.lane.id));
+    }
+    if now.since(open.asked_at) > QUEUE_LIMIT {
+        return Some(format!("it waited for more than {QUEUE_LIMIT} behind another rollout; ask again"));
+    }
+    if !seen.artifacts.contains(&release.artifact) {
+        return Some(format!(
+            "the artifact of {} ({}) is not here; release it with --path",
+            release.version, release.artifact
+        ));
+    }
+    let stable = turn.lane.stable.as_ref()?;
+    let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id);
+    if !kept && !seen.artifacts.contains(&stable.artifact) {
+        return Some(format!(
+            "no way back: the artifact of {} ({}) is not here and its instances are not all up",
+            stable.version, stable.artifact
+        ));
+    }
+    None
+}
+
+/// The first step: there is a way back; an older standby is given up.
+pub(super) fn prepare(turn: &mut Turn, _seen: &Observed, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let (candidate, way_back) = (open.release.version.clone(), open.plan.way_back.clone());
+    if let Some(standby) = turn.lane.standby.take() {
+        let version = standby.release.version.clone();
+        let sentence = match version == candidate {
+            true => format!("{version} leaves standby to serve again"),
+            false => format!("{version} is given up as standby: {candidate} comes"),
+        };
+        turn.record("standby.ended", ENGINE, sentence, json!({ "version": version }));
+    }
+    done(turn, &way_back, now)
+}

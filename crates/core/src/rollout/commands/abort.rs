@@ -1,0 +1,26 @@
+//! Aborting: the open rollout is taken back.
+
+use super::{Refusal, open, refuse};
+use crate::rollout::{RolloutKind, State, Turn, undo};
+use crate::units::Timestamp;
+
+/// Takes the open rollout back.
+pub fn abort(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+    take_back(turn, actor, "aborted", now)
+}
+
+/// Takes the open rollout back; `word` says how it was asked for.
+pub(super) fn take_back(turn: &mut Turn, actor: &str, word: &str, now: Timestamp) -> Result<(), Refusal> {
+    let rollout = open(&turn.lane)?;
+    if let State::Undoing(undo) = &rollout.state {
+        return refuse("on_its_way_back", format!("{} is already on its way back: {}", rollout.id, undo.cause));
+    }
+    if rollout.kind == RolloutKind::Rollback {
+        return refuse(
+            "no_rollback_of_a_rollback",
+            format!("{} is itself a rollback to {}; it goes on", rollout.id, rollout.release.version),
+        );
+    }
+    undo::begin(turn, &format!("{word} by {actor}"), actor, None, Vec::new(), now);
+    Ok(())
+}

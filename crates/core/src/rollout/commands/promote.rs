@@ -1,0 +1,30 @@
+//! Promoting: a person answers for a step that the judge has not passed. Readiness and smoke tests are not skipped.
+
+use serde_json::json;
+
+use super::{Refusal, open, refuse};
+use crate::rollout::{State, StepKind, Turn};
+use crate::units::Timestamp;
+
+/// Lets the step at hand pass, or ends verification early.
+pub fn promote(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+    let rollout = open(&turn.lane)?;
+    if let State::Undoing(_) = rollout.state {
+        return refuse("on_its_way_back", format!("{} is on its way back", rollout.id));
+    }
+    let step = rollout.plan.steps.get(rollout.step);
+    if !matches!(step.map(|s| s.kind), Some(StepKind::Shift { .. } | StepKind::Verify { .. })) {
+        let name = step.map_or("the last", |s| &s.name);
+        return refuse(
+            "nothing_to_judge",
+            format!("step {name} waits for no verdict; it goes on by itself when it can"),
+        );
+    }
+    turn.record("rollout.promoted", actor, format!("{actor} answers for the step"), json!({ "at": now.0 }));
+    if let Some(rollout) = &mut turn.lane.open {
+        rollout.progress.promoted_by = Some(actor.to_string());
+        rollout.progress.outage = None;
+        rollout.state = State::Running;
+    }
+    Ok(())
+}

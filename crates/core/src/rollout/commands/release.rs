@@ -1,0 +1,55 @@
+//! Asking for a release: it opens at once, waits its turn, or takes the place of the open one. Never two at a time.
+
+use serde_json::json;
+
+use super::Refusal;
+use crate::names::RolloutId;
+use crate::rollout::begin::open as opened;
+use crate::rollout::model::{Outcome, RolloutKind, State};
+use crate::rollout::{Asked, Today, Turn, plan, undo};
+use crate::units::Timestamp;
+
+/// Queues a rollout; with `supersede`, everything before it gives way.
+pub fn release(turn: &mut Turn, asked: Asked, supersede: bool, now: Timestamp) -> Result<(), Refusal> {
+    let (id, version, actor) = (asked.id.clone(), asked.release.version.clone(), asked.actor.clone());
+    if supersede {
+        give_way(turn, &id, &actor, now);
+    }
+    let behind = turn.lane.open.as_ref().map(|r| r.id.clone()).or(turn.lane.queue.last().map(|a| a.id.clone()));
+    let sentence = match &behind {
+        Some(other) => format!("{version} is asked for and waits for {other}"),
+        None => format!("{version} is asked for"),
+    };
+    let evidence = json!({
+        "version": version, "artifact": asked.release.artifact, "config": asked.release.config,
+        "strategy": asked.strategy.kind.name(),
+    });
+    turn.facts.push(crate::journal::Fact {
+        kind: "rollout.asked".to_string(),
+        lane: Some(turn.lane.id.clone()),
+        rollout: Some(id),
+        actor,
+        cause: sentence,
+        evidence,
+    });
+    turn.lane.queue.push(asked);
+    Ok(())
+}
+
+fn give_way(turn: &mut Turn, to: &RolloutId, actor: &str, now: Timestamp) {
+    let cause = format!("superseded by {to}");
+    for asked in std::mem::take(&mut turn.lane.queue) {
+        let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &Today::default());
+        let mut rollout = opened(&turn.lane, asked, plan, now);
+        rollout.state = State::Ended { outcome: Outcome::Superseded, cause: cause.clone() };
+        rollout.ended_at = Some(now);
+        turn.ended.push(rollout);
+    }
+    let undoable =
+        turn.lane.open.as_ref().is_some_and(|r| {
+            r.kind == RolloutKind::Release && !matches!(r.state, State::Undoing(_) | State::Ended { .. })
+        });
+    if undoable {
+        undo::begin(turn, &cause, actor, Some(Outcome::Superseded), Vec::new(), now);
+    }
+}

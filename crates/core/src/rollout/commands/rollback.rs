@@ -1,0 +1,72 @@
+//! Rolling back: during a rollout it is taken back; afterwards the predecessor serves again, at once while it stands
+//! by, otherwise after it has been started and tested. There is no rollback of a rollback without a named version.
+
+use super::abort::take_back;
+use super::{Refusal, refuse};
+use crate::names::VersionName;
+use crate::rollout::{Asked, Lane, Turn};
+use crate::units::Timestamp;
+
+/// What a rollback would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Back {
+    /// The open rollout is taken back.
+    TakeBack,
+    /// This version serves again, by a rollout of its own.
+    To(VersionName),
+}
+
+/// What a rollback would do now, or why there is none.
+pub fn way_back(lane: &Lane, to: Option<&VersionName>) -> Result<Back, Refusal> {
+    let Some(stable) = lane.stable_version() else {
+        return match &lane.open {
+            Some(_) if to.is_none() => Ok(Back::TakeBack),
+            _ => refuse("nothing_to_go_back_to", format!("nothing was ever released to {}", lane.id)),
+        };
+    };
+    if let Some(open) = &lane.open {
+        return match to {
+            None => Ok(Back::TakeBack),
+            Some(to) if to == stable => Ok(Back::TakeBack),
+            Some(to) => refuse(
+                "rollout_open",
+                format!("{} is open: take it back first (slipway abort), then roll back to {to}", open.id),
+            ),
+        };
+    }
+    match (to, &lane.went_back, &lane.predecessor) {
+        (Some(to), _, _) if to == stable => refuse("already_serves", format!("{to} already serves {}", lane.id)),
+        (Some(to), _, _) => Ok(Back::To(to.clone())),
+        (None, Some(back), _) => refuse(
+            "no_rollback_of_a_rollback",
+            format!(
+                "{} already went back from {} to {} ({}); to go further back, name the version: --to VERSION",
+                lane.id, back.from, back.to, back.rollout
+            ),
+        ),
+        (None, None, Some(predecessor)) => Ok(Back::To(predecessor.version.clone())),
+        (None, None, None) => refuse("nothing_to_go_back_to", format!("{stable} has no predecessor in {}", lane.id)),
+    }
+}
+
+/// Takes the open rollout back, or opens a rollout that brings `asked` back. `asked` is present where
+/// [`way_back`] named a version.
+pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+    match asked {
+        None => take_back(turn, actor, "rollback asked for", now),
+        Some(asked) => {
+            let artifact = asked.release.artifact.clone();
+            let evidence = serde_json::json!({ "version": asked.release.version, "artifact": artifact });
+            turn.facts.push(crate::journal::Fact {
+                kind: "rollback.asked".to_string(),
+                lane: Some(turn.lane.id.clone()),
+                rollout: Some(asked.id.clone()),
+                actor: actor.to_string(),
+                cause: format!("{actor} asked to go back to {}", asked.release.version),
+                evidence,
+            });
+            turn.lane.queue.insert(0, asked);
+            Ok(())
+        }
+    }
+}

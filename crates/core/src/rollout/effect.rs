@@ -1,0 +1,86 @@
+//! What a turn asks others to do. Every effect carries a key that says which act it is, so that carrying it out
+//! twice is carrying it out once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::instance::{InstanceSpec, TargetError};
+use crate::names::InstanceId;
+use crate::smoke::SmokeReport;
+use crate::spec::SmokeTest;
+
+/// An act on the world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Start an instance.
+    Start {
+        /// What.
+        spec: Box<InstanceSpec>,
+    },
+    /// Stop an instance and all that it started.
+    Stop {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// Run the smoke tests against one incarnation of an instance.
+    Smoke {
+        /// Which.
+        instance: InstanceId,
+        /// Which start of it.
+        incarnation: u32,
+        /// 1 for the first run against it.
+        round: u32,
+        /// The tests.
+        tests: Vec<SmokeTest>,
+    },
+}
+
+impl Effect {
+    /// What makes this act the same act when it is asked for again. Instance ids are never used twice, so they stand
+    /// for rollout, generation and step.
+    pub fn key(&self) -> String {
+        match self {
+            Effect::Start { spec } => format!("start/{}", spec.id),
+            Effect::Stop { instance } => format!("stop/{instance}"),
+            Effect::Smoke { instance, incarnation, round, .. } => format!("smoke/{instance}/{incarnation}/{round}"),
+        }
+    }
+
+    /// The instance that it is about.
+    pub fn instance(&self) -> &InstanceId {
+        match self {
+            Effect::Start { spec } => &spec.id,
+            Effect::Stop { instance } | Effect::Smoke { instance, .. } => instance,
+        }
+    }
+}
+
+/// What came of an effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "came_of", rename_all = "snake_case")]
+pub enum EffectResult {
+    /// The instance is supervised.
+    Started {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// It can never be started.
+    NotStarted {
+        /// Which.
+        instance: InstanceId,
+        /// Why.
+        error: TargetError,
+    },
+    /// Nothing of it runs any more.
+    Stopped {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// The tests were run.
+    Smoked {
+        /// What they showed.
+        report: SmokeReport,
+        /// Which run it was.
+        round: u32,
+    },
+}

@@ -1,0 +1,270 @@
+//! What a plan says beforehand: durations, requests needed, exposure, extra instances, the way back.
+
+use super::lane::{Lane, Release};
+use super::model::RolloutKind;
+use super::plan::{HOLD_BACK, Plan, Step, StepKind};
+use crate::judge;
+use crate::names::VersionName;
+use crate::spec::{Strategy, StrategyKind};
+use crate::units::{Millis, Weight};
+
+/// What is known of the service on the day of the plan.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Today {
+    /// Requests per second, where there is traffic to go by.
+    pub rate: Option<f64>,
+    /// How long it took to start and test instances the last time, where that is known.
+    pub start: Option<Millis>,
+    /// How long the last rollback of this lane took.
+    pub rollback: Option<Millis>,
+}
+
+/// Starting and testing instances, where it was never measured.
+const START_GUESS: Millis = Millis::from_secs(2);
+/// A routing change, confirmed.
+const SHIFT: Millis = Millis(50);
+
+/// Completes bare steps to a plan.
+pub(super) fn complete(
+    lane: &Lane,
+    kind: RolloutKind,
+    release: &Release,
+    strategy: &Strategy,
+    today: &Today,
+    bare: Vec<(StepKind, String)>,
+) -> Plan {
+    let stable = lane.stable_version();
+    let kinds: Vec<StepKind> = bare.iter().map(|(k, _)| *k).collect();
+    let judged = judged(&kinds);
+    let mut have = 0;
+    let mut steps = Vec::with_capacity(bare.len());
+    for (index, (step, name)) in bare.into_iter().enumerate() {
+        let starts = step.instances() > have;
+        have = have.max(step.instances());
+        let next = kinds[index + 1..].iter().find_map(|k| k.weight()).unwrap_or(Weight::ALL);
+        let requests = match step {
+            StepKind::Shift { .. } => requests(release, strategy, judged, next),
+            _ => Vec::new(),
+        };
+        let (best, worst, now) = lengths(step, starts, release, strategy, today, &requests);
+        steps.push(Step {
+            name,
+            kind: step,
+            what: what(step, &release.version, stable),
+            undo: undo(step, kind, &release.version, stable),
+            exposed: step.weight().unwrap_or(Weight::ZERO),
+            requests,
+            best,
+            worst,
+            today: now,
+        });
+    }
+    let sum = |f: &dyn Fn(&Step) -> Millis| Millis(steps.iter().map(|s| f(s).0).sum());
+    Plan {
+        strategy: name(kind, strategy).to_string(),
+        version: release.version.clone(),
+        from: stable.cloned(),
+        way_back: way_back(lane, kind, strategy),
+        extra_instances: extra(lane, release, strategy, kind),
+        points_of_no_return: Vec::new(),
+        best: sum(&|s| s.best),
+        worst: sum(&|s| s.worst),
+        today: steps.iter().map(|s| s.today).sum::<Option<Millis>>(),
+        rollback: rollback(lane, strategy, today),
+        remarks: remarks(lane, kind, release, strategy, &steps),
+        steps,
+    }
+}
+
+impl std::iter::Sum for Millis {
+    fn sum<I: Iterator<Item = Millis>>(iter: I) -> Millis {
+        Millis(iter.map(|m| m.0).sum())
+    }
+}
+
+/// The strategy's name as it is shown: a rollback has none of the declared ones.
+pub(super) fn name(kind: RolloutKind, strategy: &Strategy) -> &'static str {
+    match kind {
+        RolloutKind::Rollback => "rollback",
+        RolloutKind::Release => strategy.kind.name(),
+    }
+}
+
+fn judged(kinds: &[StepKind]) -> u32 {
+    let mut weights: Vec<Weight> = kinds.iter().filter_map(|k| k.weight()).collect();
+    weights.dedup();
+    weights.len().max(1) as u32
+}
+
+fn requests(release: &Release, strategy: &Strategy, judged: u32, next: Weight) -> Vec<(String, u64)> {
+    release
+        .spec
+        .objectives
+        .iter()
+        .map(|o| {
+            let budget = judge::Budget::of_step(strategy, judged, release.spec.objectives.len() as u32);
+            (o.name.clone(), judge::requests_needed(o, &budget, next).max(strategy.min_requests))
+        })
+        .collect()
+}
+
+fn lengths(
+    step: StepKind,
+    starts: bool,
+    release: &Release,
+    strategy: &Strategy,
+    today: &Today,
+    requests: &[(String, u64)],
+) -> (Millis, Millis, Option<Millis>) {
+    let smoke: u64 = release.spec.smoke.iter().map(|t| t.timeout.0).sum();
+    let (mut best, mut worst) = match starts {
+        true => (today.start.unwrap_or(START_GUESS), Millis(release.spec.health.start_limit.0 + smoke)),
+        false => (Millis(0), Millis(0)),
+    };
+    if step.weight().is_some() {
+        best.0 += SHIFT.0;
+        worst.0 += 30_000;
+    }
+    let mut now = Some(best);
+    match step {
+        StepKind::Shift { weight, .. } => {
+            let limit = step_limit(strategy);
+            let needed = requests.iter().map(|(_, n)| *n).max().unwrap_or(0);
+            now = today.rate.filter(|r| *r > 0.0).map(|rate| {
+                let ms = needed as f64 / (rate * weight.share()) * 1000.0;
+                Millis(best.0 + (ms as u64).min(limit.0))
+            });
+            best.0 += 1000;
+            worst.0 += limit.0;
+        }
+        StepKind::Verify { length, .. } => {
+            best.0 += length.0;
+            worst.0 += length.0 + smoke;
+            now = Some(best);
+        }
+        _ => {}
+    }
+    (best, worst, now)
+}
+
+/// How long one step may wait for a verdict.
+pub(super) fn step_limit(strategy: &Strategy) -> Millis {
+    match strategy.kind {
+        StrategyKind::Canary { step_limit, .. } => step_limit,
+        _ => Millis::from_secs(600),
+    }
+}
+
+fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> String {
+    let of = |n: u32| if n == 1 { "1 instance".to_string() } else { format!("{n} instances") };
+    match step {
+        StepKind::Prepare => "check that there is a way back; give up an older standby".to_string(),
+        StepKind::Scale { instances } => {
+            format!("start {} of {version}, wait until healthy, smoke-test", of(instances))
+        }
+        StepKind::Shift { weight, instances } => {
+            format!("{} of {version} ready and tested, then {weight} of the users; judged until passed", of(instances))
+        }
+        StepKind::Switch { .. } => match stable {
+            Some(stable) => format!("all of the traffic from {stable} to {version} at once"),
+            None => format!("all of the traffic to {version}"),
+        },
+        StepKind::Batch { updated, of: whole } => {
+            format!("{updated} of {whole} instances on {version}, healthy and tested, then their share of the users")
+        }
+        StepKind::Verify { weight, length, .. } if weight < Weight::ALL => format!(
+            "{weight} of the users for {length}, {} held back on stable to compare with; then test again and finish",
+            HOLD_BACK
+        ),
+        StepKind::Verify { length, .. } => {
+            format!("watch for {length} under the fail rule, then test again and finish")
+        }
+    }
+}
+
+fn undo(step: StepKind, kind: RolloutKind, version: &VersionName, stable: Option<&VersionName>) -> String {
+    match (step, stable) {
+        (StepKind::Prepare, _) => "nothing to undo".to_string(),
+        (StepKind::Scale { .. }, _) => format!("stop {version}; no user has met it"),
+        (_, None) => format!("stop {version}: there is no version to go back to"),
+        (StepKind::Batch { .. }, Some(stable)) => {
+            format!("put {stable} back in the place of the updated instances, newest first")
+        }
+        (_, Some(stable)) if kind == RolloutKind::Rollback => format!("leave the traffic on {stable}"),
+        (_, Some(stable)) => format!("all of the traffic to {stable}, confirmed by the gateways; then stop {version}"),
+    }
+}
+
+fn way_back(lane: &Lane, kind: RolloutKind, strategy: &Strategy) -> String {
+    match (&lane.stable, kind, &strategy.kind) {
+        (None, _, _) => "first release: there is nothing to go back to; its undo is to stop".to_string(),
+        (Some(s), RolloutKind::Rollback, _) => format!("until the switch {} serves on", s.version),
+        (Some(s), _, StrategyKind::Rolling { .. }) => {
+            format!("start {} again, batch by batch, newest first, and give it its share back", s.version)
+        }
+        (Some(s), _, _) => {
+            format!("{} keeps all of its {} instances warm; one routing change", s.version, s.instances(&lane.id))
+        }
+    }
+}
+
+fn extra(lane: &Lane, release: &Release, strategy: &Strategy, kind: RolloutKind) -> u32 {
+    let wanted = release.instances(&lane.id);
+    match (&lane.stable, kind, &strategy.kind) {
+        (None, _, _) => 0,
+        (Some(_), RolloutKind::Release, StrategyKind::Rolling { batch, min_ready }) => {
+            batch.of(wanted).max(1).saturating_sub(wanted - min_ready.of(wanted))
+        }
+        _ => wanted,
+    }
+}
+
+fn rollback(lane: &Lane, strategy: &Strategy, today: &Today) -> String {
+    let measured = today.rollback.map(|m| format!(", {m} the last time"));
+    match (&lane.stable, &strategy.kind) {
+        (None, _) => "no way back on a first release".to_string(),
+        (Some(_), StrategyKind::Rolling { .. }) => {
+            format!("as long as starting the replaced instances takes{}", measured.unwrap_or_default())
+        }
+        (Some(_), _) => {
+            format!("one routing change{}", measured.unwrap_or_else(|| ", well under a second".to_string()))
+        }
+    }
+}
+
+fn remarks(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, steps: &[Step]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if lane.stable.is_none() {
+        remarks
+            .push("first release: there is no stable version to compare with, only the objectives' own bounds".into());
+        return remarks;
+    }
+    if kind == RolloutKind::Rollback {
+        return remarks;
+    }
+    if let Some(standby) = &lane.standby
+        && standby.release.version != release.version
+    {
+        remarks.push(format!("step \"prepare\" gives up {} as standby", standby.release.version));
+    }
+    match &strategy.kind {
+        StrategyKind::BlueGreen => remarks.push(
+            "100% of the users are exposed at once by the switch; only smoke tests stand before it, \
+             and afterwards the comparison is with stable's minutes before"
+                .into(),
+        ),
+        StrategyKind::Rolling { .. } => remarks.push("no standby is kept: going back means starting instances".into()),
+        StrategyKind::Canary { step_limit, .. } => {
+            for step in steps {
+                if step.today.is_some_and(|t| t.0 >= step_limit.0) {
+                    remarks.push(format!(
+                        "at today's traffic step {} will not have enough requests within {step_limit} and will ask a \
+                         person; a larger first step or a longer step_limit fits better",
+                        step.name
+                    ));
+                }
+            }
+        }
+    }
+    remarks
+}

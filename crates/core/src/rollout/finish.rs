@@ -1,0 +1,138 @@
+//! How a rollout ends: the candidate becomes stable and its predecessor stands by, or the books are closed.
+
+use serde_json::json;
+
+use super::advance::route;
+use super::lane::{Standby, WentBack};
+use super::model::{Exposure, Outcome, Rollout, RolloutKind, State};
+use super::observed::Observed;
+use super::rolling;
+use super::turn::{ENGINE, Turn};
+use crate::traffic::Split;
+use crate::units::Timestamp;
+
+/// Every step is done: what is held back goes over as well, and once that is confirmed the candidate is stable.
+pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let version = open.release.version.clone();
+    let all = Split::all(version.clone());
+    if turn.lane.routing.as_ref().is_none_or(|r| r.split != all) {
+        route(turn, all, true);
+        turn.record(
+            "traffic.shifting",
+            ENGINE,
+            format!("all of the traffic to {version}"),
+            json!({ "weight_bp": 10_000 }),
+        );
+        return false;
+    }
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+    if !seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
+        return false;
+    }
+    if let Some(open) = &mut turn.lane.open {
+        let cause = match open.kind {
+            RolloutKind::Release => format!("{version} passed every step and was verified"),
+            RolloutKind::Rollback => format!("{version} serves again"),
+        };
+        if open.kind == RolloutKind::Rollback {
+            open.timing.rollback = Some(now.since(open.began_at));
+        }
+        open.timing.note(false, now);
+        open.state = State::Ended { outcome: Outcome::Succeeded, cause };
+    }
+    promote(turn, now);
+    true
+}
+
+/// The candidate becomes stable.
+fn promote(turn: &mut Turn, now: Timestamp) {
+    let Some(open) = turn.lane.open.clone() else { return };
+    let old = turn.lane.stable.replace(open.release.clone());
+    if let Some(routing) = &mut turn.lane.routing {
+        routing.fallback = None;
+    }
+    turn.lane.predecessor = None;
+    turn.lane.standby = None;
+    turn.lane.went_back = None;
+    let Some(old) = old else { return };
+    match open.kind {
+        RolloutKind::Rollback => {
+            turn.lane.went_back = Some(WentBack {
+                rollout: open.id.clone(),
+                from: old.version.clone(),
+                to: open.release.version.clone(),
+            });
+        }
+        RolloutKind::Release => {
+            turn.lane.predecessor = Some(old.clone());
+            if !rolling::applies(&open) && open.strategy.standby.0 > 0 {
+                let until = now.plus(open.strategy.standby);
+                turn.wake(until);
+                let sentence = format!("{} stands by for {}", old.version, open.strategy.standby);
+                turn.record(
+                    "standby.began",
+                    ENGINE,
+                    sentence,
+                    json!({ "version": old.version, "until": until.to_string() }),
+                );
+                turn.lane.standby = Some(Standby { release: old, until });
+            }
+        }
+    }
+}
+
+/// Closes the books of a rollout that has ended.
+pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
+    let Some(open) = &mut turn.lane.open else { return };
+    note_exposure(open, seen);
+    open.ended_at = Some(now);
+    open.timing.note(false, now);
+    for record in open.steps.iter_mut().filter(|s| s.ended_at.is_none() && s.began_at.is_none()) {
+        if record.state == super::model::StepState::Pending {
+            record.state = super::model::StepState::Skipped;
+        }
+    }
+    let Some((outcome, cause)) = open.ended().map(|(o, c)| (o, c.to_string())) else { return };
+    let exposed = open.exposed();
+    let evidence = json!({
+        "outcome": outcome.as_str(),
+        "deploy_ms": open.timing.deploy(now).0,
+        "rollback_ms": open.timing.rollback.map(|m| m.0),
+        "exposed_requests": exposed.requests,
+        "failed_requests": exposed.failed,
+        "failed_by_slipway": exposed.failed_by_slipway,
+    });
+    if let (Outcome::RolledBack, Some(stable)) = (outcome, turn.lane.stable_version().cloned())
+        && let Some(open) = &turn.lane.open
+    {
+        turn.lane.went_back =
+            Some(WentBack { rollout: open.id.clone(), from: open.release.version.clone(), to: stable });
+    }
+    turn.record("rollout.ended", ENGINE, format!("{}: {cause}", outcome.as_str().replace('_', " ")), evidence);
+    if let Some(open) = turn.lane.open.take() {
+        turn.ended.push(open);
+    }
+}
+
+/// Notes what the candidate's users met so far. Counts only grow, so the latest look at a stretch is the best one.
+pub(super) fn note_exposure(open: &mut Rollout, seen: &Observed) {
+    let version = &open.release.version;
+    let epochs: Vec<_> = seen.evidence.rows.keys().filter(|(_, v)| v == version).map(|(e, _)| *e).collect();
+    for epoch in epochs {
+        let since_began = open.first_epoch.is_some_and(|first| epoch >= first);
+        if !since_began {
+            continue;
+        }
+        let of = |v: &crate::names::VersionName| seen.evidence.rows.get(&(epoch, v.clone()));
+        let ours = of(version).cloned().unwrap_or_default();
+        let slipway: u64 =
+            seen.evidence.rows.iter().filter(|((e, _), _)| *e == epoch).map(|(_, t)| t.failed_by_slipway).sum();
+        let entry = open.exposure.entry(epoch).or_default();
+        *entry = Exposure {
+            requests: entry.requests.max(ours.attempts),
+            failed: entry.failed.max(ours.failed),
+            failed_by_slipway: entry.failed_by_slipway.max(slipway),
+        };
+    }
+}

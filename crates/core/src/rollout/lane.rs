@@ -1,0 +1,224 @@
+//! What is kept of one service in one environment: who serves, who stands by, what is being rolled out, and every
+//! instance that this needs. It is a value; [`super::turn()`] makes the next one from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Rollout, RolloutKind};
+use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
+use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
+use crate::traffic::{Endpoint, Epoch, Split};
+use crate::units::Timestamp;
+
+/// A version of a service that can be offered to environments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// What people call it.
+    pub version: VersionName,
+    /// Its artifact.
+    pub artifact: Digest,
+    /// Its configuration digest.
+    pub config: Digest,
+    /// The declared file that it came with.
+    pub spec: ServiceSpec,
+}
+
+impl Release {
+    /// The policy of `lane`'s environment. Admission makes sure that it is declared.
+    pub fn environment(&self, lane: &LaneId) -> Option<&EnvironmentSpec> {
+        self.spec.environment(&lane.environment).map(|(_, e)| e)
+    }
+
+    /// How many instances are declared in `lane`'s environment; at least one.
+    pub fn instances(&self, lane: &LaneId) -> u32 {
+        self.environment(lane).map_or(1, |e| e.instances.max(1))
+    }
+}
+
+/// One service in one environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    /// Which.
+    pub id: LaneId,
+    /// The version that serves.
+    pub stable: Option<Release>,
+    /// Stable's predecessor, kept warm.
+    pub standby: Option<Standby>,
+    /// What a rollback without `--to` goes back to; absent after a rollback.
+    pub predecessor: Option<Release>,
+    /// The last rollback, for as long as nothing was released since.
+    pub went_back: Option<WentBack>,
+    /// The open rollout.
+    pub open: Option<Rollout>,
+    /// Rollouts that wait for the open one to end, first come first served.
+    pub queue: Vec<Asked>,
+    /// Every instance, wanted or on its way out.
+    pub slots: Vec<Slot>,
+    /// How the traffic should be split; absent before the first version serves.
+    pub routing: Option<Routing>,
+    /// Numbers given out so far.
+    pub counters: Counters,
+}
+
+/// The last numbers that a lane gave out; none is used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Instances.
+    pub instance: u64,
+    /// Epochs of evidence.
+    pub epoch: u64,
+}
+
+impl Lane {
+    /// A lane in which nothing was ever released.
+    pub fn new(id: LaneId) -> Lane {
+        Lane {
+            id,
+            stable: None,
+            standby: None,
+            predecessor: None,
+            went_back: None,
+            open: None,
+            queue: Vec::new(),
+            slots: Vec::new(),
+            routing: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The release behind a version that this lane runs or is about to.
+    pub fn release(&self, version: &VersionName) -> Option<&Release> {
+        let open = self.open.as_ref().map(|r| &r.release);
+        [self.stable.as_ref(), self.standby.as_ref().map(|s| &s.release), open, self.predecessor.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|r| r.version == *version)
+    }
+
+    /// The version that serves.
+    pub fn stable_version(&self) -> Option<&VersionName> {
+        self.stable.as_ref().map(|r| &r.version)
+    }
+
+    /// The version that is coming, while a rollout is open.
+    pub fn candidate_version(&self) -> Option<&VersionName> {
+        self.open.as_ref().map(|r| &r.release.version)
+    }
+
+    /// Instances of `version` that are to stay.
+    pub fn wanted<'a>(&'a self, version: &'a VersionName) -> impl Iterator<Item = &'a Slot> {
+        self.slots.iter().filter(move |s| s.version == *version && s.state == SlotState::Wanted)
+    }
+
+    /// How many instances of `version` may get traffic.
+    pub fn ready(&self, version: &VersionName) -> u32 {
+        self.wanted(version).filter(|s| s.ready.is_some()).count() as u32
+    }
+
+    /// The candidate's share of the traffic as it is wanted now.
+    pub fn candidate_weight(&self) -> crate::units::Weight {
+        match (&self.routing, self.candidate_version()) {
+            (Some(routing), Some(candidate)) => routing.split.weight(candidate),
+            _ => crate::units::Weight::ZERO,
+        }
+    }
+}
+
+/// A predecessor that is kept warm, so that going back stays one switch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standby {
+    /// What stands by.
+    pub release: Release,
+    /// When it is given up.
+    pub until: Timestamp,
+}
+
+/// A rollback that happened and has not been followed by a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WentBack {
+    /// The rollback.
+    pub rollout: RolloutId,
+    /// From.
+    pub from: VersionName,
+    /// To.
+    pub to: VersionName,
+}
+
+/// A rollout that was asked for and has not begun: its plan is made when its turn comes, from what is then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its id.
+    pub id: RolloutId,
+    /// Release or rollback.
+    pub kind: RolloutKind,
+    /// What is to serve.
+    pub release: Release,
+    /// How.
+    pub strategy: Strategy,
+    /// Who asked.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One instance in a lane's books.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slot {
+    /// The instance.
+    pub id: InstanceId,
+    /// Its version.
+    pub version: VersionName,
+    /// Whether it is to stay.
+    pub state: SlotState,
+    /// When it was asked for.
+    pub since: Timestamp,
+    /// The target has confirmed the start.
+    pub started: bool,
+    /// Healthy and smoke-tested, in this incarnation, at this address: may get traffic.
+    pub ready: Option<Endpoint>,
+    /// The latest smoke run that was asked for.
+    pub smoke: Option<SmokeRun>,
+    /// Times that it ended unasked.
+    pub exits: u32,
+    /// When it was first seen unhealthy after having been ready.
+    pub unhealthy_since: Option<Timestamp>,
+    /// To be replaced: somebody else takes its place before it goes.
+    pub replace: bool,
+}
+
+/// Whether an instance is to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "since")]
+pub enum SlotState {
+    /// It is to run.
+    Wanted,
+    /// It gets no new requests; those in flight may finish.
+    Draining(Timestamp),
+    /// The target was asked to stop it.
+    Stopping(Timestamp),
+}
+
+/// A run of the smoke tests against one incarnation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeRun {
+    /// The incarnation that is tested.
+    pub incarnation: u32,
+    /// 1 for the first run against it.
+    pub round: u32,
+    /// When it was asked for.
+    pub asked: Timestamp,
+    /// What it showed, once it has ended.
+    pub passed: Option<bool>,
+}
+
+/// How a lane's traffic should be split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Routing {
+    /// The stretch of evidence.
+    pub epoch: Epoch,
+    /// Who gets how much.
+    pub split: Split,
+    /// Where the traffic goes if the control plane stays dead; absent where nothing is at stake.
+    pub fallback: Option<Split>,
+    /// Mixed into the assignment hash.
+    pub salt: String,
+}

@@ -1,0 +1,100 @@
+//! What is seen of a lane at one moment: the other half of what a turn decides from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::effect::EffectResult;
+use super::estimate::Today;
+use crate::instance::InstanceStatus;
+use crate::judge::Counts;
+use crate::names::{Digest, InstanceId, VersionName};
+use crate::traffic::{Epoch, Route};
+
+/// Everything that is seen of a lane.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Instances as the target last saw them; absent means gone.
+    pub instances: BTreeMap<InstanceId, InstanceStatus>,
+    /// The lane's route in the latest table that every live gateway has acknowledged; absent while no gateway has.
+    pub confirmed: Option<Confirmed>,
+    /// The epoch whose lease ran out at some gateway.
+    pub lapsed: Option<Epoch>,
+    /// Candidates that lost their last usable instance at a gateway.
+    pub lost: Vec<Lost>,
+    /// Requests in flight per instance, over all gateways, where all of them report it.
+    pub in_flight: Option<BTreeMap<InstanceId, u64>>,
+    /// What the gateways counted.
+    pub evidence: Evidence,
+    /// Artifacts that are here.
+    pub artifacts: BTreeSet<Digest>,
+    /// What a plan made now may go by.
+    pub today: Today,
+    /// What came of effects since the last turn that was committed.
+    pub results: Vec<EffectResult>,
+}
+
+/// What the gateways have acknowledged of a lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirmed {
+    /// The routes that live gateways serve: usually one, two while a table is on its way. Empty: they route nothing.
+    pub routes: Vec<Route>,
+    /// Every live gateway serves the newest table.
+    pub newest: bool,
+}
+
+impl Confirmed {
+    /// Whether all gateways serve `epoch`.
+    pub fn serves(&self, epoch: Epoch) -> bool {
+        !self.routes.is_empty() && self.routes.iter().all(|r| r.epoch >= epoch)
+    }
+
+    /// Whether some gateway may still send a new request to `instance`.
+    pub fn may_use(&self, instance: &InstanceId) -> bool {
+        self.routes.iter().flat_map(|r| &r.versions).flat_map(|v| &v.endpoints).any(|e| e.instance == *instance)
+    }
+}
+
+/// A candidate that lost its last usable instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lost {
+    /// The version.
+    pub version: VersionName,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// What happened to the last one.
+    pub why: String,
+}
+
+/// What the gateways counted for a lane.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// By stretch of evidence and version.
+    pub rows: BTreeMap<(Epoch, VersionName), Tally>,
+    /// Of the version that serves: its last ten minutes, by objective.
+    pub stable_ten_minutes: BTreeMap<String, Counts>,
+    /// Of the version that serves: its last ten seconds, by objective.
+    pub stable_ten_seconds: BTreeMap<String, Counts>,
+    /// Requests per second of the whole lane over the last minute; absent until a while has been seen.
+    pub rate: Option<f64>,
+}
+
+/// What one version did in one stretch of evidence.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tally {
+    /// Requests assigned to it.
+    pub assigned: u64,
+    /// Attempts.
+    pub attempts: u64,
+    /// Failed attempts.
+    pub failed: u64,
+    /// Requests that failed by Slipway's own doing.
+    pub failed_by_slipway: u64,
+    /// Events by objective, under the per-user cap.
+    pub objectives: BTreeMap<String, Counts>,
+}
+
+impl Evidence {
+    /// What `version` did in `epoch` under `objective`.
+    pub fn counts(&self, epoch: Epoch, version: &VersionName, objective: &str) -> Counts {
+        self.rows.get(&(epoch, version.clone())).and_then(|t| t.objectives.get(objective)).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,206 @@
+//! The plan of a rollout: its steps with the undo of each, computed, shown and journalled before the first act.
+//!
+//! A plan says where the rollout is going; [`super::turn()`] decides at every moment what to do next from what is
+//! observed. Nothing here acts.
+
+use serde::{Deserialize, Serialize};
+
+use super::estimate::{self, Today};
+use super::lane::{Lane, Release};
+use super::model::RolloutKind;
+use crate::names::VersionName;
+use crate::spec::{Strategy, StrategyKind};
+use crate::units::{Millis, Weight};
+
+/// Share of the traffic that a canary leaves on stable while it is being verified.
+pub const HOLD_BACK: Weight = match Weight::from_bp(100) {
+    Some(weight) => weight,
+    None => Weight::ZERO,
+};
+
+/// The steps of a rollout, before the first act.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The strategy's name.
+    pub strategy: String,
+    /// What is coming.
+    pub version: VersionName,
+    /// What serves now.
+    pub from: Option<VersionName>,
+    /// The way back as a sentence, checked before the first act.
+    pub way_back: String,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Instances beyond the declared number, at the most.
+    pub extra_instances: u32,
+    /// Names of the steps that cannot be undone.
+    pub points_of_no_return: Vec<String>,
+    /// How long it takes if every verdict comes as early as it can.
+    pub best: Millis,
+    /// How long it takes before every limit has run out.
+    pub worst: Millis,
+    /// How long it takes at today's traffic; absent where there is none to go by.
+    pub today: Option<Millis>,
+    /// How long going back takes, by the last time it was measured or by the kind of way back.
+    pub rollback: String,
+    /// What a person should know before agreeing.
+    pub remarks: Vec<String>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Short: `5%`, `switch`, `batch 2 of 5`.
+    pub name: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// The same as a sentence.
+    pub what: String,
+    /// How it is undone, as a sentence.
+    pub undo: String,
+    /// The largest share of users that meets the candidate.
+    pub exposed: Weight,
+    /// Candidate requests that a verdict needs, by objective, if the candidate is as good as stable.
+    pub requests: Vec<(String, u64)>,
+    /// At best.
+    pub best: Millis,
+    /// At worst.
+    pub worst: Millis,
+    /// At today's traffic.
+    pub today: Option<Millis>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StepKind {
+    /// Looks whether there is a way back, and gives up an older standby.
+    Prepare,
+    /// Brings up candidate instances and smoke-tests them.
+    Scale {
+        /// How many.
+        instances: u32,
+    },
+    /// Gives the candidate a share and waits for the judge to pass it.
+    Shift {
+        /// The share.
+        weight: Weight,
+        /// Ready instances that it takes.
+        instances: u32,
+    },
+    /// Gives the candidate everything at once.
+    Switch {
+        /// Ready instances that it takes.
+        instances: u32,
+    },
+    /// Replaces instances until so many are updated.
+    Batch {
+        /// Updated instances after this batch.
+        updated: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// Watches for a while under the fail rule, then tests once more and finishes.
+    Verify {
+        /// The share meanwhile.
+        weight: Weight,
+        /// Ready instances that it takes.
+        instances: u32,
+        /// How long.
+        length: Millis,
+    },
+}
+
+impl StepKind {
+    /// Candidate instances that must be ready before the step's traffic moves.
+    pub fn instances(self) -> u32 {
+        match self {
+            StepKind::Prepare => 0,
+            StepKind::Scale { instances }
+            | StepKind::Shift { instances, .. }
+            | StepKind::Switch { instances }
+            | StepKind::Verify { instances, .. } => instances,
+            StepKind::Batch { updated, .. } => updated,
+        }
+    }
+
+    /// The candidate's share in this step; absent where the step leaves the traffic alone.
+    pub fn weight(self) -> Option<Weight> {
+        match self {
+            StepKind::Prepare | StepKind::Scale { .. } => None,
+            StepKind::Shift { weight, .. } | StepKind::Verify { weight, .. } => Some(weight),
+            StepKind::Switch { .. } => Some(Weight::ALL),
+            StepKind::Batch { updated, of } => Some(Weight::ratio(updated, of)),
+        }
+    }
+}
+
+impl Plan {
+    /// Stretches of evidence that are judged: alpha is divided over them.
+    pub fn judged_steps(&self) -> u32 {
+        let mut weights: Vec<Weight> = self.steps.iter().filter_map(|s| s.kind.weight()).collect();
+        weights.dedup();
+        weights.len().max(1) as u32
+    }
+
+    /// The share that the candidate gets after step `index`: what *pass* has to vouch for.
+    pub fn next_weight(&self, index: usize) -> Weight {
+        let here = self.steps.get(index).and_then(|s| s.kind.weight()).unwrap_or(Weight::ZERO);
+        self.steps.iter().skip(index + 1).find_map(|s| s.kind.weight()).unwrap_or(here)
+    }
+}
+
+/// Makes the plan by which `release` would replace what serves in `lane` now.
+pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, today: &Today) -> Plan {
+    let wanted = release.instances(&lane.id);
+    let mut steps = vec![(StepKind::Prepare, "prepare".to_string())];
+    let warm = lane.ready(&release.version) >= wanted && is_standby(lane, release);
+    match (kind, &lane.stable, &strategy.kind) {
+        (RolloutKind::Rollback, _, _) => {
+            if !warm {
+                steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));
+            }
+            steps.push((StepKind::Switch { instances: wanted }, "switch".to_string()));
+        }
+        (RolloutKind::Release, None, _) => {
+            steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));
+            steps.push((StepKind::Switch { instances: wanted }, "everyone".to_string()));
+            steps.push(verification(Weight::ALL, wanted, strategy));
+        }
+        (RolloutKind::Release, Some(_), StrategyKind::BlueGreen) => {
+            steps.push((StepKind::Scale { instances: wanted }, "green".to_string()));
+            steps.push((StepKind::Switch { instances: wanted }, "switch".to_string()));
+            steps.push(verification(Weight::ALL, wanted, strategy));
+        }
+        (RolloutKind::Release, Some(_), StrategyKind::Canary { steps: weights, .. }) => {
+            for weight in weights.iter().copied().filter(|w| *w < Weight::ALL) {
+                let instances = share_of(weight, wanted);
+                steps.push((StepKind::Shift { weight, instances }, weight.to_string()));
+            }
+            steps.push(verification(HOLD_BACK.rest(), wanted, strategy));
+        }
+        (RolloutKind::Release, Some(_), StrategyKind::Rolling { batch, .. }) => {
+            let batch = batch.of(wanted).max(1);
+            let batches = wanted.div_ceil(batch);
+            for i in 1..=batches {
+                let updated = (i * batch).min(wanted);
+                steps.push((StepKind::Batch { updated, of: wanted }, format!("batch {i} of {batches}")));
+            }
+            steps.push(verification(Weight::ALL, wanted, strategy));
+        }
+    }
+    estimate::complete(lane, kind, release, strategy, today, steps)
+}
+
+fn is_standby(lane: &Lane, release: &Release) -> bool {
+    lane.standby.as_ref().is_some_and(|s| s.release.version == release.version)
+}
+
+fn verification(weight: Weight, instances: u32, strategy: &Strategy) -> (StepKind, String) {
+    (StepKind::Verify { weight, instances, length: strategy.verify }, "verification".to_string())
+}
+
+/// Instances that `weight` of the traffic needs: the declared number times the share, rounded up.
+fn share_of(weight: Weight, instances: u32) -> u32 {
+    ((u64::from(instances) * u64::from(weight.bp())).div_ceil(10_000) as u32).max(1)
+}

@@ -1,0 +1,113 @@
+//! What a rollout is doing and what it waits for, in the words that the command line, the console and `explain` show.
+
+use serde::{Deserialize, Serialize};
+
+use super::estimate::step_limit;
+use super::judging;
+use super::lane::Lane;
+use super::model::{Rollout, State, StepRecord, StepState};
+use super::observed::Observed;
+use super::plan::StepKind;
+use crate::judge::Judgement;
+use crate::units::{Millis, Timestamp, Weight};
+
+/// A rollout at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Each step with what is said of it now.
+    pub steps: Vec<StepRecord>,
+    /// What is being waited for; absent once it is over.
+    pub waiting: Option<Waiting>,
+    /// What the judge says at this moment.
+    pub judgements: Vec<Judgement>,
+}
+
+/// Something that is waited for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// For what, as a sentence.
+    pub on: String,
+    /// Until when at the latest, where there is a limit.
+    pub until: Option<Timestamp>,
+}
+
+/// What the open rollout is doing at `now`.
+pub fn report(lane: &Lane, seen: &Observed, now: Timestamp) -> Option<Report> {
+    let open = lane.open.as_ref()?;
+    let judgements = judging::judge_all(lane, seen, now);
+    let waiting = waiting(lane, open, seen, &judgements);
+    let mut steps = open.steps.clone();
+    if let (Some(record), Some(waiting)) = (steps.get_mut(open.step), &waiting)
+        && matches!(record.state, StepState::Acting | StepState::Waiting)
+    {
+        record.report = waiting.on.clone();
+    }
+    Some(Report { steps, waiting, judgements })
+}
+
+fn waiting(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement]) -> Option<Waiting> {
+    let forever = |on: String| Some(Waiting { on, until: None });
+    match &open.state {
+        State::Ended { .. } => None,
+        State::Held { reason, .. } => forever(format!("a person: {reason}")),
+        State::Paused { by, .. } => forever(format!("a person to resume it; paused by {by}")),
+        State::Undoing(undo) => forever(match lane.candidate_weight() {
+            Weight::ZERO => format!("every gateway to confirm the way back: {}", undo.cause),
+            weight => format!("stable instances to take over the last {weight}: {}", undo.cause),
+        }),
+        State::Running => running(lane, open, seen, judgements),
+    }
+}
+
+fn running(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement]) -> Option<Waiting> {
+    let version = &open.release.version;
+    let Some(step) = open.plan.steps.get(open.step) else {
+        return Some(Waiting { on: format!("every gateway to confirm 100% on {version}"), until: None });
+    };
+    let (ready, needed) = (lane.ready(version), step.kind.instances());
+    if ready < needed {
+        return Some(Waiting { on: instances(lane, open, seen, ready, needed), until: None });
+    }
+    let Some(confirmed) = open.progress.confirmed else {
+        let weight = step.kind.weight().unwrap_or(Weight::ZERO);
+        return Some(Waiting { on: format!("every gateway to confirm {weight} on {version}"), until: None });
+    };
+    if let Some(outage) = &open.progress.outage {
+        let on = match outage.clear {
+            None => "stable to be back within its own objectives; the candidate is not blamed meanwhile",
+            Some(_) => "ten quiet seconds on stable; then the step starts afresh",
+        };
+        return Some(Waiting { on: on.to_string(), until: None });
+    }
+    match step.kind {
+        StepKind::Shift { .. } => Some(Waiting {
+            on: judging::sentence(judgements),
+            until: Some(confirmed.plus(Millis(step_limit(&open.strategy).0 + open.progress.forgiven.0))),
+        }),
+        StepKind::Verify { length, .. } if open.progress.closing.is_none() => Some(Waiting {
+            on: format!("verification: {}", judging::sentence(judgements)),
+            until: Some(confirmed.plus(length)),
+        }),
+        StepKind::Verify { .. } => Some(Waiting { on: "health and smoke tests once more".to_string(), until: None }),
+        _ => None,
+    }
+}
+
+/// What keeps the instances: the first one that is not ready says why.
+fn instances(lane: &Lane, open: &Rollout, seen: &Observed, ready: u32, needed: u32) -> String {
+    let version = &open.release.version;
+    let why = lane.wanted(version).find(|s| s.ready.is_none()).map(|slot| match seen.instances.get(&slot.id) {
+        None => format!("{} is being started", slot.id),
+        Some(status) => match &status.health {
+            crate::instance::Health::Healthy => format!("{} is being smoke-tested", slot.id),
+            crate::instance::Health::Unknown { why: Some(why) } | crate::instance::Health::Unhealthy { why } => {
+                format!("{}: {why}", slot.id)
+            }
+            crate::instance::Health::Unknown { why: None } => format!("{} has not answered yet", slot.id),
+        },
+    });
+    match why {
+        Some(why) => format!("{needed} instances of {version}, {ready} ready; {why}"),
+        None => format!("{needed} instances of {version}, {ready} ready"),
+    }
+}

@@ -1,0 +1,71 @@
+//! How many instances of which version a rolling rollout keeps at any moment, there and back. Capacity is counted in
+//! instances that are ready; the shares of the traffic follow it.
+
+use super::lane::Lane;
+use super::model::{Rollout, RolloutKind, State};
+use super::plan::StepKind;
+use crate::spec::StrategyKind;
+use crate::units::Weight;
+
+/// Whether `rollout` replaces stable's instances batch by batch.
+pub(super) fn applies(rollout: &Rollout) -> bool {
+    rollout.kind == RolloutKind::Release
+        && rollout.from.is_some()
+        && matches!(rollout.strategy.kind, StrategyKind::Rolling { .. })
+}
+
+struct Shape {
+    /// The declared number.
+    whole: u32,
+    /// Instances replaced at a time.
+    batch: u32,
+    /// How far below the declared number ready capacity may fall.
+    slack: u32,
+}
+
+fn shape(lane: &Lane, rollout: &Rollout) -> Shape {
+    let whole = rollout.release.instances(&lane.id);
+    let StrategyKind::Rolling { batch, min_ready } = &rollout.strategy.kind else {
+        return Shape { whole, batch: whole, slack: 0 };
+    };
+    Shape { whole, batch: batch.of(whole).max(1), slack: whole - min_ready.of(whole) }
+}
+
+/// Stable instances to keep.
+pub(super) fn stable_wanted(lane: &Lane, rollout: &Rollout) -> u32 {
+    let shape = shape(lane, rollout);
+    let declared = lane.stable.as_ref().map_or(0, |s| s.instances(&lane.id));
+    if let State::Undoing(_) = rollout.state {
+        let kept = candidate_kept(lane, rollout);
+        return declared.min((shape.whole + shape.batch).saturating_sub(kept).max(1));
+    }
+    let Some(step) = rollout.plan.steps.get(rollout.step) else { return declared };
+    let earlier = rollout.plan.steps[..rollout.step].iter().filter_map(|s| updated(s.kind)).max().unwrap_or(0);
+    match step.kind {
+        StepKind::Batch { updated, .. } if rollout.progress.shifted.is_some() => declared.saturating_sub(updated),
+        StepKind::Batch { updated, .. } => declared.saturating_sub(earlier + shape.slack.min(updated - earlier)),
+        StepKind::Verify { .. } => 0,
+        _ => declared,
+    }
+}
+
+fn updated(kind: StepKind) -> Option<u32> {
+    match kind {
+        StepKind::Batch { updated, .. } => Some(updated),
+        _ => None,
+    }
+}
+
+/// On the way back: updated instances that must still carry their share, since stable is not all there yet.
+pub(super) fn candidate_kept(lane: &Lane, rollout: &Rollout) -> u32 {
+    let shape = shape(lane, rollout);
+    let stable = lane.stable_version().map_or(0, |v| lane.ready(v));
+    lane.ready(&rollout.release.version).min(shape.whole.saturating_sub(stable))
+}
+
+/// On the way back: the candidate's share, by the instances that carry it.
+pub(super) fn weight_back(lane: &Lane, rollout: &Rollout) -> Weight {
+    let kept = candidate_kept(lane, rollout);
+    let stable = lane.stable_version().map_or(0, |v| lane.ready(v));
+    Weight::ratio(kept, kept + stable)
+}

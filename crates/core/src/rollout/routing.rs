@@ -1,0 +1,91 @@
+//! From a lane to its route: what every gateway should serve of it.
+
+use super::lane::{Lane, Release};
+use crate::names::VersionName;
+use crate::spec::{Bad, ServiceSpec};
+use crate::traffic::{Counted, CountedBad, Limits, Match, Role, Route, Sticky, VersionRoute};
+use crate::units::Millis;
+
+/// How long gateways serve a split that is at stake without hearing from a control plane.
+pub const LEASE: Millis = Millis::from_secs(15);
+
+/// The route that a lane asks for; `None` before its first version serves.
+pub fn route_of(lane: &Lane) -> Option<Route> {
+    let routing = lane.routing.as_ref()?;
+    let stable = lane.stable_version();
+    let release = lane.stable.as_ref().or(lane.open.as_ref().map(|r| &r.release))?;
+    let mut versions: Vec<&VersionName> = routing.split.shares().iter().map(|s| &s.version).collect();
+    versions.extend(routing.fallback.iter().flat_map(|f| f.shares()).map(|s| &s.version));
+    // Stable stays in the route, so that it can take over where a candidate has nobody left.
+    versions.extend(stable);
+    versions.sort();
+    versions.dedup();
+    let sole = stable.is_none();
+    Some(Route {
+        service: lane.id.service.clone(),
+        environment: lane.id.environment.clone(),
+        matches: claims(lane, release),
+        epoch: routing.epoch,
+        split: routing.split.clone(),
+        fallback: routing.fallback.clone(),
+        lease: routing.fallback.as_ref().map(|_| LEASE),
+        salt: routing.salt.clone(),
+        sticky: Sticky {
+            cookie: release.spec.traffic.sticky_cookie.clone(),
+            header: release.spec.traffic.sticky_header.clone(),
+        },
+        versions: versions.into_iter().map(|v| endpoints(lane, v, sole || Some(v) == stable)).collect(),
+        objectives: counted(objectives(lane, release)),
+        limits: limits(&release.spec),
+    })
+}
+
+/// While a rollout is open its own objectives are counted, on both sides.
+fn objectives<'a>(lane: &'a Lane, release: &'a Release) -> &'a ServiceSpec {
+    lane.open.as_ref().map_or(&release.spec, |open| &open.release.spec)
+}
+
+fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {
+    VersionRoute {
+        version: version.clone(),
+        role: if stable { Role::Stable } else { Role::Candidate },
+        endpoints: lane.wanted(version).filter_map(|s| s.ready.clone()).collect(),
+    }
+}
+
+fn counted(spec: &ServiceSpec) -> Vec<Counted> {
+    let bad = |bad| match bad {
+        Bad::Failed => CountedBad::Failed,
+        Bad::SlowerThan(bound) => CountedBad::SlowerThan(bound),
+    };
+    spec.objectives.iter().map(|o| Counted { name: o.name.clone(), bad: bad(o.bad) }).collect()
+}
+
+fn limits(spec: &ServiceSpec) -> Limits {
+    let traffic = &spec.traffic;
+    Limits {
+        response: traffic.timeout,
+        drain: traffic.drain,
+        drain_long: traffic.drain_long,
+        body_bytes: traffic.max_body,
+    }
+}
+
+/// The hosts and paths that a release of a lane's service claims. Where environments share a host on one gateway, the
+/// one that is declared last and serves has it; each environment can always be reached as `environment.host`.
+pub fn claims(lane: &Lane, release: &Release) -> Vec<Match> {
+    let (rank, environment) = match release.spec.environment(&lane.id.environment) {
+        Some((place, environment)) => (place as u32, Some(environment)),
+        None => (0, None),
+    };
+    let overlay = environment.and_then(|e| e.traffic.as_ref());
+    let own_host = overlay.and_then(|o| o.host.clone());
+    let host = own_host.clone().or_else(|| release.spec.traffic.host.clone());
+    let path = overlay.and_then(|o| o.path.clone()).unwrap_or_else(|| release.spec.traffic.path.clone());
+    let mut matches = vec![Match { host: host.clone(), path: path.clone(), rank }];
+    if let (Some(host), None) = (host, own_host) {
+        let qualified = format!("{}.{host}", lane.id.environment.as_str().to_ascii_lowercase());
+        matches.push(Match { host: Some(qualified), path, rank });
+    }
+    matches
+}

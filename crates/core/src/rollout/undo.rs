@@ -1,0 +1,145 @@
+//! The way back: traffic first, confirmed, and only then the rest.
+
+use serde_json::json;
+
+use super::advance::{decide, route};
+use super::lane::Lane;
+use super::model::{Outcome, RolloutKind, State, StepState, Undo};
+use super::observed::Observed;
+use super::rolling;
+use super::turn::{ENGINE, Turn};
+use crate::judge::Judgement;
+use crate::traffic::Split;
+use crate::units::{Millis, Timestamp, Weight};
+
+/// How long a way back may take before a person is asked. It is not given up.
+const UNDO_LIMIT: Millis = Millis::from_secs(300);
+/// The candidate's share up to which all of it goes to stable at once, even if stable lacks an instance.
+const SMALL: u16 = 1_000;
+
+/// Turns the open rollout round. `outcome` is what it will be called; by default rolled back, or failed where there
+/// is nothing to go back to.
+pub(super) fn begin(
+    turn: &mut Turn,
+    cause: &str,
+    actor: &str,
+    outcome: Option<Outcome>,
+    judgements: Vec<Judgement>,
+    now: Timestamp,
+) {
+    let Some(open) = &turn.lane.open else { return };
+    let natural = match (open.kind, &turn.lane.stable) {
+        (RolloutKind::Release, Some(_)) => Outcome::RolledBack,
+        _ => Outcome::Failed,
+    };
+    decide(turn, "undo", actor, cause.to_string(), judgements, now);
+    let Some(open) = &mut turn.lane.open else { return };
+    if let Some(record) = open.steps.get_mut(open.step) {
+        record.state = StepState::Failed;
+        record.report = cause.to_string();
+        record.ended_at = Some(now);
+    }
+    open.timing.note(false, now);
+    open.state = State::Undoing(Undo {
+        cause: cause.to_string(),
+        actor: actor.to_string(),
+        since: now,
+        outcome: outcome.unwrap_or(natural),
+        asked_person: false,
+    });
+    turn.traffic_first = true;
+}
+
+/// One look at the way back. Returns whether the rollout ended.
+pub(super) fn proceed(turn: &mut Turn, seen: &Observed, undo: &Undo, now: Timestamp) -> bool {
+    let weight = weight_back(&turn.lane);
+    let candidate = turn.lane.candidate_version().cloned();
+    let stable = turn.lane.stable_version().cloned();
+    let wanted = match (&stable, &candidate) {
+        (Some(stable), Some(candidate)) => Some(Split::between(candidate.clone(), weight, stable.clone())),
+        _ => None,
+    };
+    let touched = turn
+        .lane
+        .routing
+        .as_ref()
+        .is_some_and(|r| candidate.as_ref().is_some_and(|c| r.split.weight(c) > Weight::ZERO));
+    if touched && turn.lane.routing.as_ref().map(|r| &r.split) != wanted.as_ref() {
+        match wanted {
+            Some(split) => route(turn, split, weight > Weight::ZERO),
+            None => turn.lane.routing = None,
+        }
+        turn.traffic_first = true;
+        let to = stable.as_ref().map_or_else(|| "nobody".to_string(), |s| s.to_string());
+        turn.record(
+            "traffic.returning",
+            &undo.actor,
+            format!("{} of the traffic back to {to}", weight.rest()),
+            json!({ "weight_bp": weight.bp() }),
+        );
+    }
+    if weight > Weight::ZERO || !confirmed(&turn.lane, seen) {
+        overdue(turn, undo, now);
+        return false;
+    }
+    end(turn, undo, now);
+    true
+}
+
+/// The share that the candidate must keep for the moment, since stable could not carry it: normally nothing.
+fn weight_back(lane: &Lane) -> Weight {
+    let (Some(open), Some(stable)) = (&lane.open, &lane.stable) else { return Weight::ZERO };
+    let current = lane.candidate_weight();
+    if current == Weight::ZERO {
+        return Weight::ZERO;
+    }
+    if rolling::applies(open) {
+        return rolling::weight_back(lane, open);
+    }
+    let candidates = lane.ready(&open.release.version);
+    let declared = stable.instances(&lane.id);
+    let ready = lane.ready(&stable.version);
+    if candidates == 0 || ready >= declared || current.bp() <= SMALL {
+        return Weight::ZERO;
+    }
+    current.min(Weight::ratio(declared - ready, declared))
+}
+
+/// Whether no gateway sends new requests to the candidate any more.
+fn confirmed(lane: &Lane, seen: &Observed) -> bool {
+    match (&lane.routing, &seen.confirmed) {
+        (Some(routing), Some(confirmed)) => confirmed.serves(routing.epoch),
+        (None, Some(confirmed)) => confirmed.newest && confirmed.routes.is_empty(),
+        (None, None) => true,
+        (Some(_), None) => false,
+    }
+}
+
+fn overdue(turn: &mut Turn, undo: &Undo, now: Timestamp) {
+    let limit = undo.since.plus(UNDO_LIMIT);
+    if now < limit {
+        return turn.wake(limit);
+    }
+    if undo.asked_person {
+        return turn.wake(now.plus(Millis::from_secs(5)));
+    }
+    let sentence = format!("the way back is not confirmed after {UNDO_LIMIT}; it goes on, but somebody should look");
+    turn.record("undo.overdue", ENGINE, sentence, json!(null));
+    if let Some(open) = &mut turn.lane.open
+        && let State::Undoing(undo) = &mut open.state
+    {
+        undo.asked_person = true;
+    }
+}
+
+fn end(turn: &mut Turn, undo: &Undo, now: Timestamp) {
+    let took = now.since(undo.since);
+    let sentence = format!("back after {took}: {}", undo.cause);
+    turn.record("traffic.returned", &undo.actor, sentence, json!({ "ms": took.0 }));
+    let Some(open) = &mut turn.lane.open else { return };
+    open.timing.rollback = Some(took);
+    for record in open.steps.iter_mut().filter(|s| s.state == StepState::Pending) {
+        record.state = StepState::Skipped;
+    }
+    open.state = State::Ended { outcome: undo.outcome, cause: undo.cause.clone() };
+}
