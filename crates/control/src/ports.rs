@@ -1,0 +1,47 @@
+//! What the control plane needs from the world, as traits; the binary supplies the adapters, tests supply fakes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use slipway_core::instance::Pending;
+use slipway_core::names::{Digest, InstanceId};
+use slipway_core::traffic::link::{CountRow, Event, Lapse};
+use slipway_core::traffic::{Generation, RoutingTable};
+use slipway_core::units::Millis;
+
+/// What the control plane knows of one gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayView {
+    /// Its name, stable over its restarts.
+    pub name: String,
+    /// Whether it can be talked to now.
+    pub connected: bool,
+    /// The newest table that it serves.
+    pub acked: Generation,
+    /// Routes whose lease ran out there.
+    pub lapsed: Vec<Lapse>,
+    /// Requests in flight by instance; absent where it has not reported any yet.
+    pub in_flight: Option<Vec<(InstanceId, u64)>>,
+}
+
+/// What splits traffic.
+pub trait Router: Send + Sync {
+    /// Hands a table to every gateway. Returns at once.
+    fn publish(&self, table: RoutingTable);
+    /// Renews the leases of a table for another term.
+    fn renew(&self, generation: Generation, term: Millis);
+    /// Every gateway that is known.
+    fn gateways(&self) -> Vec<GatewayView>;
+    /// What they counted, cumulative, summed over gateways and their restarts.
+    fn counts(&self) -> Vec<CountRow>;
+    /// What happened at gateways since the last call.
+    fn take_events(&self) -> Vec<Event>;
+    /// Calls `nudge` whenever one of the above may have changed.
+    fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>);
+}
+
+/// Where artifacts are kept.
+pub trait Artifacts: Send + Sync {
+    /// The packed artifact, if it is here and whole.
+    fn path<'a>(&'a self, digest: &'a Digest) -> Pending<'a, Option<PathBuf>>;
+}

@@ -1,0 +1,63 @@
+//! What the control plane tells others of its lanes and rollouts: values of `core`, put together for one question.
+
+use std::sync::Arc;
+
+use slipway_core::instance::InstanceStatus;
+use slipway_core::names::{InstanceId, RolloutId, VersionName};
+use slipway_core::rollout::{Asked, Lane, Report, Rollout};
+use slipway_core::units::{Timestamp, Weight};
+
+/// A lane at one moment.
+#[derive(Debug, Clone)]
+pub struct LaneNow {
+    /// What is kept of it.
+    pub lane: Arc<Lane>,
+    /// Its instances as the target sees them.
+    pub instances: Vec<InstanceStatus>,
+    /// The wanted split with what was measured in it: share of the requests in the current stretch of evidence.
+    pub split: Vec<MeasuredShare>,
+    /// What the open rollout is doing.
+    pub report: Option<Report>,
+    /// Requests per second over the last minute.
+    pub rate: Option<f64>,
+    /// When this was looked at.
+    pub at: Timestamp,
+}
+
+/// A share, wanted and measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredShare {
+    /// The version.
+    pub version: VersionName,
+    /// As wanted.
+    pub weight: Weight,
+    /// As counted; absent where nothing was counted yet.
+    pub measured: Option<Weight>,
+}
+
+/// A rollout, wherever it stands.
+#[derive(Debug, Clone)]
+pub enum RolloutNow {
+    /// It waits for others.
+    Queued {
+        /// As it was asked for.
+        asked: Box<Asked>,
+        /// The rollout that it waits for.
+        behind: Option<RolloutId>,
+    },
+    /// It is open: the lane says the rest.
+    Open(Box<LaneNow>),
+    /// It is over.
+    Ended(Box<Rollout>),
+}
+
+/// An instance whose logs can be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedInstance {
+    /// The instance.
+    pub id: InstanceId,
+    /// Its version.
+    pub version: VersionName,
+    /// Its log files, oldest first.
+    pub files: Vec<std::path::PathBuf>,
+}
