@@ -1,6 +1,22 @@
 //! The drivers: load, plan, commit, act, observe. Decides nothing itself; `core` does.
 //!
-//! Knows the world only through [`ports`]. Called by the server and the binary; knows neither.
+//! Knows the world only through [`ports`] and `core`'s target. Called by the server and the binary; knows neither.
 
+mod admission;
+mod clock;
+mod control;
+mod driver;
+mod effects;
+mod engine;
+mod error;
 pub mod ports;
+mod records;
+mod tables;
 pub mod views;
+
+#[cfg(test)]
+mod fakes;
+
+pub use clock::Clock;
+pub use control::{Command, Control, Parts, ReleaseRequest};
+pub use error::Error;

@@ -1,1 +1,12 @@
-//! slipway-testkit
+//! A world in which time is a number: instances, a gateway and users, all from one seed, around the real planner and
+//! the real judge. For tests only; nothing in the product depends on it.
+
+mod random;
+mod story;
+mod users;
+mod world;
+
+pub use random::Random;
+pub use story::tell;
+pub use users::{Behaviour, Users};
+pub use world::{SimulatedService, World};

@@ -6,14 +6,14 @@ use super::begin;
 use super::finish;
 use super::judging;
 use super::lane::{Routing, Slot, SlotState};
-use super::model::{Decision, Outage, Progress, Rollout, RolloutKind, State, StepState};
+use super::model::{Decision, Progress, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::plan::{Step, StepKind};
 use super::rolling;
 use super::slots::{Trouble, ask_smoke};
 use super::turn::{ENGINE, Turn};
 use super::undo;
-use crate::judge::{Judgement, Verdict};
+use crate::judge::{self, Judgement, MAX_RESTARTS, Verdict, Watch};
 use crate::spec::OnInconclusive;
 use crate::traffic::{Epoch, Split};
 use crate::units::{Millis, Timestamp, Weight};
@@ -22,10 +22,6 @@ use crate::units::{Millis, Timestamp, Weight};
 const CRASH_LIMIT: u32 = 3;
 /// How long gateways may take to confirm a split before a person is asked.
 const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
-/// How long stable must be back within its objective before a step starts afresh.
-const OUTAGE_OVER: Millis = Millis::from_secs(10);
-/// Fresh starts of a step after outages of stable.
-const ATTEMPTS: u32 = 3;
 /// How long a rollout may stay paused before it needs a person.
 const PAUSE_LIMIT: Millis = Millis::from_secs(24 * 3600);
 
@@ -105,6 +101,9 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
         return Some((format!("{candidate} has no instance left that is fit to serve: {how}"), Vec::new()));
     }
     let judgements = judging::judge_all(&turn.lane, seen, now);
+    if let Some(open) = &mut turn.lane.open {
+        judging::note_waiting(open, &judgements, now);
+    }
     let failed = judgements.iter().find(|j| j.verdict == Verdict::Fail)?;
     let cause = format!("{}: {}", failed.objective, failed.sentence);
     Some((cause, judgements))
@@ -288,31 +287,22 @@ fn inconclusive(turn: &mut Turn, step: &Step, judgements: Vec<Judgement>, now: T
 /// Whether stable is, or was a moment ago, above its own objective. Ten seconds after it is back the evidence and the
 /// clock start afresh.
 fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
-    let shown = judging::stable_outage(&turn.lane, seen);
+    let stability = judging::stability(&turn.lane, seen);
     let Some(open) = &mut turn.lane.open else { return false };
     let known = open.progress.outage;
-    match (known, shown) {
-        (None, None) => false,
-        (None, Some(sentence)) => {
-            open.progress.outage = Some(Outage { since: now, clear: None });
-            turn.record("step.outage", ENGINE, format!("the step waits: {sentence}"), json!(null));
-            turn.wake(now.plus(Millis::from_secs(1)));
-            true
-        }
-        (Some(outage), Some(_)) => {
-            open.progress.outage = Some(Outage { clear: None, ..outage });
-            turn.wake(now.plus(Millis::from_secs(1)));
-            true
-        }
-        (Some(outage), None) => {
-            let clear = outage.clear.unwrap_or(now);
-            open.progress.outage = Some(Outage { clear: Some(clear), ..outage });
-            let over = clear.plus(OUTAGE_OVER);
-            if now < over {
-                turn.wake(over);
-                return true;
+    match judge::watch(known, stability, now) {
+        Watch::Steady => false,
+        Watch::Paused(pause) => {
+            open.progress.outage = Some(pause);
+            if known.is_none() {
+                let sentence = "the step waits: stable itself is above its objective";
+                turn.record("step.outage", ENGINE, sentence, json!(null));
             }
-            start_afresh(turn, outage.since, now);
+            turn.wake(now.plus(Millis::from_secs(1)));
+            true
+        }
+        Watch::Restart => {
+            start_afresh(turn, known.map_or(now, |p| p.since), now);
             true
         }
     }
@@ -320,8 +310,8 @@ fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
 
 fn start_afresh(turn: &mut Turn, since: Timestamp, now: Timestamp) {
     let Some(open) = &turn.lane.open else { return };
-    if open.progress.attempt + 1 >= ATTEMPTS {
-        let reason = format!("stable had its {ATTEMPTS}rd outage in this step: no comparison can be trusted");
+    if open.progress.attempt >= MAX_RESTARTS {
+        let reason = format!("stable had {} outages in this step: no comparison can be trusted", MAX_RESTARTS + 1);
         return hold(turn, reason, Vec::new(), now);
     }
     let sentence = format!("stable is back within its objective after {}: the step starts afresh", now.since(since));
@@ -341,6 +331,7 @@ pub(super) fn restart_step(turn: &mut Turn, now: Timestamp) {
     progress.forgiven = Millis(0);
     progress.confirmed = None;
     progress.closing = None;
+    progress.waiting_for_stable.clear();
     if shifted {
         progress.shifted = Some(now);
         if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {

@@ -3,9 +3,9 @@
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind};
-use crate::judge;
+use crate::judge::{self, Budget, Forecast};
 use crate::names::VersionName;
-use crate::spec::{Strategy, StrategyKind};
+use crate::spec::{Objective, Strategy, StrategyKind};
 use crate::units::{Millis, Weight};
 
 /// What is known of the service on the day of the plan.
@@ -13,6 +13,8 @@ use crate::units::{Millis, Weight};
 pub struct Today {
     /// Requests per second, where there is traffic to go by.
     pub rate: Option<f64>,
+    /// Stable's share of failed requests lately, 0 to 1.
+    pub bad_share: f64,
     /// How long it took to start and test instances the last time, where that is known.
     pub start: Option<Millis>,
     /// How long the last rollback of this lane took.
@@ -43,7 +45,7 @@ pub(super) fn complete(
         have = have.max(step.instances());
         let next = kinds[index + 1..].iter().find_map(|k| k.weight()).unwrap_or(Weight::ALL);
         let requests = match step {
-            StepKind::Shift { .. } => requests(release, strategy, judged, next),
+            StepKind::Shift { weight, .. } => requests(release, strategy, judged, (weight, next), today),
             _ => Vec::new(),
         };
         let (best, worst, now) = lengths(step, starts, release, strategy, today, &requests);
@@ -90,22 +92,33 @@ pub(super) fn name(kind: RolloutKind, strategy: &Strategy) -> &'static str {
     }
 }
 
-fn judged(kinds: &[StepKind]) -> u32 {
+fn judged(kinds: &[StepKind]) -> usize {
     let mut weights: Vec<Weight> = kinds.iter().filter_map(|k| k.weight()).collect();
     weights.dedup();
-    weights.len().max(1) as u32
+    weights.len().max(1)
 }
 
-fn requests(release: &Release, strategy: &Strategy, judged: u32, next: Weight) -> Vec<(String, u64)> {
-    release
-        .spec
-        .objectives
-        .iter()
-        .map(|o| {
-            let budget = judge::Budget::of_step(strategy, judged, release.spec.objectives.len() as u32);
-            (o.name.clone(), judge::requests_needed(o, &budget, next).max(strategy.min_requests))
-        })
-        .collect()
+/// Requests that each objective's verdict needs if the candidate is as good as stable was lately.
+fn requests(
+    release: &Release,
+    strategy: &Strategy,
+    judged: usize,
+    weights: (Weight, Weight),
+    today: &Today,
+) -> Vec<(String, u64)> {
+    let budget = Budget::divided(strategy.alpha, strategy.beta, judged, release.spec.objectives.len());
+    let of = |objective: &Objective| {
+        let rate = today.bad_share.min(objective.at_most / 2.0);
+        let forecast = Forecast {
+            weight: weights.0,
+            next_weight: weights.1,
+            stable_rate: rate,
+            candidate_rate: rate,
+            min_requests: strategy.min_requests,
+        };
+        Some((objective.name.clone(), judge::requests_needed(objective, &budget, &forecast)?))
+    };
+    release.spec.objectives.iter().filter_map(of).collect()
 }
 
 fn lengths(

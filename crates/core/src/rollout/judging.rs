@@ -5,7 +5,7 @@ use super::model::Rollout;
 use super::observed::Observed;
 use super::plan::StepKind;
 use super::rolling;
-use crate::judge::{self, Budget, Comparison, Counts, Evidence, Judgement, Rule, Verdict};
+use crate::judge::{self, Budget, Comparison, Counts, Evidence, Judgement, Rule, Stability, Verdict};
 use crate::spec::Objective;
 use crate::units::{Timestamp, Weight};
 
@@ -27,7 +27,10 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
         |all: &std::collections::BTreeMap<String, Counts>| all.get(&objective.name).copied().unwrap_or_default();
     let stable = match &lane.stable {
         None => Comparison::None,
-        Some(_) if weight == Weight::ALL || rolling::applies(open) => Comparison::Before(recent(&open.before)),
+        Some(stable) if weight == Weight::ALL || rolling::applies(open) => Comparison::Before {
+            before: recent(&open.before),
+            meanwhile: seen.evidence.counts(epoch, &stable.version, &objective.name),
+        },
         Some(stable) => Comparison::Concurrent(seen.evidence.counts(epoch, &stable.version, &objective.name)),
     };
     let evidence = Evidence {
@@ -47,6 +50,7 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
             Some(StepKind::Shift { .. }) => Rule::PassOrFail,
             _ => Rule::FailOnly,
         },
+        waiting_since: open.progress.waiting_for_stable.get(&objective.name).copied(),
         since: open.progress.confirmed.or(open.progress.shifted).unwrap_or(open.progress.entered),
         min_requests: open.strategy.min_requests,
         keys_known: true,
@@ -56,19 +60,30 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
 
 /// The error rates of one objective in one attempt of one step.
 fn budget(open: &Rollout) -> Budget {
-    Budget::of_step(&open.strategy, open.plan.judged_steps(), open.release.spec.objectives.len() as u32)
+    let objectives = open.release.spec.objectives.len();
+    Budget::divided(open.strategy.alpha, open.strategy.beta, open.plan.judged_steps(), objectives)
 }
 
-/// What shows that stable itself is above one of its objectives now.
-pub(super) fn stable_outage(lane: &Lane, seen: &Observed) -> Option<String> {
-    let open = lane.open.as_ref()?;
+/// Whether stable itself is above one of its objectives now.
+pub(super) fn stability(lane: &Lane, seen: &Observed) -> Stability {
+    let Some(open) = &lane.open else { return Stability::NotAbove };
     if lane.stable.is_none() || lane.candidate_weight() == Weight::ALL {
-        return None;
+        return Stability::NotAbove;
     }
-    open.release.spec.objectives.iter().find_map(|objective| {
+    let above = open.release.spec.objectives.iter().any(|objective| {
         let counts = seen.evidence.stable_ten_seconds.get(&objective.name).copied().unwrap_or_default();
-        judge::stable_outage(objective, counts)
-    })
+        judge::stability(objective, counts) == Stability::Above
+    });
+    if above { Stability::Above } else { Stability::NotAbove }
+}
+
+/// Keeps, for each objective, since when its judgement has been waiting for stable's word.
+pub(super) fn note_waiting(open: &mut Rollout, judgements: &[Judgement], now: Timestamp) {
+    let waiting = &mut open.progress.waiting_for_stable;
+    waiting.retain(|name, _| judgements.iter().any(|j| j.objective == *name && j.waiting_for_stable));
+    for judgement in judgements.iter().filter(|j| j.waiting_for_stable) {
+        waiting.entry(judgement.objective.clone()).or_insert(now);
+    }
 }
 
 /// Judgements in one sentence.

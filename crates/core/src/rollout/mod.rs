@@ -5,6 +5,7 @@
 
 mod advance;
 mod begin;
+mod book;
 pub mod commands;
 mod effect;
 mod estimate;
@@ -22,12 +23,13 @@ mod slots;
 mod turn;
 mod undo;
 
+pub use book::Book;
 pub use effect::{Effect, EffectResult};
 pub use estimate::Today;
 pub use judging::judge_all;
 pub use lane::{Asked, Counters, Lane, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
 pub use model::{
-    Decision, Exposure, Outage, Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing, Undo,
+    Decision, Exposure, Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing, Undo,
 };
 pub use observed::{Confirmed, Evidence, Lost, Observed, Tally};
 pub use plan::{HOLD_BACK, Plan, Step, StepKind, plan};

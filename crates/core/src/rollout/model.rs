@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lane::Release;
 use super::plan::Plan;
-use crate::judge::Judgement;
+use crate::judge::{Judgement, Pause};
 use crate::names::{RolloutId, VersionName};
 use crate::spec::Strategy;
 use crate::traffic::Epoch;
@@ -157,22 +157,15 @@ pub struct Progress {
     /// 0 for the first attempt, one more after each outage of stable.
     pub attempt: u32,
     /// Stable is, or was a moment ago, above its own objective.
-    pub outage: Option<Outage>,
+    pub outage: Option<Pause>,
+    /// Objectives whose judgement waits for stable's word, and since when.
+    pub waiting_for_stable: BTreeMap<String, Timestamp>,
     /// Time by which the step's limit is extended, spent in outages and pauses.
     pub forgiven: Millis,
     /// A person lets the step pass without a verdict.
     pub promoted_by: Option<String>,
     /// Verification is over and the last smoke run was asked for.
     pub closing: Option<Timestamp>,
-}
-
-/// Stable above its own objective in the middle of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Outage {
-    /// Since when.
-    pub since: Timestamp,
-    /// Since when it is no longer seen.
-    pub clear: Option<Timestamp>,
 }
 
 /// What became of a step.

@@ -137,10 +137,10 @@ impl StepKind {
 
 impl Plan {
     /// Stretches of evidence that are judged: alpha is divided over them.
-    pub fn judged_steps(&self) -> u32 {
+    pub fn judged_steps(&self) -> usize {
         let mut weights: Vec<Weight> = self.steps.iter().filter_map(|s| s.kind.weight()).collect();
         weights.dedup();
-        weights.len().max(1) as u32
+        weights.len().max(1)
     }
 
     /// The share that the candidate gets after step `index`: what *pass* has to vouch for.

@@ -73,7 +73,7 @@ fn running(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement
         return Some(Waiting { on: format!("every gateway to confirm {weight} on {version}"), until: None });
     };
     if let Some(outage) = &open.progress.outage {
-        let on = match outage.clear {
+        let on = match outage.back_since {
             None => "stable to be back within its own objectives; the candidate is not blamed meanwhile",
             Some(_) => "ten quiet seconds on stable; then the step starts afresh",
         };

@@ -1,0 +1,120 @@
+//! From what was asked to a release that can be planned: the file is read, the version is looked up or made known,
+//! and what can never work is refused before anything happens.
+
+use slipway_core::names::{LaneId, VersionName};
+use slipway_core::rollout::{Lane, Release, claims};
+use slipway_core::spec::{self, ServiceSpec, Strategy};
+use slipway_store::ReleaseRecord;
+
+use crate::control::ReleaseRequest;
+use crate::engine::Engine;
+use crate::error::Error;
+
+/// A release that can be planned.
+pub(crate) struct Admitted {
+    pub lane: LaneId,
+    pub release: Release,
+    pub strategy: Strategy,
+}
+
+/// Reads and checks a request. With an actor the version becomes known; without one nothing is kept.
+pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Option<&str>) -> Result<Admitted, Error> {
+    let release = match &request.file {
+        Some(file) => {
+            let spec = spec::parse(file).map_err(Error::Mistakes)?.spec;
+            from_file(engine, request, file, spec, actor).await?
+        }
+        None => {
+            let service = request
+                .service
+                .clone()
+                .ok_or_else(|| Error::NotFound("neither a declared file nor a service is given".to_string()))?;
+            let lane = LaneId { service, environment: request.environment.clone() };
+            known(engine, &lane, &request.version).await?
+        }
+    };
+    let lane = LaneId { service: release.spec.service.clone(), environment: request.environment.clone() };
+    let environment = release.environment(&lane).ok_or_else(|| Error::UnknownEnvironment {
+        environment: request.environment.clone(),
+        declared: declared(&release.spec),
+    })?;
+    let strategy = match &request.strategy {
+        None => environment.strategy.clone(),
+        Some(name) => environment.strategy.with_kind(name).map_err(|_| Error::UnknownStrategy(name.clone()))?,
+    };
+    let empty = Lane::new(lane.clone());
+    if let Some((other, what)) = engine.tables.claimed(&lane, &claims(&empty, &release)) {
+        return Err(Error::Refused(slipway_core::rollout::Refusal {
+            code: "traffic_taken",
+            reason: format!("{what} already belongs to {other}; give {lane} another traffic.host or traffic.path"),
+        }));
+    }
+    Ok(Admitted { lane, release, strategy })
+}
+
+async fn from_file(
+    engine: &Engine,
+    request: &ReleaseRequest,
+    file: &str,
+    spec: ServiceSpec,
+    actor: Option<&str>,
+) -> Result<Release, Error> {
+    let config = spec::config_digest(&spec);
+    let known = engine.store.release(&spec.service, &request.version).await?;
+    let artifact = match (&request.artifact, &known) {
+        (Some(artifact), _) => artifact.clone(),
+        (None, Some(known)) => known.artifact.clone(),
+        (None, None) => return Err(Error::UnknownVersion(request.version.clone())),
+    };
+    if let Some(known) = &known {
+        same(&request.version, "artifact", &known.artifact, &artifact)?;
+        same(&request.version, "configuration", &known.config, &config)?;
+    }
+    // A plan may be made before anything is uploaded; a release may not.
+    if !engine.look_for_artifact(&artifact).await && actor.is_some() {
+        return Err(Error::UnknownArtifact(artifact));
+    }
+    if let Some(actor) = actor {
+        engine
+            .store
+            .insert_release(&ReleaseRecord {
+                service: spec.service.clone(),
+                version: request.version.clone(),
+                artifact: artifact.clone(),
+                config: config.clone(),
+                file: file.to_string(),
+                created_at: engine.clock.now(),
+                actor: actor.to_string(),
+            })
+            .await?;
+    }
+    Ok(Release { version: request.version.clone(), artifact, config, spec })
+}
+
+fn same(
+    version: &VersionName,
+    what: &str,
+    known: &slipway_core::names::Digest,
+    given: &slipway_core::names::Digest,
+) -> Result<(), Error> {
+    if known == given {
+        return Ok(());
+    }
+    Err(Error::VersionTaken(format!(
+        "version {version} stands for another {what} ({known}, not {given}); a version never changes: choose a new one"
+    )))
+}
+
+/// A version that was released before.
+pub(crate) async fn known(engine: &Engine, lane: &LaneId, version: &VersionName) -> Result<Release, Error> {
+    let record =
+        engine.store.release(&lane.service, version).await?.ok_or_else(|| Error::UnknownVersion(version.clone()))?;
+    let spec = spec::parse(&record.file).map_err(Error::Mistakes)?.spec;
+    engine.look_for_artifact(&record.artifact).await;
+    Ok(Release { version: record.version, artifact: record.artifact, config: record.config, spec })
+}
+
+/// The environments of a file, as a list for people.
+pub(crate) fn declared(spec: &ServiceSpec) -> String {
+    spec.environments.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ")
+}

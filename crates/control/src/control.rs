@@ -1,0 +1,326 @@
+//! The front door: what can be asked of the control plane, and what it tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slipway_core::instance::Target;
+use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
+use slipway_core::rollout::{self, Asked, Lane, Observed, Plan, Release, Rollout, RolloutKind, commands};
+use slipway_core::units::{Timestamp, Weight};
+use slipway_store::Store;
+
+use crate::admission::{self, Admitted};
+use crate::clock::Clock;
+use crate::driver;
+use crate::effects;
+use crate::engine::{Engine, Wish};
+use crate::error::Error;
+use crate::ports::{Artifacts, Router};
+use crate::views::{LaneNow, LoggedInstance, MeasuredShare, RolloutNow};
+
+/// What a control plane is made of.
+pub struct Parts {
+    /// Where state is kept.
+    pub store: Store,
+    /// What runs instances. It has already taken over those that it finds.
+    pub target: Arc<dyn Target>,
+    /// What splits traffic.
+    pub router: Arc<dyn Router>,
+    /// Where artifacts are.
+    pub artifacts: Arc<dyn Artifacts>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A release that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseRequest {
+    /// The declared file as text; absent for a version that is known, which then brings its own.
+    pub file: Option<String>,
+    /// Which service, where no file says so.
+    pub service: Option<ServiceName>,
+    /// What people call it.
+    pub version: VersionName,
+    /// Its artifact, uploaded before; absent for a version that is known.
+    pub artifact: Option<Digest>,
+    /// Where to.
+    pub environment: EnvironmentName,
+    /// Another strategy than the declared one.
+    pub strategy: Option<String>,
+    /// Everything before it gives way.
+    pub supersede: bool,
+}
+
+/// What people ask of an open rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing advances until resumed.
+    Pause,
+    /// Goes on.
+    Resume,
+    /// A person answers for the step.
+    Promote,
+    /// Takes it back.
+    Abort,
+}
+
+/// The control plane.
+#[derive(Clone)]
+pub struct Control {
+    engine: Arc<Engine>,
+    tasks: Arc<tokio_util::task::TaskTracker>,
+    stop: tokio_util::sync::CancellationToken,
+}
+
+impl Control {
+    /// Takes every lane up where it is and begins to drive.
+    pub async fn start(parts: Parts) -> Result<Control, Error> {
+        let engine = Arc::new(Engine::new(parts.store, parts.target, parts.router, parts.artifacts, parts.clock));
+        let control =
+            Control { engine: engine.clone(), tasks: Arc::default(), stop: tokio_util::sync::CancellationToken::new() };
+        engine.look_at_target();
+        for id in engine.store.lanes().await? {
+            if let Some(lane) = engine.lane(&id).await? {
+                control.note_artifacts(&lane).await;
+                engine.tables.put(&id, rollout::route_of(&lane));
+            }
+        }
+        engine.tables.open();
+        driver::watch(&engine);
+        for id in engine.lanes() {
+            control.drive(&id);
+        }
+        control.spawn(effects::work(engine.clone()));
+        control.spawn(driver::renew(engine.clone()));
+        Ok(control)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    fn drive(&self, lane: &LaneId) {
+        self.spawn(driver::drive(self.engine.clone(), lane.clone()));
+    }
+
+    async fn note_artifacts(&self, lane: &Lane) {
+        let releases = [lane.stable.as_ref(), lane.predecessor.as_ref(), lane.open.as_ref().map(|r| &r.release)];
+        let queued = lane.queue.iter().map(|a| &a.release);
+        for release in releases.into_iter().flatten().chain(queued) {
+            self.engine.look_for_artifact(&release.artifact).await;
+        }
+    }
+
+    /// Stops driving. Gateways and instances go on.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        // Whatever is being committed may finish; nothing may hold the end up.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
+    }
+
+    /// Where state is kept.
+    pub fn store(&self) -> &Store {
+        &self.engine.store
+    }
+
+    /// The control plane's time.
+    pub fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+
+    /// Asks for a release.
+    pub async fn release(&self, request: ReleaseRequest, actor: &str) -> Result<RolloutId, Error> {
+        let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, Some(actor)).await?;
+        let id = self.engine.store.next_rollout_id().await?;
+        let asked = Asked {
+            id: id.clone(),
+            kind: RolloutKind::Release,
+            release,
+            strategy,
+            actor: actor.to_string(),
+            at: self.now(),
+        };
+        let supersede = request.supersede;
+        self.wish(&lane, move |turn, now| commands::release(turn, asked.clone(), supersede, now)).await?;
+        Ok(id)
+    }
+
+    /// What a release would do, without doing anything.
+    pub async fn plan(&self, request: ReleaseRequest) -> Result<Plan, Error> {
+        let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, None).await?;
+        let kept = self.engine.lane(&lane).await?.unwrap_or_else(|| Lane::new(lane));
+        let (seen, _) = self.engine.observe(&kept, self.now());
+        Ok(rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &seen.today))
+    }
+
+    /// Passes a person's word to the open rollout.
+    pub async fn command(&self, lane: &LaneId, command: Command, actor: &str) -> Result<RolloutId, Error> {
+        let open = self.existing(lane).await?.open.map(|r| r.id);
+        let actor = actor.to_string();
+        self.wish(lane, move |turn, now| match command {
+            Command::Pause => commands::pause(turn, &actor, now),
+            Command::Resume => commands::resume(turn, &actor, now),
+            Command::Promote => commands::promote(turn, &actor, now),
+            Command::Abort => commands::abort(turn, &actor, now),
+        })
+        .await?;
+        open.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
+    }
+
+    /// Takes the open rollout back, or brings an earlier version back.
+    pub async fn rollback(&self, lane: &LaneId, to: Option<VersionName>, actor: &str) -> Result<RolloutId, Error> {
+        let kept = self.existing(lane).await?;
+        let (id, asked) = match commands::way_back(&kept, to.as_ref())? {
+            commands::Back::TakeBack => (kept.open.as_ref().map(|r| r.id.clone()), None),
+            commands::Back::To(version) => {
+                let release = match kept.release(&version) {
+                    Some(release) => release.clone(),
+                    None => admission::known(&self.engine, lane, &version).await?,
+                };
+                if !self.engine.look_for_artifact(&release.artifact).await {
+                    return Err(Error::UnknownArtifact(release.artifact));
+                }
+                let id = self.engine.store.next_rollout_id().await?;
+                (Some(id.clone()), Some(self.back_to(&kept, id, release, actor)?))
+            }
+        };
+        let actor = actor.to_string();
+        self.wish(lane, move |turn, now| commands::rollback(turn, asked.clone(), &actor, now)).await?;
+        id.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
+    }
+
+    fn back_to(&self, lane: &Lane, id: RolloutId, release: Release, actor: &str) -> Result<Asked, Error> {
+        let environment = release.environment(&lane.id).ok_or_else(|| Error::UnknownEnvironment {
+            environment: lane.id.environment.clone(),
+            declared: admission::declared(&release.spec),
+        })?;
+        Ok(Asked {
+            id,
+            kind: RolloutKind::Rollback,
+            strategy: environment.strategy.clone(),
+            release,
+            actor: actor.to_string(),
+            at: self.now(),
+        })
+    }
+
+    async fn wish(
+        &self,
+        lane: &LaneId,
+        wish: impl Fn(&mut rollout::Turn, Timestamp) -> Result<(), rollout::Refusal> + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        let (_, new) = self.engine.cell(lane);
+        let wish: Wish = Box::new(wish);
+        let done = self.engine.turn(lane, Some(wish)).await;
+        if new {
+            self.drive(lane);
+        }
+        self.engine.nudge(lane);
+        done.map(|_| ())
+    }
+
+    async fn existing(&self, lane: &LaneId) -> Result<Lane, Error> {
+        let known = self.engine.lanes().contains(lane);
+        let kept = if known { self.engine.lane(lane).await? } else { None };
+        kept.ok_or_else(|| Error::NotFound(format!("nothing was ever released to {lane}")))
+    }
+
+    /// Every lane at this moment.
+    pub async fn lanes(&self) -> Result<Vec<LaneNow>, Error> {
+        let mut all = Vec::new();
+        for id in self.engine.lanes() {
+            all.extend(self.lane(&id).await?);
+        }
+        Ok(all)
+    }
+
+    /// A lane at this moment.
+    pub async fn lane(&self, id: &LaneId) -> Result<Option<LaneNow>, Error> {
+        if !self.engine.lanes().contains(id) {
+            return Ok(None);
+        }
+        let Some(lane) = self.engine.lane(id).await? else { return Ok(None) };
+        let now = self.now();
+        let (seen, _) = self.engine.observe(&lane, now);
+        Ok(Some(LaneNow {
+            split: split(&lane, &seen),
+            report: rollout::report(&lane, &seen, now),
+            instances: seen.instances.into_values().collect(),
+            rate: seen.evidence.rate,
+            lane: Arc::new(lane),
+            at: now,
+        }))
+    }
+
+    /// A rollout, wherever it stands.
+    pub async fn rollout(&self, id: &RolloutId) -> Result<Option<RolloutNow>, Error> {
+        for lane in self.lanes().await? {
+            if lane.lane.open.as_ref().is_some_and(|r| r.id == *id) {
+                return Ok(Some(RolloutNow::Open(Box::new(lane))));
+            }
+            if let Some(place) = lane.lane.queue.iter().position(|a| a.id == *id) {
+                let asked = Box::new(lane.lane.queue[place].clone());
+                let before = place.checked_sub(1).map(|i| lane.lane.queue[i].id.clone());
+                let behind = before.or(lane.lane.open.as_ref().map(|r| r.id.clone()));
+                return Ok(Some(RolloutNow::Queued { asked, behind }));
+            }
+        }
+        match self.engine.store.rollout(id).await? {
+            Some(record) => Ok(Some(RolloutNow::Ended(Box::new(serde_json::from_value(record.doc)?)))),
+            None => Ok(None),
+        }
+    }
+
+    /// The rollouts of a service, newest first.
+    pub async fn history(
+        &self,
+        service: &ServiceName,
+        environment: Option<&EnvironmentName>,
+        limit: u32,
+    ) -> Result<Vec<(LaneId, Rollout)>, Error> {
+        let records = self.engine.store.history(service, environment, limit).await?;
+        records.into_iter().map(|r| Ok((r.lane, serde_json::from_value(r.doc)?))).collect()
+    }
+
+    /// The instances of a service whose logs can be read, running ones and those that ended lately.
+    pub async fn logs(
+        &self,
+        service: &ServiceName,
+        version: Option<&VersionName>,
+    ) -> Result<Vec<LoggedInstance>, Error> {
+        let fits = |i: &LoggedInstance| version.is_none_or(|v| i.version == *v);
+        Ok(self
+            .engine
+            .target
+            .logs(service)
+            .into_iter()
+            .map(|l| LoggedInstance { id: l.id, version: l.version, files: l.files })
+            .filter(fits)
+            .collect())
+    }
+}
+
+fn split(lane: &Lane, seen: &Observed) -> Vec<MeasuredShare> {
+    let Some(routing) = &lane.routing else { return Vec::new() };
+    let assigned = |version: &VersionName| {
+        seen.evidence.rows.get(&(routing.epoch, version.clone())).map_or(0, |tally| tally.assigned)
+    };
+    let total: u64 = routing.split.shares().iter().map(|s| assigned(&s.version)).sum();
+    let measure = |version: &VersionName| {
+        let part = (assigned(version) * 10_000).checked_div(total)?;
+        Weight::from_bp(part.min(10_000) as u16)
+    };
+    routing
+        .split
+        .shares()
+        .iter()
+        .map(|s| MeasuredShare { version: s.version.clone(), weight: s.weight, measured: measure(&s.version) })
+        .collect()
+}

@@ -1,0 +1,72 @@
+//! What keeps lanes turning: a task for each, woken by nudges and by the time; the renewal of leases; the watch over
+//! gateways and instances.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slipway_core::names::LaneId;
+use slipway_core::rollout::LEASE;
+use slipway_core::units::Millis;
+use tokio::sync::Notify;
+
+use crate::engine::Engine;
+
+/// How often leases are renewed.
+const RENEW: Duration = Duration::from_secs(3);
+/// How long a driver sleeps when nothing says when to look again.
+const IDLE: Millis = Millis::from_secs(30);
+/// How long after a failed turn the next one comes.
+const AFTER_ERROR: Millis = Millis::from_secs(1);
+
+/// Turns a lane for ever.
+pub(crate) async fn drive(engine: Arc<Engine>, lane: LaneId) {
+    let (cell, _) = engine.cell(&lane);
+    loop {
+        let now = engine.clock.now();
+        let sleep = match engine.turn(&lane, None).await {
+            Ok(Some(wake)) => wake.since(now).max(Millis(5)),
+            Ok(None) => IDLE,
+            Err(error) => {
+                tracing::error!(%lane, %error, "a turn failed");
+                AFTER_ERROR
+            }
+        };
+        tokio::select! {
+            () = cell.wake.notified() => {}
+            () = tokio::time::sleep(sleep.min(IDLE).as_duration()) => {}
+        }
+    }
+}
+
+/// Renews the leases of divided traffic for ever.
+pub(crate) async fn renew(engine: Arc<Engine>) {
+    let mut ticks = tokio::time::interval(RENEW);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        engine.tables.renew(LEASE);
+    }
+}
+
+/// Looks at gateways and instances whenever they say that something changed.
+pub(crate) fn watch(engine: &Arc<Engine>) {
+    let gateways = nudged(engine, Engine::look_at_gateways);
+    engine.router.on_change(gateways);
+    let instances = nudged(engine, Engine::look_at_target);
+    engine.target.on_change(instances);
+}
+
+/// A nudge that makes a task of its own look, so that whoever nudges is never held up.
+fn nudged(engine: &Arc<Engine>, look: fn(&Engine)) -> Arc<dyn Fn() + Send + Sync> {
+    let notify = Arc::new(Notify::new());
+    let (weak, waiting) = (Arc::downgrade(engine), notify.clone());
+    tokio::spawn(async move {
+        loop {
+            let Some(engine) = weak.upgrade() else { return };
+            look(&engine);
+            drop(engine);
+            waiting.notified().await;
+        }
+    });
+    Arc::new(move || notify.notify_one())
+}

@@ -1,0 +1,83 @@
+//! The workers: they carry effects out and hand the results to the lanes. An effect stays in the outbox until a turn
+//! has taken its result in, so a crash in between only carries it out again, which changes nothing.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use slipway_core::instance::TargetError;
+use slipway_core::names::LaneId;
+use slipway_core::rollout::{Effect, EffectResult};
+use slipway_store::EffectId;
+
+use crate::engine::Engine;
+
+/// How often an effect that may work later is tried before its failure is handed on.
+const TRIES: u32 = 5;
+
+/// Carries out what the outbox holds, for ever.
+pub(crate) async fn work(engine: Arc<Engine>) {
+    let busy: Arc<Mutex<HashSet<EffectId>>> = Arc::default();
+    loop {
+        match engine.store.pending_effects().await {
+            Ok(rows) => {
+                for row in rows {
+                    if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(row.id) {
+                        continue;
+                    }
+                    match serde_json::from_value::<Effect>(row.body) {
+                        Ok(effect) => drop(tokio::spawn(carry_out(engine.clone(), row.lane, row.id, effect))),
+                        Err(error) => tracing::error!(key = row.key, %error, "an effect that cannot be read"),
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "the outbox cannot be read"),
+        }
+        tokio::select! {
+            () = engine.effects.notified() => {}
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+    }
+}
+
+async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effect) {
+    let result = match effect {
+        Effect::Start { spec } => {
+            let instance = spec.id.clone();
+            match start(&engine, &spec).await {
+                Ok(()) => EffectResult::Started { instance },
+                Err(error) => EffectResult::NotStarted { instance, error },
+            }
+        }
+        Effect::Stop { instance } => {
+            // Stopping is tried until it works: an instance that cannot be stopped is never forgotten.
+            while let Err(error) = engine.target.stop(&instance).await {
+                tracing::warn!(%instance, %error, "stopping it again in a second");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            EffectResult::Stopped { instance }
+        }
+        Effect::Smoke { instance, incarnation, round, tests } => {
+            let report = engine.target.smoke(&instance, incarnation, &tests).await;
+            EffectResult::Smoked { report, round }
+        }
+    };
+    engine.came_of(&lane, id, result);
+}
+
+async fn start(engine: &Engine, spec: &slipway_core::instance::InstanceSpec) -> Result<(), TargetError> {
+    let Some(artifact) = engine.artifacts.path(&spec.artifact).await else {
+        return Err(TargetError::Hopeless(format!("its artifact {} is not here", spec.artifact)));
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match engine.target.start(spec, artifact.clone()).await {
+            Err(TargetError::Transient(why)) if tries < TRIES => {
+                tracing::warn!(instance = %spec.id, why, "starting it again");
+                tokio::time::sleep(Duration::from_millis(200 << tries)).await;
+            }
+            other => return other,
+        }
+    }
+}

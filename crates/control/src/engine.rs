@@ -1,0 +1,375 @@
+//! The lanes and what drives them. One turn at a time in each lane; every turn is load, plan, commit, act.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use slipway_core::instance::{InstanceStatus, Target};
+use slipway_core::journal::Fact;
+use slipway_core::names::{Digest, LaneId};
+use slipway_core::rollout::{self, Book, Effect, EffectResult, Lane, Lost, Observed, Refusal, Rollout, Today, Turn};
+use slipway_core::traffic::link;
+use slipway_core::units::Timestamp;
+use slipway_store::{Commit, EffectId, NewEffect, Store};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::ports::{Artifacts, GatewayView, Router};
+use crate::records;
+use crate::tables::Tables;
+
+/// Everything that the drivers, the effect workers and the front door share.
+pub(crate) struct Engine {
+    pub store: Store,
+    pub target: Arc<dyn Target>,
+    pub router: Arc<dyn Router>,
+    pub artifacts: Arc<dyn Artifacts>,
+    pub clock: Clock,
+    pub tables: Tables,
+    pub effects: Notify,
+    seen: Mutex<Seen>,
+    cells: Mutex<BTreeMap<LaneId, Arc<Cell>>>,
+}
+
+/// What is seen of the world between turns.
+#[derive(Default)]
+struct Seen {
+    book: Book,
+    instances: Vec<InstanceStatus>,
+    gateways: Vec<GatewayView>,
+    lost: HashMap<LaneId, Vec<Lost>>,
+    results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
+    artifacts: BTreeSet<Digest>,
+}
+
+/// One lane in memory: the last state that is known to be kept, and what could not be kept yet.
+pub(crate) struct Cell {
+    pub wake: Notify,
+    state: tokio::sync::Mutex<CellState>,
+}
+
+#[derive(Default)]
+struct CellState {
+    /// As it was committed, with its generation; absent before the first load.
+    kept: Option<(u64, Lane)>,
+    /// Decided on the way back while the store was away: acted upon already, to be committed first.
+    unkept: Option<Unkept>,
+}
+
+struct Unkept {
+    lane: Lane,
+    facts: Vec<Fact>,
+    effects: Vec<Effect>,
+    ended: Vec<Rollout>,
+}
+
+/// What a command does to a turn before the rest of the turn follows.
+pub(crate) type Wish = Box<dyn Fn(&mut Turn, Timestamp) -> Result<(), Refusal> + Send + Sync>;
+
+impl Engine {
+    pub fn new(
+        store: Store,
+        target: Arc<dyn Target>,
+        router: Arc<dyn Router>,
+        artifacts: Arc<dyn Artifacts>,
+        clock: Clock,
+    ) -> Engine {
+        let tables = Tables::new(router.clone(), store.start_number());
+        Engine {
+            store,
+            target,
+            router,
+            artifacts,
+            clock,
+            tables,
+            effects: Notify::new(),
+            seen: Mutex::default(),
+            cells: Mutex::default(),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lanes that are known.
+    pub fn lanes(&self) -> Vec<LaneId> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The cell of a lane, and whether it is new.
+    pub fn cell(&self, lane: &LaneId) -> (Arc<Cell>, bool) {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = cells.get(lane) {
+            return (cell.clone(), false);
+        }
+        let cell = Arc::new(Cell { wake: Notify::new(), state: tokio::sync::Mutex::default() });
+        cells.insert(lane.clone(), cell.clone());
+        (cell, true)
+    }
+
+    /// Wakes a lane's driver. Carries nothing: the driver looks for itself.
+    pub fn nudge(&self, lane: &LaneId) {
+        if let Some(cell) = self.cells.lock().unwrap_or_else(PoisonError::into_inner).get(lane) {
+            cell.wake.notify_one();
+        }
+    }
+
+    /// Wakes every driver.
+    pub fn nudge_all(&self) {
+        for cell in self.cells.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            cell.wake.notify_one();
+        }
+    }
+
+    /// Looks at the gateways: counts, acknowledgements, events.
+    pub fn look_at_gateways(&self) {
+        let rows = self.router.counts();
+        let gateways = self.router.gateways();
+        let events = self.router.take_events();
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
+        let moved = seen.gateways != gateways;
+        seen.gateways = gateways;
+        for event in events {
+            if let link::Event::CandidateLost { lane, version, epoch, why } = event {
+                touched.insert(lane.clone());
+                let lost = seen.lost.entry(lane).or_default();
+                // Only the newest few matter: a turn looks at its own epoch.
+                if lost.len() >= 16 {
+                    lost.remove(0);
+                }
+                lost.push(Lost { version, epoch, why });
+            }
+        }
+        drop(seen);
+        if moved {
+            return self.nudge_all();
+        }
+        for lane in touched {
+            self.nudge(&lane);
+        }
+    }
+
+    /// Looks at the target.
+    pub fn look_at_target(&self) {
+        let instances = self.target.instances();
+        let mut seen = self.seen();
+        if seen.instances != instances {
+            seen.instances = instances;
+            drop(seen);
+            self.nudge_all();
+        }
+    }
+
+    /// Notes that an artifact is here.
+    pub async fn look_for_artifact(&self, digest: &Digest) -> bool {
+        let here = self.artifacts.path(digest).await.is_some();
+        let mut seen = self.seen();
+        match here {
+            true => seen.artifacts.insert(digest.clone()),
+            false => seen.artifacts.remove(digest),
+        };
+        here
+    }
+
+    /// Hands what came of an effect to its lane's next turn.
+    pub fn came_of(&self, lane: &LaneId, id: EffectId, result: EffectResult) {
+        self.look_at_target();
+        self.seen().results.entry(lane.clone()).or_default().push((id, result));
+        self.nudge(lane);
+    }
+
+    /// What is seen of `lane` now.
+    pub fn observe(&self, lane: &Lane, now: Timestamp) -> (Observed, Vec<EffectId>) {
+        let seen = self.seen();
+        let epoch = lane.routing.as_ref().map(|r| r.epoch);
+        let lapsed = seen
+            .gateways
+            .iter()
+            .flat_map(|g| &g.lapsed)
+            .find(|l| l.lane == lane.id && Some(l.epoch) == epoch)
+            .map(|l| l.epoch);
+        let (consumed, results) = seen.results.get(&lane.id).cloned().unwrap_or_default().into_iter().unzip();
+        let evidence = seen.book.evidence(&lane.id, lane.stable_version(), now);
+        let observed = Observed {
+            instances: seen
+                .instances
+                .iter()
+                .filter(|i| lane.slots.iter().any(|s| s.id == i.id))
+                .map(|i| (i.id.clone(), i.clone()))
+                .collect(),
+            confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
+            lapsed,
+            lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
+            in_flight: in_flight(&seen.gateways),
+            today: today(&evidence),
+            evidence,
+            artifacts: seen.artifacts.clone(),
+            results,
+        };
+        (observed, consumed)
+    }
+
+    /// The lane as it is kept, if it exists.
+    pub async fn lane(&self, lane: &LaneId) -> Result<Option<Lane>, Error> {
+        let (cell, _) = self.cell(lane);
+        let mut state = cell.state.lock().await;
+        if let Some(unkept) = &state.unkept {
+            return Ok(Some(unkept.lane.clone()));
+        }
+        self.load(lane, &mut state).await?;
+        Ok(state.kept.as_ref().map(|(_, lane)| lane.clone()))
+    }
+
+    async fn load(&self, lane: &LaneId, state: &mut CellState) -> Result<(), Error> {
+        if state.kept.is_none() {
+            state.kept = self.store.load_lane::<Lane>(lane).await?.map(|v| (v.generation, v.doc));
+        }
+        Ok(())
+    }
+
+    /// One turn of a lane, begun by `wish` if there is one. Returns when to look again.
+    pub async fn turn(&self, id: &LaneId, wish: Option<Wish>) -> Result<Option<Timestamp>, Error> {
+        let (cell, _) = self.cell(id);
+        let mut state = cell.state.lock().await;
+        // Another control plane may have written in between, once there are several: then the turn is taken again.
+        for _ in 0..5 {
+            match self.try_turn(id, &mut state, wish.as_ref()).await {
+                Err(Error::Store(slipway_store::Error::Conflict { .. })) => state.kept = None,
+                other => return other,
+            }
+        }
+        Err(Error::Unavailable(format!("{id} is being changed by somebody else all the time")))
+    }
+
+    async fn try_turn(
+        &self,
+        id: &LaneId,
+        state: &mut CellState,
+        wish: Option<&Wish>,
+    ) -> Result<Option<Timestamp>, Error> {
+        self.load(id, state).await?;
+        let generation = state.kept.as_ref().map_or(0, |(g, _)| *g);
+        let unkept = state.unkept.take();
+        let before = match (&unkept, &state.kept) {
+            (Some(unkept), _) => unkept.lane.clone(),
+            (None, Some((_, lane))) => lane.clone(),
+            (None, None) => Lane::new(id.clone()),
+        };
+        let now = self.clock.now();
+        let (seen, consumed) = self.observe(&before, now);
+        let mut turn = Turn::new(&before);
+        if let Some(wish) = wish
+            && let Err(refusal) = wish(&mut turn, now)
+        {
+            state.unkept = unkept;
+            return Err(Error::Refused(refusal));
+        }
+        rollout::complete(&mut turn, &seen, now);
+        let wake = turn.wake_at;
+        if !turn.changed(&before) && unkept.is_none() && consumed.is_empty() {
+            return Ok(wake);
+        }
+        let in_a_hurry = turn.traffic_first || unkept.is_some();
+        if in_a_hurry {
+            self.tables.put(id, rollout::route_of(&turn.lane));
+        }
+        let decided = join(unkept, turn);
+        match self.keep(id, generation, &decided, consumed.clone(), now).await {
+            Ok(generation) => {
+                self.tables.put(id, rollout::route_of(&decided.lane));
+                state.kept = Some((generation, decided.lane));
+                self.forget_results(id, &consumed);
+                if !decided.effects.is_empty() {
+                    self.effects.notify_one();
+                }
+                // What was just decided may already be answered.
+                Ok(wake)
+            }
+            Err(error @ Error::Store(slipway_store::Error::Conflict { .. })) => Err(error),
+            Err(error) if in_a_hurry => {
+                tracing::error!(lane = %id, %error, "going back without the store; it will be recorded when it can");
+                state.unkept = Some(decided);
+                Ok(Some(now.plus(slipway_core::units::Millis(500))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn keep(
+        &self,
+        id: &LaneId,
+        generation: u64,
+        decided: &Unkept,
+        consumed: Vec<EffectId>,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let effects = decided
+            .effects
+            .iter()
+            .map(|effect| {
+                Ok(NewEffect { key: effect.key(), kind: kind(effect).to_string(), body: serde_json::to_value(effect)? })
+            })
+            .collect::<Result<Vec<_>, serde_json::Error>>()?;
+        let committed = self
+            .store
+            .commit(Commit {
+                lane: id,
+                expected_generation: generation,
+                doc: &decided.lane,
+                facts: decided.facts.clone(),
+                effects,
+                consumed,
+                rollouts: records::of(&decided.lane, &decided.ended)?,
+                at: now,
+            })
+            .await?;
+        Ok(committed.generation)
+    }
+
+    fn forget_results(&self, lane: &LaneId, consumed: &[EffectId]) {
+        if let Some(results) = self.seen().results.get_mut(lane) {
+            results.retain(|(id, _)| !consumed.contains(id));
+        }
+    }
+}
+
+fn kind(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Start { .. } => "start",
+        Effect::Stop { .. } => "stop",
+        Effect::Smoke { .. } => "smoke",
+    }
+}
+
+fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
+    let mut joined = unkept.unwrap_or_else(|| Unkept {
+        lane: turn.lane.clone(),
+        facts: Vec::new(),
+        effects: Vec::new(),
+        ended: Vec::new(),
+    });
+    joined.lane = turn.lane;
+    joined.facts.extend(turn.facts);
+    joined.effects.extend(turn.effects);
+    joined.ended.extend(turn.ended);
+    joined
+}
+
+/// What a plan made now may go by.
+fn today(evidence: &rollout::Evidence) -> Today {
+    let worst = evidence.stable_ten_minutes.values().map(|c| c.rate()).fold(0.0, f64::max);
+    Today { rate: evidence.rate, bad_share: worst, start: None, rollback: None }
+}
+
+fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<slipway_core::names::InstanceId, u64>> {
+    let mut sums = BTreeMap::new();
+    for gateway in gateways {
+        for (instance, requests) in gateway.in_flight.as_ref()? {
+            *sums.entry(instance.clone()).or_default() += requests;
+        }
+    }
+    Some(sums)
+}

@@ -1,0 +1,209 @@
+//! What the gateways counted, kept so that a turn can be shown it: totals by stretch of evidence, and each version's
+//! last ten minutes by the second. Gateways report cumulative counts, so losing a book loses only the minutes before.
+//! A value that whoever observes keeps; turns are shown [`Evidence`] from it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::observed::{Evidence, Tally};
+use crate::judge::Counts;
+use crate::names::{LaneId, VersionName};
+use crate::traffic::Epoch;
+use crate::traffic::link::CountRow;
+use crate::units::{Millis, Timestamp};
+
+/// How far back single seconds are kept.
+const KEPT: Millis = Millis::from_secs(600);
+/// What counts as now when an outage of stable is looked for.
+const NOW: Millis = Millis::from_secs(10);
+/// Over how long the rate is measured.
+const RATE: Millis = Millis::from_secs(60);
+
+/// The counts of all lanes.
+#[derive(Debug, Default)]
+pub struct Book {
+    lanes: BTreeMap<LaneId, Lane>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    rows: BTreeMap<(Epoch, VersionName), Tally>,
+    seconds: BTreeMap<VersionName, VecDeque<Second>>,
+    first_seen: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Second {
+    at: Timestamp,
+    requests: u64,
+    objectives: BTreeMap<String, Counts>,
+}
+
+impl Book {
+    /// Takes in what the gateways have counted so far. Returns the lanes in which something is new.
+    pub fn take(&mut self, rows: Vec<CountRow>, now: Timestamp) -> Vec<LaneId> {
+        let mut changed = Vec::new();
+        let mut epochs: BTreeMap<LaneId, Vec<Epoch>> = BTreeMap::new();
+        for row in rows {
+            let id = LaneId { service: row.service.clone(), environment: row.environment.clone() };
+            epochs.entry(id.clone()).or_default().push(row.epoch);
+            let lane = self.lanes.entry(id.clone()).or_default();
+            if lane.take(row, now) && changed.last() != Some(&id) {
+                changed.push(id);
+            }
+        }
+        for (id, seen) in epochs {
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.rows.retain(|(epoch, _), _| seen.contains(epoch));
+                lane.forget(now);
+            }
+        }
+        changed
+    }
+
+    /// What a turn of `lane` is shown; `stable` is the version that serves.
+    pub fn evidence(&self, lane: &LaneId, stable: Option<&VersionName>, now: Timestamp) -> Evidence {
+        let Some(kept) = self.lanes.get(lane) else { return Evidence::default() };
+        let window = |length| stable.map_or_else(BTreeMap::new, |v| kept.window(v, length, now));
+        Evidence {
+            rows: kept.rows.clone(),
+            stable_ten_minutes: window(KEPT),
+            stable_ten_seconds: window(NOW),
+            rate: kept.rate(now),
+        }
+    }
+}
+
+impl Lane {
+    fn take(&mut self, row: CountRow, now: Timestamp) -> bool {
+        let objectives: BTreeMap<String, Counts> = row
+            .objectives
+            .iter()
+            .map(|o| (o.name.clone(), Counts { n: o.n, bad: o.bad, bad_keys: o.bad_keys }))
+            .collect();
+        let tally = Tally {
+            assigned: row.assigned,
+            attempts: row.attempts,
+            failed: row.failed,
+            failed_by_slipway: row.failed_by_slipway,
+            objectives,
+        };
+        let key = (row.epoch, row.version);
+        let before = self.rows.get(&key).cloned().unwrap_or_default();
+        if before == tally {
+            return false;
+        }
+        let first = *self.first_seen.get_or_insert(now);
+        // What a gateway had counted before this control plane began to look belongs to no second that is known.
+        if now > first || !before.objectives.is_empty() {
+            self.note(&key.1, &before, &tally, now);
+        }
+        self.rows.insert(key, tally);
+        true
+    }
+
+    fn note(&mut self, version: &VersionName, before: &Tally, after: &Tally, now: Timestamp) {
+        let seconds = self.seconds.entry(version.clone()).or_default();
+        let second = Timestamp(now.0 / 1000 * 1000);
+        if seconds.back().is_none_or(|s| s.at != second) {
+            seconds.push_back(Second { at: second, requests: 0, objectives: BTreeMap::new() });
+        }
+        let Some(last) = seconds.back_mut() else { return };
+        last.requests += after.attempts.saturating_sub(before.attempts);
+        for (name, counts) in &after.objectives {
+            let old = before.objectives.get(name).copied().unwrap_or_default();
+            let entry = last.objectives.entry(name.clone()).or_default();
+            entry.n += counts.n.saturating_sub(old.n);
+            entry.bad += counts.bad.saturating_sub(old.bad);
+            entry.bad_keys += counts.bad_keys.saturating_sub(old.bad_keys);
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        for seconds in self.seconds.values_mut() {
+            while seconds.front().is_some_and(|s| now.since(s.at) > KEPT) {
+                seconds.pop_front();
+            }
+        }
+        self.seconds.retain(|_, s| !s.is_empty());
+    }
+
+    fn window(&self, version: &VersionName, length: Millis, now: Timestamp) -> BTreeMap<String, Counts> {
+        let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
+        let seconds = self.seconds.get(version).into_iter().flatten().rev();
+        for second in seconds.take_while(|s| now.since(s.at) <= length) {
+            for (name, counts) in &second.objectives {
+                let sum = sums.entry(name.clone()).or_default();
+                sum.n += counts.n;
+                sum.bad += counts.bad;
+                sum.bad_keys += counts.bad_keys;
+            }
+        }
+        sums
+    }
+
+    fn rate(&self, now: Timestamp) -> Option<f64> {
+        let seen = now.since(self.first_seen?);
+        let span = seen.0.min(RATE.0);
+        if span < 2_000 {
+            return None;
+        }
+        let requests: u64 = self
+            .seconds
+            .values()
+            .flat_map(|s| s.iter().rev().take_while(|s| now.since(s.at).0 <= span))
+            .map(|s| s.requests)
+            .sum();
+        Some(requests as f64 / (span as f64 / 1000.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::link::ObjectiveCount;
+
+    fn row(epoch: u64, n: u64, bad: u64) -> CountRow {
+        CountRow {
+            service: "shop".parse().expect("a service"),
+            environment: "production".parse().expect("an environment"),
+            epoch: Epoch(epoch),
+            version: "1".parse().expect("a version"),
+            assigned: n,
+            attempts: n,
+            failed: bad,
+            failed_by_slipway: 0,
+            objectives: vec![ObjectiveCount { name: "errors".into(), n, bad, bad_keys: bad }],
+            latency_us: Vec::new(),
+        }
+    }
+
+    fn lane() -> LaneId {
+        LaneId {
+            service: "shop".parse().expect("a service"),
+            environment: "production".parse().expect("an environment"),
+        }
+    }
+
+    #[test]
+    fn cumulative_rows_become_seconds_once_each() {
+        let mut book = Book::default();
+        let version = "1".parse().expect("a version");
+        book.take(vec![row(1, 100, 1)], Timestamp(1_000));
+        book.take(vec![row(1, 150, 2)], Timestamp(5_000));
+        book.take(vec![row(1, 150, 2)], Timestamp(6_000));
+        book.take(vec![row(1, 160, 2)], Timestamp(20_000));
+        let evidence = book.evidence(&lane(), Some(&version), Timestamp(20_500));
+        assert_eq!(evidence.stable_ten_minutes["errors"], Counts { n: 60, bad: 1, bad_keys: 1 });
+        assert_eq!(evidence.stable_ten_seconds["errors"], Counts { n: 10, bad: 0, bad_keys: 0 });
+        assert_eq!(evidence.counts(Epoch(1), &version, "errors").n, 160);
+    }
+
+    #[test]
+    fn epochs_that_gateways_have_forgotten_are_forgotten() {
+        let mut book = Book::default();
+        book.take(vec![row(1, 1, 0), row(2, 1, 0)], Timestamp(1_000));
+        book.take(vec![row(2, 2, 0)], Timestamp(2_000));
+        let evidence = book.evidence(&lane(), None, Timestamp(2_000));
+        assert_eq!(evidence.rows.keys().map(|(e, _)| e.0).collect::<Vec<_>>(), [2]);
+    }
+}

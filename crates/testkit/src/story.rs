@@ -1,0 +1,24 @@
+//! A world's journal as text, for golden files: a reviewer reads the story and the difference.
+
+use crate::world::World;
+
+/// The story of a world: time since its beginning, kind and cause of every entry, without instance chatter.
+pub fn tell(world: &World) -> String {
+    let mut story = String::new();
+    for (at, fact) in &world.journal {
+        if fact.kind.starts_with("instance.") && !fact.kind.ends_with("smoked") {
+            continue;
+        }
+        let since = at.0 - 1_000_000;
+        let who = if fact.actor == slipway_core::rollout::ENGINE { "" } else { &fact.actor };
+        story.push_str(&format!(
+            "{:>8.1}s  {:<22} {}{}{}\n",
+            since as f64 / 1000.0,
+            fact.kind,
+            who,
+            if who.is_empty() { "" } else { ": " },
+            fact.cause
+        ));
+    }
+    story
+}

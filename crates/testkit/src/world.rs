@@ -1,0 +1,331 @@
+//! One lane in a world of numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use slipway_core::instance::{Health, InstanceState, InstanceStatus};
+use slipway_core::journal::Fact;
+use slipway_core::judge::UserCap;
+use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
+use slipway_core::rollout::{
+    self, Asked, Book, Confirmed, Effect, EffectResult, Lane, Observed, Refusal, Release, Rollout, RolloutKind, Today,
+    Turn, commands,
+};
+use slipway_core::smoke::{SmokeReport, SmokeResult};
+use slipway_core::spec::{self, ServiceSpec};
+use slipway_core::traffic::link::{CountRow, ObjectiveCount};
+use slipway_core::traffic::{CountedBad, Epoch, Role, Route, assign};
+use slipway_core::units::{Millis, Timestamp};
+
+use crate::random::Random;
+use crate::users::{Behaviour, Users};
+
+/// How far the world moves at once.
+const TICK: Millis = Millis(100);
+/// From the start of an instance to its first good health answer.
+const STARTS_IN: Millis = Millis(500);
+
+/// What is fixed about a simulated service.
+#[derive(Debug, Clone)]
+pub struct SimulatedService {
+    /// Its declared file.
+    pub file: String,
+    /// Which environment the lane is.
+    pub environment: String,
+    /// Who asks.
+    pub users: Users,
+    /// How versions behave.
+    pub behaviour: Behaviour,
+    /// Versions whose smoke tests fail.
+    pub fails_smoke: BTreeSet<VersionName>,
+    /// Where all chance comes from.
+    pub seed: u64,
+}
+
+/// One lane, its instances, a gateway and users.
+pub struct World {
+    /// What is fixed.
+    pub service: SimulatedService,
+    /// The lane as it is kept.
+    pub lane: Lane,
+    /// Everything that was recorded, with its time.
+    pub journal: Vec<(Timestamp, Fact)>,
+    /// Rollouts that ended, in order.
+    pub ended: Vec<Rollout>,
+    /// Requests that each version got.
+    pub served: BTreeMap<VersionName, u64>,
+    /// The smallest number of stable endpoints that the gateway ever had while stable had traffic.
+    pub fewest_stable: usize,
+    spec: ServiceSpec,
+    now: Timestamp,
+    random: Random,
+    instances: BTreeMap<InstanceId, Timestamp>,
+    route: Option<Route>,
+    counts: BTreeMap<(Epoch, VersionName), CountRow>,
+    caps: BTreeMap<(Epoch, VersionName, String), UserCap>,
+    book: Book,
+    results: Vec<EffectResult>,
+    owed: f64,
+    rollouts: u64,
+}
+
+impl World {
+    /// A world in which nothing was released yet. Panics on a declared file with mistakes: it is the test's own.
+    pub fn new(service: SimulatedService) -> World {
+        let spec = spec::parse(&service.file).unwrap_or_else(|m| panic!("the file has mistakes: {m:?}")).spec;
+        let environment = service.environment.parse().expect("a valid environment");
+        let lane = Lane::new(LaneId { service: spec.service.clone(), environment });
+        World {
+            lane,
+            spec,
+            now: Timestamp(1_000_000),
+            random: Random::new(service.seed),
+            service,
+            journal: Vec::new(),
+            ended: Vec::new(),
+            served: BTreeMap::new(),
+            fewest_stable: usize::MAX,
+            instances: BTreeMap::new(),
+            route: None,
+            counts: BTreeMap::new(),
+            caps: BTreeMap::new(),
+            book: Book::default(),
+            results: Vec::new(),
+            owed: 0.0,
+            rollouts: 0,
+        }
+    }
+
+    /// How long the world has existed.
+    pub fn age(&self) -> Millis {
+        self.now.since(Timestamp(1_000_000))
+    }
+
+    /// The artifact that stands for a version.
+    fn release_of(&self, version: &str) -> Release {
+        Release {
+            version: version.parse().expect("a valid version"),
+            artifact: Digest::of(version.as_bytes()),
+            config: spec::config_digest(&self.spec),
+            spec: self.spec.clone(),
+        }
+    }
+
+    fn asked(&mut self, kind: RolloutKind, version: &str) -> Asked {
+        self.rollouts += 1;
+        let release = self.release_of(version);
+        let environment = release.environment(&self.lane.id).expect("a declared environment");
+        Asked {
+            id: RolloutId::numbered(self.rollouts),
+            kind,
+            strategy: environment.strategy.clone(),
+            release,
+            actor: "user:test".to_string(),
+            at: self.now,
+        }
+    }
+
+    /// Asks for a release.
+    pub fn release(&mut self, version: &str) -> Result<(), Refusal> {
+        let asked = self.asked(RolloutKind::Release, version);
+        self.command(|turn, now| commands::release(turn, asked, false, now))
+    }
+
+    /// Asks for the way back.
+    pub fn rollback(&mut self, to: Option<&str>) -> Result<(), Refusal> {
+        let to = to.map(|v| v.parse().expect("a valid version"));
+        let asked = match commands::way_back(&self.lane, to.as_ref())? {
+            commands::Back::TakeBack => None,
+            commands::Back::To(version) => Some(self.asked(RolloutKind::Rollback, version.as_str())),
+        };
+        self.command(|turn, now| commands::rollback(turn, asked, "user:test", now))
+    }
+
+    /// Lets a person say something.
+    pub fn command(&mut self, wish: impl FnOnce(&mut Turn, Timestamp) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let seen = self.observe();
+        let mut turn = Turn::new(&self.lane);
+        wish(&mut turn, self.now)?;
+        rollout::complete(&mut turn, &seen, self.now);
+        self.results.clear();
+        self.apply(turn);
+        Ok(())
+    }
+
+    /// Goes on until `done`, or until `limit` is over. Returns whether it was done.
+    pub fn run_until(&mut self, limit: Millis, mut done: impl FnMut(&World) -> bool) -> bool {
+        let end = self.now.plus(limit);
+        while self.now < end {
+            if done(self) {
+                return true;
+            }
+            self.tick();
+        }
+        done(self)
+    }
+
+    /// Goes on until no rollout is open, or one needs a person, or `limit` is over.
+    pub fn settle(&mut self, limit: Millis) -> bool {
+        self.run_until(limit, |w| match &w.lane.open {
+            None => w.lane.queue.is_empty(),
+            Some(open) => matches!(open.state, rollout::State::Held { .. }),
+        })
+    }
+
+    /// Kills an instance, as a crash would.
+    pub fn crash(&mut self, instance: &InstanceId) {
+        self.instances.remove(instance);
+    }
+
+    fn tick(&mut self) {
+        self.now = self.now.plus(TICK);
+        self.requests();
+        let seen = self.observe();
+        self.results.clear();
+        let turn = rollout::turn(&self.lane, &seen, self.now);
+        self.apply(turn);
+    }
+
+    fn observe(&mut self) -> Observed {
+        self.book.take(self.counts.values().cloned().collect(), self.now);
+        let evidence = self.book.evidence(&self.lane.id, self.lane.stable_version(), self.now);
+        let (now, slots) = (self.now, &self.lane.slots);
+        let artifacts = slots.iter().map(|s| Digest::of(s.version.as_str().as_bytes()));
+        let asked = self.lane.queue.iter().map(|a| a.release.artifact.clone());
+        let rest = [&self.lane.stable, &self.lane.predecessor].into_iter().flatten().map(|r| r.artifact.clone());
+        Observed {
+            instances: self.instances.iter().map(|(id, since)| (id.clone(), status(id, *since, now))).collect(),
+            confirmed: Some(Confirmed { routes: self.route.clone().into_iter().collect(), newest: true }),
+            lapsed: None,
+            lost: Vec::new(),
+            in_flight: Some(BTreeMap::new()),
+            today: Today { rate: evidence.rate, bad_share: 0.0, start: Some(STARTS_IN), rollback: None },
+            artifacts: artifacts.chain(asked).chain(rest).collect(),
+            evidence,
+            results: self.results.clone(),
+        }
+    }
+
+    fn apply(&mut self, turn: Turn) {
+        self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
+        self.ended.extend(turn.ended);
+        self.lane = turn.lane;
+        self.route = rollout::route_of(&self.lane);
+        for effect in turn.effects {
+            let result = self.act(effect);
+            self.results.push(result);
+        }
+        self.watch_capacity();
+    }
+
+    fn act(&mut self, effect: Effect) -> EffectResult {
+        match effect {
+            Effect::Start { spec } => {
+                self.instances.insert(spec.id.clone(), self.now);
+                EffectResult::Started { instance: spec.id }
+            }
+            Effect::Stop { instance } => {
+                self.instances.remove(&instance);
+                EffectResult::Stopped { instance }
+            }
+            Effect::Smoke { instance, incarnation, round, tests } => {
+                let version = self.lane.slots.iter().find(|s| s.id == instance).map(|s| s.version.clone());
+                let bad = version.is_some_and(|v| self.service.fails_smoke.contains(&v));
+                let result = |name: String| SmokeResult {
+                    name,
+                    took: Millis(5),
+                    failure: bad.then(|| "status 200 expected, 500 came".to_string()),
+                };
+                let tests = tests.into_iter().map(|t| result(t.name)).collect();
+                EffectResult::Smoked { report: SmokeReport { instance, incarnation, at: self.now, tests }, round }
+            }
+        }
+    }
+
+    fn watch_capacity(&mut self) {
+        let Some(route) = &self.route else { return };
+        for version in route.versions.iter().filter(|v| v.role == Role::Stable) {
+            if route.split.weight(&version.version).bp() > 0 {
+                self.fewest_stable = self.fewest_stable.min(version.endpoints.len());
+            }
+        }
+    }
+
+    fn requests(&mut self) {
+        self.owed += self.service.users.rate * TICK.0 as f64 / 1000.0;
+        while self.owed >= 1.0 {
+            self.owed -= 1.0;
+            let key = self.service.users.key(&mut self.random);
+            for _ in 0..=self.service.users.retries {
+                if !self.request(&key) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// One request; returns whether it failed.
+    fn request(&mut self, key: &str) -> bool {
+        let Some(route) = self.route.clone() else { return true };
+        let (version, _) = assign(&route.split, &route.salt, key);
+        let failed = self.service.behaviour.fails(version, key, self.age(), &mut self.random);
+        let slow = self.service.behaviour.is_slow(version, &mut self.random);
+        *self.served.entry(version.clone()).or_default() += 1;
+        let row = self.counts.entry((route.epoch, version.clone())).or_insert_with(|| CountRow {
+            service: route.service.clone(),
+            environment: route.environment.clone(),
+            epoch: route.epoch,
+            version: version.clone(),
+            assigned: 0,
+            attempts: 0,
+            failed: 0,
+            failed_by_slipway: 0,
+            objectives: Vec::new(),
+            latency_us: Vec::new(),
+        });
+        row.assigned += 1;
+        row.attempts += 1;
+        row.failed += u64::from(failed);
+        for objective in &route.objectives {
+            let bad = match objective.bad {
+                CountedBad::Failed => failed,
+                CountedBad::SlowerThan(_) => slow,
+            };
+            let cap = self.caps.entry((route.epoch, version.clone(), objective.name.clone())).or_default();
+            let at = match row.objectives.iter().position(|o| o.name == objective.name) {
+                Some(at) => at,
+                None => {
+                    row.objectives.push(ObjectiveCount { name: objective.name.clone(), n: 0, bad: 0, bad_keys: 0 });
+                    row.objectives.len() - 1
+                }
+            };
+            if cap.record(hash(key), bad) {
+                let count = &mut row.objectives[at];
+                count.n += 1;
+                count.bad += u64::from(bad);
+                count.bad_keys = cap.bad_keys();
+            }
+        }
+        failed
+    }
+}
+
+fn status(id: &InstanceId, since: Timestamp, now: Timestamp) -> InstanceStatus {
+    let up = now.since(since) >= STARTS_IN;
+    InstanceStatus {
+        id: id.clone(),
+        incarnation: 1,
+        state: InstanceState::Running,
+        address: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+        pid: Some(1),
+        health: if up { Health::Healthy } else { Health::Unknown { why: None } },
+        last_exit: None,
+    }
+}
+
+fn hash(key: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
