@@ -2,11 +2,13 @@
 //! the real judge. For tests only; nothing in the product depends on it.
 
 mod random;
+mod scenario;
 mod story;
 mod users;
 mod world;
 
 pub use random::Random;
+pub use scenario::play;
 pub use story::tell;
 pub use users::{Behaviour, Users};
 pub use world::{SimulatedService, World};

@@ -1,0 +1,100 @@
+//! Golden stories: what happens, line by line, and what the planner made of it.
+//!
+//! A scenario file has the story's title as comment lines, then one line for each thing that happens, then `---`, then
+//! the journal as it must come out. Lines: `file PATH`, `environment NAME`, `seed N`, `rate N`, `users N`,
+//! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
+//! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
+//! `promote`, `abort`, `run SECONDS`, `settle SECONDS`.
+
+use std::path::Path;
+
+use slipway_core::rollout::{Refusal, commands};
+use slipway_core::units::Millis;
+
+use crate::story::tell;
+use crate::users::{Behaviour, Users};
+use crate::world::{SimulatedService, World};
+
+/// Plays the part of a scenario before `---`. `folder` is where its `file` is looked for.
+///
+/// # Errors
+/// A sentence that names the line that makes no sense.
+pub fn play(text: &str, folder: &Path) -> Result<String, String> {
+    let mut service = SimulatedService {
+        file: String::new(),
+        environment: "production".to_string(),
+        users: Users::default(),
+        behaviour: Behaviour::default(),
+        fails_smoke: Default::default(),
+        seed: 1,
+    };
+    let mut world: Option<World> = None;
+    for (number, line) in text.lines().enumerate().take_while(|(_, l)| l.trim() != "---") {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.is_empty() || words[0].starts_with('#') {
+            continue;
+        }
+        let wrong = |why: String| format!("line {}: {line:?}: {why}", number + 1);
+        if world.is_none() && set(&mut service, &words, folder).map_err(wrong)? {
+            continue;
+        }
+        let world = world.get_or_insert_with(|| World::new(service.clone()));
+        happen(world, &words).map_err(wrong)?;
+    }
+    world.map(|w| tell(&w)).ok_or_else(|| "nothing happens".to_string())
+}
+
+fn number<T: std::str::FromStr>(word: Option<&&str>) -> Result<T, String> {
+    word.and_then(|w| w.parse().ok()).ok_or_else(|| "a number is missing".to_string())
+}
+
+/// Takes a line that describes the world; `false` if it is something that happens.
+fn set(service: &mut SimulatedService, words: &[&str], folder: &Path) -> Result<bool, String> {
+    let version = || words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing");
+    match words[0] {
+        "file" => {
+            let path = folder.join(words.get(1).ok_or("a path is missing")?);
+            service.file = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        "environment" => service.environment = words.get(1).ok_or("a name is missing")?.to_string(),
+        "seed" => service.seed = number(words.get(1))?,
+        "rate" => service.users.rate = number(words.get(1))?,
+        "users" => service.users.count = number(words.get(1))?,
+        "heavy" => {
+            service.users.heavy = number(words.get(1))?;
+            service.users.retries = number(words.get(3))?;
+        }
+        "errors" => drop(service.behaviour.errors.insert(version()?, number(words.get(2))?)),
+        "slow" => drop(service.behaviour.slow.insert(version()?, number(words.get(2))?)),
+        "hates" => drop(service.behaviour.hates.insert(version()?, number(words.get(2))?)),
+        "smoke-fails" => drop(service.fails_smoke.insert(version()?)),
+        "outage" => {
+            let at = |i| Ok::<Millis, String>(Millis::from_secs(number(words.get(i))?));
+            service.behaviour.outage = Some((at(1)?, at(2)?, number(words.get(3))?));
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
+    let refused = |r: Refusal| format!("refused: {r}");
+    let who = "user:test";
+    match words[0] {
+        "release" => world.release(words.get(1).ok_or("a version is missing")?).map_err(refused),
+        "rollback" => world.rollback(words.get(1).copied()).map_err(refused),
+        "pause" => world.command(|t, now| commands::pause(t, who, now)).map_err(refused),
+        "resume" => world.command(|t, now| commands::resume(t, who, now)).map_err(refused),
+        "promote" => world.command(|t, now| commands::promote(t, who, now)).map_err(refused),
+        "abort" => world.command(|t, now| commands::abort(t, who, now)).map_err(refused),
+        "run" => {
+            world.run_until(Millis::from_secs(number(words.get(1))?), |_| false);
+            Ok(())
+        }
+        "settle" => match world.settle(Millis::from_secs(number(words.get(1))?)) {
+            true => Ok(()),
+            false => Err("the world did not settle".to_string()),
+        },
+        _ => Err("no such line".to_string()),
+    }
+}
