@@ -1,1 +1,32 @@
-//! slipway-gateway
+//! The data plane: a process of its own that serves by the last routing table it was given, whoever else is dead.
+//!
+//! [`run`] is that process. [`hub::Hub`] is the other end of its control link and lives in the control plane.
+//! What is absent: the gateway never decides a weight, never starts an instance, knows no store and no rollout;
+//! it knows `slipway_core::traffic` and nothing else of Slipway. Called by the `slipway` binary.
+
+mod access_log;
+mod attempt;
+mod body;
+mod count;
+mod eject;
+mod error;
+mod fault;
+mod gateway;
+mod headers;
+mod histogram;
+pub mod hub;
+mod key;
+mod lease;
+mod link;
+mod metrics;
+mod proxy;
+mod report;
+mod served;
+mod server;
+mod table_store;
+mod tunnel;
+mod upstream;
+mod wire;
+
+pub use error::Error;
+pub use server::{Config, Tuning, run, run_with};

@@ -10,5 +10,5 @@ mod table;
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
     Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Role, Route, RoutingTable, Share, Split,
-    SplitError, Sticky, VersionRoute,
+    SplitError, Sticky, TableError, VersionRoute,
 };

@@ -69,6 +69,56 @@ impl Route {
     }
 }
 
+/// Why a table cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// A split gives traffic to a version that the route does not describe.
+    #[error("the route of {lane} sends traffic to version {version}, which it does not describe")]
+    UnknownVersion {
+        /// Whose route.
+        lane: LaneId,
+        /// The version.
+        version: VersionName,
+    },
+    /// Only one of `lease` and `fallback` is there.
+    #[error("the route of {0} has a lease without a fall-back, or a fall-back without a lease")]
+    HalfLease(LaneId),
+    /// A path that no request can have.
+    #[error("the route of {lane} has the path {path:?}, which does not start with `/`")]
+    Path {
+        /// Whose route.
+        lane: LaneId,
+        /// The path.
+        path: String,
+    },
+    /// Two routes for one lane.
+    #[error("{0} has two routes")]
+    Twice(LaneId),
+}
+
+impl RoutingTable {
+    /// Whether a gateway can serve this: every share names a version that is described, every lease has its fall-back.
+    pub fn check(&self) -> Result<(), TableError> {
+        for (i, route) in self.routes.iter().enumerate() {
+            let lane = route.lane();
+            if self.routes[..i].iter().any(|r| r.service == route.service && r.environment == route.environment) {
+                return Err(TableError::Twice(lane));
+            }
+            if route.lease.is_some() != route.fallback.is_some() {
+                return Err(TableError::HalfLease(lane));
+            }
+            if let Some(m) = route.matches.iter().find(|m| !m.path.starts_with('/')) {
+                return Err(TableError::Path { lane, path: m.path.clone() });
+            }
+            let shares = route.split.shares().iter().chain(route.fallback.iter().flat_map(|f| f.shares()));
+            if let Some(share) = shares.into_iter().find(|s| route.version(&s.version).is_none()) {
+                return Err(TableError::UnknownVersion { lane, version: share.version.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A host and a path prefix. An exact host goes before any host, a longer path before a shorter one, and a higher
 /// rank before a lower one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,153 @@
+//! One attempt to get a request answered by one instance, and what it counts for.
+//!
+//! An attempt is counted exactly once, however it ends: at the head where that is already bad or the body is an
+//! event stream, otherwise at the end of the body. A client that goes away before the head has come leaves no
+//! attempt behind, only the fact that the head took that long.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::SendRequest;
+
+use crate::body::{Progress, RequestBody};
+use crate::count::VersionCounts;
+use crate::served::Pick;
+use crate::upstream::{Connection, Upstream};
+
+/// One attempt.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pick: Pick,
+    key: u64,
+    started: Instant,
+    progress: Option<Arc<Progress>>,
+    state: State,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Answering,
+    Counted,
+}
+
+impl Attempt {
+    /// Begins with the choice of an instance. `retry`: another attempt had failed before.
+    pub(crate) fn begin(pick: Pick, key: u64, retry: bool, progress: Option<Arc<Progress>>) -> Attempt {
+        pick.upstream.begin(retry);
+        Attempt { pick, key, started: Instant::now(), progress, state: State::Waiting }
+    }
+
+    /// Where it went.
+    pub(crate) fn pick(&self) -> &Pick {
+        &self.pick
+    }
+
+    /// How long the instance has had: since it was chosen, or since it was last handed a part of the body.
+    pub(crate) fn waited(&self) -> Duration {
+        let since = self.progress.as_ref().map_or(self.started, |p| p.last().max(self.started));
+        since.elapsed()
+    }
+
+    /// The connection failed, the answer was none, or it did not come in time.
+    pub(crate) fn failed(mut self) {
+        let waited = self.waited();
+        let key = self.key;
+        self.each(|counts| counts.no_head(key, waited));
+        self.count(true);
+    }
+
+    /// It says nothing about the version: a pooled connection had run out, or the client sent what was refused.
+    pub(crate) fn forget(mut self) {
+        self.state = State::Counted;
+    }
+
+    /// The response head has come.
+    pub(crate) fn head(&mut self, status: http::StatusCode, stream: bool) {
+        let (key, waited) = (self.key, self.waited());
+        if !stream {
+            self.each(|counts| counts.head(key, waited));
+        }
+        self.state = State::Answering;
+        if status.is_server_error() {
+            self.count(true);
+        } else if stream {
+            self.count(false);
+        }
+    }
+
+    fn count(&mut self, failed: bool) {
+        if self.state == State::Counted {
+            return;
+        }
+        self.state = State::Counted;
+        let key = self.key;
+        self.each(|counts| counts.ended(key, failed));
+        if failed {
+            self.pick.upstream.tallies.failed.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn each(&self, act: impl Fn(&VersionCounts)) {
+        let version = self.pick.version();
+        act(&version.counts);
+        act(&version.lifetime);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        match self.state {
+            State::Waiting => {
+                let (key, waited) = (self.key, self.waited());
+                self.each(|counts| counts.no_head(key, waited));
+            }
+            State::Answering => self.count(false),
+            State::Counted => {}
+        }
+        self.pick.upstream.end();
+    }
+}
+
+/// An attempt whose response body is on its way. Dropped unfinished, the client went away.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    attempt: Attempt,
+    sender: SendRequest<RequestBody>,
+    connection: Arc<Connection>,
+}
+
+impl Answer {
+    /// The response head has come on `connection`; its body follows.
+    pub(crate) fn new(attempt: Attempt, sender: SendRequest<RequestBody>, connection: Arc<Connection>) -> Answer {
+        Answer { attempt, sender, connection }
+    }
+
+    /// Whether the gateway itself cut the connection.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.connection.was_cut()
+    }
+
+    /// All of the body has come: the connection may serve again.
+    pub(crate) fn complete(self) {
+        let Answer { mut attempt, sender, connection } = self;
+        attempt.count(false);
+        let upstream: Arc<Upstream> = attempt.pick.upstream.clone();
+        // While the request is still being sent the connection cannot take another.
+        if attempt.progress.as_ref().is_none_or(|p| p.ended()) {
+            upstream.put_back(sender, connection);
+        }
+    }
+
+    /// The body broke off.
+    pub(crate) fn truncated(mut self) {
+        if !self.was_cut() {
+            return self.attempt.count(true);
+        }
+        // The version did nothing wrong; its time was over. Event streams were counted at their head and end so.
+        if self.attempt.state == State::Answering {
+            self.attempt.each(VersionCounts::failed_by_slipway);
+        }
+    }
+}

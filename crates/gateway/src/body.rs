@@ -1,0 +1,227 @@
+//! Bodies on their way through: streamed in both directions, counted, limited, never held.
+
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::access_log::Pending;
+use crate::attempt::Answer;
+
+/// What a body may fail with.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// How far a request's body has come, shared between the body and whoever waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    since: Instant,
+    /// When the instance was last handed a part of the body, in microseconds after `since`.
+    last_us: AtomicU64,
+    ended: AtomicBool,
+    too_large: AtomicBool,
+    broken: AtomicBool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress {
+            since: Instant::now(),
+            last_us: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            too_large: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    fn touch(&self) {
+        self.last_us.store(u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// When the instance was last handed a part of the body.
+    pub(crate) fn last(&self) -> Instant {
+        self.since + Duration::from_micros(self.last_us.load(Relaxed))
+    }
+
+    /// Whether the whole body has been handed on.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(Acquire)
+    }
+
+    /// Whether it grew beyond the route's limit.
+    pub(crate) fn too_large(&self) -> bool {
+        self.too_large.load(Acquire)
+    }
+
+    /// Whether the client failed to send all of it.
+    pub(crate) fn broken(&self) -> bool {
+        self.broken.load(Acquire)
+    }
+}
+
+/// A request's body on its way to an instance.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    inner: Option<Incoming>,
+    left: u64,
+    progress: Option<Arc<Progress>>,
+}
+
+impl RequestBody {
+    /// A client's body, of which at most `limit` bytes pass.
+    pub(crate) fn new(inner: Incoming, limit: u64) -> RequestBody {
+        if inner.is_end_stream() {
+            return RequestBody::empty();
+        }
+        RequestBody { inner: Some(inner), left: limit, progress: Some(Arc::new(Progress::new())) }
+    }
+
+    /// No body.
+    pub(crate) fn empty() -> RequestBody {
+        RequestBody { inner: None, left: 0, progress: None }
+    }
+
+    /// How far it has come; `None` where there is no body.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let (Some(inner), Some(progress)) = (&mut this.inner, &this.progress) else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+        progress.touch();
+        match frame {
+            Some(Ok(frame)) => {
+                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if size > this.left {
+                    progress.too_large.store(true, Release);
+                    return Poll::Ready(Some(Err("the request's body is larger than the route allows".into())));
+                }
+                this.left -= size;
+                if inner.is_end_stream() {
+                    progress.ended.store(true, Release);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                progress.broken.store(true, Release);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                progress.ended.store(true, Release);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// A response's body on its way to the client.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    kind: Kind,
+    log: Option<Pending>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// The gateway's own words.
+    Own(Full<Bytes>),
+    /// An instance's. The answer is told how it ends.
+    Passing { inner: Incoming, answer: Option<Box<Answer>> },
+}
+
+impl ResponseBody {
+    /// The gateway's own words.
+    pub(crate) fn own(text: impl Into<Bytes>) -> ResponseBody {
+        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None }
+    }
+
+    /// An instance's body.
+    pub(crate) fn passing(inner: Incoming, answer: Answer) -> ResponseBody {
+        ResponseBody { kind: Kind::Passing { inner, answer: Some(Box::new(answer)) }, log: None }
+    }
+
+    /// Writes a line of the access log when the body has ended, however it ends.
+    pub(crate) fn log(&mut self, pending: Pending) {
+        self.log = Some(pending);
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.kind {
+            Kind::Own(own) => {
+                return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
+            }
+            Kind::Passing { inner, answer } => match ready!(Pin::new(inner).poll_frame(cx)) {
+                Some(Ok(frame)) => Some(Ok(frame)),
+                // A connection that was cut ends its body without a word; the client must not take that for the end.
+                None if answer.as_ref().is_some_and(|a| a.was_cut()) => {
+                    answer.take().into_iter().for_each(|a| a.truncated());
+                    Some(Err("cut by the drain limit".into()))
+                }
+                None => {
+                    answer.take().into_iter().for_each(|a| a.complete());
+                    None
+                }
+                Some(Err(error)) => {
+                    answer.take().into_iter().for_each(|a| a.truncated());
+                    Some(Err(BoxError::from(error)))
+                }
+            },
+        };
+        if let (Some(Ok(frame)), Some(log)) = (&frame, &mut this.log) {
+            log.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Own(own) => own.is_end_stream(),
+            Kind::Passing { inner, .. } => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Own(own) => own.size_hint(),
+            Kind::Passing { inner, .. } => inner.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // A body of known length is dropped after its last byte without being asked for its end.
+        if let Kind::Passing { inner, answer } = &mut self.kind
+            && inner.is_end_stream()
+        {
+            answer.take().into_iter().for_each(|a| a.complete());
+        }
+    }
+}

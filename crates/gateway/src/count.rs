@@ -1,0 +1,351 @@
+//! What the gateway counts for the judge: per route, epoch and version, under the per-user cap.
+//!
+//! Every number is cumulative since the gateway's start, so a lost or repeated report does no harm. A request is
+//! counted in the epoch it started in, however long it takes. Called by `attempt`; read by `report` and `metrics`.
+//! It judges nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use slipway_core::names::{LaneId, VersionName};
+use slipway_core::traffic::link::{CountRow, ObjectiveCount};
+use slipway_core::traffic::{Counted, CountedBad, Epoch};
+
+use crate::histogram::Histogram;
+
+/// Epochs of a lane that are remembered; requests of older ones that are still running are no longer reported.
+const EPOCHS_KEPT: usize = 8;
+/// A key counts until it has had this many bad events.
+const BAD_EVENTS_PER_KEY: u8 = 3;
+/// Keys with a bad event that one objective remembers. A key beyond that is not held to the cap, and is not
+/// among the distinct keys: with so many unhappy users the verdict does not hang on it.
+const KEYS_REMEMBERED: usize = 65_536;
+
+/// All counts of a gateway.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    rows: Mutex<BTreeMap<LaneId, BTreeMap<Epoch, HashMap<VersionName, Arc<VersionCounts>>>>>,
+    lifetime: Mutex<BTreeMap<(LaneId, VersionName), Arc<VersionCounts>>>,
+    urgent: Arc<Notify>,
+}
+
+impl Counts {
+    /// The counts of one version in one epoch, made where they are new. The objectives are those that the epoch
+    /// began with: another set of objectives is another epoch.
+    pub(crate) fn version(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        version: &VersionName,
+        objectives: &[Counted],
+    ) -> Arc<VersionCounts> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let epochs = rows.entry(lane.clone()).or_default();
+        let make = || Arc::new(VersionCounts::new(lane, epoch, version, objectives, self.urgent.clone()));
+        let counts = epochs.entry(epoch).or_default().entry(version.clone()).or_insert_with(make).clone();
+        while epochs.len() > EPOCHS_KEPT {
+            epochs.pop_first();
+        }
+        counts
+    }
+
+    /// The counts of one version over all epochs, for `/metrics`; versions without a route are forgotten by `retain`.
+    pub(crate) fn lifetime(&self, lane: &LaneId, version: &VersionName) -> Arc<VersionCounts> {
+        let mut all = self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(VersionCounts::new(lane, Epoch(0), version, &[], self.urgent.clone()));
+        all.entry((lane.clone(), version.clone())).or_insert_with(make).clone()
+    }
+
+    /// Forgets the lifetime counts of versions that nobody holds any more, beyond a hundred.
+    pub(crate) fn forget_unused(&self) {
+        let mut all = self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
+        let excess = all.len().saturating_sub(100);
+        let unused: Vec<_> = all.iter().filter(|(_, c)| Arc::strong_count(c) == 1).map(|(k, _)| k.clone()).collect();
+        for key in unused.into_iter().take(excess) {
+            all.remove(&key);
+        }
+    }
+
+    /// Every row that is remembered.
+    pub(crate) fn all(&self) -> Vec<Arc<VersionCounts>> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.values().flat_map(|epochs| epochs.values()).flat_map(|versions| versions.values()).cloned().collect()
+    }
+
+    /// The lifetime counts of every version, for `/metrics`.
+    pub(crate) fn lifetimes(&self) -> Vec<Arc<VersionCounts>> {
+        self.lifetime.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Resolves when something bad was counted since the last call.
+    pub(crate) async fn urgent(&self) {
+        self.urgent.notified().await;
+    }
+}
+
+/// What one version did in one epoch.
+#[derive(Debug)]
+pub(crate) struct VersionCounts {
+    lane: LaneId,
+    epoch: Epoch,
+    version: VersionName,
+    assigned: AtomicU64,
+    attempts: AtomicU64,
+    failed: AtomicU64,
+    failed_by_slipway: AtomicU64,
+    objectives: Vec<Tally>,
+    latency: Histogram,
+    changes: AtomicU64,
+    urgent: Arc<Notify>,
+}
+
+impl VersionCounts {
+    fn new(
+        lane: &LaneId,
+        epoch: Epoch,
+        version: &VersionName,
+        objectives: &[Counted],
+        urgent: Arc<Notify>,
+    ) -> VersionCounts {
+        VersionCounts {
+            lane: lane.clone(),
+            epoch,
+            version: version.clone(),
+            assigned: AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            failed_by_slipway: AtomicU64::new(0),
+            objectives: objectives.iter().map(Tally::new).collect(),
+            latency: Histogram::new(),
+            changes: AtomicU64::new(0),
+            urgent,
+        }
+    }
+
+    /// A request was assigned to this version.
+    pub(crate) fn assigned(&self) {
+        self.assigned.fetch_add(1, Relaxed);
+        self.changed(false);
+    }
+
+    /// An attempt ended: with an answer, or failed.
+    pub(crate) fn ended(&self, key: u64, failed: bool) {
+        self.attempts.fetch_add(1, Relaxed);
+        if failed {
+            self.failed.fetch_add(1, Relaxed);
+        }
+        for tally in self.objectives.iter().filter(|t| t.bad == CountedBad::Failed) {
+            tally.event(key, failed);
+        }
+        self.changed(failed);
+    }
+
+    /// A response head came after `latency`.
+    pub(crate) fn head(&self, key: u64, latency: Duration) {
+        self.latency.record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        let mut any_slow = false;
+        for tally in &self.objectives {
+            if let CountedBad::SlowerThan(bound) = tally.bad {
+                let slow = latency > bound.as_duration();
+                any_slow |= slow;
+                tally.event(key, slow);
+            }
+        }
+        self.changed(any_slow);
+    }
+
+    /// Nobody waits for the head any more after `waited`: it is slow by every bound that has passed already, and
+    /// says nothing about the others.
+    pub(crate) fn no_head(&self, key: u64, waited: Duration) {
+        for tally in &self.objectives {
+            if let CountedBad::SlowerThan(bound) = tally.bad
+                && waited > bound.as_duration()
+            {
+                tally.event(key, true);
+                self.changed(true);
+            }
+        }
+    }
+
+    /// A client suffered from what is neither an instance's answer nor its death.
+    pub(crate) fn failed_by_slipway(&self) {
+        self.failed_by_slipway.fetch_add(1, Relaxed);
+        self.changed(true);
+    }
+
+    fn changed(&self, urgent: bool) {
+        self.changes.fetch_add(1, Release);
+        if urgent {
+            self.urgent.notify_one();
+        }
+    }
+
+    /// The epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Grows with every change; read before `row`, so that a change in between is reported once more.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Acquire)
+    }
+
+    /// The numbers as they are told to the control plane.
+    pub(crate) fn row(&self) -> CountRow {
+        CountRow {
+            service: self.lane.service.clone(),
+            environment: self.lane.environment.clone(),
+            epoch: self.epoch,
+            version: self.version.clone(),
+            failed: self.failed.load(Acquire),
+            attempts: self.attempts.load(Acquire),
+            assigned: self.assigned.load(Acquire),
+            failed_by_slipway: self.failed_by_slipway.load(Acquire),
+            objectives: self.objectives.iter().map(Tally::count).collect(),
+            latency_us: self.latency.sparse(),
+        }
+    }
+}
+
+/// One objective's events under the cap.
+#[derive(Debug)]
+struct Tally {
+    name: String,
+    bad: CountedBad,
+    /// Events, bad ones and distinct bad keys, changed and read together.
+    numbers: Mutex<(u64, u64, u64)>,
+    /// Bad events of each key that had one, by the key's hash.
+    bad_events: Mutex<HashMap<u64, u8>>,
+    keys: AtomicUsize,
+}
+
+impl Tally {
+    fn new(counted: &Counted) -> Tally {
+        Tally {
+            name: counted.name.clone(),
+            bad: counted.bad,
+            numbers: Mutex::default(),
+            bad_events: Mutex::default(),
+            keys: AtomicUsize::new(0),
+        }
+    }
+
+    fn event(&self, key: u64, bad: bool) {
+        let Some(new_key) = self.admit(key, bad) else { return };
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.0 += 1;
+        numbers.1 += u64::from(bad);
+        numbers.2 += u64::from(new_key);
+    }
+
+    /// `None` where the key no longer counts; otherwise whether this is its first bad event.
+    fn admit(&self, key: u64, bad: bool) -> Option<bool> {
+        if !bad && self.keys.load(Acquire) == 0 {
+            return Some(false);
+        }
+        let mut keys = self.bad_events.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = keys.len();
+        match keys.get_mut(&key) {
+            Some(events) if *events >= BAD_EVENTS_PER_KEY => None,
+            Some(events) => {
+                *events += u8::from(bad);
+                Some(false)
+            }
+            None if bad && remembered < KEYS_REMEMBERED => {
+                keys.insert(key, 1);
+                self.keys.store(keys.len(), Release);
+                Some(true)
+            }
+            None => Some(false),
+        }
+    }
+
+    fn count(&self) -> ObjectiveCount {
+        let (n, bad, bad_keys) = *self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        ObjectiveCount { name: self.name.clone(), n, bad, bad_keys }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slipway_core::units::Millis;
+
+    fn lane() -> LaneId {
+        LaneId { service: "shop".parse().unwrap(), environment: "production".parse().unwrap() }
+    }
+
+    fn objectives() -> Vec<Counted> {
+        vec![
+            Counted { name: "errors".into(), bad: CountedBad::Failed },
+            Counted { name: "latency".into(), bad: CountedBad::SlowerThan(Millis(300)) },
+        ]
+    }
+
+    fn counts() -> Arc<VersionCounts> {
+        Counts::default().version(&lane(), Epoch(1), &"2".parse().unwrap(), &objectives())
+    }
+
+    #[test]
+    fn a_key_counts_until_its_third_bad_event_and_then_not_at_all() {
+        let counts = counts();
+        for _ in 0..10 {
+            counts.ended(7, true);
+        }
+        counts.ended(7, false);
+        counts.ended(8, false);
+        let row = counts.row();
+        let errors = &row.objectives[0];
+        assert_eq!((errors.n, errors.bad, errors.bad_keys), (4, 3, 1));
+        assert_eq!((row.attempts, row.failed), (12, 10), "the plain numbers know no cap");
+    }
+
+    #[test]
+    fn good_events_of_a_key_count_before_its_third_bad_one() {
+        let counts = counts();
+        for failed in [false, true, false, true, false, true, false] {
+            counts.ended(7, failed);
+        }
+        let errors = &counts.row().objectives[0];
+        assert_eq!((errors.n, errors.bad, errors.bad_keys), (6, 3, 1));
+    }
+
+    #[test]
+    fn beyond_the_bound_keys_are_not_held_to_the_cap() {
+        let counts = counts();
+        let bound = KEYS_REMEMBERED as u64;
+        for key in 0..bound {
+            counts.ended(key, true);
+        }
+        for _ in 0..5 {
+            counts.ended(bound, true);
+        }
+        let errors = &counts.row().objectives[0];
+        assert_eq!((errors.n, errors.bad, errors.bad_keys), (bound + 5, bound + 5, bound));
+    }
+
+    #[test]
+    fn a_head_that_nobody_waited_for_is_slow_only_where_the_bound_has_passed() {
+        let counts = counts();
+        counts.no_head(1, Duration::from_millis(200));
+        counts.no_head(2, Duration::from_millis(400));
+        counts.head(3, Duration::from_millis(10));
+        let latency = &counts.row().objectives[1];
+        assert_eq!((latency.n, latency.bad), (2, 1));
+    }
+
+    #[test]
+    fn only_the_newest_epochs_are_kept() {
+        let all = Counts::default();
+        for epoch in 1..=20 {
+            all.version(&lane(), Epoch(epoch), &"2".parse().unwrap(), &objectives());
+        }
+        let mut epochs: Vec<u64> = all.all().iter().map(|c| c.row().epoch.0).collect();
+        epochs.sort_unstable();
+        assert_eq!(epochs, [13, 14, 15, 16, 17, 18, 19, 20]);
+    }
+}

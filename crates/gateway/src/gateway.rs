@@ -1,0 +1,301 @@
+//! The gateway's shared state, and the few ways in which it changes: a newer table, a renewal, a lease that ran out.
+//!
+//! A change swaps everything that is served at once and then waits until no request is between looking at the old
+//! state and being handed to a connection. Only after that is a table acknowledged.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use slipway_core::traffic::link::{Ejection, Event};
+use slipway_core::traffic::{Generation, RoutingTable};
+use slipway_core::units::Weight;
+
+use crate::access_log::AccessLog;
+use crate::count::Counts;
+use crate::eject;
+use crate::lease::Leases;
+use crate::served::Served;
+use crate::server::Tuning;
+use crate::table_store::TableStore;
+
+/// Events that wait for the control plane, at most; the oldest go first.
+const EVENTS_KEPT: usize = 4096;
+
+/// Everything that the gateway's tasks share.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// Its name, stable over restarts.
+    pub(crate) name: String,
+    /// New at every start.
+    pub(crate) boot: String,
+    /// Limits and intervals.
+    pub(crate) tuning: Tuning,
+    /// What it counts.
+    pub(crate) counts: Counts,
+    /// What the control plane should know at once.
+    pub(crate) events: Events,
+    /// Where requests are written down, if anywhere.
+    pub(crate) access_log: Option<AccessLog>,
+    /// Cancelled to drain: nothing new is accepted.
+    pub(crate) closing: CancellationToken,
+    /// How long the drain may take.
+    pub(crate) drain_limit: Mutex<Duration>,
+    /// Cancelled to end: whatever still runs is cut.
+    pub(crate) stopped: CancellationToken,
+    /// Client connections and tunnels.
+    pub(crate) running: TaskTracker,
+    /// Whether the control plane has said which table is the newest.
+    pub(crate) in_step: watch::Sender<bool>,
+    served: ArcSwap<Served>,
+    dispatch: RwLock<()>,
+    control: tokio::sync::Mutex<Control>,
+    leases_changed: Notify,
+    store: TableStore,
+}
+
+#[derive(Debug)]
+struct Control {
+    table: Option<Arc<RoutingTable>>,
+    leases: Leases,
+}
+
+/// Events on their way to the control plane.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    waiting: Mutex<VecDeque<Event>>,
+    more: Notify,
+}
+
+impl Events {
+    /// Adds one.
+    pub(crate) fn push(&self, event: Event) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() >= EVENTS_KEPT {
+            waiting.pop_front();
+        }
+        waiting.push_back(event);
+        self.more.notify_one();
+    }
+
+    /// All that wait.
+    pub(crate) fn take(&self) -> Vec<Event> {
+        lock(&self.waiting).drain(..).collect()
+    }
+
+    /// Resolves when there may be more.
+    pub(crate) async fn more(&self) {
+        self.more.notified().await;
+    }
+}
+
+impl Gateway {
+    /// A gateway that serves what `store` remembers.
+    pub(crate) fn start(name: String, tuning: Tuning, store: TableStore, access_log: Option<AccessLog>) -> Gateway {
+        let stopped = CancellationToken::new();
+        let gateway = Gateway {
+            name,
+            boot: format!("{:016x}", rand::random::<u64>()),
+            tuning,
+            counts: Counts::default(),
+            events: Events::default(),
+            access_log,
+            closing: CancellationToken::new(),
+            drain_limit: Mutex::new(Duration::from_secs(30)),
+            stopped,
+            running: TaskTracker::new(),
+            in_step: watch::Sender::new(false),
+            served: ArcSwap::default(),
+            dispatch: RwLock::new(()),
+            control: tokio::sync::Mutex::new(Control { table: None, leases: Leases::default() }),
+            leases_changed: Notify::new(),
+            store,
+        };
+        gateway.restore()
+    }
+
+    fn restore(mut self) -> Gateway {
+        let Some(found) = self.store.read() else { return self };
+        let now = Instant::now();
+        let mut leases = Leases::remembering(found.kept.lapses);
+        leases.start(&found.kept.table, |term| {
+            now + found.renewed_for.unwrap_or_default().max(term.saturating_sub(found.age))
+        });
+        let control = self.control.get_mut();
+        control.table = Some(Arc::new(found.kept.table));
+        control.leases = leases;
+        self.swap_unlocked();
+        self
+    }
+
+    fn swap_unlocked(&mut self) {
+        let control = self.control.get_mut();
+        if let Some(table) = &control.table {
+            let before = self.served.load_full();
+            let now = Served::build(table.clone(), &control.leases, &before, &self.counts, &self.stopped);
+            self.served.store(Arc::new(now));
+        }
+    }
+
+    /// What is served at this instant.
+    pub(crate) fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    /// Holds off the next change while a request is handed to a connection; `None` where `seen` is no longer what is
+    /// served, and the request has to be routed again. Must not be held over an await.
+    pub(crate) fn dispatch(&self, seen: &Served) -> Option<RwLockReadGuard<'_, ()>> {
+        let guard = self.dispatch.read().unwrap_or_else(PoisonError::into_inner);
+        (self.served.load().sequence == seen.sequence).then_some(guard)
+    }
+
+    /// Serves `table` if it is newer and holds together. The generation that is served afterwards, by every request
+    /// that is dispatched from now on; `None` where the table makes no sense.
+    pub(crate) async fn apply(&self, table: RoutingTable) -> Option<Generation> {
+        if let Err(error) = table.check() {
+            tracing::warn!(generation = table.generation.0, %error, "a routing table does not hold together: ignored");
+            return None;
+        }
+        let mut control = self.control.lock().await;
+        let served = self.served.load().generation();
+        if table.generation <= served {
+            return Some(served);
+        }
+        let now = Instant::now();
+        control.leases.start(&table, |term| now + term);
+        let table = Arc::new(table);
+        control.table = Some(table.clone());
+        self.swap(&control);
+        self.write(&control).await;
+        self.leases_changed.notify_one();
+        self.counts.forget_unused();
+        tracing::info!(generation = table.generation.0, "serving a new routing table");
+        Some(table.generation)
+    }
+
+    /// The leases hold for another term, if `generation` is what is served.
+    pub(crate) async fn renew(&self, generation: Generation, term: Duration) {
+        let mut control = self.control.lock().await;
+        if self.served.load().generation() != generation {
+            return;
+        }
+        // What ran out before the renewal was handled has run out.
+        self.lapse(&mut control).await;
+        control.leases.renew(Instant::now() + term);
+        let store = self.store.clone();
+        let noted = tokio::task::spawn_blocking(move || store.renew(generation, term)).await;
+        if let Ok(Err(error)) = noted {
+            tracing::warn!(%error, "a lease's renewal could not be written");
+        }
+        self.leases_changed.notify_one();
+    }
+
+    /// Serves fall-backs as leases run out, until the gateway ends.
+    pub(crate) async fn watch_leases(&self) {
+        loop {
+            let next = self.control.lock().await.leases.next();
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.stopped.cancelled() => return,
+                () = self.leases_changed.notified() => {}
+                () = due => self.lapse(&mut *self.control.lock().await).await,
+            }
+        }
+    }
+
+    async fn lapse(&self, control: &mut Control) {
+        let lapses = control.leases.expire(Instant::now());
+        if lapses.is_empty() {
+            return;
+        }
+        self.swap(control);
+        for lapse in lapses {
+            tracing::warn!(lane = %lapse.lane, "the lease ran out: serving the fall-back");
+            self.events.push(Event::Lapsed(lapse));
+        }
+        self.write(control).await;
+    }
+
+    /// Puts table and lapses in force; afterwards nothing is dispatched by what was served before.
+    fn swap(&self, control: &Control) {
+        let Some(table) = &control.table else { return };
+        let before = self.served.load_full();
+        let now = Arc::new(Served::build(table.clone(), &control.leases, &before, &self.counts, &self.stopped));
+        self.served.store(now.clone());
+        drop(self.dispatch.write().unwrap_or_else(PoisonError::into_inner));
+        self.drain_what_left(&before, &now);
+        for route in &now.routes {
+            for version in &route.versions {
+                eject::note_loss(self, version, &route.lane, "it has no instance that is ready");
+            }
+        }
+    }
+
+    fn drain_what_left(&self, before: &Served, now: &Served) {
+        for route in &now.routes {
+            for version in &route.versions {
+                for upstream in &version.upstreams {
+                    if version.weight > Weight::ZERO { upstream.undrain() } else { upstream.drain(&route.route.limits) }
+                }
+            }
+        }
+        for route in &before.routes {
+            let gone = |u: &&Arc<_>| !now.upstreams().any(|n| Arc::ptr_eq(n, u));
+            route.versions.iter().flat_map(|v| &v.upstreams).filter(gone).for_each(|u| u.retire(&route.route.limits));
+        }
+    }
+
+    async fn write(&self, control: &Control) {
+        let Some(table) = control.table.clone() else { return };
+        let (store, lapses) = (self.store.clone(), control.leases.lapses());
+        let written = tokio::task::spawn_blocking(move || store.write(&table, lapses)).await;
+        match written {
+            Ok(Ok(())) => {
+                let store = self.store.clone();
+                tokio::task::spawn_blocking(move || {
+                    // Another write may have taken the file's place meanwhile, and brings its own sync.
+                    if let Err(error) = store.sync() {
+                        tracing::debug!(%error, "the routing table was not synced");
+                    }
+                });
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the routing table cannot be written; a restart will have to wait for one");
+            }
+            Err(error) => tracing::error!(%error, "the routing table was not written"),
+        }
+    }
+
+    /// Epochs whose lease ran out.
+    pub(crate) async fn lapses(&self) -> Vec<slipway_core::traffic::link::Lapse> {
+        self.control.lock().await.leases.lapses()
+    }
+
+    /// Instances that are not used at present.
+    pub(crate) fn ejections(&self) -> Vec<Ejection> {
+        let served = self.served();
+        let why = |u: &crate::upstream::Upstream| lock(&u.ejected).clone();
+        served.upstreams().filter_map(|u| why(u).map(|why| eject::ejection(u, why))).collect()
+    }
+
+    /// Stops accepting; what is in flight may go on for `drain`.
+    pub(crate) fn close(&self, drain: Duration) {
+        *lock(&self.drain_limit) = drain;
+        self.closing.cancel();
+    }
+}
+
+/// The lock, also where a panic left it: every value here is whole between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,183 @@
+//! Which headers pass through, and what the gateway adds, in both directions.
+//!
+//! Headers that belong to one connection go no further (RFC 9110, section 7.6.1); where a request came from is added
+//! as `X-Forwarded-*` and `Forwarded` (RFC 7239); everything else, `Host` and `traceparent` included, stays as it is.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Version};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    /// The client's address.
+    pub(crate) client: IpAddr,
+    /// The host that the client asked for, as it wrote it.
+    pub(crate) host: &'a str,
+    /// `http` or `https`.
+    pub(crate) proto: &'static str,
+}
+
+/// The protocol that a request asks its connection to be switched to.
+pub(crate) fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    let asked = version == Version::HTTP_11 && names_in_connection(headers).any(|name| name == "upgrade");
+    headers.get(header::UPGRADE).filter(|_| asked).cloned()
+}
+
+/// Makes a client's headers fit for an instance.
+pub(crate) fn to_instance(headers: &mut HeaderMap, origin: Origin<'_>, upgrade: Option<&HeaderValue>) {
+    remove_hop_by_hop(headers);
+    // The gateway itself answers `100 Continue`, once it has an instance that takes the body.
+    headers.remove(header::EXPECT);
+    headers.remove(header::PROXY_AUTHORIZATION);
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol.clone());
+    }
+    append_to_list(headers, X_FORWARDED_FOR, &origin.client.to_string());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.proto));
+    let quoted = origin.host.replace(['"', '\\'], "");
+    if let Ok(host) = HeaderValue::try_from(origin.host) {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    let client = match origin.client {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("\"[{v6}]\""),
+    };
+    append_to_list(headers, header::FORWARDED, &format!("for={client};host=\"{quoted}\";proto={}", origin.proto));
+    append_to_list(headers, header::VIA, "1.1 slipway");
+}
+
+/// Makes an instance's headers fit for a client.
+pub(crate) fn to_client(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
+    remove_hop_by_hop(headers);
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol.clone());
+    }
+}
+
+/// Whether sending the request twice does no more than sending it once (RFC 9110, section 9.2.2).
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE)
+}
+
+/// Whether a response is a stream of server-sent events.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("text/event-stream")
+}
+
+/// What the header fields take up on the wire.
+pub(crate) fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    let named: Vec<HeaderName> =
+        names_in_connection(headers).filter_map(|name| HeaderName::try_from(name).ok()).collect();
+    for name in named {
+        // Nobody gets to strip what frames the message or says whom it is for.
+        if name != header::HOST && name != header::CONTENT_LENGTH {
+            headers.remove(name);
+        }
+    }
+    for name in [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    headers.remove(header::UPGRADE);
+    headers.remove(header::PROXY_AUTHENTICATE);
+    if chunked {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+}
+
+fn names_in_connection(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty())
+}
+
+/// Adds an element to a comma-separated list, keeping it in one field.
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    let earlier = headers.get_all(&name).into_iter().filter_map(|v| v.to_str().ok());
+    let list: Vec<&str> = earlier.filter(|v| !v.trim().is_empty()).chain([element]).collect();
+    if let Ok(value) = HeaderValue::try_from(list.join(", ")) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn origin(client: &str) -> Origin<'_> {
+        Origin { client: client.parse().unwrap(), host: "shop.local:8080", proto: "http" }
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_goes_no_further() {
+        let mut given = headers(&[
+            ("connection", "keep-alive, X-Secret, host, content-length"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "x"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("x-secret", "1"),
+            ("host", "shop.local"),
+            ("content-length", "3"),
+            ("traceparent", "00-abc-def-01"),
+        ]);
+        to_instance(&mut given, origin("10.0.0.9"), None);
+        let mut left: Vec<&str> = given.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        let kept = ["content-length", "forwarded", "host", "traceparent", "via"];
+        assert_eq!(left, [&kept[..], &["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]].concat());
+    }
+
+    #[test]
+    fn the_chain_of_proxies_grows_and_the_rest_is_set_anew() {
+        let mut given = headers(&[
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "2.2.2.2"),
+            ("x-forwarded-proto", "gopher"),
+            ("forwarded", "for=1.1.1.1"),
+        ]);
+        to_instance(&mut given, origin("::1"), None);
+        assert_eq!(given["x-forwarded-for"], "1.1.1.1, 2.2.2.2, ::1");
+        assert_eq!(given["x-forwarded-proto"], "http");
+        assert_eq!(given["x-forwarded-host"], "shop.local:8080");
+        assert_eq!(given["forwarded"], "for=1.1.1.1, for=\"[::1]\";host=\"shop.local:8080\";proto=http");
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_headers_and_http_11() {
+        let asked = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(upgrade(Version::HTTP_11, &asked).unwrap(), "websocket");
+        assert_eq!(upgrade(Version::HTTP_10, &asked), None);
+        assert_eq!(upgrade(Version::HTTP_11, &headers(&[("upgrade", "websocket")])), None);
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_dropped() {
+        let mut given = headers(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
+        to_client(&mut given, None);
+        assert!(given.is_empty());
+    }
+}

@@ -1,0 +1,142 @@
+//! The gateway's end of the control link: it calls, says what it serves, takes tables and renewals, reports counts.
+//!
+//! The data plane never waits for it. When the control plane is away it is called again ten times a second, for ever.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
+
+use crate::gateway::Gateway;
+use crate::report::Reporter;
+use crate::wire::{self, LineReader};
+
+/// Pause between two calls.
+const RETRY: Duration = Duration::from_millis(100);
+/// A control plane that takes nothing for this long is called anew.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the control plane listens and what it wants to hear, as it wrote it at its start.
+#[derive(Deserialize)]
+struct Control {
+    address: SocketAddr,
+    token: String,
+}
+
+/// Keeps the link up until the gateway ends.
+pub(crate) async fn run(gateway: Arc<Gateway>, control_file: &Path, traffic: SocketAddr) {
+    let mut told_why = String::new();
+    loop {
+        let ended = tokio::select! {
+            () = gateway.stopped.cancelled() => return,
+            ended = call(&gateway, control_file, traffic) => ended,
+        };
+        let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
+        if why != told_why {
+            tracing::info!(why, "not connected to the control plane; serving on");
+            told_why = why;
+        }
+        let jitter = Duration::from_millis(rand::random_range(0..20));
+        tokio::time::sleep(RETRY + jitter).await;
+    }
+}
+
+async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr) -> io::Result<()> {
+    let control: Control = serde_json::from_slice(&tokio::fs::read(control_file).await?)?;
+    let stream = TcpStream::connect(control.address).await?;
+    stream.set_nodelay(true)?;
+    let (read, mut write) = stream.into_split();
+    let hello = Hello {
+        token: control.token,
+        gateway: gateway.name.clone(),
+        boot: gateway.boot.clone(),
+        pid: std::process::id(),
+        traffic,
+        serves: gateway.served().generation(),
+        lapsed: gateway.lapses().await,
+        ejected: gateway.ejections(),
+    };
+    send(&mut write, &FromGateway::Hello(hello)).await?;
+    for event in losses(gateway) {
+        send(&mut write, &FromGateway::Event(event)).await?;
+    }
+    converse(gateway, LineReader::new(read, LINE_LIMIT), write).await
+}
+
+async fn converse(
+    gateway: &Arc<Gateway>,
+    mut lines: LineReader<tokio::net::tcp::OwnedReadHalf>,
+    mut write: OwnedWriteHalf,
+) -> io::Result<()> {
+    let mut reporter = Reporter::new();
+    loop {
+        tokio::select! {
+            biased;
+            line = lines.next() => match line? {
+                Some(line) => take(gateway, &line, &mut write).await?,
+                None => return Ok(()),
+            },
+            () = gateway.events.more() => {
+                for event in gateway.events.take() {
+                    send(&mut write, &FromGateway::Event(event)).await?;
+                }
+            }
+            () = reporter.due(&gateway.counts) => report(gateway, &mut reporter, &mut write).await?,
+            () = gateway.running.wait() => {
+                // Everything has ended: what is counted now is final.
+                report(gateway, &mut reporter, &mut write).await?;
+                write.shutdown().await?;
+                gateway.in_step.send_replace(false);
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+async fn report(gateway: &Gateway, reporter: &mut Reporter, write: &mut OwnedWriteHalf) -> io::Result<()> {
+    let rows = reporter.rows(&gateway.counts);
+    if rows.is_empty() { Ok(()) } else { send(write, &FromGateway::Counts { rows }).await }
+}
+
+/// Does what a line says. One that makes no sense is passed over: it may come from a newer control plane.
+async fn take(gateway: &Arc<Gateway>, line: &[u8], write: &mut OwnedWriteHalf) -> io::Result<()> {
+    match serde_json::from_slice(line) {
+        Ok(ToGateway::Table(table)) => {
+            if let Some(generation) = gateway.apply(table).await {
+                send(write, &FromGateway::Ack { generation }).await?;
+                gateway.in_step.send_replace(true);
+            }
+        }
+        Ok(ToGateway::Renew { generation, term }) => gateway.renew(generation, term.as_duration()).await,
+        Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
+        Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
+    }
+    Ok(())
+}
+
+/// Candidates that are lost already, for a control plane that may not have heard of it.
+fn losses(gateway: &Gateway) -> Vec<Event> {
+    let served = gateway.served();
+    let versions = served.routes.iter().flat_map(|route| route.versions.iter().map(move |version| (route, version)));
+    let lost = versions.filter(|(_, version)| version.lost.load(std::sync::atomic::Ordering::Acquire));
+    lost.map(|(route, version)| Event::CandidateLost {
+        lane: route.lane.clone(),
+        version: version.name.clone(),
+        epoch: route.route.epoch,
+        why: "its last instance was lost earlier".into(),
+    })
+    .collect()
+}
+
+async fn send(write: &mut OwnedWriteHalf, message: &FromGateway) -> io::Result<()> {
+    let line = wire::line(message)?;
+    tokio::time::timeout(WRITE_LIMIT, write.write_all(&line)).await?
+}

@@ -1,0 +1,480 @@
+//! One request from its head to its answer: route, assign, choose, send, and try once more where that is safe.
+//!
+//! What may be sent again: a request that never reached an instance, whatever its method; and one of an idempotent
+//! method without a body whose pooled connection closed before a byte of the answer came. Anything else that breaks
+//! is told to the client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::upgrade::OnUpgrade;
+
+use crate::access_log::Pending;
+use crate::attempt::{Answer, Attempt};
+use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::eject;
+use crate::fault::Fault;
+use crate::gateway::Gateway;
+use crate::headers::{self, Origin};
+use crate::key::Key;
+use crate::served::{Pick, RouteState, Served};
+use crate::tunnel;
+use crate::upstream::{ConnectError, Ready};
+
+/// Instances that one request may be offered to. More than two only where it reached none of them.
+const MOST_ATTEMPTS: u32 = 3;
+/// A request that could not be sent again goes only on a connection that was busy this short a time ago.
+const FRESH_ENOUGH: Duration = Duration::from_millis(500);
+/// A pooled connection that was idle this long and closes at once had run out at the instance's end; any other that
+/// closes without an answer is counted as the instance's failure.
+const RAN_OUT_AFTER: Duration = Duration::from_secs(1);
+/// What "at once" means there.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
+/// Answers a request.
+pub(crate) async fn handle(
+    gateway: &Arc<Gateway>,
+    client: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let mut log = gateway.access_log.as_ref().map(|log| log.begin(client, &request));
+    let mut response = match Exchange::open(gateway, client, request) {
+        Ok((mut exchange, request)) => {
+            let answered = exchange.run(request).await;
+            if let Some(log) = &mut log {
+                exchange.describe(log);
+            }
+            answered.unwrap_or_else(|fault| {
+                exchange.blame(fault);
+                fault.response()
+            })
+        }
+        Err(fault) => fault.response(),
+    };
+    if let Some(mut log) = log {
+        log.answered(response.status());
+        response.body_mut().log(log);
+    }
+    response
+}
+
+/// A request between its head and its answer.
+struct Exchange<'a> {
+    gateway: &'a Arc<Gateway>,
+    host: String,
+    path: String,
+    key: Key,
+    /// The route that it was first found to belong to.
+    route: Arc<RouteState>,
+    upgrade: Option<(HeaderValue, OnUpgrade)>,
+    /// Whether a pooled connection's silent end may be followed by another try.
+    repeatable: bool,
+    /// Whether only a new connection will do.
+    only_new: bool,
+    tried: Vec<Arc<crate::upstream::Upstream>>,
+    attempts: u32,
+    assigned: bool,
+    last_assigned: usize,
+    last: Option<Pick>,
+}
+
+/// What became of a request that was sent.
+enum Sent {
+    /// The head has come.
+    Answered(Box<Response<Incoming>>),
+    /// It could not be sent, or no head came.
+    Broken(Box<TrySendError<Request<RequestBody>>>),
+    /// The instance was silent for too long.
+    Silent,
+    /// The client was.
+    Stalled,
+}
+
+/// How to go on after an attempt.
+enum Next {
+    /// With this answer.
+    Answer(Response<ResponseBody>),
+    /// With another attempt.
+    Again(Request<RequestBody>),
+}
+
+impl<'a> Exchange<'a> {
+    /// Checks the head, finds the route and makes the request that instances get.
+    fn open(
+        gateway: &'a Arc<Gateway>,
+        client: SocketAddr,
+        mut request: Request<Incoming>,
+    ) -> Result<(Exchange<'a>, Request<RequestBody>), Fault> {
+        let asked_host = check(gateway, &request)?;
+        let upgrade = headers::upgrade(request.version(), request.headers());
+        let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let host = host_name(&asked_host);
+        let path = request.uri().path().replace('*', "/");
+        let served = gateway.served();
+        let Some(route) = served.find(&host, &path) else {
+            return Err(if served.table.is_some() { Fault::NoRoute } else { Fault::NoTable });
+        };
+        let limit = route.route.limits.body_bytes;
+        if declared_length(request.headers()).is_some_and(|length| length > limit) {
+            return Err(Fault::BodyTooLarge);
+        }
+        let key = Key::of(request.headers(), &route.route.sticky);
+        let (mut parts, body) = request.into_parts();
+        let body = RequestBody::new(body, limit);
+        let repeatable = headers::is_idempotent(&parts.method) && body.progress().is_none() && upgrade.is_none();
+        let origin = Origin { client: client.ip().to_canonical(), host: &asked_host, proto: "http" };
+        make_forwardable(&mut parts, origin, upgrade.as_ref().map(|(protocol, _)| protocol))?;
+        let exchange = Exchange {
+            gateway,
+            host,
+            path,
+            key,
+            route: route.clone(),
+            upgrade,
+            repeatable,
+            only_new: false,
+            tried: Vec::new(),
+            attempts: 0,
+            assigned: false,
+            last_assigned: 0,
+            last: None,
+        };
+        Ok((exchange, rebuild(parts, body)))
+    }
+
+    async fn run(&mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Fault> {
+        let mut fault = Fault::NoInstance;
+        loop {
+            let served = self.gateway.served();
+            let pick = self.choose(&served).map_err(|none| none.unwrap_or(fault))?;
+            match self.connect(&pick).await {
+                Ok(ready) => match self.send(&served, pick, ready, request).await? {
+                    Next::Answer(response) => return Ok(response),
+                    Next::Again(again) => request = again,
+                },
+                // It left the table while it was being connected to, and may have ended since.
+                Err(_) if pick.upstream.is_retired() => {}
+                Err(error) => {
+                    fault = self.unreachable(pick, error);
+                    if fault == Fault::Internal || self.attempts >= MOST_ATTEMPTS {
+                        return Err(fault);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An instance by what is served now. `Err(None)`: there is none left that was not tried.
+    fn choose(&mut self, served: &Served) -> Result<Pick, Option<Fault>> {
+        let route = served.find(&self.host, &self.path).ok_or(Some(Fault::NoRoute))?;
+        if !Arc::ptr_eq(route, &self.route) && !self.assigned {
+            self.route = route.clone();
+        }
+        route.choose(&self.key.text, &self.tried).map_err(|assigned| {
+            self.assign(route, assigned);
+            None
+        })
+    }
+
+    async fn connect(&self, pick: &Pick) -> Result<Ready, ConnectError> {
+        let tuning = &self.gateway.tuning;
+        let fresh_enough = match (self.only_new, self.repeatable) {
+            (true, _) => Duration::ZERO,
+            (false, true) => tuning.idle_upstream,
+            (false, false) => FRESH_ENOUGH,
+        };
+        pick.upstream.connection(fresh_enough, tuning.connect_timeout).await
+    }
+
+    /// No instance took the connection: that is a failed attempt, and the instance is not used until it does.
+    fn unreachable(&mut self, pick: Pick, error: ConnectError) -> Fault {
+        self.assign(&pick.route, pick.assigned);
+        let (fault, why) = match error {
+            ConnectError::Own(error) => {
+                tracing::error!(%error, "cannot open a connection");
+                return Fault::Internal;
+            }
+            ConnectError::Refused(why) => (Fault::Refused, why),
+            ConnectError::TimedOut => (Fault::ConnectTimeout, "it takes no connections in time".to_string()),
+        };
+        self.attempts += 1;
+        Attempt::begin(pick.clone(), self.key.hash(), self.attempts > 1, None).failed();
+        eject::eject(self.gateway, &pick.upstream, &why);
+        self.tried.push(pick.upstream.clone());
+        self.last = Some(pick);
+        self.only_new = false;
+        fault
+    }
+
+    /// Hands the request to the connection, unless something else is served by now, and waits for the head.
+    async fn send(
+        &mut self,
+        served: &Served,
+        pick: Pick,
+        ready: Ready,
+        request: Request<RequestBody>,
+    ) -> Result<Next, Fault> {
+        let Ready { mut sender, connection, idle_for } = ready;
+        let spare = (self.repeatable && idle_for.is_some()).then(|| copy_head(&request));
+        let progress = request.body().progress();
+        let (mut attempt, sending) = {
+            let Some(_unchanged) = self.gateway.dispatch(served) else {
+                pick.upstream.put_back(sender, connection);
+                return Ok(Next::Again(request));
+            };
+            self.assign(&pick.route, pick.assigned);
+            self.attempts += 1;
+            let attempt = Attempt::begin(pick.clone(), self.key.hash(), self.attempts > 1, progress.clone());
+            (attempt, sender.try_send_request(request))
+        };
+        self.last = Some(pick.clone());
+        let limit = pick.route.route.limits.response.as_duration();
+        match wait_for_head(sending, &progress, &attempt, limit).await {
+            Sent::Answered(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                self.switch(*response, attempt, connection).map(Next::Answer)
+            }
+            Sent::Answered(response) => {
+                let stream = headers::is_event_stream(response.headers());
+                if stream {
+                    connection.make_long();
+                }
+                attempt.head(response.status(), stream);
+                let (mut parts, body) = response.into_parts();
+                headers::to_client(&mut parts.headers, None);
+                self.hand_back_key(&mut parts.headers);
+                let mut answer = Response::new(ResponseBody::passing(body, Answer::new(attempt, sender, connection)));
+                *answer.status_mut() = parts.status;
+                *answer.headers_mut() = parts.headers;
+                Ok(Next::Answer(answer))
+            }
+            Sent::Silent => {
+                attempt.failed();
+                Err(Fault::ResponseTimeout)
+            }
+            Sent::Stalled => {
+                attempt.forget();
+                Err(Fault::BodyTimeout)
+            }
+            Sent::Broken(broken) => {
+                let refused = progress.filter(|p| p.too_large() || p.broken());
+                if let Some(refused) = refused {
+                    attempt.forget();
+                    return Err(if refused.too_large() { Fault::BodyTooLarge } else { Fault::BadRequest });
+                }
+                if connection.was_cut() {
+                    attempt.forget();
+                    return Err(Fault::Drained);
+                }
+                self.broken(*broken, attempt, idle_for, spare).map(Next::Again)
+            }
+        }
+    }
+
+    /// The connection ended without a head: once more where that is safe.
+    fn broken(
+        &mut self,
+        mut broken: TrySendError<Request<RequestBody>>,
+        attempt: Attempt,
+        idle_for: Option<Duration>,
+        spare: Option<Request<RequestBody>>,
+    ) -> Result<Request<RequestBody>, Fault> {
+        let never_sent = broken.take_message();
+        let had_run_out = idle_for.is_some_and(|idle| idle >= RAN_OUT_AFTER) && attempt.waited() < AT_ONCE;
+        tracing::debug!(error = %broken.error(), never_sent = never_sent.is_some(), "an attempt got no answer");
+        match (never_sent, idle_for.is_some()) {
+            // Another pooled connection had run out. This was no attempt: nothing has left the gateway.
+            (Some(request), true) => {
+                self.attempts -= 1;
+                attempt.forget();
+                return Ok(request);
+            }
+            (Some(request), false) if self.attempts < MOST_ATTEMPTS => {
+                self.tried.push(attempt.pick().upstream.clone());
+                attempt.failed();
+                return Ok(request);
+            }
+            _ => {}
+        }
+        let protocol = broken.error().is_parse();
+        match spare.filter(|_| !protocol && self.attempts < MOST_ATTEMPTS) {
+            Some(again) => {
+                if had_run_out {
+                    attempt.forget()
+                } else {
+                    attempt.failed()
+                }
+                self.only_new = true;
+                Ok(again)
+            }
+            None => {
+                attempt.failed();
+                Err(if protocol { Fault::Protocol } else { Fault::Terminated })
+            }
+        }
+    }
+
+    /// The instance agreed to another protocol.
+    fn switch(
+        &mut self,
+        mut response: Response<Incoming>,
+        mut attempt: Attempt,
+        connection: Arc<crate::upstream::Connection>,
+    ) -> Result<Response<ResponseBody>, Fault> {
+        let Some((_, client)) = self.upgrade.take() else {
+            attempt.failed();
+            return Err(Fault::Protocol);
+        };
+        attempt.head(response.status(), true);
+        let protocol = response.headers().get(http::header::UPGRADE).cloned();
+        let instance = hyper::upgrade::on(&mut response);
+        let mut answer = Response::new(ResponseBody::own(""));
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        headers::to_client(answer.headers_mut(), protocol.as_ref());
+        self.hand_back_key(answer.headers_mut());
+        tunnel::open(self.gateway, client, instance, attempt, connection);
+        Ok(answer)
+    }
+
+    /// A fresh key is handed back only while traffic is split: without a split it decides nothing.
+    fn hand_back_key(&self, headers: &mut HeaderMap) {
+        if self.key.fresh
+            && self.route.split.is_divided()
+            && let Some(cookie) = self.key.set_cookie()
+        {
+            headers.append(SET_COOKIE, cookie);
+        }
+    }
+
+    /// Counts the assignment, once for a request.
+    fn assign(&mut self, route: &Arc<RouteState>, assigned: usize) {
+        if !std::mem::replace(&mut self.assigned, true) {
+            self.route = route.clone();
+            route.versions[assigned].counts.assigned();
+            route.versions[assigned].lifetime.assigned();
+            self.last_assigned = assigned;
+        }
+    }
+
+    /// Counts a failure that the client suffers from and no instance is to blame for.
+    fn blame(&self, fault: Fault) {
+        tracing::debug!(error = fault.error_type(), host = %self.host, path = %self.path, "answered by the gateway");
+        if fault.is_slipways()
+            && let Some(version) = self.route.versions.get(self.last_assigned)
+        {
+            version.counts.failed_by_slipway();
+            version.lifetime.failed_by_slipway();
+        }
+    }
+
+    fn describe(&self, log: &mut Pending) {
+        if let Some(pick) = &self.last {
+            log.went_to(&pick.route.lane, &pick.version().name, &pick.upstream.endpoint.instance, self.attempts);
+        }
+    }
+}
+
+async fn wait_for_head(
+    sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+    progress: &Option<Arc<Progress>>,
+    attempt: &Attempt,
+    limit: Duration,
+) -> Sent {
+    let mut sending = std::pin::pin!(sending);
+    let mut sleep = std::pin::pin!(tokio::time::sleep(limit));
+    loop {
+        tokio::select! {
+            biased;
+            sent = &mut sending => return match sent {
+                Ok(response) => Sent::Answered(Box::new(response)),
+                Err(broken) => Sent::Broken(Box::new(broken)),
+            },
+            () = &mut sleep => {
+                let left = limit.saturating_sub(attempt.waited());
+                if !left.is_zero() {
+                    sleep.as_mut().reset(tokio::time::Instant::now() + left);
+                } else if progress.as_ref().is_some_and(|p| !p.ended()) {
+                    return Sent::Stalled;
+                } else {
+                    return Sent::Silent;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the head is one that the gateway forwards; the host that it asks for.
+fn check(gateway: &Gateway, request: &Request<Incoming>) -> Result<String, Fault> {
+    if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > gateway.tuning.uri_bytes {
+        return Err(Fault::UriTooLong);
+    }
+    if headers::size(request.headers()) > gateway.tuning.header_bytes {
+        return Err(Fault::HeadersTooLarge);
+    }
+    if request.method() == Method::CONNECT {
+        return Err(Fault::MethodRefused);
+    }
+    if let Some(authority) = request.uri().authority() {
+        return Ok(without_user(authority).to_string());
+    }
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().map(str::to_string).map_err(|_| Fault::BadRequest),
+        (None, None) if request.version() < Version::HTTP_11 => Ok(String::new()),
+        _ => Err(Fault::BadRequest),
+    }
+}
+
+fn without_user(authority: &http::uri::Authority) -> &str {
+    authority.as_str().rsplit('@').next().unwrap_or_default()
+}
+
+/// Lower case, without the port.
+fn host_name(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    };
+    name.to_ascii_lowercase()
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn make_forwardable(
+    parts: &mut request::Parts,
+    origin: Origin<'_>,
+    upgrade: Option<&HeaderValue>,
+) -> Result<(), Fault> {
+    if let Some(authority) = parts.uri.authority() {
+        // The target of an absolute request goes before its Host (RFC 9112, section 3.2.2).
+        let host = HeaderValue::try_from(without_user(authority)).map_err(|_| Fault::BadRequest)?;
+        parts.headers.insert(HOST, host);
+    }
+    let target = parts.uri.path_and_query().cloned().ok_or(Fault::BadRequest)?;
+    parts.uri = Uri::from(target);
+    headers::to_instance(&mut parts.headers, origin, upgrade);
+    Ok(())
+}
+
+fn rebuild(parts: request::Parts, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = parts.uri;
+    *request.headers_mut() = parts.headers;
+    request
+}
+
+fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}

@@ -1,0 +1,62 @@
+//! Which counts the control plane has not been told yet, and when to tell it: at once where something bad happened,
+//! otherwise four times a second.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use slipway_core::traffic::link::CountRow;
+
+use crate::count::{Counts, VersionCounts};
+
+/// Longest time from a failure to its report. Failures come in bursts, and one report tells of all of them.
+const URGENT: Duration = Duration::from_millis(10);
+/// Longest time from anything else to its report.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// What one connection to the control plane has been told.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    told: HashMap<usize, (Arc<VersionCounts>, u64)>,
+    at: Instant,
+}
+
+impl Reporter {
+    /// Nothing has been told.
+    pub(crate) fn new() -> Reporter {
+        Reporter { told: HashMap::new(), at: Instant::now() }
+    }
+
+    /// Waits until it is time for a report. A call that is dropped halfway loses nothing.
+    pub(crate) async fn due(&mut self, counts: &Counts) {
+        loop {
+            tokio::select! {
+                () = counts.urgent() => self.at = self.at.min(Instant::now() + URGENT),
+                () = tokio::time::sleep_until(self.at) => {
+                    self.at = Instant::now() + EVERY;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Rows that changed since they were told, as they are now.
+    pub(crate) fn rows(&mut self, counts: &Counts) -> Vec<CountRow> {
+        let all = counts.all();
+        let mut told = HashMap::with_capacity(all.len());
+        let mut rows = Vec::new();
+        for version in all {
+            let changes = version.changes();
+            let id = Arc::as_ptr(&version).addr();
+            // The old entry kept the counts alive, so that the address cannot mean another one.
+            if changes > 0 && self.told.get(&id).is_none_or(|(_, before)| *before != changes) {
+                rows.push(version.row());
+            }
+            told.insert(id, (version, changes));
+        }
+        self.told = told;
+        rows
+    }
+}

@@ -1,0 +1,200 @@
+//! What is served at an instant: the table with everything that hangs on it, swapped whole, never changed in place.
+//!
+//! Built from a routing table, the lapses and what was served before; instances that stand in both keep their
+//! connections. Chooses an instance for a request. Decides no weight.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
+
+use tokio_util::sync::CancellationToken;
+
+use slipway_core::names::{LaneId, VersionName};
+use slipway_core::traffic::{Endpoint, Generation, Role, Route, RoutingTable, Split, assign, find};
+use slipway_core::units::Weight;
+
+use crate::count::{Counts, VersionCounts};
+use crate::lease::Leases;
+use crate::upstream::Upstream;
+
+/// What is served at an instant.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    /// Grows with every swap, also where the table stays and only a lease ran out.
+    pub(crate) sequence: u64,
+    /// The table; `None` before the first.
+    pub(crate) table: Option<Arc<RoutingTable>>,
+    /// One for each route of the table, in its order.
+    pub(crate) routes: Vec<Arc<RouteState>>,
+}
+
+/// A route and what hangs on it.
+#[derive(Debug)]
+pub(crate) struct RouteState {
+    /// As it stands in the table.
+    pub(crate) route: Route,
+    /// Whose it is.
+    pub(crate) lane: LaneId,
+    /// The split in force: the route's own, or its fall-back where the lease ran out.
+    pub(crate) split: Split,
+    /// Whether the fall-back is in force.
+    pub(crate) lapsed: bool,
+    /// The versions, in the table's order.
+    pub(crate) versions: Vec<VersionState>,
+}
+
+/// A version of a route.
+#[derive(Debug)]
+pub(crate) struct VersionState {
+    /// Its name.
+    pub(crate) name: VersionName,
+    /// Stable or candidate.
+    pub(crate) role: Role,
+    /// Its share of the split in force.
+    pub(crate) weight: Weight,
+    /// Its instances.
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// Its counts in the route's epoch.
+    pub(crate) counts: Arc<VersionCounts>,
+    /// Its counts over all epochs.
+    pub(crate) lifetime: Arc<VersionCounts>,
+    /// Set when a candidate lost its last usable instance: it gets nothing more in this epoch, since its failure is
+    /// being acted on and its users should not be sent back and forth meanwhile.
+    pub(crate) lost: Arc<AtomicBool>,
+    turn: AtomicUsize,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Pick {
+    /// The route.
+    pub(crate) route: Arc<RouteState>,
+    /// The version that its key is assigned to.
+    pub(crate) assigned: usize,
+    /// The version that it goes to.
+    pub(crate) version: usize,
+    /// The instance.
+    pub(crate) upstream: Arc<Upstream>,
+}
+
+impl Pick {
+    /// The version that it goes to.
+    pub(crate) fn version(&self) -> &VersionState {
+        &self.route.versions[self.version]
+    }
+}
+
+impl Served {
+    /// What is served once `table` is in force, after `before`.
+    pub(crate) fn build(
+        table: Arc<RoutingTable>,
+        leases: &Leases,
+        before: &Served,
+        counts: &Counts,
+        stopped: &CancellationToken,
+    ) -> Served {
+        let known: HashMap<(&LaneId, &VersionName, &Endpoint), &Arc<Upstream>> =
+            before.upstreams().map(|u| ((&u.lane, &u.version, &u.endpoint), u)).collect();
+        let routes = table.routes.iter().map(|route| {
+            let lane = route.lane();
+            let lapsed = route.fallback.is_some() && leases.is_lapsed(&lane, route.epoch);
+            let split = route.fallback.as_ref().filter(|_| lapsed).unwrap_or(&route.split).clone();
+            let earlier = before.route(&lane);
+            let versions = route.versions.iter().map(|v| {
+                let upstream = |endpoint: &Endpoint| match known.get(&(&lane, &v.version, endpoint)) {
+                    Some(upstream) => Arc::clone(upstream),
+                    None => Arc::new(Upstream::new(lane.clone(), v.version.clone(), endpoint.clone(), stopped)),
+                };
+                let was = earlier.filter(|e| e.route.epoch == route.epoch).and_then(|e| e.version(&v.version));
+                VersionState {
+                    name: v.version.clone(),
+                    role: v.role,
+                    weight: split.weight(&v.version),
+                    upstreams: v.endpoints.iter().map(upstream).collect(),
+                    counts: counts.version(&lane, route.epoch, &v.version, &route.objectives),
+                    lifetime: counts.lifetime(&lane, &v.version),
+                    // Without instances it was not lost but never there; they may still come.
+                    lost: was.filter(|w| !w.upstreams.is_empty()).map(|w| w.lost.clone()).unwrap_or_default(),
+                    turn: AtomicUsize::new(0),
+                }
+            });
+            let versions = versions.collect();
+            Arc::new(RouteState { route: route.clone(), lane, split, lapsed, versions })
+        });
+        let routes = routes.collect();
+        Served { sequence: before.sequence + 1, table: Some(table), routes }
+    }
+
+    /// The table's generation; zero before the first.
+    pub(crate) fn generation(&self) -> Generation {
+        self.table.as_ref().map_or(Generation(0), |t| t.generation)
+    }
+
+    /// The route that a host and path belong to.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<RouteState>> {
+        let table = self.table.as_ref()?;
+        let route = find(table, host, path)?;
+        let index = table.routes.iter().position(|r| std::ptr::eq(r, route))?;
+        self.routes.get(index)
+    }
+
+    /// The route of a lane.
+    pub(crate) fn route(&self, lane: &LaneId) -> Option<&Arc<RouteState>> {
+        self.routes.iter().find(|r| r.lane == *lane)
+    }
+
+    /// Every instance of the table.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.routes.iter().flat_map(|r| &r.versions).flat_map(|v| &v.upstreams)
+    }
+}
+
+impl RouteState {
+    /// The version named so.
+    pub(crate) fn version(&self, name: &VersionName) -> Option<&VersionState> {
+        self.versions.iter().find(|v| v.name == *name)
+    }
+
+    /// An instance for `key` that is not among `tried`: of the version that it is assigned to; where that has none,
+    /// of stable; where stable has none, of whichever has a share. Otherwise the assigned version alone.
+    pub(crate) fn choose(self: &Arc<Self>, key: &str, tried: &[Arc<Upstream>]) -> Result<Pick, usize> {
+        let (name, _) = assign(&self.split, &self.route.salt, key);
+        let assigned = self.versions.iter().position(|v| v.name == *name).unwrap_or_default();
+        let stable = (0..self.versions.len()).filter(|i| self.versions[*i].role == Role::Stable);
+        let others = (0..self.versions.len()).filter(|i| self.versions[*i].weight > Weight::ZERO);
+        for index in [assigned].into_iter().chain(stable).chain(others) {
+            let version = &self.versions[index];
+            let lost = index == assigned && version.role == Role::Candidate && version.lost.load(Acquire);
+            if let Some(upstream) = (!lost).then(|| version.pick(tried)).flatten() {
+                return Ok(Pick { route: self.clone(), assigned, version: index, upstream });
+            }
+        }
+        Err(assigned)
+    }
+}
+
+impl VersionState {
+    /// The least busy usable instance, in turn where several are.
+    fn pick(&self, tried: &[Arc<Upstream>]) -> Option<Arc<Upstream>> {
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let all = self.upstreams.len();
+        let ignore_ejections = self.role == Role::Stable && self.usable() < self.must_keep();
+        let in_turn = (0..all).map(|i| &self.upstreams[(turn + i) % all]);
+        let usable = in_turn.filter(|u| ignore_ejections || !u.is_out());
+        let untried = usable.filter(|u| !tried.iter().any(|t| Arc::ptr_eq(t, u)));
+        untried.min_by_key(|u| u.in_flight()).cloned()
+    }
+
+    /// Instances that are not ejected.
+    pub(crate) fn usable(&self) -> usize {
+        self.upstreams.iter().filter(|u| !u.is_out()).count()
+    }
+
+    /// How many instances ejection must leave: half of stable's, rounded up; none of a candidate's.
+    pub(crate) fn must_keep(&self) -> usize {
+        match self.role {
+            Role::Stable => self.upstreams.len().div_ceil(2),
+            Role::Candidate => 0,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The gateway process: its start, its listeners, its end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use crate::access_log::AccessLog;
+use crate::gateway::Gateway;
+use crate::table_store::TableStore;
+use crate::{Error, link, metrics, proxy};
+
+/// What a gateway is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens for traffic.
+    pub listen: SocketAddr,
+    /// Its own folder: the last table, the lapses, and `admin.json` with the address of `/metrics`.
+    pub state_dir: PathBuf,
+    /// Where the control plane writes its address and token.
+    pub control_file: PathBuf,
+    /// Its name, stable over restarts; two gateways of one control plane have different names.
+    pub name: String,
+    /// A file for one line of JSON per request.
+    pub access_log: Option<PathBuf>,
+}
+
+/// Limits and intervals that are the same for every route. The defaults are meant to be kept; tests shorten them.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// How long a client may take for a request's head, and be idle between requests.
+    pub header_timeout: Duration,
+    /// Largest header section in bytes; 431 above.
+    pub header_bytes: usize,
+    /// Longest path and query in bytes; 414 above.
+    pub uri_bytes: usize,
+    /// How long an instance may take to accept a connection.
+    pub connect_timeout: Duration,
+    /// How long a connection to an instance is kept idle: shorter than what common servers keep (5 s).
+    pub idle_upstream: Duration,
+    /// First pause before an ejected instance is tried again; it doubles each time.
+    pub probe_first: Duration,
+    /// Longest such pause.
+    pub probe_longest: Duration,
+    /// How long a start waits for the control plane's newest table before it serves what it has.
+    pub table_wait: Duration,
+    /// How long a start tries for a port that is still taken.
+    pub port_wait: Duration,
+    /// How long in-flight requests may go on after SIGTERM.
+    pub drain: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            header_timeout: Duration::from_secs(30),
+            header_bytes: 32 << 10,
+            uri_bytes: 8 << 10,
+            connect_timeout: Duration::from_millis(1500),
+            idle_upstream: Duration::from_secs(4),
+            probe_first: Duration::from_millis(200),
+            probe_longest: Duration::from_secs(2),
+            table_wait: Duration::from_millis(500),
+            port_wait: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves until SIGTERM or the control plane's word ends it; in-flight requests finish first, for 30 seconds at most.
+pub async fn run(config: Config) -> Result<(), Error> {
+    run_with(config, Tuning::default()).await
+}
+
+/// As [`run`], with other limits and intervals. Dropping the future ends everything that the gateway does.
+pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
+    let state = |source| Error::State { path: config.state_dir.clone(), source };
+    let store = TableStore::open(&config.state_dir).map_err(state)?;
+    let access_log = match &config.access_log {
+        Some(path) => Some(AccessLog::open(path).map_err(|source| Error::AccessLog { path: path.clone(), source })?),
+        None => None,
+    };
+    let listener = bind(config.listen, tuning.port_wait).await?;
+    let traffic = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let gateway = Arc::new(Gateway::start(config.name.clone(), tuning, store, access_log));
+    let _ends_with_us = gateway.stopped.clone().drop_guard();
+
+    let admin = metrics::bind(&config.state_dir).await.map_err(state)?;
+    tokio::spawn(metrics::serve(gateway.clone(), admin));
+    let (held, control_file) = (gateway.clone(), config.control_file.clone());
+    let link = tokio::spawn(async move { link::run(held, &control_file, traffic).await });
+    let held = gateway.clone();
+    tokio::spawn(async move { held.watch_leases().await });
+    tokio::spawn(close_idle(gateway.clone()));
+    let mut terminate = signal(SignalKind::terminate()).map_err(state)?;
+
+    wait_for_table(&gateway).await;
+    tracing::info!(address = %traffic, generation = gateway.served().generation().0, "serving");
+    tokio::select! {
+        () = accept(&gateway, listener) => {}
+        _ = terminate.recv() => gateway.close(gateway.tuning.drain),
+        () = gateway.closing.cancelled() => {}
+    }
+    drain(&gateway).await;
+    link.abort();
+    Ok(())
+}
+
+/// Gives the control plane a moment to say what is newest, so that a table it took back meanwhile is not served.
+async fn wait_for_table(gateway: &Gateway) {
+    let mut in_step = gateway.in_step.subscribe();
+    // A table that does not come in time is no error: then what is on disk is served.
+    let _ = tokio::time::timeout(gateway.tuning.table_wait, in_step.wait_for(|yes| *yes)).await;
+}
+
+async fn bind(address: SocketAddr, wait: Duration) -> Result<TcpListener, Error> {
+    let until = Instant::now() + wait;
+    loop {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                return Err(Error::Listen { address, source: error });
+            }
+            // A predecessor that has just been killed may hold the port for another moment.
+            Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(_) => return Err(Error::PortTaken { address }),
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(4096)
+}
+
+async fn accept(gateway: &Arc<Gateway>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                gateway.running.spawn(serve(gateway.clone(), stream, client));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: connections that end will make room.
+                tracing::error!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+/// Serves one client connection to its end.
+async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
+    // Small answers must not wait for the acknowledgement of the one before; a socket that refuses is closed anyway.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let gateway = gateway.clone();
+        async move { Ok::<_, Infallible>(proxy::handle(&gateway, client, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(gateway.tuning.header_timeout)
+        .max_buf_size((gateway.tuning.header_bytes + gateway.tuning.uri_bytes).max(64 << 10) * 2)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = gateway.stopped.cancelled() => return,
+        () = gateway.closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = gateway.stopped.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client connection ended");
+    }
+}
+
+async fn drain(gateway: &Gateway) {
+    gateway.closing.cancel();
+    gateway.running.close();
+    let limit = *crate::gateway::lock(&gateway.drain_limit);
+    if tokio::time::timeout(limit, gateway.running.wait()).await.is_err() {
+        tracing::warn!("requests were still running when the drain was over: cut");
+    } else {
+        // The last counts go out with the link's end; nobody waits for a control plane that is away.
+        let mut in_step = gateway.in_step.subscribe();
+        let _ = tokio::time::timeout(Duration::from_millis(200), in_step.wait_for(|yes| !*yes)).await;
+    }
+    gateway.stopped.cancel();
+}
+
+async fn close_idle(gateway: Arc<Gateway>) {
+    loop {
+        tokio::select! {
+            () = gateway.stopped.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        gateway.served().upstreams().for_each(|u| u.close_idle(gateway.tuning.idle_upstream));
+    }
+}

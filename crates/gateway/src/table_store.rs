@@ -1,0 +1,145 @@
+//! The last good routing table and the lapses, on disk, for a gateway that starts while nobody answers.
+//!
+//! Written to a temporary file and renamed before a table is acknowledged, so that a gateway that is killed never
+//! comes back with an older table than the one it confirmed. The sync to the disk follows the acknowledgement:
+//! after a power failure the file only tells which routes there were, since the instances are gone with the boot.
+//! Where the file cannot be written (disk full) it is removed, because no table is better than one that was taken back.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use slipway_core::traffic::link::Lapse;
+use slipway_core::traffic::{Generation, RoutingTable};
+
+/// Where the table is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct TableStore {
+    folder: PathBuf,
+}
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// The machine's boot in which it was written; its instances are gone after another.
+    boot_id: String,
+    /// When, in milliseconds since that boot, suspended time included.
+    at_ms: u64,
+    /// The table, with its fall-backs.
+    pub(crate) table: RoutingTable,
+    /// Epochs whose lease ran out.
+    pub(crate) lapses: Vec<Lapse>,
+}
+
+/// The last renewal of the leases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Renewed {
+    generation: Generation,
+    until_ms: u64,
+}
+
+/// What a start finds.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Table and lapses.
+    pub(crate) kept: Kept,
+    /// How long ago the table was written.
+    pub(crate) age: Duration,
+    /// What is left of the last renewal of its leases, where there was one.
+    pub(crate) renewed_for: Option<Duration>,
+}
+
+impl TableStore {
+    /// Keeps the table in `folder`, which is made where it is missing.
+    pub(crate) fn open(folder: &Path) -> io::Result<TableStore> {
+        fs::create_dir_all(folder)?;
+        Ok(TableStore { folder: folder.to_path_buf() })
+    }
+
+    fn table_file(&self) -> PathBuf {
+        self.folder.join("table.json")
+    }
+
+    fn renewal_file(&self) -> PathBuf {
+        self.folder.join("renewal.json")
+    }
+
+    /// Writes table and lapses where a killed gateway finds them. Blocks, but not for the disk.
+    pub(crate) fn write(&self, table: &RoutingTable, lapses: Vec<Lapse>) -> io::Result<()> {
+        let kept = Kept { boot_id: boot_id(), at_ms: since_boot_ms(), table: table.clone(), lapses };
+        let written = serde_json::to_vec(&kept).map_err(io::Error::from).and_then(|b| replace(&self.table_file(), &b));
+        if written.is_err() {
+            let _ = fs::remove_file(self.table_file());
+        }
+        written
+    }
+
+    /// Waits until what was written is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        File::open(self.table_file())?.sync_all()?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Notes that the leases hold for another `term`.
+    pub(crate) fn renew(&self, generation: Generation, term: Duration) -> io::Result<()> {
+        let until_ms = since_boot_ms().saturating_add(u64::try_from(term.as_millis()).unwrap_or(u64::MAX));
+        replace(&self.renewal_file(), &serde_json::to_vec(&Renewed { generation, until_ms })?)
+    }
+
+    /// What was written last; endpoints of another boot are left out. `None` where there is nothing usable.
+    pub(crate) fn read(&self) -> Option<Found> {
+        let bytes = fs::read(self.table_file()).ok()?;
+        let mut kept: Kept = match serde_json::from_slice(&bytes) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "the routing table on disk cannot be read and is ignored");
+                return None;
+            }
+        };
+        if let Err(error) = kept.table.check() {
+            tracing::warn!(%error, "the routing table on disk does not hold together and is ignored");
+            return None;
+        }
+        let now = since_boot_ms();
+        if kept.boot_id != boot_id() {
+            kept.table.routes.iter_mut().flat_map(|r| &mut r.versions).for_each(|v| v.endpoints.clear());
+            return Some(Found { kept, age: Duration::MAX, renewed_for: None });
+        }
+        let age = Duration::from_millis(now.saturating_sub(kept.at_ms));
+        let renewed = fs::read(self.renewal_file()).ok().and_then(|b| serde_json::from_slice::<Renewed>(&b).ok());
+        let renewed = renewed.filter(|r| r.generation == kept.table.generation);
+        let renewed_for = renewed.map(|r| Duration::from_millis(r.until_ms.saturating_sub(now)));
+        Some(Found { kept, age, renewed_for })
+    }
+}
+
+/// Puts `bytes` in the place of the file, whole or not at all.
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = file.with_extension("tmp");
+    let mut out = private(&temporary)?;
+    out.write_all(bytes)?;
+    fs::rename(&temporary, file)
+}
+
+/// A new file that only its owner may read.
+fn private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = fs::remove_file(path);
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// New at every boot of the machine.
+fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_string()
+}
+
+/// Milliseconds since the machine's boot, suspended time included; zero where the system does not say.
+fn since_boot_ms() -> u64 {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds: Option<f64> = uptime.split_whitespace().next().and_then(|s| s.parse().ok());
+    seconds.map_or(0, |s| (s * 1000.0) as u64)
+}

@@ -1,0 +1,330 @@
+//! One instance as the gateway sees it: its pooled connections, what runs on them, whether it is used at present.
+//!
+//! An upstream lives as long as its endpoint (instance, incarnation and address) stands in the table, over all the
+//! tables in between. It chooses nothing and counts nothing for the judge.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use slipway_core::names::{LaneId, VersionName};
+use slipway_core::traffic::{Endpoint, Limits};
+
+use crate::body::RequestBody;
+
+/// Idle connections that one instance may have; more are closed.
+const IDLE_CONNECTIONS: usize = 512;
+
+/// One instance.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Whose it is.
+    pub(crate) lane: LaneId,
+    /// Its version.
+    pub(crate) version: VersionName,
+    /// Which instance, which start of it, and where it listens.
+    pub(crate) endpoint: Endpoint,
+    /// Attempts, retries among them, and failures, for `/metrics`.
+    pub(crate) tallies: Tallies,
+    /// Why it gets no requests at present.
+    pub(crate) ejected: Mutex<Option<String>>,
+    out: AtomicBool,
+    in_flight: AtomicUsize,
+    idle: Mutex<Vec<Idle>>,
+    connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    next_connection: AtomicU64,
+    draining: Mutex<Option<AbortHandle>>,
+    /// Set when the endpoint has left the table.
+    retired: CancellationToken,
+    stopped: CancellationToken,
+}
+
+/// Numbers for `/metrics`.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies {
+    /// First attempts.
+    pub(crate) first: AtomicU64,
+    /// Attempts after another one had failed.
+    pub(crate) retries: AtomicU64,
+    /// Attempts that failed.
+    pub(crate) failed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    connection: Arc<Connection>,
+    since: Instant,
+}
+
+/// One connection to an instance, from its opening to its end, also after it was upgraded.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    id: u64,
+    /// It carries a WebSocket, an event stream or the like, and has the longer drain limit.
+    long: AtomicBool,
+    /// Cancelled to cut it.
+    cut: CancellationToken,
+}
+
+impl Connection {
+    /// From now on the longer drain limit holds.
+    pub(crate) fn make_long(&self) {
+        self.long.store(true, Release);
+    }
+
+    /// Whether the gateway itself cut it.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
+    /// Resolves when the connection is to be cut.
+    pub(crate) async fn cut(&self) {
+        self.cut.cancelled().await;
+    }
+}
+
+/// A connection that a request may be sent on.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// Takes the request.
+    pub(crate) sender: SendRequest<RequestBody>,
+    /// The connection itself.
+    pub(crate) connection: Arc<Connection>,
+    /// How long it had been idle; `None` where it was opened just now.
+    pub(crate) idle_for: Option<Duration>,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// The instance does not take connections.
+    Refused(String),
+    /// It did not within the time limit.
+    TimedOut,
+    /// The gateway's own shortage: file descriptors, ports, memory.
+    Own(io::Error),
+}
+
+impl Upstream {
+    /// An instance without connections. Everything about it ends with `stopped`.
+    pub(crate) fn new(lane: LaneId, version: VersionName, endpoint: Endpoint, stopped: &CancellationToken) -> Upstream {
+        Upstream {
+            lane,
+            version,
+            endpoint,
+            tallies: Tallies::default(),
+            ejected: Mutex::new(None),
+            out: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            connections: Mutex::default(),
+            next_connection: AtomicU64::new(0),
+            draining: Mutex::new(None),
+            retired: stopped.child_token(),
+            stopped: stopped.clone(),
+        }
+    }
+
+    /// A pooled connection that was idle for at most `fresh_enough`, or a new one.
+    pub(crate) async fn connection(
+        self: &Arc<Self>,
+        fresh_enough: Duration,
+        time_limit: Duration,
+    ) -> Result<Ready, ConnectError> {
+        while let Some(mut idle) = self.pop_idle(fresh_enough) {
+            if idle.sender.ready().await.is_ok() {
+                let idle_for = Some(idle.since.elapsed());
+                return Ok(Ready { sender: idle.sender, connection: idle.connection, idle_for });
+            }
+        }
+        self.connect(time_limit).await
+    }
+
+    fn pop_idle(&self, fresh_enough: Duration) -> Option<Idle> {
+        let mut idle = lock(&self.idle);
+        let newest = idle.pop()?;
+        if newest.since.elapsed() <= fresh_enough {
+            return (!newest.sender.is_closed()).then_some(newest).or_else(|| {
+                idle.retain(|i| !i.sender.is_closed());
+                idle.pop().filter(|i| i.since.elapsed() <= fresh_enough)
+            });
+        }
+        idle.push(newest);
+        None
+    }
+
+    async fn connect(self: &Arc<Self>, time_limit: Duration) -> Result<Ready, ConnectError> {
+        let stream = dial(self.endpoint.address, time_limit).await?;
+        let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = handshake.map_err(|e| ConnectError::Refused(e.to_string()))?;
+        let connection = Arc::new(Connection {
+            id: self.next_connection.fetch_add(1, Relaxed),
+            long: AtomicBool::new(false),
+            cut: self.stopped.child_token(),
+        });
+        lock(&self.connections).insert(connection.id, connection.clone());
+        let (upstream, held) = (self.clone(), connection.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = driver.with_upgrades() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(instance = %upstream.endpoint.instance, %error, "a connection ended");
+                    }
+                }
+                () = held.cut() => {}
+            }
+            upstream.forget(&held);
+        });
+        Ok(Ready { sender, connection, idle_for: None })
+    }
+
+    /// Takes a connection back whose request and response are complete.
+    pub(crate) fn put_back(&self, sender: SendRequest<RequestBody>, connection: Arc<Connection>) {
+        if sender.is_closed() || self.retired.is_cancelled() {
+            return;
+        }
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push(Idle { sender, connection, since: Instant::now() });
+        }
+    }
+
+    /// Keeps an upgraded connection in mind after HTTP has let go of it, until it is forgotten.
+    pub(crate) fn remember(&self, connection: &Arc<Connection>) {
+        lock(&self.connections).insert(connection.id, connection.clone());
+    }
+
+    /// Forgets a connection that is over.
+    pub(crate) fn forget(&self, connection: &Connection) {
+        lock(&self.connections).remove(&connection.id);
+    }
+
+    /// Closes connections that were idle for longer than `limit`.
+    pub(crate) fn close_idle(&self, limit: Duration) {
+        lock(&self.idle).retain(|i| i.since.elapsed() < limit && !i.sender.is_closed());
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// One request more is being answered.
+    pub(crate) fn begin(&self, retry: bool) {
+        self.in_flight.fetch_add(1, Relaxed);
+        let tally = if retry { &self.tallies.retries } else { &self.tallies.first };
+        tally.fetch_add(1, Relaxed);
+    }
+
+    /// One less.
+    pub(crate) fn end(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether it is ejected.
+    pub(crate) fn is_out(&self) -> bool {
+        self.out.load(Acquire)
+    }
+
+    /// Marks it as ejected, or as back where `why` is `None`; whether that changed anything.
+    pub(crate) fn set_out(&self, why: Option<String>) -> bool {
+        let mut ejected = lock(&self.ejected);
+        let changed = ejected.is_some() != why.is_some();
+        self.out.store(why.is_some(), Release);
+        if changed {
+            *ejected = why;
+        }
+        changed
+    }
+
+    /// Whether the endpoint has left the table.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.is_cancelled()
+    }
+
+    /// Resolves when the endpoint has left the table, or the gateway ends.
+    pub(crate) async fn retired(&self) {
+        self.retired.cancelled().await;
+    }
+
+    /// The endpoint has left the table: nothing new, and what runs has the drain limits.
+    pub(crate) fn retire(self: &Arc<Self>, limits: &Limits) {
+        self.retired.cancel();
+        lock(&self.idle).clear();
+        self.drain(limits);
+    }
+
+    /// Its version is not chosen any more: what runs has the drain limits, counted from the first such call.
+    pub(crate) fn drain(self: &Arc<Self>, limits: &Limits) {
+        let mut draining = lock(&self.draining);
+        if draining.is_some() {
+            return;
+        }
+        let (upstream, ordinary) = (self.clone(), limits.drain.as_duration());
+        let long = limits.drain_long.as_duration().max(ordinary);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = upstream.stopped.cancelled() => return,
+                () = tokio::time::sleep(ordinary) => upstream.cut(false),
+            }
+            tokio::select! {
+                () = upstream.stopped.cancelled() => {}
+                () = tokio::time::sleep(long - ordinary) => upstream.cut(true),
+            }
+        });
+        *draining = Some(task.abort_handle());
+    }
+
+    /// Its version is chosen again.
+    pub(crate) fn undrain(&self) {
+        if let Some(task) = lock(&self.draining).take() {
+            task.abort();
+        }
+    }
+
+    fn cut(&self, long_too: bool) {
+        for connection in lock(&self.connections).values() {
+            if long_too || !connection.long.load(Acquire) {
+                connection.cut.cancel();
+            }
+        }
+    }
+}
+
+/// Opens a connection to an instance.
+pub(crate) async fn dial(address: std::net::SocketAddr, time_limit: Duration) -> Result<TcpStream, ConnectError> {
+    match tokio::time::timeout(time_limit, TcpStream::connect(address)).await {
+        Err(_) => Err(ConnectError::TimedOut),
+        Ok(Ok(stream)) => {
+            // Small answers must not wait for the acknowledgement of the one before.
+            stream.set_nodelay(true).map_err(ConnectError::Own)?;
+            // On loopback a port that nobody listens on may be given to the caller itself, which then talks to itself.
+            if stream.local_addr().ok() == Some(address) {
+                return Err(ConnectError::Refused("nobody listens there".into()));
+            }
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(match error.kind() {
+            io::ErrorKind::TimedOut => ConnectError::TimedOut,
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable => ConnectError::Refused(error.to_string()),
+            _ => ConnectError::Own(error),
+        }),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
