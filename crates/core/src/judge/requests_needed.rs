@@ -1,0 +1,137 @@
+//! Planning arithmetic: how many requests a verdict will take, before or while they come. Expected numbers go through
+//! the same bounds as real ones do; nothing here decides anything.
+
+use super::sequence::Sequence;
+use super::verdict::tolerated;
+use super::{Budget, Counts};
+use crate::spec::Objective;
+use crate::units::Weight;
+
+/// More requests than this are as good as never.
+const NEVER: u64 = 1 << 40;
+/// Bad events, from as many users, that a fail needs.
+const FAIL_EVENTS: u64 = 3;
+
+/// What a step is expected to see.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// The candidate's share of the requests, above 0. At 100% stable is taken as known to the last digit.
+    pub weight: Weight,
+    /// Its share after a pass.
+    pub next_weight: Weight,
+    /// Stable's share of bad events, from its recent past.
+    pub stable_rate: f64,
+    /// The candidate's share of bad events.
+    pub candidate_rate: f64,
+    /// Requests that the candidate must have had before it can pass.
+    pub min_requests: u64,
+}
+
+/// Candidate requests until it passes a step, if all goes as forecast. `None` where it never would.
+pub fn requests_needed(objective: &Objective, budget: &Budget, forecast: &Forecast) -> Option<u64> {
+    let sequence = Sequence::new(objective.at_most);
+    let level = budget.beta / 2.0;
+    let margin = tolerated(objective) / forecast.next_weight.share();
+    let enough = |n: f64| {
+        let stable = match alongside(n, forecast.weight) {
+            Some(of) => sequence.lower_expected(of, of * forecast.stable_rate, level),
+            None => forecast.stable_rate,
+        };
+        sequence.shown_within_expected(n, n * forecast.candidate_rate, stable + margin, level)
+    };
+    first(enough).map(|n| n.max(forecast.min_requests))
+}
+
+/// Candidate requests until it fails, if it is as bad as forecast. `None` where it never would.
+pub fn requests_to_catch(objective: &Objective, budget: &Budget, forecast: &Forecast) -> Option<u64> {
+    let sequence = Sequence::new(objective.at_most);
+    let level = budget.alpha / 2.0;
+    let caught = |n: f64| {
+        let candidate = sequence.lower_expected(n, n * forecast.candidate_rate, level);
+        let stable = match alongside(n, forecast.weight) {
+            Some(of) => sequence.upper_expected(of, of * forecast.stable_rate, level),
+            None => forecast.stable_rate,
+        };
+        candidate - stable > tolerated(objective)
+    };
+    let events = (FAIL_EVENTS as f64 / forecast.candidate_rate).ceil() as u64;
+    first(caught).map(|n| n.max(events))
+}
+
+/// Requests that a candidate still needs until its upper bound is within `max_upper`, if its share of bad events stays
+/// what it is. `None` where no number would do.
+pub(super) fn more_requests(sequence: &Sequence, counts: Counts, max_upper: f64, level: f64) -> Option<u64> {
+    let rate = counts.rate();
+    let (n, bad) = (counts.n as f64, counts.bad.min(counts.n) as f64);
+    first(|more| sequence.shown_within_expected(n + more, bad + more * rate, max_upper, level))
+}
+
+/// Stable's requests beside `n` of the candidate; none at 100%.
+fn alongside(n: f64, weight: Weight) -> Option<f64> {
+    let share = weight.share();
+    (share > 0.0 && share < 1.0).then(|| n * (1.0 - share) / share)
+}
+
+/// The smallest number at which `enough` holds; it must go on holding from there.
+fn first(enough: impl Fn(f64) -> bool) -> Option<u64> {
+    let mut high = 1;
+    while !enough(high as f64) {
+        high *= 2;
+        if high > NEVER {
+            return None;
+        }
+    }
+    let mut low = high / 2;
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if enough(middle as f64) { high = middle } else { low = middle }
+    }
+    Some(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulation::errors;
+    use super::*;
+
+    fn forecast(weight: u16, next: u16, rate: f64) -> Forecast {
+        let of = |percent| Weight::from_bp(percent * 100).unwrap();
+        Forecast {
+            weight: of(weight),
+            next_weight: of(next),
+            stable_rate: rate,
+            candidate_rate: rate,
+            min_requests: 50,
+        }
+    }
+
+    /// A candidate that never errs, `tolerate` 0.5%, beta 5% undivided.
+    #[test]
+    fn a_pass_takes_as_many_requests_as_computed_beforehand() {
+        let budget = Budget { alpha: 0.001, beta: 0.05 };
+        let needed = |w, next, rate| requests_needed(&errors(), &budget, &forecast(w, next, rate)).unwrap();
+        let steps = [(1, 5), (5, 25), (25, 50), (50, 100)];
+        assert_eq!(steps.map(|(w, next)| needed(w, next, 0.0)), [50, 206, 415, 831]);
+        let with_errors = needed(50, 100, 0.005);
+        assert!((5_000..8_000).contains(&with_errors), "some 13,000 for both sides, {with_errors} for one");
+    }
+
+    #[test]
+    fn a_candidate_that_fails_always_is_caught_in_a_handful_and_one_like_stable_never() {
+        let budget = Budget::divided(0.01, 0.05, 5, 2);
+        let bad = |weight, rate| {
+            let forecast = Forecast { candidate_rate: rate, ..forecast(weight, 100, 0.002) };
+            requests_to_catch(&errors(), &budget, &forecast)
+        };
+        assert!(bad(1, 1.0).is_some_and(|n| n <= 6), "{:?}", bad(1, 1.0));
+        assert!(bad(100, 1.0).is_some_and(|n| n <= 6), "{:?}", bad(100, 1.0));
+        assert!(bad(50, 1.0).is_some_and(|n| n <= 20), "{:?}", bad(50, 1.0));
+        assert_eq!(bad(50, 0.002), None);
+    }
+
+    #[test]
+    fn a_candidate_worse_than_tolerated_never_passes() {
+        let worse = Forecast { candidate_rate: 0.02, ..forecast(50, 100, 0.001) };
+        assert_eq!(requests_needed(&errors(), &Budget { alpha: 0.001, beta: 0.05 }, &worse), None);
+    }
+}

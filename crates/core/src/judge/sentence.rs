@@ -1,0 +1,201 @@
+//! A judgement in one sentence for people, with its numbers: what was seen, against what, and what is waited for.
+
+use super::verdict::{Ground, Look, STABLE_WAIT, tolerated};
+use super::{Evidence, Rule, StableNumbers, Verdict};
+use crate::spec::{Bad, Objective};
+use crate::units::Timestamp;
+
+/// What an inconclusive judgement waits for.
+pub(super) enum Waiting {
+    /// Nothing that requests could bring; with the ground of a fail.
+    Nothing(Option<Ground>),
+    /// Bad events from more users.
+    Keys,
+    /// Stable to be within `at_most` again.
+    Recovery,
+    /// Stable's word on a suspicion.
+    Stable(Ground),
+    /// This many more requests of the candidate, where a number is known.
+    Requests(Option<u64>),
+}
+
+/// The sentence.
+pub(super) fn tell(
+    objective: &Objective,
+    evidence: &Evidence,
+    look: &Look,
+    verdict: Verdict,
+    waiting: &Waiting,
+    now: Timestamp,
+) -> String {
+    let words = Words { objective, evidence, look };
+    if evidence.candidate.n == 0 {
+        return format!("no requests seen in {}{}", now.since(evidence.since), words.still_needed(waiting));
+    }
+    match (verdict, waiting) {
+        (Verdict::Fail, Waiting::Nothing(Some(ground))) => words.against(*ground),
+        (Verdict::Pass, _) => words.in_favour(),
+        (_, Waiting::Keys) => format!(
+            "{}, but by {} only: a fail needs bad requests of three users",
+            words.seen(),
+            count(evidence.candidate.bad_keys, "user")
+        ),
+        (_, Waiting::Recovery) => format!(
+            "{}, and stable is itself above {}: nobody is judged by that",
+            words.seen(),
+            percent(objective.at_most)
+        ),
+        (_, Waiting::Stable(ground)) => {
+            format!("{}; waiting up to {STABLE_WAIT} for signs of the same trouble on stable", words.against(*ground))
+        }
+        _ => format!("{}{}", words.seen_beside_stable(), words.still_needed(waiting)),
+    }
+}
+
+struct Words<'a> {
+    objective: &'a Objective,
+    evidence: &'a Evidence,
+    look: &'a Look<'a>,
+}
+
+impl Words<'_> {
+    /// "12 of 340 requests failed (3.5%)".
+    fn seen(&self) -> String {
+        let counts = self.evidence.candidate;
+        let what = match self.objective.bad {
+            Bad::Failed => "failed".to_string(),
+            Bad::SlowerThan(bound) => format!("took longer than {bound}"),
+        };
+        format!("{} of {} {what} ({})", grouped(counts.bad), count(counts.n, "request"), percent(counts.rate()))
+    }
+
+    /// "stable's 30 of 9,000 (0.33%)".
+    fn stable(&self, stable: &StableNumbers) -> String {
+        let when = if stable.before { "stable before the change" } else { "stable" };
+        if stable.n == 0 {
+            return format!("{when} has no requests to compare with");
+        }
+        let rate = stable.bad.min(stable.n) as f64 / stable.n as f64;
+        format!("{when} {} of {} ({})", grouped(stable.bad), grouped(stable.n), percent(rate))
+    }
+
+    fn seen_beside_stable(&self) -> String {
+        match &self.look.stable {
+            Some(stable) => format!("{}, {}", self.seen(), self.stable(stable)),
+            None => self.seen(),
+        }
+    }
+
+    /// The bound that a candidate broke.
+    fn against(&self, ground: Ground) -> String {
+        let seen = self.seen_beside_stable();
+        match (ground, self.look.excess) {
+            (Ground::Excess, Some(excess)) => format!(
+                "{seen}: at least {} more than stable, where {} more is tolerated",
+                percent(excess.lower),
+                percent(tolerated(self.objective))
+            ),
+            _ => format!(
+                "{seen}: at least {}, where at most {} is acceptable",
+                percent(self.look.candidate.lower),
+                percent(self.objective.at_most)
+            ),
+        }
+    }
+
+    /// The bound that a candidate kept.
+    fn in_favour(&self) -> String {
+        let seen = self.seen_beside_stable();
+        match self.look.excess {
+            Some(excess) => format!(
+                "{seen}: at most {} more than stable, so at {} of the traffic at most {} more overall, \
+                 where {} is tolerated",
+                percent(excess.upper.max(0.0)),
+                self.evidence.next_weight,
+                percent(excess.upper.max(0.0) * self.evidence.next_weight.share()),
+                percent(tolerated(self.objective))
+            ),
+            None => format!("{seen}: at most {}", percent(self.look.candidate.upper)),
+        }
+    }
+
+    /// What a waiting step waits for, as the end of a sentence.
+    fn still_needed(&self, waiting: &Waiting) -> String {
+        match *waiting {
+            Waiting::Requests(Some(more)) => {
+                let about = if more < 20 { "" } else { "about " };
+                format!(
+                    "; {about}{} needed to go on to {}",
+                    count_more(if more < 20 { more } else { rounded(more) }),
+                    self.evidence.next_weight
+                )
+            }
+            Waiting::Requests(None) => {
+                format!("; at this rate no number of requests would show it good enough for {}", self.evidence.next_weight)
+            }
+            _ if self.evidence.rule == Rule::FailOnly => {
+                "; not enough to prove it good, and no sign that it is worse".to_string()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// A share with two significant digits: `0.031%`, `0.42%`, `3.5%`, `35%`, `100%`.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent <= 0.0 {
+        return "0%".to_string();
+    }
+    let digits = match percent {
+        p if p >= 9.95 => 0,
+        p if p >= 0.995 => 1,
+        p if p >= 0.0995 => 2,
+        _ => 3,
+    };
+    let text = format!("{percent:.digits$}");
+    match text.contains('.') {
+        true => format!("{}%", text.trim_end_matches('0').trim_end_matches('.')),
+        false => format!("{text}%"),
+    }
+}
+
+fn count(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+fn count_more(n: u64) -> String {
+    format!("{} more request{}", grouped(n), if n == 1 { " is" } else { "s are" })
+}
+
+/// To two significant digits.
+fn rounded(n: u64) -> u64 {
+    let unit = 10u64.pow(n.max(1).ilog10().saturating_sub(1));
+    n.div_ceil(unit) * unit
+}
+
+/// `12345678` as `12,345,678`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        let text = [0.0, 0.000312, 0.0042, 0.005, 0.035, 0.1, 0.354, 0.996, 1.0].map(percent);
+        assert_eq!(text, ["0%", "0.031%", "0.42%", "0.5%", "3.5%", "10%", "35%", "100%", "100%"]);
+        assert_eq!([0, 999, 1000, 12_345_678].map(grouped), ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!([1, 99, 123, 831].map(rounded), [1, 99, 130, 840]);
+    }
+}

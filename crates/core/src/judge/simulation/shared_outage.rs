@@ -1,0 +1,94 @@
+//! A bad minute for everyone is not blamed on the candidate.
+
+use super::*;
+
+const OUTAGE: std::ops::Range<u64> = 1_000_000_000..1_000_000_000;
+
+fn anyone(rng: &mut Rng) -> u64 {
+    rng.next()
+}
+
+fn few(rng: &mut Rng) -> u64 {
+    rng.below(2_000)
+}
+
+/// An outage that begins `after` the first step did, lasts `length` and hits this share of all requests.
+fn outage(after: u64, length: u64, share: f64) -> impl Fn(&mut Rng, &Request) -> bool {
+    let begin = OUTAGE.start + 60_000 + after;
+    move |rng, request| {
+        let hit = (begin..begin + length).contains(&request.at.0);
+        request.objective == 0 && rng.chance(if hit { share } else { 0.001 })
+    }
+}
+
+fn world<'a>(rps: f64, weight: u16, bad: &'a dyn Fn(&mut Rng, &Request) -> bool) -> World<'a> {
+    let rule = if weight < 99 { Rule::PassOrFail } else { Rule::FailOnly };
+    World {
+        rps,
+        objectives: vec![errors()],
+        steps: vec![Step { weight: percent(weight), next: Weight::ALL, rule, length: Millis::from_secs(45) }],
+        alpha: 0.002,
+        user: &anyone,
+        sticky: false,
+        bad,
+        advance: false,
+        before: false,
+        look: Millis(25),
+    }
+}
+
+fn failures(world: &World, runs: u64) -> Vec<End> {
+    (0..runs).map(|seed| world.rollout(seed)).filter(End::is_failed).collect()
+}
+
+#[test]
+fn a_healthy_candidate_survives_one_in_the_middle_of_any_step() {
+    for weight in [1, 5, 25, 50, 75, 99] {
+        for share in [1.0, 0.2] {
+            let bad = outage(20_000, 10_000, share);
+            let failed = failures(&world(300.0, weight, &bad), 10);
+            assert!(failed.is_empty(), "{weight}%, {share}: {failed:?}");
+        }
+    }
+}
+
+#[test]
+fn and_one_that_begins_right_after_the_step_did() {
+    for weight in [1, 25, 50, 75, 99] {
+        for after in [0, 300, 1_000] {
+            let bad = outage(after, 10_000, 1.0);
+            let failed = failures(&world(300.0, weight, &bad), 10);
+            assert!(failed.is_empty(), "{weight}%, after {after}ms: {failed:?}");
+        }
+    }
+}
+
+#[test]
+fn also_where_users_are_sticky_and_keep_trying() {
+    for weight in [5, 50, 99] {
+        let bad = outage(10_000, 10_000, 1.0);
+        let failed = failures(&World { user: &few, sticky: true, ..world(300.0, weight, &bad) }, 10);
+        assert!(failed.is_empty(), "{weight}%: {failed:?}");
+    }
+}
+
+#[test]
+fn in_rolling_too_while_stable_still_serves() {
+    for weight in [25, 50, 75] {
+        let bad = outage(5_000, 10_000, 1.0);
+        let failed = failures(&World { before: true, ..world(300.0, weight, &bad) }, 10);
+        assert!(failed.is_empty(), "{weight}%: {failed:?}");
+    }
+}
+
+#[test]
+fn a_candidate_that_breaks_in_verification_is_failed_once_stable_had_its_say() {
+    let broken = |rng: &mut Rng, request: &Request| {
+        request.to_candidate && request.at.0 >= OUTAGE.start + 70_000 || rng.chance(0.001)
+    };
+    for seed in 0..10 {
+        let end = world(300.0, 99, &broken).rollout(seed);
+        let End::Failed { sentence, .. } = end else { panic!("{end:?}") };
+        assert!(sentence.contains("at least"), "{sentence}");
+    }
+}

@@ -1,0 +1,218 @@
+//! The rules of fail, pass and wait, for one objective at one look. Numbers only; the words are made in `sentence`.
+//!
+//! One lower and one upper bound of each side serve all the rules, so that each level is spent once: candidate and
+//! stable get half of alpha each for the bounds that can lead to a fail (candidate's lower, stable's upper), and half
+//! of beta each for those that can lead to a pass. As long as these bounds hold, every verdict is right.
+//!
+//! **Whose fault is it?** The comparison with stable *at the same time* answers that by itself. The other two grounds
+//! for a fail do not: the absolute one (`at_most`), and the comparison with stable's minutes before a switch. A shared
+//! outage reaches the candidate's counts at the same moment as stable's, and while the candidate has as much traffic
+//! as stable or more, its counts show it first as often as not. So on these two grounds nothing fails
+//! - while stable's last ten seconds are themselves above `at_most`, or its counts of the same epoch point that way;
+//! - until stable has had its say: its counts of the same epoch show the candidate to be worse than it, or it has had
+//!   three seconds ([`STABLE_WAIT`]) since the suspicion arose, or it gets no traffic and will never say anything.
+//!
+//! At small weights stable speaks at once, since it has most of the traffic. Where it gets under 5% it hardly ever can
+//! in a short time, and the three seconds are what the candidate's users pay for not being taken back in a bad minute
+//! of, say, a shared database. They are not waited for on the ground of a comparison at the same time.
+
+use super::outage;
+use super::requests_needed::more_requests;
+use super::sentence::{self, Waiting};
+use super::sequence::Sequence;
+use super::{Bounds, Budget, Comparison, Counts, Evidence, Judgement, Rule, StableNumbers, Verdict};
+use crate::spec::{Objective, Tolerate};
+use crate::units::{Millis, Timestamp, Weight};
+
+/// How long a fail that stable's evidence could still explain waits for it.
+pub const STABLE_WAIT: Millis = Millis::from_secs(3);
+/// Keys with bad events that a fail needs, where keys are known.
+const FAIL_KEYS: u64 = 3;
+/// The level at which stable's counts of the epoch speak against blaming the candidate. Loose, since a doubt only
+/// delays: the comparison with stable goes on meanwhile.
+const DOUBT: f64 = 0.2;
+
+/// The verdict on one objective, by the evidence at `now`.
+pub fn judge(objective: &Objective, budget: &Budget, evidence: &Evidence, now: Timestamp) -> Judgement {
+    let look = Look::new(objective, budget, evidence);
+    let (verdict, waiting) = match look.ground() {
+        Some(_) if look.too_few_keys() => (Verdict::Inconclusive, Waiting::Keys),
+        Some(ground) => match look.word(ground, now) {
+            Word::Heard => (Verdict::Fail, Waiting::Nothing(Some(ground))),
+            Word::AlsoAbove => (Verdict::Inconclusive, Waiting::Recovery),
+            Word::Awaited => (Verdict::Inconclusive, Waiting::Stable(ground)),
+        },
+        None => look.pass_or_wait(),
+    };
+    let more_requests = match waiting {
+        Waiting::Requests(more) => more,
+        _ => None,
+    };
+    Judgement {
+        objective: objective.name.clone(),
+        verdict,
+        n: evidence.candidate.n,
+        bad: evidence.candidate.bad,
+        lower: look.candidate.lower,
+        upper: look.candidate.upper,
+        stable: look.stable,
+        excess: look.excess,
+        sentence: sentence::tell(objective, evidence, &look, verdict, &waiting, now),
+        waiting_for_stable: matches!(waiting, Waiting::Stable(_)),
+        more_requests,
+    }
+}
+
+/// On what a candidate fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// It is worse than stable by more than is tolerated.
+    Excess,
+    /// It is above `at_most`, and stable was not.
+    Absolute,
+}
+
+/// What stable has to say to a suspicion.
+enum Word {
+    /// Nothing against it.
+    Heard,
+    /// It is in trouble itself.
+    AlsoAbove,
+    /// Nothing yet.
+    Awaited,
+}
+
+/// The bounds at one look.
+pub(super) struct Look<'a> {
+    objective: &'a Objective,
+    budget: &'a Budget,
+    evidence: &'a Evidence,
+    sequence: Sequence,
+    pub(super) candidate: Bounds,
+    pub(super) stable: Option<StableNumbers>,
+    pub(super) excess: Option<Bounds>,
+}
+
+impl<'a> Look<'a> {
+    fn new(objective: &'a Objective, budget: &'a Budget, evidence: &'a Evidence) -> Look<'a> {
+        let sequence = Sequence::new(objective.at_most);
+        let compared = compared(&evidence.stable);
+        let (alpha, beta) = match compared {
+            Some(_) => (budget.alpha / 2.0, budget.beta / 2.0),
+            None => (budget.alpha, budget.beta),
+        };
+        let candidate =
+            Bounds { lower: sequence.lower(evidence.candidate, alpha), upper: sequence.upper(evidence.candidate, beta) };
+        let stable = compared.map(|(counts, before)| StableNumbers {
+            n: counts.n,
+            bad: counts.bad,
+            lower: sequence.lower(counts, beta),
+            upper: sequence.upper(counts, alpha),
+            before,
+        });
+        let excess =
+            stable.map(|s| Bounds { lower: candidate.lower - s.upper, upper: candidate.upper - s.lower });
+        Look { objective, budget, evidence, sequence, candidate, stable, excess }
+    }
+
+    /// Why the candidate would fail, if stable has nothing to say to it.
+    fn ground(&self) -> Option<Ground> {
+        let Some(excess) = self.excess else {
+            return (self.candidate.lower > self.objective.at_most).then_some(Ground::Absolute);
+        };
+        if excess.lower > tolerated(self.objective) {
+            return Some(Ground::Excess);
+        }
+        let above = self.candidate.lower > self.objective.at_most;
+        (above && self.stable_was_within()).then_some(Ground::Absolute)
+    }
+
+    fn stable_was_within(&self) -> bool {
+        let counts = match self.evidence.stable {
+            Comparison::Before { before, .. } => before,
+            Comparison::Concurrent(_) | Comparison::None => self.evidence.stable_ten_minutes,
+        };
+        self.sequence.shown_within(counts, self.objective.at_most, self.budget.alpha / 2.0)
+    }
+
+    fn too_few_keys(&self) -> bool {
+        self.evidence.keys_known && self.evidence.candidate.bad_keys < FAIL_KEYS
+    }
+
+    fn word(&self, ground: Ground, now: Timestamp) -> Word {
+        let meanwhile = match (self.evidence.stable, ground) {
+            (Comparison::None, _) | (Comparison::Concurrent(_), Ground::Excess) => return Word::Heard,
+            (Comparison::Concurrent(counts), Ground::Absolute) => counts,
+            (Comparison::Before { meanwhile, .. }, _) => meanwhile,
+        };
+        let at_most = self.objective.at_most;
+        let now_above = self.evidence.stable_ten_seconds.rate() > at_most;
+        if now_above || self.sequence.shown_above(meanwhile, at_most, DOUBT) {
+            return Word::AlsoAbove;
+        }
+        let spoken = self.candidate.lower > self.sequence.upper(meanwhile, self.budget.alpha / 2.0);
+        let waited = self.evidence.waiting_since.is_some_and(|since| now.since(since) >= STABLE_WAIT);
+        let mute = self.evidence.candidate_weight == Weight::ALL;
+        if spoken || waited || mute { Word::Heard } else { Word::Awaited }
+    }
+
+    fn pass_or_wait(&self) -> (Verdict, Waiting) {
+        let harm = self.limit();
+        let shown = self.candidate.upper <= harm.max_upper;
+        let missing = self.evidence.min_requests.saturating_sub(self.evidence.candidate.n);
+        if self.stable_is_above() {
+            (Verdict::Inconclusive, Waiting::Recovery)
+        } else if shown && missing == 0 {
+            (Verdict::Pass, Waiting::Nothing(None))
+        } else if self.evidence.rule == Rule::FailOnly {
+            (Verdict::Inconclusive, Waiting::Nothing(None))
+        } else {
+            let counts = self.evidence.candidate;
+            let more = more_requests(&self.sequence, counts, harm.max_upper, harm.level).map(|more| more.max(missing));
+            (Verdict::Inconclusive, Waiting::Requests(if shown { Some(missing) } else { more }))
+        }
+    }
+
+    /// What the candidate's upper bound must not exceed for a pass.
+    fn limit(&self) -> Limit {
+        let next = self.evidence.next_weight.share();
+        match self.stable {
+            Some(stable) => Limit {
+                max_upper: stable.lower + tolerated(self.objective) / next,
+                level: self.budget.beta / 2.0,
+            },
+            None => Limit { max_upper: self.objective.at_most / next, level: self.budget.beta },
+        }
+    }
+
+    /// Nobody advances in the middle of an outage.
+    fn stable_is_above(&self) -> bool {
+        let above = |counts| self.sequence.shown_above(counts, self.objective.at_most, outage::LEVEL);
+        let concurrent = match self.evidence.stable {
+            Comparison::Concurrent(counts) => above(counts),
+            Comparison::Before { before, meanwhile } => above(before) || above(meanwhile),
+            Comparison::None => return false,
+        };
+        concurrent || above(self.evidence.stable_ten_seconds)
+    }
+}
+
+struct Limit {
+    max_upper: f64,
+    level: f64,
+}
+
+fn compared(stable: &Comparison) -> Option<(Counts, bool)> {
+    match *stable {
+        Comparison::Concurrent(counts) => Some((counts, false)),
+        Comparison::Before { before, .. } => Some((before, true)),
+        Comparison::None => None,
+    }
+}
+
+/// The excess over stable's rate that is tolerated once the candidate serves everyone.
+pub(super) fn tolerated(objective: &Objective) -> f64 {
+    match objective.tolerate {
+        Tolerate::Share(share) => share,
+    }
+}
