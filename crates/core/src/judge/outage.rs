@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_pause_ends_ten_seconds_after_stable_is_back_for_good() {
         use Stability::{Above, NotAbove};
-        let at = |s| Timestamp(s * 1000);
+        let at = |s: u64| Timestamp(s * 1000);
         let mut pause = None;
         let mut told = Vec::new();
         for (s, seen) in [(0, NotAbove), (1, Above), (5, NotAbove), (9, Above), (12, NotAbove), (21, NotAbove)] {
