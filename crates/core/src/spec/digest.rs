@@ -95,7 +95,10 @@ environments:
                 r#""env":{"API":"1.10","LOG_LEVEL":"info"}},"environments":{"production":{"env":{"LOG_LEVEL":"warn"}}}}"#
             )
         );
-        assert_eq!(config_digest(&spec).as_str(), "GOLDEN");
+        assert_eq!(
+            config_digest(&spec).as_str(),
+            "sha256:c3fc43b2a2f2f4c8499710ab9e9c5c2b7e8eded67828ffe2e33ac4aea28592e2"
+        );
     }
 
     #[test]

@@ -145,7 +145,7 @@ pub(super) fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>)
     known
         .into_iter()
         .map(|key| (strsim::damerau_levenshtein(&given, &plain(key)), key))
-        .filter(|(distance, key)| *distance <= (given.chars().count().min(key.chars().count()) / 3).max(1))
+        .filter(|(distance, key)| *distance <= (given.chars().count().max(key.chars().count()) / 3).max(1))
         .filter(|(distance, key)| *distance < key.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, key)| key)

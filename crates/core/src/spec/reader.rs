@@ -63,11 +63,15 @@ impl<'t> Reader<'t> {
             Kind::Scalar { text, .. } => quoted(text),
             Kind::Sequence(_) => "a list".to_string(),
             Kind::Mapping(_) => "keys and values".to_string(),
+            Kind::Refused => "something else".to_string(),
         }
     }
 
     /// Notes that something else was expected here.
     pub fn expected<T>(&self, what: &str, hint: &str) -> Option<T> {
+        if matches!(self.node.kind, Kind::Refused) {
+            return None;
+        }
         let wrong = Wrong::new(format!("expected {what}, got {}", self.what()));
         self.mistake(if hint.is_empty() { wrong } else { wrong.hint(hint) });
         None

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     },
     Sequence(Vec<Rc<Node>>),
     Mapping(Vec<(Key, Rc<Node>)>),
+    /// Something that was refused already, and of which no more needs to be said.
+    Refused,
 }
 
 /// A key and where it stands.
@@ -85,12 +87,14 @@ fn syntax(error: &ScanError) -> Wrong {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInPlainScalar
         | ErrorKind::TabInIndentation => wrong.hint("indent with spaces"),
         ErrorKind::RecursionLimitExceeded => too_deep(),
         ErrorKind::UnknownAnchor => {
             wrong.hint("an alias `*name` needs an anchor `&name` before it; quote a text with *")
         }
         ErrorKind::UnexpectedCharacter { character: '%' | '@' | '`' } => wrong.hint("put the text in quotes"),
+        ErrorKind::MappingValueNotAllowed => wrong.hint("put the text in quotes if it holds `: `"),
         _ => wrong,
     }
 }
@@ -195,12 +199,7 @@ impl Builder<'_> {
             (_, wrong) => {
                 let wrong = wrong.unwrap_or_else(too_deep);
                 self.findings.mistake(at, &self.path(), wrong);
-                self.put(Rc::new(Node {
-                    at,
-                    kind: Kind::Scalar { text: String::new(), plain: true },
-                    size: 1,
-                    depth: 1,
-                }));
+                self.put(Rc::new(Node { at, kind: Kind::Refused, size: 1, depth: 1 }));
             }
         }
     }

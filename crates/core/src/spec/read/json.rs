@@ -9,7 +9,7 @@ use super::super::mistake::{Wrong, quoted};
 use super::super::reader::Reader;
 
 /// The JSON that the value stands for.
-pub(super) fn json(reader: &Reader) -> Option<Value> {
+pub(in super::super) fn json(reader: &Reader) -> Option<Value> {
     if let Some((text, plain)) = reader.scalar() {
         return if plain { reader.checked(plain_scalar(text)) } else { Some(Value::String(text.to_string())) };
     }

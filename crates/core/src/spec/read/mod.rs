@@ -13,6 +13,8 @@ mod smoke;
 mod strategy;
 mod traffic;
 
+#[cfg(test)]
+pub(super) use json::json;
 pub(super) use service::service;
 
 use super::mistake::{Wrong, quoted};

@@ -212,8 +212,8 @@ fn doubts_are_warnings() {
     assert_eq!(
         warnings(&least("").replace("\"{port}\"", "\"{prot}\"")),
         [
-            "slipway.yaml:2:17: run.command: no {port} in the command: the program must take its port from the environment variable PORT (pass {port} as an argument if it does not)",
             "slipway.yaml:2:17: run.command: {prot} is no placeholder and is passed as it stands (did you mean {port}?)",
+            "slipway.yaml:2:17: run.command: no {port} in the command: the program must take its port from the environment variable PORT (pass {port} as an argument if it does not)",
         ]
     );
     assert_eq!(
@@ -221,7 +221,7 @@ fn doubts_are_warnings() {
             "smoke:\n- { name: a, http: { path: /, json: {} }, capture: { token: /t } }\n- { name: b, http: { path: '/{tokn}' } }\n"
         )),
         [
-            "slipway.yaml:7:38: smoke[0].http.json: most services ignore the body of a GET (add method: POST)",
+            "slipway.yaml:7:37: smoke[0].http.json: most services ignore the body of a GET (add method: POST)",
             "slipway.yaml:8:3: smoke[1]: {tokn} is captured by no test and is sent as it stands (did you mean {token}?)",
         ]
     );

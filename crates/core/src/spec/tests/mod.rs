@@ -3,7 +3,9 @@
 mod agreement;
 mod example;
 mod mistakes;
+mod page;
 mod properties;
+mod validator;
 
 use super::*;
 
