@@ -131,7 +131,10 @@ impl Words<'_> {
                 )
             }
             Waiting::Requests(None) => {
-                format!("; at this rate no number of requests would show it good enough for {}", self.evidence.next_weight)
+                format!(
+                    "; at this rate no number of requests would show it good enough for {}",
+                    self.evidence.next_weight
+                )
             }
             _ if self.evidence.rule == Rule::FailOnly => {
                 "; not enough to prove it good, and no sign that it is worse".to_string()

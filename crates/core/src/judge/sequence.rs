@@ -174,8 +174,10 @@ fn log_evidence(mixture: &Mixture, n: f64, bad: f64, a: f64) -> (f64, f64) {
 /// every guess; the last guess is the end of the scale.
 fn newton(mixture: &Mixture, n: f64, bad: f64, level: f64, guesses: [f64; 4]) -> Option<f64> {
     let target = -level.ln();
-    let (mut a, (mut evidence, mut slope)) =
-        guesses.iter().map(|&a| (a, log_evidence(mixture, n, bad, a))).find(|(_, (evidence, _))| *evidence >= target)?;
+    let (mut a, (mut evidence, mut slope)) = guesses
+        .iter()
+        .map(|&a| (a, log_evidence(mixture, n, bad, a)))
+        .find(|(_, (evidence, _))| *evidence >= target)?;
     for _ in 0..MAX_STEPS {
         let next = a - (evidence - target) / slope;
         if (next - a).abs() <= PRECISION * next.abs() || !next.is_finite() {

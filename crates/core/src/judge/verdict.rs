@@ -101,8 +101,10 @@ impl<'a> Look<'a> {
             Some(_) => (budget.alpha / 2.0, budget.beta / 2.0),
             None => (budget.alpha, budget.beta),
         };
-        let candidate =
-            Bounds { lower: sequence.lower(evidence.candidate, alpha), upper: sequence.upper(evidence.candidate, beta) };
+        let candidate = Bounds {
+            lower: sequence.lower(evidence.candidate, alpha),
+            upper: sequence.upper(evidence.candidate, beta),
+        };
         let stable = compared.map(|(counts, before)| StableNumbers {
             n: counts.n,
             bad: counts.bad,
@@ -110,8 +112,7 @@ impl<'a> Look<'a> {
             upper: sequence.upper(counts, alpha),
             before,
         });
-        let excess =
-            stable.map(|s| Bounds { lower: candidate.lower - s.upper, upper: candidate.upper - s.lower });
+        let excess = stable.map(|s| Bounds { lower: candidate.lower - s.upper, upper: candidate.upper - s.lower });
         Look { objective, budget, evidence, sequence, candidate, stable, excess }
     }
 
@@ -177,10 +178,9 @@ impl<'a> Look<'a> {
     fn limit(&self) -> Limit {
         let next = self.evidence.next_weight.share();
         match self.stable {
-            Some(stable) => Limit {
-                max_upper: stable.lower + tolerated(self.objective) / next,
-                level: self.budget.beta / 2.0,
-            },
+            Some(stable) => {
+                Limit { max_upper: stable.lower + tolerated(self.objective) / next, level: self.budget.beta / 2.0 }
+            }
             None => Limit { max_upper: self.objective.at_most / next, level: self.budget.beta },
         }
     }

@@ -76,12 +76,8 @@ fn one_that_fails_a_tenth_is_failed_before_half_of_the_users_see_it() {
 
 #[test]
 fn after_a_switch_stable_before_it_is_what_counts() {
-    let switch = vec![Step {
-        weight: Weight::ALL,
-        next: Weight::ALL,
-        rule: Rule::FailOnly,
-        length: Millis::from_secs(30),
-    }];
+    let switch =
+        vec![Step { weight: Weight::ALL, next: Weight::ALL, rule: Rule::FailOnly, length: Millis::from_secs(30) }];
     let broken = candidate_fails(1.0);
     let World { .. } = world(300.0, switch.clone(), &broken);
     let end = World { before: true, ..world(300.0, switch.clone(), &broken) }.rollout(1);

@@ -10,8 +10,8 @@ mod table;
 use std::collections::VecDeque;
 
 use super::{
-    Budget, Comparison, Counts, Evidence, Judgement, MAX_RESTARTS, Pause, Rule, Stability, UserCap, Verdict, Watch, judge,
-    stability, watch,
+    Budget, Comparison, Counts, Evidence, Judgement, MAX_RESTARTS, Pause, Rule, Stability, UserCap, Verdict, Watch,
+    judge, stability, watch,
 };
 use crate::spec::{Bad, Objective, Tolerate};
 use crate::units::{Millis, Timestamp, Weight};
@@ -86,12 +86,7 @@ fn canary(weights: &[u16], length: Millis) -> Vec<Step> {
         .zip(nexts)
         .map(|(w, next)| Step { weight: percent(*w), next: percent(*next), rule: Rule::PassOrFail, length })
         .collect();
-    steps.push(Step {
-        weight: percent(99),
-        next: Weight::ALL,
-        rule: Rule::FailOnly,
-        length: Millis::from_secs(60),
-    });
+    steps.push(Step { weight: percent(99), next: Weight::ALL, rule: Rule::FailOnly, length: Millis::from_secs(60) });
     steps
 }
 
