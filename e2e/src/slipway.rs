@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::process::{self, Process, Signal};
 use crate::programs::program;
+use crate::shop::declaration;
 use crate::wait::until_within;
 
 /// How long a start may take, on a machine that is busy with other tests.
@@ -156,6 +157,25 @@ impl Slipway {
     /// Runs a command that must succeed, with `--json`, and gives what it printed last.
     pub async fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         self.cli(&[arguments, &["--json"]].concat()).await?.expect(0)?.json()
+    }
+
+    /// Writes the shop's `slipway.yaml`, with these environments, where [`Slipway::release`] finds it.
+    pub fn declare(&self, environments: &str) -> anyhow::Result<()> {
+        Ok(fs::write(self.scratch().join("slipway.yaml"), declaration(environments))?)
+    }
+
+    /// `release --json` of a build into an environment, with further arguments; waits for its end.
+    pub async fn release(
+        &self,
+        version: &str,
+        build: &Path,
+        environment: &str,
+        further: &[&str],
+    ) -> anyhow::Result<Output> {
+        let path = build.to_string_lossy();
+        let arguments =
+            ["release", "-f", "slipway.yaml", "--version", version, "--path", &path, "--env", environment, "--json"];
+        self.cli(&[&arguments, further].concat()).await
     }
 
     /// `status --json` for one service in one environment; `None` where it is not known.

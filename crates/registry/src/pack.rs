@@ -132,7 +132,7 @@ fn pack_observed(
     refuse_output_inside(path, folder, out)?;
     let write_failed = |source| PackError::io("write", out, source);
     let temporary = tempfile::NamedTempFile::new_in(folder).map_err(write_failed)?;
-    let mut tar = Builder::new(Hashing::new(BufWriter::new(temporary), limits.size));
+    let mut tar = Builder::new(Hashing::new(BufWriter::with_capacity(256 << 10, temporary), limits.size));
     for (name, entry) in &before.entries {
         let full = before.root.join(relative(name));
         before_reading(&full);

@@ -18,12 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use hyper::{Method, Uri};
+use hyper::Uri;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use blame::Blame;
+pub use hyper::Method;
 pub use report::{Failure, Failures, Latency, Report, Second, Version};
 
 use crate::tally::Tally;

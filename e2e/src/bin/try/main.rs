@@ -61,8 +61,13 @@ async fn run(keep: bool) -> anyhow::Result<()> {
         leave_running(slipway)?;
     } else {
         say("\nTaking everything down.");
-        slipway.down().await?;
-        say("Nothing is left running, and the folder is gone.");
+        let down = slipway.down().await;
+        if told.is_ok() {
+            down?;
+            say("Nothing is left running, and the folder is gone.");
+        } else if let Err(error) = down {
+            eprintln!("It did not go down by itself either, so it was killed: {error:#}");
+        }
     }
     verdict(&told?)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use slipway_e2e::{Slipway, build, declaration, until};
+use slipway_e2e::{Slipway, build, until};
 use slipway_load::{Load, LoadHandle, Options, Report};
 
 const HOST: &str = "shop.local";
@@ -82,7 +82,7 @@ pub fn say(line: &str) {
 
 /// Tells the story from the first release to the last.
 pub async fn tell(slipway: &Slipway) -> anyhow::Result<Told> {
-    fs::write(slipway.scratch().join("slipway.yaml"), declaration(PRODUCTION))?;
+    slipway.declare(PRODUCTION)?;
     say("\nVersion 1.0.0 goes out. There is nothing to compare it with yet: smoke tests, then everyone.");
     let first = release(slipway, None, &FIRST).await?;
 
@@ -109,15 +109,9 @@ async fn release(slipway: &Slipway, load: Option<&LoadHandle>, chapter: &Chapter
     let version = chapter.version;
     let folder = build(slipway.scratch(), &format!("build-{version}"), chapter.behaviour)?;
     let before = load.map(LoadHandle::snapshot);
-    let output = {
-        let path = folder.to_string_lossy();
-        let arguments =
-            ["release", "-f", "slipway.yaml", "--version", version, "--path", &path, "--env", "production", "--json"];
-        let waiting = slipway.cli(&arguments);
-        tokio::select! {
-            output = waiting => output?,
-            never = follow(slipway, load, version) => match never {},
-        }
+    let output = tokio::select! {
+        output = slipway.release(version, &folder, "production", &[]) => output?,
+        never = follow(slipway, load, version) => match never {},
     };
     remove(&folder)?;
     let result: Option<Outcome> = output.json().ok().and_then(|json| serde_json::from_value(json).ok());
