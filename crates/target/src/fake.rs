@@ -276,7 +276,9 @@ mod tests {
     async fn it_keeps_the_promises_of_the_trait() {
         let (target, spec, nudges) = (FakeTarget::new(), spec(), Arc::new(AtomicU32::new(0)));
         let counted = nudges.clone();
-        target.on_change(Arc::new(move || drop(counted.fetch_add(1, Ordering::Relaxed))));
+        target.on_change(Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }));
         target.refuse_next_start(TargetError::Transient("no room".into()));
         assert!(target.start(&spec, PathBuf::new()).await.is_err());
         target.start(&spec, PathBuf::new()).await.unwrap();

@@ -72,7 +72,7 @@ async fn an_orphan_is_found_by_a_new_control_plane_and_its_end_is_noticed() {
     kill(world.shim_pid(&spec.id), Signal::KILL);
     eventually("the shim is gone", || !runs(world.shim_pid(&spec.id))).await;
     world.restart();
-    assert_eq!(world.status(&spec.id).unwrap().state, InstanceState::Orphaned);
+    world.until(&spec.id, |s| s.state == InstanceState::Orphaned).await;
     kill(before.pid.unwrap(), Signal::KILL);
     let ended = world.until(&spec.id, |s| s.state == InstanceState::Ended).await;
     assert_eq!(ended.last_exit.unwrap().tail, "it ended after its shim had been killed");
@@ -117,8 +117,8 @@ async fn after(change: impl Fn(&mut serde_json::Value), kill_program: bool) -> (
 #[tokio::test]
 async fn after_a_restart_of_the_machine_nothing_is_believed_to_run() {
     let (world, _) = after(|state| state["boot_id"] = "of-yesterday".into(), true).await;
-    let status = world.status(&id("shop-1")).unwrap();
-    assert_eq!((status.state, status.pid), (InstanceState::Ended, None));
+    let status = world.until(&id("shop-1"), |s| s.state == InstanceState::Ended).await;
+    assert_eq!(status.pid, None);
     assert_eq!(status.last_exit.unwrap().tail, "the machine was restarted");
     world.target().stop(&id("shop-1")).await.unwrap();
 }
@@ -137,7 +137,7 @@ async fn a_process_number_alone_is_never_believed() {
     ];
     for lie in lies {
         let (world, _) = after(lie, true).await;
-        assert_eq!(world.status(&id("shop-1")).unwrap().state, InstanceState::Ended);
+        world.until(&id("shop-1"), |s| s.state == InstanceState::Ended).await;
         world.target().stop(&id("shop-1")).await.unwrap();
     }
 }
