@@ -4,7 +4,7 @@
 //! is kept in memory that the instances' folders do not say: a new target over the same folder finds everything again.
 //! Called by the control plane through [`Target`]; it decides nothing about what should run.
 //!
-//! Layout: `root/ID/` per instance (see [`crate::folder`]), `root/../logs/ID/` for the logs of those that ended.
+//! Layout: `root/ID/` per instance (see `folder.rs`), `root/../logs/ID/` for the logs of those that ended.
 
 mod follow;
 mod owner;

@@ -3,31 +3,43 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::Subject;
 use crate::procfs;
+
+/// A search that found nothing is not repeated sooner, unless somebody answered: it reads the whole of `/proc`.
+const SEARCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Checks again and again that one incarnation owns its port. The proof is kept: as long as the same descriptor leads
 /// to the same listening socket, nothing has to be searched.
 pub(super) struct Owner {
     subject: Subject,
     proof: Vec<(PathBuf, u64)>,
+    failed: Option<(Instant, String)>,
 }
 
 impl Owner {
     pub(super) fn new(subject: Subject) -> Owner {
-        Owner { subject, proof: Vec::new() }
+        Owner { subject, proof: Vec::new(), failed: None }
     }
 
-    /// Whether the instance listens on its port; the error is a sentence for people.
-    pub(super) async fn check(&mut self) -> Result<(), String> {
+    /// Whether the instance listens on its port, on which somebody has or has not just `answered`; the error is a
+    /// sentence for people.
+    pub(super) async fn check(&mut self, answered: bool) -> Result<(), String> {
         let holds = |(path, inode): &(PathBuf, u64)| procfs::socket_inode(path) == Some(*inode);
         if !self.proof.is_empty() && self.proof.iter().all(holds) {
             return Ok(());
         }
+        if let Some((at, why)) = self.failed.as_ref().filter(|_| !answered)
+            && at.elapsed() < SEARCH_EVERY
+        {
+            return Err(why.clone());
+        }
         let subject = self.subject;
-        // It reads the whole of /proc.
-        self.proof = tokio::task::spawn_blocking(move || prove(subject)).await.map_err(|e| e.to_string())??;
+        let proof = tokio::task::spawn_blocking(move || prove(subject)).await.map_err(|e| e.to_string())?;
+        self.failed = proof.as_ref().err().map(|why| (Instant::now(), why.clone()));
+        self.proof = proof?;
         Ok(())
     }
 }

@@ -66,7 +66,7 @@ async fn answer(check: &HealthCheck, subject: Subject, owner: &mut Owner) -> Res
     });
     let answer = asked.await.unwrap_or_else(|_| Err(format!("no answer within {}", check.timeout)));
     // Who listens decides: a stranger's answer is nothing, and the lack of one is best explained by who does.
-    match owner.check().await {
+    match owner.check(answer.is_ok()).await {
         Ok(()) => answer,
         Err(why) => Err(why),
     }

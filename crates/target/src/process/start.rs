@@ -106,7 +106,8 @@ async fn bring_up(
     }
     // Reaped here for as long as this process lives, and by init after that.
     tokio::spawn(async move { shim.wait().await });
-    began.map_err(TargetError::Transient)
+    // One that began and was killed too late is an instance all the same: its status says what became of it.
+    if folder.has_state() { Ok(()) } else { began.map_err(TargetError::Transient) }
 }
 
 /// Everything up to the shim: takes the folder, sweeps away what an interrupted start left, unpacks, writes the launch.
@@ -174,8 +175,11 @@ pub(super) fn adopt_all(shared: &Arc<Shared>) -> io::Result<()> {
         let Some(name) = name.to_str() else { continue };
         if name.starts_with(TRASH) {
             remove_all(&entry.path())?;
-        } else if let Ok(id) = InstanceId::new(name) {
-            adopt(shared, &id)?;
+        } else if let Ok(id) = InstanceId::new(name)
+            && let Err(e) = adopt(shared, &id)
+        {
+            // One folder that cannot be read must not keep all the others from being looked after.
+            tracing::warn!("instance {id} cannot be taken over: {e}");
         }
     }
     Ok(())

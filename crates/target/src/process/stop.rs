@@ -88,45 +88,58 @@ async fn end_shim(folder: &Folder, state: Option<&State>) -> Result<(), TargetEr
 /// Ends what runs without a shim: politely, then not.
 async fn end_rest(folder: &Folder, id: &InstanceId, state: Option<&State>, grace: Duration) -> Result<(), TargetError> {
     let begun = Instant::now();
-    let mut asked = Vec::new();
+    let mut asked: Vec<ProcessId> = Vec::new();
     loop {
-        let left = belonging(folder, id, state);
-        if left.is_empty() {
+        // Once its program is gone the rest of a session may not be recognised again, so those seen are remembered.
+        let found = belonging(folder, id, state);
+        asked.retain(|process| process.runs());
+        if found.is_empty() && asked.is_empty() {
             return Ok(());
         }
-        if begun.elapsed() > grace + KILL_LIMIT {
-            return Err(TargetError::Transient(format!("process {} of {id} does not end", left[0].pid)));
-        }
-        for process in left {
-            if begun.elapsed() >= grace {
-                process.signal(Signal::KILL);
-            } else if !asked.contains(&process) {
+        for process in found {
+            if !asked.contains(&process) {
                 process.signal(Signal::TERM);
                 asked.push(process);
             }
+        }
+        if begun.elapsed() >= grace {
+            asked.iter().for_each(|process| process.signal(Signal::KILL));
+        }
+        if begun.elapsed() > grace + KILL_LIMIT {
+            let stuck = asked.first().map_or(0, |process| process.pid);
+            return Err(TargetError::Transient(format!("process {stuck} of {id} does not end")));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Every process that the instance started, as far as it can be told without a shim: those in its session or below its
-/// program, and those in its working folder (commands of smoke tests), if they say that they are of this instance.
-/// What took another session *and* another folder *and* lost its shim is beyond reach.
+/// Every process that the instance started, as far as it can be told without a shim.
+///
+/// While the program runs, which its start time proves, so do its group and its session, and their numbers cannot mean
+/// anything else. Without it, or outside of them, a process counts if it says that it is of this instance, and is in
+/// the session or in the instance's folder (commands of smoke tests are). What took another session *and* another
+/// folder *and* lost its shim is beyond reach.
 fn belonging(folder: &Folder, id: &InstanceId, state: Option<&State>) -> Vec<ProcessId> {
     let all = procfs::all();
-    let program = state.and_then(|state| state.program).filter(|program| program.runs());
+    let program = state.and_then(|state| state.program).and_then(|p| Stat::of(p.pid).filter(|s| s.id() == p));
     let below = program.map(|program| procfs::descendants(&all, program.pid)).unwrap_or_default();
-    let session = state.map(|state| state.shim.pid);
+    // A shim that somebody started by hand shares that person's session, which is not to be ended.
+    let session = state.map(|state| state.shim.pid).filter(|shim| program.is_some_and(|p| p.session == *shim));
     let mine = std::process::id();
-    let is_of_it = |stat: &Stat| {
-        Some(stat.id()) == program
-            || procfs::variable(stat.pid, "INSTANCE").is_some_and(|of| of == id.as_str())
-                && (Some(stat.session) == session
-                    || program.is_some_and(|program| stat.group == program.pid)
-                    || below.contains(stat)
-                    || procfs::folder(stat.pid).is_some_and(|cwd| cwd.starts_with(folder.path())))
+    let proven = |stat: &Stat| {
+        program.is_some_and(|p| stat.id() == p.id() || stat.group == p.pid)
+            || Some(stat.session) == session
+            || below.contains(stat)
     };
-    all.iter().filter(|stat| stat.pid != mine && !stat.is_dead() && is_of_it(stat)).map(Stat::id).collect()
+    let says_so = |stat: &Stat| {
+        procfs::variable(stat.pid, "INSTANCE").is_some_and(|of| of == id.as_str())
+            && (state.is_some_and(|state| stat.session == state.shim.pid)
+                || procfs::folder(stat.pid).is_some_and(|cwd| cwd.starts_with(folder.path())))
+    };
+    all.iter()
+        .filter(|stat| stat.pid != mine && !stat.is_dead() && (proven(stat) || says_so(stat)))
+        .map(Stat::id)
+        .collect()
 }
 
 /// Keeps the logs, removes the rest.

@@ -4,7 +4,7 @@
 //! It decides nothing about releases and knows no artifacts: the folder is unpacked and `launch.json` written before it
 //! starts. It is plain threads and blocking calls, so that ten of them cost next to nothing:
 //!
-//! - the main thread owns the state and decides ([`supervisor`]);
+//! - the main thread owns the state and decides (`supervisor`);
 //! - one thread reaps, one waits for connections, one moves output into the log, one listens to each connection.
 //!
 //! It is the reaper of whatever its program leaves behind (a subreaper), so "nothing of it runs any more" is what the
@@ -80,8 +80,9 @@ fn run(dir: &Path) -> io::Result<()> {
     let spawned = start_reaper(events.clone())?;
     let mut supervisor = Supervisor::new(folder, launch, lock, log.clone(), spawned)?;
     start_output(log)?;
-    supervisor.begin()?;
+    // Whatever can fail comes before the program runs.
     start_listener(events)?;
+    supervisor.begin()?;
     supervise(&mut supervisor, &inbox);
     Ok(())
 }

@@ -143,6 +143,53 @@ async fn a_process_number_alone_is_never_believed() {
 }
 
 #[tokio::test]
+async fn a_program_that_never_got_on_record_is_ended_by_a_stop() {
+    // Its shim died after it started the program and before it wrote that down.
+    let (world, pid) = after(|state| state["program"] = serde_json::Value::Null, false).await;
+    world.until(&id("shop-1"), |s| s.state == InstanceState::Ended).await;
+    assert!(runs(pid));
+    world.target().stop(&id("shop-1")).await.unwrap();
+    assert!(!runs(pid));
+}
+
+#[tokio::test]
+async fn a_shim_killed_at_any_time_leaves_nothing_after_a_stop() {
+    for delay in [0, 1, 2, 4, 8, 16, 32] {
+        let world = World::new();
+        let spec = server("shop-1", &["fork"]);
+        let start = world.start(&spec);
+        let killer = async {
+            let state = || fs::read_to_string(world.folder(&spec.id).join("state.json")).is_ok();
+            eventually("the shim has begun", state).await;
+            tokio::time::sleep(std::time::Duration::from_millis(delay)).await;
+            kill(world.shim_pid(&spec.id), Signal::KILL);
+        };
+        let (started, ()) = tokio::join!(start, killer);
+        assert_eq!(started, Ok(()));
+        world.until(&spec.id, |s| matches!(s.state, InstanceState::Orphaned | InstanceState::Ended)).await;
+        world.target().stop(&spec.id).await.unwrap();
+        assert_eq!(processes_in(world.home.path()), Vec::<u32>::new(), "after {delay}ms");
+        assert_eq!(world.target().instances(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_written_is_told_all_the_same_and_written_later() {
+    let world = World::new();
+    let spec = server("shop-1", &[]);
+    world.start(&spec).await.unwrap();
+    let first = world.healthy(&spec.id).await;
+    let obstacle = world.folder(&spec.id).join("state.part");
+    fs::create_dir(&obstacle).unwrap();
+    kill(first.pid.unwrap(), Signal::KILL);
+    world.until(&spec.id, |s| s.incarnation == 2 && s.health == Health::Healthy).await;
+    assert_eq!(world.state_json(&spec.id)["incarnation"], 1);
+    fs::remove_dir(&obstacle).unwrap();
+    eventually("it is written", || world.state_json(&spec.id)["incarnation"] == 2).await;
+    world.target().stop_all().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_start_that_was_interrupted_anywhere_is_one_start_in_the_end() {
     let spec = server("shop-1", &[]);
     let donor = World::new();
