@@ -33,10 +33,17 @@ enum State {
 }
 
 impl Attempt {
-    /// Begins with the choice of an instance. `retry`: another attempt had failed before.
-    pub(crate) fn begin(pick: Pick, key: u64, retry: bool, progress: Option<Arc<Progress>>) -> Attempt {
+    /// Began with the choice of an instance at `started`, so that the time to connect to it counts. `retry`: another
+    /// attempt had failed before.
+    pub(crate) fn begin(
+        pick: Pick,
+        started: Instant,
+        key: u64,
+        retry: bool,
+        progress: Option<Arc<Progress>>,
+    ) -> Attempt {
         pick.upstream.begin(retry);
-        Attempt { pick, key, started: Instant::now(), progress, state: State::Waiting }
+        Attempt { pick, key, started, progress, state: State::Waiting }
     }
 
     /// Where it went.

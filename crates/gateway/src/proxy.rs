@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -153,15 +153,16 @@ impl<'a> Exchange<'a> {
         loop {
             let served = self.gateway.served();
             let pick = self.choose(&served).map_err(|none| none.unwrap_or(fault))?;
+            let chosen = Instant::now();
             match self.connect(&pick).await {
-                Ok(ready) => match self.send(&served, pick, ready, request).await? {
+                Ok(ready) => match self.send(&served, (pick, chosen), ready, request).await? {
                     Next::Answer(response) => return Ok(*response),
                     Next::Again(again) => request = *again,
                 },
                 // It left the table while it was being connected to, and may have ended since.
                 Err(_) if pick.upstream.is_retired() => {}
                 Err(error) => {
-                    fault = self.unreachable(pick, error);
+                    fault = self.unreachable(pick, chosen, error);
                     if fault == Fault::Internal || self.attempts >= MOST_ATTEMPTS {
                         return Err(fault);
                     }
@@ -193,7 +194,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// No instance took the connection: that is a failed attempt, and the instance is not used until it does.
-    fn unreachable(&mut self, pick: Pick, error: ConnectError) -> Fault {
+    fn unreachable(&mut self, pick: Pick, chosen: Instant, error: ConnectError) -> Fault {
         self.assign(&pick.route, pick.assigned);
         let (fault, why) = match error {
             ConnectError::Own(error) => {
@@ -204,7 +205,7 @@ impl<'a> Exchange<'a> {
             ConnectError::TimedOut => (Fault::ConnectTimeout, "it takes no connections in time".to_string()),
         };
         self.attempts += 1;
-        Attempt::begin(pick.clone(), self.key.hash(), self.attempts > 1, None).failed();
+        Attempt::begin(pick.clone(), chosen, self.key.hash(), self.attempts > 1, None).failed();
         eject::eject(self.gateway, &pick.upstream, &why);
         self.tried.push(pick.upstream.clone());
         self.last = Some(pick);
@@ -216,7 +217,7 @@ impl<'a> Exchange<'a> {
     async fn send(
         &mut self,
         served: &Served,
-        pick: Pick,
+        (pick, chosen): (Pick, Instant),
         ready: Ready,
         request: Request<RequestBody>,
     ) -> Result<Next, Fault> {
@@ -230,7 +231,7 @@ impl<'a> Exchange<'a> {
             };
             self.assign(&pick.route, pick.assigned);
             self.attempts += 1;
-            let attempt = Attempt::begin(pick.clone(), self.key.hash(), self.attempts > 1, progress.clone());
+            let attempt = Attempt::begin(pick.clone(), chosen, self.key.hash(), self.attempts > 1, progress.clone());
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());

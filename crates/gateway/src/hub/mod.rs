@@ -217,8 +217,8 @@ impl Hub {
         self.shared.state().events.drain(..).collect()
     }
 
-    /// Calls `nudge` after every acknowledgement, count, event, connection and loss of one. It must not block, and
-    /// must not call the hub.
+    /// Calls `nudge` after every acknowledgement, count, event, connection and loss of one. It may call
+    /// the hub, and must not block.
     pub fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
         self.shared.state().nudge = Some(nudge);
     }
