@@ -131,11 +131,6 @@ impl Answer {
         Answer { attempt, sender, connection }
     }
 
-    /// Whether the gateway itself cut the connection.
-    pub(crate) fn was_cut(&self) -> bool {
-        self.connection.was_cut()
-    }
-
     /// All of the body has come: the connection may serve again.
     pub(crate) fn complete(self) {
         let Answer { mut attempt, sender, connection } = self;
@@ -149,7 +144,7 @@ impl Answer {
 
     /// The body broke off.
     pub(crate) fn truncated(mut self) {
-        if !self.was_cut() {
+        if !self.connection.was_cut() {
             return self.attempt.count(true);
         }
         // The version did nothing wrong; its time was over. Event streams were counted at their head and end so.

@@ -27,8 +27,10 @@ use crate::served::{Pick, RouteState, Served};
 use crate::tunnel;
 use crate::upstream::{ConnectError, Ready};
 
-/// Instances that one request may be offered to. More than two only where it reached none of them.
+/// How often one request may be tried. More than twice only where it reached an instance once at most.
 const MOST_ATTEMPTS: u32 = 3;
+/// The same where connections are refused, which costs no time: all of a version's instances may have just died.
+const MOST_REFUSALS: u32 = 12;
 /// A request that could not be sent again goes only on a connection that was busy this short a time ago.
 const FRESH_ENOUGH: Duration = Duration::from_millis(500);
 /// A pooled connection that was idle this long and closes at once had run out at the instance's end; any other that
@@ -115,7 +117,9 @@ impl<'a> Exchange<'a> {
         let upgrade = headers::upgrade(request.version(), request.headers());
         let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let host = host_name(&asked_host);
-        let path = request.uri().path().replace('*', "/");
+        // `OPTIONS *` asks about the server as a whole, which is whatever serves its root.
+        let path = request.uri().path();
+        let path = if path == "*" { "/" } else { path }.to_string();
         let served = gateway.served();
         let Some(route) = served.find(&host, &path) else {
             return Err(if served.table.is_some() { Fault::NoRoute } else { Fault::NoTable });
@@ -163,7 +167,8 @@ impl<'a> Exchange<'a> {
                 Err(_) if pick.upstream.is_retired() => {}
                 Err(error) => {
                     fault = self.unreachable(pick, chosen, error);
-                    if fault == Fault::Internal || self.attempts >= MOST_ATTEMPTS {
+                    let most = if fault == Fault::Refused { MOST_REFUSALS } else { MOST_ATTEMPTS };
+                    if fault == Fault::Internal || self.attempts >= most {
                         return Err(fault);
                     }
                 }

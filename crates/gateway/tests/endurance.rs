@@ -186,6 +186,22 @@ async fn a_gateway_that_is_told_to_end_finishes_what_it_has_and_its_counts_are_c
 }
 
 #[tokio::test]
+async fn what_still_runs_when_the_drain_is_over_is_cut_and_told() {
+    let stable = Instance::start("s1").await;
+    let mut world = World::start().await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let mut client = Client::to(world.address).await;
+    let download = client.send(request("GET", "/download", &[], "")).await.unwrap();
+    world.hub.shutdown(Millis(20));
+    world.gateway_ended().await.unwrap();
+    use http_body_util::BodyExt;
+    assert!(download.into_body().collect().await.is_err(), "cut, and visibly so");
+    let hub = world.hub.clone();
+    until("its link is down", || (!hub.gateways()[0].connected).then_some(())).await;
+    assert_eq!(world.hub.counts().iter().map(|r| (r.assigned, r.attempts)).collect::<Vec<_>>(), [(1, 1)]);
+}
+
+#[tokio::test]
 async fn counts_add_up_over_restarts() {
     let stable = Instance::start("s1").await;
     let mut world = World::start().await;

@@ -100,6 +100,30 @@ async fn a_candidate_that_loses_its_last_instance_gives_its_share_to_stable_at_o
 }
 
 #[tokio::test]
+async fn a_version_that_dies_as_a_whole_costs_no_idempotent_request() {
+    let stable = Instance::start("s1").await;
+    let mut candidates = Vec::new();
+    for name in ["c1", "c2", "c3", "c4"] {
+        candidates.push(Instance::start(name).await);
+    }
+    let world = World::start().await;
+    let all: Vec<&Instance> = candidates.iter().collect();
+    world.publish(table(1, 10_000, &[&stable], &all).build()).await;
+    let mut client = Client::to(world.address).await;
+    for _ in 0..8 {
+        assert_eq!(client.get("/", &[]).await.status, 200);
+    }
+    for candidate in &candidates {
+        candidate.kill().await;
+    }
+    for _ in 0..8 {
+        assert_eq!(client.get("/", &[]).await.body, "s1");
+    }
+    let row = world.counts("c", "all are counted", |r| r.assigned == 16).await;
+    assert_eq!((row.failed >= 4, row.failed_by_slipway), (true, 0), "{row:?}");
+}
+
+#[tokio::test]
 async fn a_death_in_the_middle_of_a_request_is_told_and_counted_as_the_versions() {
     let stable = Instance::start("s1").await;
     let world = World::start().await;

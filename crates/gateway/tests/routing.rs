@@ -55,6 +55,7 @@ async fn hosts_and_paths_find_their_service() {
         ("shop.local", "/", "shop"),
         ("SHOP.local:8080", "/cart?x=1", "cart"),
         ("shop.local", "/cartoon", "shop"),
+        ("shop.local", "/cart*1", "shop"),
         ("elsewhere", "/open/x", "other"),
     ] {
         assert_eq!(client.get(path, &[("host", host)]).await.body, expected, "{host} {path}");
