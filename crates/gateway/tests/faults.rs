@@ -100,6 +100,18 @@ async fn a_candidate_that_loses_its_last_instance_gives_its_share_to_stable_at_o
 }
 
 #[tokio::test]
+async fn a_lost_candidate_without_any_stable_serves_again_when_it_is_back() {
+    let candidate = Instance::start("c1").await;
+    let world = World::start().await;
+    world.publish(table(1, 10_000, &[], &[&candidate]).build()).await;
+    candidate.kill().await;
+    assert_ne!(world.get("/").await.status, 200);
+    let again = Instance::start_at("c1", candidate.address).await;
+    until("it is used again", || (again.seen() > 0).then_some(()).or_else(|| poke(&world))).await;
+    assert_eq!(world.get("/").await.body, "c1");
+}
+
+#[tokio::test]
 async fn a_version_that_dies_as_a_whole_costs_no_idempotent_request() {
     let stable = Instance::start("s1").await;
     let mut candidates = Vec::new();

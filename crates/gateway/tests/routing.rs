@@ -237,3 +237,38 @@ fn is_connecting_to(address: std::net::SocketAddr) -> bool {
     let remote = format!(":{:04X} 02 ", address.port());
     std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&remote)
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_counted_is_what_clients_saw() {
+    let (stable, candidate) = (Instance::start("s1").await, Instance::start("c1").await);
+    let world = World::start().await;
+    world.publish(table(1, 3_000, &[&stable], &[&candidate]).build()).await;
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            let address = world.address;
+            tokio::spawn(async move {
+                let (mut http, mut seen) = (Client::to(address).await, Vec::new());
+                for n in 0..150 {
+                    let path = if n % 7 == client % 7 { "/fail" } else { "/" };
+                    let user = format!("slipway=user-{client}-{}", n % 50);
+                    let reply = http.get(path, &[("cookie", &user)]).await;
+                    seen.push(format!("{} {}", reply.header("x-version"), reply.status));
+                }
+                seen
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    for client in clients {
+        seen.extend(client.await.unwrap());
+    }
+    let seen = tally(seen);
+    let of = |name: &str, status| seen.get(&format!("{name} {status}")).copied().unwrap_or_default();
+    for (version, name) in [("s", "s1"), ("c", "c1")] {
+        let (good, bad) = (of(name, 200), of(name, 500));
+        assert!(good > 0 && bad > 0, "{seen:?}");
+        let row = world.counts(version, "all are counted", |r| r.attempts == good + bad).await;
+        assert_eq!((row.assigned, row.failed, row.failed_by_slipway), (good + bad, bad, 0));
+        assert_eq!(row.latency_us.iter().map(|(_, n)| n).sum::<u64>(), good + bad);
+    }
+}
