@@ -201,6 +201,10 @@ async fn drain(gateway: &Gateway) {
     }
     // The last counts go out with the link's end; nobody waits long for a control plane that is away.
     let _ = tokio::time::timeout(Duration::from_millis(300), gateway.told_all.cancelled()).await;
+    if let Some(log) = gateway.access_log.clone() {
+        // It cannot fail, and a panic in there has been told already.
+        let _ = tokio::task::spawn_blocking(move || log.flush()).await;
+    }
 }
 
 async fn close_idle(gateway: Arc<Gateway>) {

@@ -180,6 +180,8 @@ async fn a_gateway_that_is_told_to_end_finishes_what_it_has_and_its_counts_are_c
     upload.read_to_string(&mut reply).await.unwrap();
     assert!(reply.ends_with("hello"), "{reply}");
     world.gateway_ended().await.unwrap();
+    let log = std::fs::read_to_string(world.dir.path().join("access.log")).unwrap();
+    assert_eq!(log.lines().count(), 2, "{log}");
     let hub = world.hub.clone();
     until("its link is down", || (!hub.gateways()[0].connected).then_some(())).await;
     assert_eq!(world.hub.counts().iter().map(|r| r.attempts).sum::<u64>(), 2);
