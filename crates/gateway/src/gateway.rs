@@ -46,8 +46,12 @@ pub(crate) struct Gateway {
     pub(crate) closing: CancellationToken,
     /// How long the drain may take.
     pub(crate) drain_limit: Mutex<Duration>,
-    /// Cancelled to end: whatever still runs is cut.
+    /// Cancelled to cut whatever still runs.
     pub(crate) stopped: CancellationToken,
+    /// Cancelled to end: nothing of the gateway goes on.
+    pub(crate) ended: CancellationToken,
+    /// Cancelled when the control plane has been told the last counts.
+    pub(crate) told_all: CancellationToken,
     /// Client connections and tunnels.
     pub(crate) running: TaskTracker,
     /// Whether the control plane has said which table is the newest.
@@ -97,7 +101,7 @@ impl Events {
 impl Gateway {
     /// A gateway that serves what `store` remembers.
     pub(crate) fn start(name: String, tuning: Tuning, store: TableStore, access_log: Option<AccessLog>) -> Gateway {
-        let stopped = CancellationToken::new();
+        let ended = CancellationToken::new();
         let gateway = Gateway {
             name,
             boot: format!("{:016x}", rand::random::<u64>()),
@@ -107,7 +111,9 @@ impl Gateway {
             access_log,
             closing: CancellationToken::new(),
             drain_limit: Mutex::new(Duration::from_secs(30)),
-            stopped,
+            stopped: ended.child_token(),
+            ended,
+            told_all: CancellationToken::new(),
             running: TaskTracker::new(),
             in_step: watch::Sender::new(false),
             served: ArcSwap::default(),

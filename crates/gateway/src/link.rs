@@ -36,7 +36,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control_file: &Path, traffic: Soc
     let mut told_why = String::new();
     loop {
         let ended = tokio::select! {
-            () = gateway.stopped.cancelled() => return,
+            () = gateway.ended.cancelled() => return,
             ended = call(&gateway, control_file, traffic) => ended,
         };
         let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
@@ -94,8 +94,8 @@ async fn converse(
                 // Everything has ended: what is counted now is final.
                 report(gateway, &mut reporter, &mut write).await?;
                 write.shutdown().await?;
-                gateway.in_step.send_replace(false);
-                std::future::pending::<()>().await;
+                gateway.told_all.cancel();
+                return Ok(());
             }
         }
     }
