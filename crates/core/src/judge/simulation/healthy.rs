@@ -14,7 +14,8 @@ fn world<'a>(alpha: f64, user: &'a dyn Fn(&mut Rng) -> u64, bad: &'a dyn Fn(&mut
         bad,
         advance: false,
         before: false,
-        look: Millis(500),
+        look: Millis(1000),
+        gap: Millis(250),
     }
 }
 
@@ -56,7 +57,7 @@ fn with_bursts_that_hit_everyone() {
 #[test]
 fn with_a_rate_that_drifts_from_good_to_unacceptable() {
     assert_kept(&many_users, &|rng, request| {
-        let minutes = (request.at.0 - 1_000_000_000) as f64 / 60_000.0;
+        let minutes = (request.at.0 - BEGIN) as f64 / 60_000.0;
         scaled(rng, request, 0.001 + 0.006 * minutes)
     });
 }

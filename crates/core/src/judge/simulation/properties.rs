@@ -108,7 +108,11 @@ fn silence_is_not_health() {
     for rule in [Rule::PassOrFail, Rule::FailOnly] {
         assert_eq!(verdict(&evidence(counts(0, 0), counts(0, 0), rule)), Verdict::Inconclusive);
         assert_eq!(verdict(&evidence(counts(49, 0), counts(1_000_000, 0), rule)), Verdict::Inconclusive);
-        assert_eq!(verdict(&evidence(counts(50, 50), counts(0, 0), rule)), Verdict::Inconclusive, "nothing to compare with");
+        assert_eq!(
+            verdict(&evidence(counts(50, 50), counts(0, 0), rule)),
+            Verdict::Inconclusive,
+            "nothing to compare with"
+        );
     }
 }
 
@@ -135,14 +139,17 @@ fn a_first_release_is_held_to_at_most_alone() {
 
 #[test]
 fn a_judgement_reads_as_documented() {
-    let failed = judge(&errors(), &BUDGET, &evidence(counts(340, 22), counts(9_000, 36), Rule::PassOrFail), Timestamp(60_000));
+    let failed =
+        judge(&errors(), &BUDGET, &evidence(counts(340, 22), counts(9_000, 36), Rule::PassOrFail), Timestamp(60_000));
     assert_eq!(
         failed.sentence,
-        "22 of 340 requests failed (6.5%), stable 36 of 9,000 (0.4%): at least 1.8% more than stable, where 0.5% more is tolerated"
+        "22 of 340 requests failed (6.5%), stable 36 of 9,000 (0.4%): at least 1.4% more than stable, where 0.5% more is tolerated"
     );
-    let passed = judge(&errors(), &BUDGET, &evidence(counts(900, 0), counts(2_700, 0), Rule::PassOrFail), Timestamp(60_000));
+    let passed =
+        judge(&errors(), &BUDGET, &evidence(counts(900, 0), counts(2_700, 0), Rule::PassOrFail), Timestamp(60_000));
     assert_eq!(passed.verdict, Verdict::Pass);
-    let waiting = judge(&errors(), &BUDGET, &evidence(counts(100, 0), counts(300, 1), Rule::PassOrFail), Timestamp(60_000));
+    let waiting =
+        judge(&errors(), &BUDGET, &evidence(counts(100, 0), counts(300, 1), Rule::PassOrFail), Timestamp(60_000));
     assert_eq!(waiting.more_requests, Some(315));
     let json = serde_json::to_value(&waiting).unwrap();
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
@@ -150,5 +157,13 @@ fn a_judgement_reads_as_documented() {
         assert!(keys.iter().any(|k| *k == key), "{key}");
     }
     assert!(matches!(waiting.stable, Some(StableNumbers { n: 300, bad: 1, before: false, .. })));
-    insta::assert_snapshot!([passed.sentence, waiting.sentence].join("\n"), @"");
+    assert_eq!(
+        passed.sentence,
+        "0 of 900 requests failed (0%), stable 0 of 2,700 (0%): at most 0.46% more than stable, \
+         so at 50% of the traffic at most 0.23% more overall, where 0.5% is tolerated"
+    );
+    assert_eq!(
+        waiting.sentence,
+        "0 of 100 requests failed (0%), stable 1 of 300 (0.33%); about 320 more requests are needed to go on to 50%"
+    );
 }

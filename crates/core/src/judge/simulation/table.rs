@@ -26,7 +26,8 @@ fn caught(rng: &mut Rng, rate: f64, most: u64) -> Option<u64> {
 
 #[test]
 fn a_bad_rate_is_caught_about_as_fast_as_can_be() {
-    for (rate, median, mean) in [(1.0, 2, 2.0), (0.5, 5, 5.8), (0.1, 54, 59.5), (0.05, 189, 212.0), (0.03, 602, 658.0)] {
+    for (rate, median, mean) in [(1.0, 2, 2.0), (0.5, 5, 5.8), (0.1, 54, 59.5), (0.05, 189, 212.0), (0.03, 602, 658.0)]
+    {
         let mut rng = Rng(11);
         let mut taken: Vec<u64> = (0..600).filter_map(|_| caught(&mut rng, rate, 100_000)).collect();
         assert_eq!(taken.len(), 600, "every one is caught at {rate}");
