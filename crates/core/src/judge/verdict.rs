@@ -9,7 +9,8 @@
 //! outage reaches the candidate's counts at the same moment as stable's, and while the candidate has as much traffic
 //! as stable or more, its counts show it first as often as not. So on these two grounds nothing fails
 //! - while stable's own share of bad events is above `at_most`, in the last ten seconds or in the same epoch. That need
-//!   not be shown: a doubt only delays, and the comparison at the same time goes on meanwhile;
+//!   not be shown: a doubt only delays, and the comparison at the same time goes on meanwhile. (A candidate that is
+//!   worse than both stable before and stable now is failed all the same.)
 //! - until stable has had its say: its counts of the same epoch show the candidate to be worse than it ("heard");
 //!   or three seconds ([`STABLE_WAIT`]) have passed since the suspicion arose and the candidate is grossly bad, shown
 //!   above five times `at_most` ([`GROSS`]); or stable gets no traffic and will never say anything.
@@ -129,15 +130,19 @@ impl<'a> Look<'a> {
             return Some(Ground::Excess);
         }
         let above = self.candidate.lower > self.objective.at_most;
-        (above && self.stable_was_within()).then_some(Ground::Absolute)
+        (above && self.stable_was_better()).then_some(Ground::Absolute)
     }
 
-    fn stable_was_within(&self) -> bool {
+    /// Stable was within `at_most` over its last ten minutes. Where it had too few requests to show that, it will do
+    /// that the candidate is shown worse than those ten minutes by more than is tolerated.
+    fn stable_was_better(&self) -> bool {
         let counts = match self.evidence.stable {
             Comparison::Before { before, .. } => before,
             Comparison::Concurrent(_) | Comparison::None => self.evidence.stable_ten_minutes,
         };
-        self.sequence.shown_within(counts, self.objective.at_most, self.budget.alpha / 2.0)
+        let level = self.budget.alpha / 2.0;
+        self.sequence.shown_within(counts, self.objective.at_most, level)
+            || self.candidate.lower > self.sequence.upper(counts, level) + tolerated(self.objective)
     }
 
     fn too_few_keys(&self) -> bool {
@@ -150,10 +155,13 @@ impl<'a> Look<'a> {
             (Comparison::Concurrent(counts), Ground::Absolute) => counts,
             (Comparison::Before { meanwhile, .. }, _) => meanwhile,
         };
+        let spoken = self.candidate.lower > self.sequence.upper(meanwhile, self.budget.alpha / 2.0);
+        if spoken && ground == Ground::Excess {
+            return Word::Heard;
+        }
         if [meanwhile, self.evidence.stable_ten_seconds].iter().any(|stable| stable.rate() > self.objective.at_most) {
             return Word::AlsoAbove;
         }
-        let spoken = self.candidate.lower > self.sequence.upper(meanwhile, self.budget.alpha / 2.0);
         let waited = self.evidence.waiting_since.is_some_and(|since| now.since(since) >= STABLE_WAIT);
         let mute = self.evidence.candidate_weight == Weight::ALL;
         let gross = self.candidate.lower > (GROSS * self.objective.at_most).min(0.5);

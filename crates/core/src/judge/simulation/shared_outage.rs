@@ -82,12 +82,23 @@ fn in_rolling_too_while_stable_still_serves() {
 
 #[test]
 fn a_candidate_that_breaks_in_verification_is_failed_once_stable_had_its_say() {
-    let broken = |rng: &mut Rng, request: &Request| {
-        request.to_candidate && request.at.0 >= STEP_BEGINS + 10_000 || rng.chance(0.001)
-    };
-    for seed in 0..10 {
-        let end = world(300.0, 99, &broken).rollout(seed);
-        let End::Failed { sentence, .. } = end else { panic!("{end:?}") };
-        assert!(sentence.contains("at least"), "{sentence}");
+    const BREAKS: u64 = STEP_BEGINS + 10_000;
+    let broken = |rng: &mut Rng, request: &Request| request.to_candidate && request.at.0 >= BREAKS || rng.chance(0.001);
+    for (rps, limit) in [(300.0, 10), (30.0, 15), (1.0, 35)] {
+        for seed in 0..10 {
+            let end = world(rps, 99, &broken).rollout(seed);
+            let End::Failed { at, .. } = end else { panic!("{rps} per second: {end:?}") };
+            let took = at.since(Timestamp(BREAKS));
+            assert!(took < Millis::from_secs(limit), "{rps} per second: {took}");
+        }
+    }
+}
+
+#[test]
+fn in_rolling_a_broken_candidate_is_failed_also_beside_a_stable_that_is_never_within() {
+    let broken = |rng: &mut Rng, request: &Request| request.to_candidate || rng.chance(0.013);
+    for weight in [25, 50, 75, 100] {
+        let end = World { before: true, ..world(300.0, weight, &broken) }.rollout(1);
+        assert!(end.is_failed(), "{weight}%: {end:?}");
     }
 }
