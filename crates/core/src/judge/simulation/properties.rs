@@ -167,3 +167,35 @@ fn a_judgement_reads_as_documented() {
         "0 of 100 requests failed (0%), stable 1 of 300 (0.33%); about 320 more requests are needed to go on to 50%"
     );
 }
+
+#[test]
+fn a_gross_failure_waits_three_seconds_for_a_stable_that_hardly_serves() {
+    let mut late = evidence(counts(3_000, 600), counts(30, 0), Rule::FailOnly);
+    late.stable_ten_minutes = counts(50_000, 100);
+    late.candidate_weight = percent(99);
+    let at = |evidence: &Evidence, ms: u64| judge(&errors(), &BUDGET, evidence, Timestamp(60_000 + ms));
+
+    late.waiting_since = None;
+    let first = at(&late, 0);
+    assert!(first.verdict == Verdict::Inconclusive && first.waiting_for_stable, "{first:?}");
+    assert!(first.sentence.contains("waiting for stable"), "{}", first.sentence);
+    late.waiting_since = Some(Timestamp(60_000));
+    assert!(at(&late, 2_999).waiting_for_stable);
+    assert_eq!(at(&late, 3_000).verdict, Verdict::Fail);
+
+    let also_above = Evidence { stable_ten_seconds: counts(20, 1), ..late };
+    let judgement = at(&also_above, 3_000);
+    assert!(judgement.verdict == Verdict::Inconclusive && !judgement.waiting_for_stable, "{judgement:?}");
+    let slight = Evidence { candidate: counts(3_000, 80), ..late };
+    assert!(at(&slight, 30_000).waiting_for_stable, "cannot be told from a bad day for everyone");
+    let heard = Evidence { stable: Comparison::Concurrent(counts(300, 0)), ..late };
+    assert_eq!(at(&heard, 0).verdict, Verdict::Fail);
+    let mute = Evidence {
+        stable: Comparison::Before { before: counts(50_000, 100), meanwhile: Counts::default() },
+        stable_ten_seconds: Counts::default(),
+        candidate_weight: Weight::ALL,
+        waiting_since: None,
+        ..late
+    };
+    assert_eq!(at(&mute, 0).verdict, Verdict::Fail, "nothing to wait for");
+}
