@@ -138,6 +138,9 @@ pub trait Target: Send + Sync {
     /// Every instance that the target has, as last seen. An instance that is absent is gone.
     fn instances(&self) -> Vec<InstanceStatus>;
 
+    /// The log files of an instance, oldest first; those of instances that ended are kept for a while.
+    fn log_files(&self, id: &InstanceId) -> Vec<PathBuf>;
+
     /// Calls `nudge` whenever [`Target::instances`] may have changed.
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>);
 }

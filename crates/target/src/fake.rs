@@ -237,6 +237,10 @@ impl Target for FakeTarget {
         self.inner().instances.values().map(|fake| fake.status.clone()).collect()
     }
 
+    fn log_files(&self, _: &InstanceId) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
         self.nudges.lock().unwrap_or_else(PoisonError::into_inner).push(nudge);
     }

@@ -106,13 +106,6 @@ impl ProcessTarget {
         self.shared.folder(id).work()
     }
 
-    /// The log files of an instance, running or ended, oldest first. The last one is still being written to, and
-    /// renamed to `out.log.1` when it is full.
-    pub fn log_files(&self, id: &InstanceId) -> Vec<PathBuf> {
-        let running = logs::files(&self.shared.folder(id).logs());
-        if running.is_empty() { logs::files(&self.shared.ended_logs(id)) } else { running }
-    }
-
     /// Stops everything, all at once, for `slipway down`. Every instance is tried; the first error is returned.
     pub async fn stop_all(&self) -> Result<(), TargetError> {
         let ids: Vec<InstanceId> = self.shared.entries().keys().cloned().collect();
@@ -149,6 +142,12 @@ impl Target for ProcessTarget {
 
     fn instances(&self) -> Vec<InstanceStatus> {
         self.shared.entries().values().map(|entry| entry.status.clone()).collect()
+    }
+
+    /// The last one is still being written to, and renamed to `out.log.1` when it is full.
+    fn log_files(&self, id: &InstanceId) -> Vec<PathBuf> {
+        let running = logs::files(&self.shared.folder(id).logs());
+        if running.is_empty() { logs::files(&self.shared.ended_logs(id)) } else { running }
     }
 
     fn on_change(&self, nudge: Nudge) {
