@@ -31,6 +31,8 @@ pub(super) fn latency() -> Objective {
 const BEGIN: u64 = 1_000_000_000;
 /// The first step begins after a minute of traffic on stable alone.
 const WARM_UP: Millis = Millis::from_secs(60);
+/// No simulated step takes longer, pauses included.
+const LONGEST_STEP: Millis = Millis::from_secs(1800);
 /// Milliseconds at which the first step begins.
 const STEP_BEGINS: u64 = BEGIN + WARM_UP.0;
 
@@ -289,6 +291,7 @@ impl Run<'_> {
     fn step(&mut self, index: usize) -> Option<End> {
         let step = self.world.steps[index];
         let (mut began, mut restarts, mut pause) = (self.now(), 0, None::<Pause>);
+        let limit = began.plus(LONGEST_STEP);
         let (mut next_look, mut earliest) = (began, began);
         self.tallies.iter_mut().for_each(Tally::restart);
         loop {
@@ -301,6 +304,7 @@ impl Run<'_> {
             match watch(pause, self.stability(now), now) {
                 Watch::Steady => {}
                 Watch::Paused(since) => {
+                    assert!(now < limit, "stable never comes back");
                     pause = Some(since);
                     continue;
                 }
