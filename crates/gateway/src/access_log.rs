@@ -31,7 +31,7 @@ pub(crate) struct AccessLog {
 /// What the writing thread is told.
 #[derive(Debug)]
 enum Line {
-    Write(Record),
+    Write(Box<Record>),
     /// Say so when everything before this is written.
     Flush(std::sync::mpsc::Sender<()>),
 }
@@ -133,7 +133,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.record.duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        if self.log.lines.try_send(Line::Write(std::mem::take(&mut self.record))).is_err() {
+        if self.log.lines.try_send(Line::Write(Box::new(std::mem::take(&mut self.record)))).is_err() {
             self.log.left_out.fetch_add(1, Relaxed);
         }
     }

@@ -61,6 +61,8 @@ pub(crate) fn make_forwardable(
         let host = HeaderValue::try_from(without_user(authority)).map_err(|_| Fault::BadRequest)?;
         parts.headers.insert(HOST, host);
     }
+    // HTTP/1.0 needs no Host and HTTP/1.1 does; an empty one says that there is none (RFC 9110, section 7.2).
+    parts.headers.entry(HOST).or_insert(HeaderValue::from_static(""));
     let target = parts.uri.path_and_query().cloned().ok_or(Fault::BadRequest)?;
     parts.uri = Uri::from(target);
     headers::to_instance(&mut parts.headers, origin, upgrade);

@@ -22,10 +22,14 @@ struct Caller {
 
 impl Caller {
     async fn call(address: SocketAddr, token: &str, boot: &str) -> Caller {
+        Caller::call_as("gw", address, token, boot).await
+    }
+
+    async fn call_as(name: &str, address: SocketAddr, token: &str, boot: &str) -> Caller {
         let mut caller = Caller { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) };
         let hello = Hello {
             token: token.into(),
-            gateway: "gw".into(),
+            gateway: name.into(),
             boot: boot.into(),
             pid: std::process::id(),
             traffic: address,
@@ -160,4 +164,22 @@ async fn nonsense_is_passed_over_and_changes_are_nudged() {
     assert!(!hub.gateways()[0].connected);
     hub.forget("gw");
     assert!(hub.gateways().is_empty());
+}
+
+#[tokio::test]
+async fn a_table_is_confirmed_when_every_gateway_that_may_still_serve_has_confirmed_it() {
+    let (_dir, hub) = hub().await;
+    hub.publish(table(1, 0, &[], &[]).build());
+    let mut one = Caller::call_as("one", hub.address(), "secret", "a").await;
+    let two = Caller::call_as("two", hub.address(), "secret", "b").await;
+    one.ack(1).await;
+    until("one has confirmed", || (hub.gateways().first()?.acked == Generation(1)).then_some(())).await;
+    until("two is known", || (hub.gateways().len() == 2).then_some(())).await;
+    assert!(!hub.is_acked(Generation(1)));
+    drop(two);
+    until("two is away", || (!hub.gateways()[1].connected).then_some(())).await;
+    assert!(!hub.is_acked(Generation(1)), "its process runs, so it may serve on without a link");
+    let mut two = Caller::call_as("two", hub.address(), "secret", "b").await;
+    two.ack(1).await;
+    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
 }

@@ -155,6 +155,10 @@ async fn answers_without_a_body_keep_their_form() {
     assert!(unchanged.starts_with("HTTP/1.1 304") && unchanged.contains("etag: \"1\""), "{unchanged}");
     let old = raw(&world, "GET /x HTTP/1.0\r\n\r\n").await;
     assert!(old.starts_with("HTTP/1.0 200") && old.ends_with("s1"), "{old}");
+    let old = raw(&world, "GET /headers HTTP/1.0\r\n\r\n").await;
+    assert!(old.contains("\nhost: \n"), "HTTP/1.1 needs a Host: {old}");
+    let absolute = raw(&world, &format!("GET http://b.local/headers HTTP/1.1\r\n{end}")).await;
+    assert!(absolute.contains("\nhost: b.local\n"), "the target goes before the Host: {absolute}");
 }
 
 #[tokio::test]
