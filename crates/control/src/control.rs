@@ -272,11 +272,12 @@ impl Control {
                 let asked = Box::new(lane.lane.queue[place].clone());
                 let before = place.checked_sub(1).map(|i| lane.lane.queue[i].id.clone());
                 let behind = before.or(lane.lane.open.as_ref().map(|r| r.id.clone()));
-                return Ok(Some(RolloutNow::Queued { asked, behind }));
+                let lane = lane.lane.id.clone();
+                return Ok(Some(RolloutNow::Queued { lane, asked, behind }));
             }
         }
         match self.engine.store.rollout(id).await? {
-            Some(record) => Ok(Some(RolloutNow::Ended(Box::new(serde_json::from_value(record.doc)?)))),
+            Some(record) => Ok(Some(RolloutNow::Ended(record.lane, Box::new(serde_json::from_value(record.doc)?)))),
             None => Ok(None),
         }
     }

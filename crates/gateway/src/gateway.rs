@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{Ejection, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::Weight;
@@ -23,6 +24,7 @@ use crate::lease::Leases;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
+use crate::upstream::Upstream;
 
 /// Events that wait for the control plane, at most; the oldest go first.
 const EVENTS_KEPT: usize = 4096;
@@ -61,6 +63,8 @@ pub(crate) struct Gateway {
     control: tokio::sync::Mutex<Control>,
     leases_changed: Notify,
     store: TableStore,
+    /// Instances that left the table while they were answering.
+    leaving: Mutex<Vec<Arc<Upstream>>>,
 }
 
 #[derive(Debug)]
@@ -121,6 +125,7 @@ impl Gateway {
             control: tokio::sync::Mutex::new(Control { table: None, leases: Leases::default() }),
             leases_changed: Notify::new(),
             store,
+            leaving: Mutex::default(),
         };
         gateway.restore()
     }
@@ -257,8 +262,18 @@ impl Gateway {
         }
         for route in &before.routes {
             let gone = |u: &&Arc<_>| !now.upstreams().any(|n| Arc::ptr_eq(n, u));
-            route.versions.iter().flat_map(|v| &v.upstreams).filter(gone).for_each(|u| u.retire(&route.route.limits));
+            for upstream in route.versions.iter().flat_map(|v| &v.upstreams).filter(gone) {
+                upstream.retire(&route.route.limits);
+                lock(&self.leaving).push(upstream.clone());
+            }
         }
+    }
+
+    /// Instances that have left the table and still answer requests, with how many.
+    pub(crate) fn leaving(&self) -> Vec<(InstanceId, u64)> {
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|u| u.in_flight() > 0);
+        leaving.iter().map(|u| (u.endpoint.instance.clone(), u.in_flight() as u64)).collect()
     }
 
     async fn write(&self, control: &Control) {

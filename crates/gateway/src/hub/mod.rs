@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
@@ -53,6 +54,8 @@ pub struct GatewayState {
     pub lapsed: Vec<Lapse>,
     /// Instances that it does not use at present.
     pub ejected: Vec<Ejection>,
+    /// Requests in flight on instances that have left its table; absent until it has told.
+    pub leaving: Option<Vec<(InstanceId, u64)>>,
     /// When it last said anything.
     pub last_seen: Timestamp,
 }
