@@ -1,1 +1,18 @@
-//! slipway-e2e
+//! A harness for tests that run the real programs: Slipway in a folder of its own on free ports, builds of the shop,
+//! and the means to wait, to kill, and to see that nothing is left.
+//!
+//! It speaks to Slipway as a user does, by command line and HTTP, and imports none of its crates. Linux only, since it
+//! reads `/proc`. Called by the tests of this package and by `make try`.
+
+#![forbid(unsafe_code)]
+
+pub mod process;
+mod programs;
+mod shop;
+mod slipway;
+mod wait;
+
+pub use programs::{FOLDER_VARIABLE, program};
+pub use shop::{Standalone, build, declaration};
+pub use slipway::{Options, Output, Slipway, kill};
+pub use wait::{until, until_within};

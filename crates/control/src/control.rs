@@ -7,7 +7,7 @@ use slipway_core::instance::Target;
 use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::rollout::{self, Asked, Lane, Observed, Plan, Release, Rollout, RolloutKind, commands};
 use slipway_core::units::{Timestamp, Weight};
-use slipway_store::Store;
+use slipway_store::{Filter, Store};
 
 use crate::admission::{self, Admitted};
 use crate::clock::Clock;
@@ -17,6 +17,9 @@ use crate::engine::{Engine, Wish};
 use crate::error::Error;
 use crate::ports::{Artifacts, Router};
 use crate::views::{LaneNow, LoggedInstance, MeasuredShare, RolloutNow};
+
+/// Instances of a service that are looked up for their logs, newest first.
+const LOGGED: u32 = 200;
 
 /// What a control plane is made of.
 pub struct Parts {
@@ -269,11 +272,12 @@ impl Control {
                 let asked = Box::new(lane.lane.queue[place].clone());
                 let before = place.checked_sub(1).map(|i| lane.lane.queue[i].id.clone());
                 let behind = before.or(lane.lane.open.as_ref().map(|r| r.id.clone()));
-                return Ok(Some(RolloutNow::Queued { asked, behind }));
+                let lane = lane.lane.id.clone();
+                return Ok(Some(RolloutNow::Queued { lane, asked, behind }));
             }
         }
         match self.engine.store.rollout(id).await? {
-            Some(record) => Ok(Some(RolloutNow::Ended(Box::new(serde_json::from_value(record.doc)?)))),
+            Some(record) => Ok(Some(RolloutNow::Ended(record.lane, Box::new(serde_json::from_value(record.doc)?)))),
             None => Ok(None),
         }
     }
@@ -295,15 +299,23 @@ impl Control {
         service: &ServiceName,
         version: Option<&VersionName>,
     ) -> Result<Vec<LoggedInstance>, Error> {
-        let fits = |i: &LoggedInstance| version.is_none_or(|v| i.version == *v);
-        Ok(self
-            .engine
-            .target
-            .logs(service)
-            .into_iter()
-            .map(|l| LoggedInstance { id: l.id, version: l.version, files: l.files })
-            .filter(fits)
-            .collect())
+        let filter = Filter {
+            service: Some(service.clone()),
+            kind: Some("instance.starting".to_string()),
+            limit: Some(LOGGED),
+            ..Filter::default()
+        };
+        let started = self.engine.store.entries(&filter).await?;
+        let mut instances = Vec::new();
+        for entry in started.into_iter().rev() {
+            let named = |key: &str| entry.fact.evidence.get(key).and_then(|v| v.as_str()).unwrap_or_default();
+            let (Ok(id), Ok(its)) = (named("instance").parse(), named("version").parse()) else { continue };
+            let files = self.engine.target.log_files(&id);
+            if version.is_none_or(|v| *v == its) && !files.is_empty() {
+                instances.push(LoggedInstance { id, version: its, files });
+            }
+        }
+        Ok(instances)
     }
 }
 

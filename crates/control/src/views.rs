@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use slipway_core::instance::InstanceStatus;
-use slipway_core::names::{InstanceId, RolloutId, VersionName};
+use slipway_core::names::{InstanceId, LaneId, RolloutId, VersionName};
 use slipway_core::rollout::{Asked, Lane, Report, Rollout};
 use slipway_core::units::{Timestamp, Weight};
 
@@ -40,6 +40,8 @@ pub struct MeasuredShare {
 pub enum RolloutNow {
     /// It waits for others.
     Queued {
+        /// Where.
+        lane: LaneId,
         /// As it was asked for.
         asked: Box<Asked>,
         /// The rollout that it waits for.
@@ -48,7 +50,7 @@ pub enum RolloutNow {
     /// It is open: the lane says the rest.
     Open(Box<LaneNow>),
     /// It is over.
-    Ended(Box<Rollout>),
+    Ended(LaneId, Box<Rollout>),
 }
 
 /// An instance whose logs can be read.

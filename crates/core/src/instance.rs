@@ -10,7 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Digest, EnvironmentName, InstanceId, ServiceName, VersionName};
-use crate::spec::HealthCheck;
+use crate::smoke::SmokeReport;
+use crate::spec::{HealthCheck, SmokeTest};
 use crate::units::{Millis, Timestamp};
 
 /// Everything that a target needs to run one instance.
@@ -122,15 +123,23 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What runs instances. Implementations are idempotent: each call may be repeated after a crash.
 pub trait Target: Send + Sync {
-    /// Starts an instance from its packed artifact; returns when it is supervised, not when it is healthy.
+    /// Starts an instance from its packed artifact; returns when it is supervised, not when it is healthy. An id that was
+    /// stopped does not start again: a late repetition must not bring it back.
     fn start<'a>(&'a self, spec: &'a InstanceSpec, artifact: PathBuf) -> Pending<'a, Result<(), TargetError>>;
 
     /// Stops an instance and everything it started, and forgets it; returns when nothing of it runs any more.
     /// An unknown instance is already stopped.
     fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<(), TargetError>>;
 
+    /// Runs smoke tests, in order and up to the first failure, against one incarnation of an instance. An instance that
+    /// is not there, or not that incarnation, before or after the tests, is a failure in the report.
+    fn smoke<'a>(&'a self, id: &'a InstanceId, incarnation: u32, tests: &'a [SmokeTest]) -> Pending<'a, SmokeReport>;
+
     /// Every instance that the target has, as last seen. An instance that is absent is gone.
     fn instances(&self) -> Vec<InstanceStatus>;
+
+    /// The log files of an instance, oldest first; those of instances that ended are kept for a while.
+    fn log_files(&self, id: &InstanceId) -> Vec<PathBuf>;
 
     /// Calls `nudge` whenever [`Target::instances`] may have changed.
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{Request, StatusCode};
@@ -24,8 +24,16 @@ const WAITING: usize = 16_384;
 /// Where lines go.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
-    lines: SyncSender<Record>,
+    lines: SyncSender<Line>,
     left_out: Arc<AtomicU64>,
+}
+
+/// What the writing thread is told.
+#[derive(Debug)]
+enum Line {
+    Write(Box<Record>),
+    /// Say so when everything before this is written.
+    Flush(std::sync::mpsc::Sender<()>),
 }
 
 /// A line that is written when the request's answer has ended.
@@ -74,6 +82,15 @@ impl AccessLog {
         Ok(AccessLog { lines, left_out })
     }
 
+    /// Blocks until everything so far is in the file, a second at most.
+    pub(crate) fn flush(&self) {
+        let (done, written) = std::sync::mpsc::channel();
+        if self.lines.send(Line::Flush(done)).is_ok() {
+            // A disk that takes longer loses the last lines.
+            let _ = written.recv_timeout(Duration::from_secs(1));
+        }
+    }
+
     /// A request has come.
     pub(crate) fn begin(&self, client: SocketAddr, request: &Request<Incoming>) -> Pending {
         let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
@@ -116,18 +133,21 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.record.duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        if self.log.lines.try_send(std::mem::take(&mut self.record)).is_err() {
+        if self.log.lines.try_send(Line::Write(Box::new(std::mem::take(&mut self.record)))).is_err() {
             self.log.left_out.fetch_add(1, Relaxed);
         }
     }
 }
 
-fn write(file: File, waiting: Receiver<Record>, left_out: &AtomicU64) {
+fn write(file: File, waiting: Receiver<Line>, left_out: &AtomicU64) {
     let mut out = BufWriter::new(file);
     while let Ok(first) = waiting.recv() {
-        let mut written = line(&mut out, &first);
-        while let Ok(next) = waiting.try_recv() {
-            written = written.and_then(|()| line(&mut out, &next));
+        let (mut written, mut flushed) = (Ok(()), Vec::new());
+        for next in std::iter::once(first).chain(waiting.try_iter()) {
+            match next {
+                Line::Write(record) => written = written.and_then(|()| line(&mut out, &record)),
+                Line::Flush(done) => flushed.push(done),
+            }
         }
         let missing = left_out.swap(0, Relaxed);
         if missing > 0 {
@@ -136,6 +156,8 @@ fn write(file: File, waiting: Receiver<Record>, left_out: &AtomicU64) {
         if let Err(error) = written.and_then(|()| out.flush()) {
             tracing::warn!(%error, "the access log cannot be written");
         }
+        // Whoever asked may have stopped waiting.
+        flushed.into_iter().for_each(|done| _ = done.send(()));
     }
 }
 

@@ -33,10 +33,17 @@ enum State {
 }
 
 impl Attempt {
-    /// Begins with the choice of an instance. `retry`: another attempt had failed before.
-    pub(crate) fn begin(pick: Pick, key: u64, retry: bool, progress: Option<Arc<Progress>>) -> Attempt {
+    /// Began with the choice of an instance at `started`, so that the time to connect to it counts. `retry`: another
+    /// attempt had failed before.
+    pub(crate) fn begin(
+        pick: Pick,
+        started: Instant,
+        key: u64,
+        retry: bool,
+        progress: Option<Arc<Progress>>,
+    ) -> Attempt {
         pick.upstream.begin(retry);
-        Attempt { pick, key, started: Instant::now(), progress, state: State::Waiting }
+        Attempt { pick, key, started, progress, state: State::Waiting }
     }
 
     /// Where it went.
@@ -124,11 +131,6 @@ impl Answer {
         Answer { attempt, sender, connection }
     }
 
-    /// Whether the gateway itself cut the connection.
-    pub(crate) fn was_cut(&self) -> bool {
-        self.connection.was_cut()
-    }
-
     /// All of the body has come: the connection may serve again.
     pub(crate) fn complete(self) {
         let Answer { mut attempt, sender, connection } = self;
@@ -142,7 +144,7 @@ impl Answer {
 
     /// The body broke off.
     pub(crate) fn truncated(mut self) {
-        if !self.was_cut() {
+        if !self.connection.was_cut() {
             return self.attempt.count(true);
         }
         // The version did nothing wrong; its time was over. Event streams were counted at their head and end so.

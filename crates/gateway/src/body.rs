@@ -179,15 +179,11 @@ impl Body for ResponseBody {
             }
             Kind::Passing { inner, answer } => match ready!(Pin::new(inner).poll_frame(cx)) {
                 Some(Ok(frame)) => Some(Ok(frame)),
-                // A connection that was cut ends its body without a word; the client must not take that for the end.
-                None if answer.as_ref().is_some_and(|a| a.was_cut()) => {
-                    answer.take().into_iter().for_each(|a| a.truncated());
-                    Some(Err("cut by the drain limit".into()))
-                }
                 None => {
                     answer.take().into_iter().for_each(|a| a.complete());
                     None
                 }
+                // Also where the gateway cut the connection: hyper ends the body of a dropped connection with an error.
                 Some(Err(error)) => {
                     answer.take().into_iter().for_each(|a| a.truncated());
                     Some(Err(BoxError::from(error)))

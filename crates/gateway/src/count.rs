@@ -25,10 +25,12 @@ const BAD_EVENTS_PER_KEY: u8 = 3;
 /// among the distinct keys: with so many unhappy users the verdict does not hang on it.
 const KEYS_REMEMBERED: usize = 65_536;
 
+type Epochs = BTreeMap<Epoch, HashMap<VersionName, Arc<VersionCounts>>>;
+
 /// All counts of a gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    rows: Mutex<BTreeMap<LaneId, BTreeMap<Epoch, HashMap<VersionName, Arc<VersionCounts>>>>>,
+    rows: Mutex<BTreeMap<LaneId, Epochs>>,
     lifetime: Mutex<BTreeMap<(LaneId, VersionName), Arc<VersionCounts>>>,
     urgent: Arc<Notify>,
 }

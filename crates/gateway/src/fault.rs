@@ -76,7 +76,9 @@ impl Fault {
                 "connection_terminated",
                 "the request was still running when the drain limit of its version was over",
             ),
-            Fault::BadRequest => (S::BAD_REQUEST, "http_request_error", "the request names no host, or more than one"),
+            Fault::BadRequest => {
+                (S::BAD_REQUEST, "http_request_error", "the request names no host or more than one, or broke off")
+            }
             Fault::MethodRefused => {
                 (S::METHOD_NOT_ALLOWED, "http_request_denied", "this gateway does not tunnel by CONNECT")
             }

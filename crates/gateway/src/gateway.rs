@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{Ejection, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::Weight;
@@ -23,6 +24,7 @@ use crate::lease::Leases;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
+use crate::upstream::Upstream;
 
 /// Events that wait for the control plane, at most; the oldest go first.
 const EVENTS_KEPT: usize = 4096;
@@ -46,8 +48,12 @@ pub(crate) struct Gateway {
     pub(crate) closing: CancellationToken,
     /// How long the drain may take.
     pub(crate) drain_limit: Mutex<Duration>,
-    /// Cancelled to end: whatever still runs is cut.
+    /// Cancelled to cut whatever still runs.
     pub(crate) stopped: CancellationToken,
+    /// Cancelled to end: nothing of the gateway goes on.
+    pub(crate) ended: CancellationToken,
+    /// Cancelled when the control plane has been told the last counts.
+    pub(crate) told_all: CancellationToken,
     /// Client connections and tunnels.
     pub(crate) running: TaskTracker,
     /// Whether the control plane has said which table is the newest.
@@ -57,6 +63,8 @@ pub(crate) struct Gateway {
     control: tokio::sync::Mutex<Control>,
     leases_changed: Notify,
     store: TableStore,
+    /// Instances that left the table while they were answering.
+    leaving: Mutex<Vec<Arc<Upstream>>>,
 }
 
 #[derive(Debug)]
@@ -97,7 +105,7 @@ impl Events {
 impl Gateway {
     /// A gateway that serves what `store` remembers.
     pub(crate) fn start(name: String, tuning: Tuning, store: TableStore, access_log: Option<AccessLog>) -> Gateway {
-        let stopped = CancellationToken::new();
+        let ended = CancellationToken::new();
         let gateway = Gateway {
             name,
             boot: format!("{:016x}", rand::random::<u64>()),
@@ -107,7 +115,9 @@ impl Gateway {
             access_log,
             closing: CancellationToken::new(),
             drain_limit: Mutex::new(Duration::from_secs(30)),
-            stopped,
+            stopped: ended.child_token(),
+            ended,
+            told_all: CancellationToken::new(),
             running: TaskTracker::new(),
             in_step: watch::Sender::new(false),
             served: ArcSwap::default(),
@@ -115,6 +125,7 @@ impl Gateway {
             control: tokio::sync::Mutex::new(Control { table: None, leases: Leases::default() }),
             leases_changed: Notify::new(),
             store,
+            leaving: Mutex::default(),
         };
         gateway.restore()
     }
@@ -251,8 +262,18 @@ impl Gateway {
         }
         for route in &before.routes {
             let gone = |u: &&Arc<_>| !now.upstreams().any(|n| Arc::ptr_eq(n, u));
-            route.versions.iter().flat_map(|v| &v.upstreams).filter(gone).for_each(|u| u.retire(&route.route.limits));
+            for upstream in route.versions.iter().flat_map(|v| &v.upstreams).filter(gone) {
+                upstream.retire(&route.route.limits);
+                lock(&self.leaving).push(upstream.clone());
+            }
         }
+    }
+
+    /// Instances that have left the table and still answer requests, with how many.
+    pub(crate) fn leaving(&self) -> Vec<(InstanceId, u64)> {
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|u| u.in_flight() > 0);
+        leaving.iter().map(|u| (u.endpoint.instance.clone(), u.in_flight() as u64)).collect()
     }
 
     async fn write(&self, control: &Control) {
@@ -298,4 +319,32 @@ impl Gateway {
 /// The lock, also where a panic left it: every value here is whole between statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    use super::*;
+
+    #[test]
+    fn a_table_is_not_acknowledged_while_a_request_is_being_dispatched_by_an_older_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TableStore::open(folder.path()).unwrap();
+        let gateway = Arc::new(Gateway::start("gw".into(), Tuning::default(), store, None));
+        let seen = gateway.served();
+        let dispatching = gateway.dispatch(&seen).expect("nothing has changed yet");
+        let (acknowledge, acknowledged) = channel();
+        let applying = gateway.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let table = RoutingTable { generation: Generation(7), routes: vec![] };
+            acknowledge.send(runtime.block_on(applying.apply(table))).unwrap();
+        });
+        assert_eq!(acknowledged.recv_timeout(Duration::from_millis(100)), Err(RecvTimeoutError::Timeout));
+        drop(dispatching);
+        assert_eq!(acknowledged.recv(), Ok(Some(Generation(7))));
+        thread.join().unwrap();
+        assert!(gateway.dispatch(&seen).is_none(), "what was seen before has to be routed again");
+    }
 }

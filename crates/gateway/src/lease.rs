@@ -73,3 +73,61 @@ impl Leases {
         lapses
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slipway_core::traffic::{Generation, Limits, Match, Role, Route, Split, Sticky, VersionRoute};
+    use slipway_core::units::Millis;
+
+    const TERM: Duration = Duration::from_secs(15);
+
+    fn table(epoch: u64, leased: bool) -> RoutingTable {
+        let version: slipway_core::names::VersionName = "1".parse().unwrap();
+        let route = Route {
+            service: "shop".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            matches: vec![Match { host: None, path: "/".into(), rank: 0 }],
+            epoch: Epoch(epoch),
+            split: Split::all(version.clone()),
+            fallback: leased.then(|| Split::all(version.clone())),
+            lease: leased.then_some(Millis(15_000)),
+            salt: String::new(),
+            sticky: Sticky::default(),
+            versions: vec![VersionRoute { version, role: Role::Stable, endpoints: vec![] }],
+            objectives: vec![],
+            limits: Limits::default(),
+        };
+        RoutingTable { generation: Generation(epoch), routes: vec![route] }
+    }
+
+    #[test]
+    fn a_lease_holds_while_it_is_renewed_and_lapses_once() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        leases.start(&table(4, true), |term| start + term);
+        let lane = table(4, true).routes[0].lane();
+        assert_eq!(leases.next(), Some(start + TERM));
+        assert_eq!(leases.expire(start + TERM - Duration::from_millis(1)), []);
+        leases.renew(start + TERM * 2);
+        assert_eq!(leases.expire(start + TERM), []);
+        assert_eq!(leases.expire(start + TERM * 2), [Lapse { lane: lane.clone(), epoch: Epoch(4) }]);
+        assert_eq!(leases.expire(start + TERM * 9), []);
+        leases.renew(start + TERM * 99);
+        assert_eq!(leases.next(), None, "what lapsed is not renewed");
+        assert!(leases.is_lapsed(&lane, Epoch(4)) && leases.is_lapsed(&lane, Epoch(3)));
+        assert!(!leases.is_lapsed(&lane, Epoch(5)));
+    }
+
+    #[test]
+    fn only_a_newer_epoch_forgets_a_lapse() {
+        let start = Instant::now();
+        let lane = table(4, true).routes[0].lane();
+        let mut leases = Leases::remembering(vec![Lapse { lane: lane.clone(), epoch: Epoch(4) }]);
+        leases.start(&table(4, true), |term| start + term);
+        assert_eq!((leases.next(), leases.lapses().len()), (None, 1));
+        leases.start(&table(5, true), |term| start + term);
+        assert_eq!((leases.next(), leases.lapses().len()), (Some(start + TERM), 0));
+        leases.start(&table(6, false), |term| start + term);
+        assert_eq!(leases.next(), None);
+    }
+}

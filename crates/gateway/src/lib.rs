@@ -21,6 +21,7 @@ mod link;
 mod metrics;
 mod proxy;
 mod report;
+mod request;
 mod served;
 mod server;
 mod table_store;

@@ -36,7 +36,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control_file: &Path, traffic: Soc
     let mut told_why = String::new();
     loop {
         let ended = tokio::select! {
-            () = gateway.stopped.cancelled() => return,
+            () = gateway.ended.cancelled() => return,
             ended = call(&gateway, control_file, traffic) => ended,
         };
         let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
@@ -68,6 +68,7 @@ async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr) 
     for event in losses(gateway) {
         send(&mut write, &FromGateway::Event(event)).await?;
     }
+    send(&mut write, &FromGateway::Leaving { in_flight: gateway.leaving() }).await?;
     converse(gateway, LineReader::new(read, LINE_LIMIT), write).await
 }
 
@@ -94,14 +95,17 @@ async fn converse(
                 // Everything has ended: what is counted now is final.
                 report(gateway, &mut reporter, &mut write).await?;
                 write.shutdown().await?;
-                gateway.in_step.send_replace(false);
-                std::future::pending::<()>().await;
+                gateway.told_all.cancel();
+                return Ok(());
             }
         }
     }
 }
 
 async fn report(gateway: &Gateway, reporter: &mut Reporter, write: &mut OwnedWriteHalf) -> io::Result<()> {
+    if let Some(in_flight) = reporter.leaving(gateway.leaving()) {
+        send(write, &FromGateway::Leaving { in_flight }).await?;
+    }
     let rows = reporter.rows(&gateway.counts);
     if rows.is_empty() { Ok(()) } else { send(write, &FromGateway::Counts { rows }).await }
 }
@@ -111,6 +115,8 @@ async fn take(gateway: &Arc<Gateway>, line: &[u8], write: &mut OwnedWriteHalf) -
     match serde_json::from_slice(line) {
         Ok(ToGateway::Table(table)) => {
             if let Some(generation) = gateway.apply(table).await {
+                // In this order: whoever hears the acknowledgement knows what is still running.
+                send(write, &FromGateway::Leaving { in_flight: gateway.leaving() }).await?;
                 send(write, &FromGateway::Ack { generation }).await?;
                 gateway.in_step.send_replace(true);
             }

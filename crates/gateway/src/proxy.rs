@@ -6,10 +6,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, HOST, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
@@ -22,12 +22,15 @@ use crate::fault::Fault;
 use crate::gateway::Gateway;
 use crate::headers::{self, Origin};
 use crate::key::Key;
+use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
 use crate::served::{Pick, RouteState, Served};
 use crate::tunnel;
 use crate::upstream::{ConnectError, Ready};
 
-/// Instances that one request may be offered to. More than two only where it reached none of them.
+/// How often one request may be tried. More than twice only where it reached an instance once at most.
 const MOST_ATTEMPTS: u32 = 3;
+/// The same where connections are refused, which costs no time: all of a version's instances may have just died.
+const MOST_REFUSALS: u32 = 12;
 /// A request that could not be sent again goes only on a connection that was busy this short a time ago.
 const FRESH_ENOUGH: Duration = Duration::from_millis(500);
 /// A pooled connection that was idle this long and closes at once had run out at the instance's end; any other that
@@ -98,9 +101,9 @@ enum Sent {
 /// How to go on after an attempt.
 enum Next {
     /// With this answer.
-    Answer(Response<ResponseBody>),
+    Answer(Box<Response<ResponseBody>>),
     /// With another attempt.
-    Again(Request<RequestBody>),
+    Again(Box<Request<RequestBody>>),
 }
 
 impl<'a> Exchange<'a> {
@@ -110,11 +113,13 @@ impl<'a> Exchange<'a> {
         client: SocketAddr,
         mut request: Request<Incoming>,
     ) -> Result<(Exchange<'a>, Request<RequestBody>), Fault> {
-        let asked_host = check(gateway, &request)?;
+        let asked_host = check(&gateway.tuning, &request)?;
         let upgrade = headers::upgrade(request.version(), request.headers());
         let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let host = host_name(&asked_host);
-        let path = request.uri().path().replace('*', "/");
+        // `OPTIONS *` asks about the server as a whole, which is whatever serves its root.
+        let path = request.uri().path();
+        let path = if path == "*" { "/" } else { path }.to_string();
         let served = gateway.served();
         let Some(route) = served.find(&host, &path) else {
             return Err(if served.table.is_some() { Fault::NoRoute } else { Fault::NoTable });
@@ -152,16 +157,18 @@ impl<'a> Exchange<'a> {
         loop {
             let served = self.gateway.served();
             let pick = self.choose(&served).map_err(|none| none.unwrap_or(fault))?;
+            let chosen = Instant::now();
             match self.connect(&pick).await {
-                Ok(ready) => match self.send(&served, pick, ready, request).await? {
-                    Next::Answer(response) => return Ok(response),
-                    Next::Again(again) => request = again,
+                Ok(ready) => match self.send(&served, (pick, chosen), ready, request).await? {
+                    Next::Answer(response) => return Ok(*response),
+                    Next::Again(again) => request = *again,
                 },
                 // It left the table while it was being connected to, and may have ended since.
                 Err(_) if pick.upstream.is_retired() => {}
                 Err(error) => {
-                    fault = self.unreachable(pick, error);
-                    if fault == Fault::Internal || self.attempts >= MOST_ATTEMPTS {
+                    fault = self.unreachable(pick, chosen, error);
+                    let most = if fault == Fault::Refused { MOST_REFUSALS } else { MOST_ATTEMPTS };
+                    if fault == Fault::Internal || self.attempts >= most {
                         return Err(fault);
                     }
                 }
@@ -192,7 +199,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// No instance took the connection: that is a failed attempt, and the instance is not used until it does.
-    fn unreachable(&mut self, pick: Pick, error: ConnectError) -> Fault {
+    fn unreachable(&mut self, pick: Pick, chosen: Instant, error: ConnectError) -> Fault {
         self.assign(&pick.route, pick.assigned);
         let (fault, why) = match error {
             ConnectError::Own(error) => {
@@ -203,7 +210,7 @@ impl<'a> Exchange<'a> {
             ConnectError::TimedOut => (Fault::ConnectTimeout, "it takes no connections in time".to_string()),
         };
         self.attempts += 1;
-        Attempt::begin(pick.clone(), self.key.hash(), self.attempts > 1, None).failed();
+        Attempt::begin(pick.clone(), chosen, self.key.hash(), self.attempts > 1, None).failed();
         eject::eject(self.gateway, &pick.upstream, &why);
         self.tried.push(pick.upstream.clone());
         self.last = Some(pick);
@@ -215,7 +222,7 @@ impl<'a> Exchange<'a> {
     async fn send(
         &mut self,
         served: &Served,
-        pick: Pick,
+        (pick, chosen): (Pick, Instant),
         ready: Ready,
         request: Request<RequestBody>,
     ) -> Result<Next, Fault> {
@@ -225,18 +232,18 @@ impl<'a> Exchange<'a> {
         let (mut attempt, sending) = {
             let Some(_unchanged) = self.gateway.dispatch(served) else {
                 pick.upstream.put_back(sender, connection);
-                return Ok(Next::Again(request));
+                return Ok(Next::Again(Box::new(request)));
             };
             self.assign(&pick.route, pick.assigned);
             self.attempts += 1;
-            let attempt = Attempt::begin(pick.clone(), self.key.hash(), self.attempts > 1, progress.clone());
+            let attempt = Attempt::begin(pick.clone(), chosen, self.key.hash(), self.attempts > 1, progress.clone());
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());
         let limit = pick.route.route.limits.response.as_duration();
         match wait_for_head(sending, &progress, &attempt, limit).await {
             Sent::Answered(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                self.switch(*response, attempt, connection).map(Next::Answer)
+                self.switch(*response, attempt, connection).map(|answer| Next::Answer(Box::new(answer)))
             }
             Sent::Answered(response) => {
                 let stream = headers::is_event_stream(response.headers());
@@ -250,7 +257,7 @@ impl<'a> Exchange<'a> {
                 let mut answer = Response::new(ResponseBody::passing(body, Answer::new(attempt, sender, connection)));
                 *answer.status_mut() = parts.status;
                 *answer.headers_mut() = parts.headers;
-                Ok(Next::Answer(answer))
+                Ok(Next::Answer(Box::new(answer)))
             }
             Sent::Silent => {
                 attempt.failed();
@@ -270,7 +277,7 @@ impl<'a> Exchange<'a> {
                     attempt.forget();
                     return Err(Fault::Drained);
                 }
-                self.broken(*broken, attempt, idle_for, spare).map(Next::Again)
+                self.broken(*broken, attempt, idle_for, spare).map(|again| Next::Again(Box::new(again)))
             }
         }
     }
@@ -406,75 +413,4 @@ async fn wait_for_head(
             }
         }
     }
-}
-
-/// Whether the head is one that the gateway forwards; the host that it asks for.
-fn check(gateway: &Gateway, request: &Request<Incoming>) -> Result<String, Fault> {
-    if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > gateway.tuning.uri_bytes {
-        return Err(Fault::UriTooLong);
-    }
-    if headers::size(request.headers()) > gateway.tuning.header_bytes {
-        return Err(Fault::HeadersTooLarge);
-    }
-    if request.method() == Method::CONNECT {
-        return Err(Fault::MethodRefused);
-    }
-    if let Some(authority) = request.uri().authority() {
-        return Ok(without_user(authority).to_string());
-    }
-    let mut hosts = request.headers().get_all(HOST).into_iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().map(str::to_string).map_err(|_| Fault::BadRequest),
-        (None, None) if request.version() < Version::HTTP_11 => Ok(String::new()),
-        _ => Err(Fault::BadRequest),
-    }
-}
-
-fn without_user(authority: &http::uri::Authority) -> &str {
-    authority.as_str().rsplit('@').next().unwrap_or_default()
-}
-
-/// Lower case, without the port.
-fn host_name(host: &str) -> String {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
-        _ => host,
-    };
-    name.to_ascii_lowercase()
-}
-
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn make_forwardable(
-    parts: &mut request::Parts,
-    origin: Origin<'_>,
-    upgrade: Option<&HeaderValue>,
-) -> Result<(), Fault> {
-    if let Some(authority) = parts.uri.authority() {
-        // The target of an absolute request goes before its Host (RFC 9112, section 3.2.2).
-        let host = HeaderValue::try_from(without_user(authority)).map_err(|_| Fault::BadRequest)?;
-        parts.headers.insert(HOST, host);
-    }
-    let target = parts.uri.path_and_query().cloned().ok_or(Fault::BadRequest)?;
-    parts.uri = Uri::from(target);
-    headers::to_instance(&mut parts.headers, origin, upgrade);
-    Ok(())
-}
-
-fn rebuild(parts: request::Parts, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method;
-    *request.uri_mut() = parts.uri;
-    *request.headers_mut() = parts.headers;
-    request
-}
-
-fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }

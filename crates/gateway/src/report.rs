@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::CountRow;
 
 use crate::count::{Counts, VersionCounts};
@@ -20,13 +21,14 @@ const EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Reporter {
     told: HashMap<usize, (Arc<VersionCounts>, u64)>,
+    leaving: Vec<(InstanceId, u64)>,
     at: Instant,
 }
 
 impl Reporter {
     /// Nothing has been told.
     pub(crate) fn new() -> Reporter {
-        Reporter { told: HashMap::new(), at: Instant::now() }
+        Reporter { told: HashMap::new(), leaving: Vec::new(), at: Instant::now() }
     }
 
     /// Waits until it is time for a report. A call that is dropped halfway loses nothing.
@@ -40,6 +42,13 @@ impl Reporter {
                 }
             }
         }
+    }
+
+    /// What is to be told of instances that are leaving. While there are any it is told each time, since the last
+    /// word on them may have gone out with a table.
+    pub(crate) fn leaving(&mut self, now: Vec<(InstanceId, u64)>) -> Option<Vec<(InstanceId, u64)>> {
+        let before = std::mem::replace(&mut self.leaving, now.clone());
+        (!now.is_empty() || !before.is_empty()).then_some(now)
     }
 
     /// Rows that changed since they were told, as they are now.

@@ -160,12 +160,13 @@ impl RouteState {
     pub(crate) fn choose(self: &Arc<Self>, key: &str, tried: &[Arc<Upstream>]) -> Result<Pick, usize> {
         let (name, _) = assign(&self.split, &self.route.salt, key);
         let assigned = self.versions.iter().position(|v| v.name == *name).unwrap_or_default();
-        let stable = (0..self.versions.len()).filter(|i| self.versions[*i].role == Role::Stable);
-        let others = (0..self.versions.len()).filter(|i| self.versions[*i].weight > Weight::ZERO);
-        for index in [assigned].into_iter().chain(stable).chain(others) {
-            let version = &self.versions[index];
-            let lost = index == assigned && version.role == Role::Candidate && version.lost.load(Acquire);
-            if let Some(upstream) = (!lost).then(|| version.pick(tried)).flatten() {
+        let all = 0..self.versions.len();
+        let stable = all.clone().filter(|i| self.versions[*i].role == Role::Stable);
+        let others = all.filter(|i| self.versions[*i].weight > Weight::ZERO);
+        let lost = self.versions[assigned].lost.load(Acquire);
+        // A lost candidate whose instances are back is still better than an error.
+        for index in (!lost).then_some(assigned).into_iter().chain(stable).chain(others) {
+            if let Some(upstream) = self.versions[index].pick(tried) {
                 return Ok(Pick { route: self.clone(), assigned, version: index, upstream });
             }
         }

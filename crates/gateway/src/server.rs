@@ -75,7 +75,7 @@ impl Default for Tuning {
     }
 }
 
-/// Serves until SIGTERM or the control plane's word ends it; in-flight requests finish first, for 30 seconds at most.
+/// Serves until SIGTERM, SIGINT or the control plane's word ends it; in-flight requests finish first, for 30 seconds at most.
 pub async fn run(config: Config) -> Result<(), Error> {
     run_with(config, Tuning::default()).await
 }
@@ -91,26 +91,27 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let listener = bind(config.listen, tuning.port_wait).await?;
     let traffic = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let gateway = Arc::new(Gateway::start(config.name.clone(), tuning, store, access_log));
-    let _ends_with_us = gateway.stopped.clone().drop_guard();
+    let _ends_with_us = gateway.ended.clone().drop_guard();
 
     let admin = metrics::bind(&config.state_dir).await.map_err(state)?;
     tokio::spawn(metrics::serve(gateway.clone(), admin));
     let (held, control_file) = (gateway.clone(), config.control_file.clone());
-    let link = tokio::spawn(async move { link::run(held, &control_file, traffic).await });
+    tokio::spawn(async move { link::run(held, &control_file, traffic).await });
     let held = gateway.clone();
     tokio::spawn(async move { held.watch_leases().await });
     tokio::spawn(close_idle(gateway.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(state)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 
     wait_for_table(&gateway).await;
     tracing::info!(address = %traffic, generation = gateway.served().generation().0, "serving");
     tokio::select! {
         () = accept(&gateway, listener) => {}
+        _ = interrupt.recv() => gateway.close(gateway.tuning.drain),
         _ = terminate.recv() => gateway.close(gateway.tuning.drain),
         () = gateway.closing.cancelled() => {}
     }
     drain(&gateway).await;
-    link.abort();
     Ok(())
 }
 
@@ -195,12 +196,15 @@ async fn drain(gateway: &Gateway) {
     let limit = *crate::gateway::lock(&gateway.drain_limit);
     if tokio::time::timeout(limit, gateway.running.wait()).await.is_err() {
         tracing::warn!("requests were still running when the drain was over: cut");
-    } else {
-        // The last counts go out with the link's end; nobody waits for a control plane that is away.
-        let mut in_step = gateway.in_step.subscribe();
-        let _ = tokio::time::timeout(Duration::from_millis(200), in_step.wait_for(|yes| !*yes)).await;
+        gateway.stopped.cancel();
+        gateway.running.wait().await;
     }
-    gateway.stopped.cancel();
+    // The last counts go out with the link's end; nobody waits long for a control plane that is away.
+    let _ = tokio::time::timeout(Duration::from_millis(300), gateway.told_all.cancelled()).await;
+    if let Some(log) = gateway.access_log.clone() {
+        // It cannot fail, and a panic in there has been told already.
+        let _ = tokio::task::spawn_blocking(move || log.flush()).await;
+    }
 }
 
 async fn close_idle(gateway: Arc<Gateway>) {

@@ -143,3 +143,33 @@ fn since_boot_ms() -> u64 {
     let seconds: Option<f64> = uptime.split_whitespace().next().and_then(|s| s.parse().ok());
     seconds.map_or(0, |s| (s * 1000.0) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_table_cannot_be_written_the_older_one_does_not_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TableStore::open(folder.path()).unwrap();
+        let table = RoutingTable { generation: Generation(1), routes: vec![] };
+        store.write(&table, vec![]).unwrap();
+        store.sync().unwrap();
+        assert_eq!(store.read().unwrap().kept.table, table);
+        // A folder in the place of the temporary file fails as a full disk does.
+        fs::create_dir_all(folder.path().join("table.tmp/x")).unwrap();
+        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![]).unwrap_err();
+        assert!(store.read().is_none());
+    }
+
+    #[test]
+    fn a_renewal_counts_for_its_own_table_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TableStore::open(folder.path()).unwrap();
+        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![]).unwrap();
+        store.renew(Generation(1), Duration::from_secs(60)).unwrap();
+        assert_eq!(store.read().unwrap().renewed_for, None);
+        store.renew(Generation(2), Duration::from_secs(60)).unwrap();
+        assert!(store.read().unwrap().renewed_for.is_some_and(|left| left > Duration::from_secs(1)));
+    }
+}

@@ -5,6 +5,7 @@ mod common;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::time::Duration;
 
 use common::*;
 use slipway_core::traffic::{Generation, Match, RoutingTable, Sticky};
@@ -54,6 +55,7 @@ async fn hosts_and_paths_find_their_service() {
         ("shop.local", "/", "shop"),
         ("SHOP.local:8080", "/cart?x=1", "cart"),
         ("shop.local", "/cartoon", "shop"),
+        ("shop.local", "/cart*1", "shop"),
         ("elsewhere", "/open/x", "other"),
     ] {
         assert_eq!(client.get(path, &[("host", host)]).await.body, expected, "{host} {path}");
@@ -181,4 +183,92 @@ async fn old_and_repeated_tables_and_nonsense_are_ignored() {
     world.hub.publish(broken);
     world.publish(table(12, 10_000, &[&stable], &[&candidate]).build()).await;
     assert_eq!(world.get("/").await.body, "c1");
+}
+
+/// The gateway has chosen the candidate and is still connecting to it when 0% is acknowledged.
+#[tokio::test]
+async fn a_request_that_is_still_connecting_when_zero_is_acknowledged_goes_to_stable() {
+    let stable = Instance::start("s1").await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let candidate = socket.listen(1).unwrap();
+    let address = candidate.local_addr().unwrap();
+    // Fill its queue, so that the next connection has to wait until somebody accepts.
+    let mut queue = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+    {
+        queue.push(stream);
+    }
+    let world = World::start_with(slipway_gateway::Tuning { connect_timeout: PATIENCE, ..quick() }).await;
+    let endpoint = slipway_core::traffic::Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address };
+    let mut split = table(1, 10_000, &[&stable], &[]);
+    split.candidate = vec![endpoint];
+    world.publish(split.build()).await;
+    let traffic = world.address;
+    let waiting = tokio::spawn(async move { Client::to(traffic).await.get("/", &[]).await });
+    until("the gateway is connecting", || is_connecting_to(address).then_some(())).await;
+
+    (split.generation, split.epoch, split.weight_bp) = (2, 2, 0);
+    world.publish(split.build()).await;
+    drop(queue);
+    let requests = Arc::new(AtomicU64::new(0));
+    let counter = requests.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = candidate.accept().await {
+            let counter = counter.clone();
+            tokio::spawn(async move {
+                use tokio::io::AsyncReadExt;
+                let mut bytes = [0; 64];
+                if stream.read(&mut bytes).await.unwrap_or(0) > 0 {
+                    counter.fetch_add(1, SeqCst);
+                }
+            });
+        }
+    });
+    assert_eq!(waiting.await.unwrap().body, "s1");
+    assert_eq!(requests.load(SeqCst), 0);
+    let row = world.counts("s", "it is counted where it went", |r| r.attempts == 1).await;
+    assert_eq!((row.epoch.0, row.assigned, row.failed), (2, 1, 0));
+}
+
+/// Whether a connection to `address` of this machine is being opened (state SYN_SENT, 02, in the kernel's list).
+fn is_connecting_to(address: std::net::SocketAddr) -> bool {
+    let remote = format!(":{:04X} 02 ", address.port());
+    std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&remote)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_counted_is_what_clients_saw() {
+    let (stable, candidate) = (Instance::start("s1").await, Instance::start("c1").await);
+    let world = World::start().await;
+    world.publish(table(1, 3_000, &[&stable], &[&candidate]).build()).await;
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            let address = world.address;
+            tokio::spawn(async move {
+                let (mut http, mut seen) = (Client::to(address).await, Vec::new());
+                for n in 0..150 {
+                    let path = if n % 7 == client % 7 { "/fail" } else { "/" };
+                    let user = format!("slipway=user-{client}-{}", n % 50);
+                    let reply = http.get(path, &[("cookie", &user)]).await;
+                    seen.push(format!("{} {}", reply.header("x-version"), reply.status));
+                }
+                seen
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    for client in clients {
+        seen.extend(client.await.unwrap());
+    }
+    let seen = tally(seen);
+    let of = |name: &str, status| seen.get(&format!("{name} {status}")).copied().unwrap_or_default();
+    for (version, name) in [("s", "s1"), ("c", "c1")] {
+        let (good, bad) = (of(name, 200), of(name, 500));
+        assert!(good > 0 && bad > 0, "{seen:?}");
+        let row = world.counts(version, "all are counted", |r| r.attempts == good + bad).await;
+        assert_eq!((row.assigned, row.failed, row.failed_by_slipway), (good + bad, bad, 0));
+        assert_eq!(row.latency_us.iter().map(|(_, n)| n).sum::<u64>(), good + bad);
+    }
 }

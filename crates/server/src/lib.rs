@@ -1,1 +1,15 @@
-//! slipway-server
+//! The HTTP API under `/api/v1`, its event stream and its OpenAPI document. The only crate with wire types.
+//!
+//! Asks the control plane and the store; knows neither targets nor gateways nor SQL. Called by the binary.
+
+mod auth;
+mod body;
+mod idempotency;
+mod problem;
+mod router;
+mod routes;
+mod state;
+pub mod wire;
+
+pub use router::{document, router};
+pub use state::{App, Farewell};

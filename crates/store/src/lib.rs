@@ -1,1 +1,29 @@
-//! slipway-store
+//! Everything that is kept: lanes, journal, outbox, rollouts, releases. The only crate with SQL.
+//!
+//! SQLite in the data folder, by statements that PostgreSQL runs as well; what differs stands in `dialect`. Knows
+//! nothing of HTTP, targets or gateways. Called by the control plane, the server and the binary.
+
+mod anchor;
+mod commit;
+mod dialect;
+mod error;
+mod folder;
+mod idempotency;
+mod journal;
+mod lanes;
+mod migrations;
+mod open;
+mod outbox;
+mod releases;
+mod rollouts;
+mod tokens;
+
+pub use commit::{Commit, Committed};
+pub use error::Error;
+pub use idempotency::Remembered;
+pub use journal::Filter;
+pub use lanes::Versioned;
+pub use open::Store;
+pub use outbox::{EffectId, EffectRow, NewEffect};
+pub use releases::ReleaseRecord;
+pub use rollouts::RolloutRecord;

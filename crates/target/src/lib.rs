@@ -1,1 +1,15 @@
-//! slipway-target
+//! What runs instances: local processes, each under a small shim of its own, and a fake for tests.
+//!
+//! Knows nothing of traffic, rollouts or judgement: it is told which instances to start and stop, and says how they
+//! are. The control plane sees only [`slipway_core::instance::Target`]; the binary wires [`process::ProcessTarget`] in,
+//! and calls [`shim::main`] for `slipway run-instance`. Linux only: it rests on `/proc`, pidfds and subreapers.
+
+pub mod fake;
+mod folder;
+mod http;
+mod logs;
+pub mod process;
+mod procfs;
+pub mod shim;
+pub mod smoke;
+mod unpack;

@@ -67,6 +67,7 @@ pub struct World {
     results: Vec<EffectResult>,
     owed: f64,
     rollouts: u64,
+    artifacts: BTreeSet<Digest>,
 }
 
 impl World {
@@ -93,6 +94,7 @@ impl World {
             results: Vec::new(),
             owed: 0.0,
             rollouts: 0,
+            artifacts: BTreeSet::new(),
         }
     }
 
@@ -114,6 +116,7 @@ impl World {
     fn asked(&mut self, kind: RolloutKind, version: &str) -> Asked {
         self.rollouts += 1;
         let release = self.release_of(version);
+        self.artifacts.insert(release.artifact.clone());
         let environment = release.environment(&self.lane.id).expect("a declared environment");
         Asked {
             id: RolloutId::numbered(self.rollouts),
@@ -189,10 +192,7 @@ impl World {
     fn observe(&mut self) -> Observed {
         self.book.take(self.counts.values().cloned().collect(), self.now);
         let evidence = self.book.evidence(&self.lane.id, self.lane.stable_version(), self.now);
-        let (now, slots) = (self.now, &self.lane.slots);
-        let artifacts = slots.iter().map(|s| Digest::of(s.version.as_str().as_bytes()));
-        let asked = self.lane.queue.iter().map(|a| a.release.artifact.clone());
-        let rest = [&self.lane.stable, &self.lane.predecessor].into_iter().flatten().map(|r| r.artifact.clone());
+        let now = self.now;
         Observed {
             instances: self.instances.iter().map(|(id, since)| (id.clone(), status(id, *since, now))).collect(),
             confirmed: Some(Confirmed { routes: self.route.clone().into_iter().collect(), newest: true }),
@@ -200,7 +200,7 @@ impl World {
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),
             today: Today { rate: evidence.rate, bad_share: 0.0, start: Some(STARTS_IN), rollback: None },
-            artifacts: artifacts.chain(asked).chain(rest).collect(),
+            artifacts: self.artifacts.clone(),
             evidence,
             results: self.results.clone(),
         }

@@ -1,22 +1,60 @@
-//! The journal's entries.
+//! The journal: what happened, one entry for each fact or decision, chained by hashes over the stored bytes.
+//!
+//! Pure: makes the bytes, links them, and checks a chain that somebody has read. Called by the store.
+
+mod chain;
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::{LaneId, RolloutId};
+use crate::units::Timestamp;
+
+pub use chain::{Anchor, Broken, Checker, GENESIS, Row, Verified, link};
+
+/// Longest body of an entry in bytes.
+pub const BODY_LIMIT: usize = 256 << 10;
 
 /// Something to be recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fact {
-    /// Dotted: `step.entered`.
+    /// Dotted, stable: `step.entered`.
     pub kind: String,
     /// Whose.
     pub lane: Option<LaneId>,
     /// In which rollout.
     pub rollout: Option<RolloutId>,
-    /// Who did it.
+    /// Who did it: `slipway`, or `user:` and a token's name.
     pub actor: String,
     /// Why, as a sentence.
     pub cause: String,
     /// What it rests on.
     pub evidence: serde_json::Value,
+}
+
+/// An entry as it was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its place, from 1 without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+impl Entry {
+    /// The bytes that are stored and hashed: JSON, made once and never again from what was read.
+    pub fn bytes(&self) -> Result<String, serde_json::Error> {
+        let text = serde_json::to_string(self)?;
+        if text.len() <= BODY_LIMIT {
+            return Ok(text);
+        }
+        let fact = Fact {
+            cause: self.fact.cause.chars().take(4_000).collect(),
+            evidence: serde_json::json!({ "left_out": format!("{} bytes of evidence, over the limit of {BODY_LIMIT}", text.len()) }),
+            ..self.fact.clone()
+        };
+        serde_json::to_string(&Entry { fact, ..self.clone() })
+    }
 }

@@ -1,7 +1,7 @@
 //! The judge: from counted events to a verdict, with its reasons and numbers.
 //!
 //! Every objective is a ratio of bad events to all events. The judge compares the candidate with stable and with the
-//! objective by confidence sequences that are valid at every look ([`sequence`]), so it may be asked after every
+//! objective by confidence sequences that are valid at every look (`sequence`), so it may be asked after every
 //! request. It has no memory and no clock: what must be remembered between looks ([`Evidence::waiting_since`],
 //! [`Pause`]) is handed in and out. It does not count events, does not cap what one user contributes (the gateway
 //! does, with [`UserCap`]), and decides nothing about steps: the planner asks, and acts on the answer.

@@ -111,9 +111,10 @@ mod tests {
         let budget = Budget { alpha: 0.001, beta: 0.05 };
         let needed = |w, next, rate| requests_needed(&errors(), &budget, &forecast(w, next, rate)).unwrap();
         let steps = [(1, 5), (5, 25), (25, 50), (50, 100)];
-        assert_eq!(steps.map(|(w, next)| needed(w, next, 0.0)), [50, 206, 415, 831]);
+        // With tilts that suit each bound it would be 206 instead of 207.
+        assert_eq!(steps.map(|(w, next)| needed(w, next, 0.0)), [50, 207, 415, 831]);
         let with_errors = needed(50, 100, 0.005);
-        assert!((5_000..8_000).contains(&with_errors), "some 13,000 for both sides, {with_errors} for one");
+        assert!((9_500..11_000).contains(&with_errors), "at 0.5% errors it takes longer: {with_errors}");
     }
 
     #[test]

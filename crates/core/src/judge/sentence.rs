@@ -1,6 +1,6 @@
 //! A judgement in one sentence for people, with its numbers: what was seen, against what, and what is waited for.
 
-use super::verdict::{Ground, Look, STABLE_WAIT, tolerated};
+use super::verdict::{Ground, Look, tolerated};
 use super::{Evidence, Rule, StableNumbers, Verdict};
 use crate::spec::{Bad, Objective};
 use crate::units::Timestamp;
@@ -46,7 +46,10 @@ pub(super) fn tell(
             percent(objective.at_most)
         ),
         (_, Waiting::Stable(ground)) => {
-            format!("{}; waiting up to {STABLE_WAIT} for signs of the same trouble on stable", words.against(*ground))
+            format!(
+                "{}; waiting for stable's requests to tell whether it is in the same trouble",
+                words.against(*ground)
+            )
         }
         _ => format!("{}{}", words.seen_beside_stable(), words.still_needed(waiting)),
     }

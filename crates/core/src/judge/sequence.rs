@@ -23,8 +23,8 @@
 //! *both* sides, so a burst that hits everyone makes no false difference between candidate and stable.
 //!
 //! **The mixture.** 40 tilts, log-uniform in the alternative `q`: from 1.5 to 99 times the anchor (an objective's
-//! `at_most`), capped at 0.99, which costs about 1.3 times Wald's bound where a flat prior costs 1.7. One hundredth of
-//! the weight lies on 8 finer tilts, so that the bounds close in on the truth as evidence grows instead of stopping
+//! `at_most`), capped at 0.99, which costs about 1.3 times Wald's bound where a flat prior costs 1.7. One thousandth
+//! of the weight lies on 8 finer tilts, so that the bounds close in on the truth as evidence grows instead of stopping
 //! a fifth away from it.
 //!
 //! `ln E` is convex in `a`, so Newton's method from the far side never steps over the root: the bounds are reached in a
@@ -37,7 +37,7 @@ const COARSE: usize = 40;
 /// Tilts for alternatives nearer than 1.5 times the anchor.
 const FINE: usize = 8;
 /// The weight of all the fine tilts together.
-const FINE_WEIGHT: f64 = 0.01;
+const FINE_WEIGHT: f64 = 0.001;
 /// Nearest alternative of the mixture proper, as a multiple of the anchor.
 const NEAREST: f64 = 1.5;
 /// Farthest alternative of the mixture proper, as a multiple of the anchor.

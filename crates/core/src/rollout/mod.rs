@@ -24,6 +24,7 @@ mod turn;
 mod undo;
 
 pub use book::Book;
+pub use commands::Refusal;
 pub use effect::{Effect, EffectResult};
 pub use estimate::Today;
 pub use judging::judge_all;

@@ -26,6 +26,12 @@ pub enum FromGateway {
         /// The rows.
         rows: Vec<CountRow>,
     },
+    /// Requests that are still being answered by instances that have left the table: all of them, each time. An
+    /// instance that is absent has none. Said before the acknowledgement of the table that they left with.
+    Leaving {
+        /// Instances and their requests in flight.
+        in_flight: Vec<(InstanceId, u64)>,
+    },
     /// Something that the control plane should know at once.
     Event(Event),
 }

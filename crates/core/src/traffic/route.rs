@@ -95,3 +95,79 @@ pub fn route<'a>(table: &'a RoutingTable, head: &RequestHead<'_>) -> Option<Choi
     let (version, why) = assign(&route.split, &route.salt, head.key);
     Some(Choice { route, version, why })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::{Epoch, Generation, Limits, Match, Sticky, TableError};
+    use crate::units::Millis;
+
+    fn route_for(service: &str, matches: &[(Option<&str>, &str, u32)]) -> Route {
+        let m = |(host, path, rank): &(Option<&str>, &str, u32)| Match {
+            host: host.map(str::to_string),
+            path: path.to_string(),
+            rank: *rank,
+        };
+        let version: VersionName = "1".parse().unwrap();
+        Route {
+            service: service.parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            matches: matches.iter().map(m).collect(),
+            epoch: Epoch(1),
+            split: Split::all(version.clone()),
+            fallback: None,
+            lease: None,
+            salt: String::new(),
+            sticky: Sticky::default(),
+            versions: vec![crate::traffic::VersionRoute {
+                version,
+                role: crate::traffic::Role::Stable,
+                endpoints: vec![],
+            }],
+            objectives: vec![],
+            limits: Limits::default(),
+        }
+    }
+
+    fn table(routes: Vec<Route>) -> RoutingTable {
+        RoutingTable { generation: Generation(1), routes }
+    }
+
+    #[test]
+    fn an_exact_host_then_the_longest_path_then_the_highest_rank() {
+        let table = table(vec![
+            route_for("any", &[(None, "/", 9), (None, "/deep/path", 9)]),
+            route_for("shop", &[(Some("shop"), "/", 0)]),
+            route_for("cart", &[(Some("shop"), "/cart/", 0), (Some("basket"), "/", 0)]),
+            route_for("staging", &[(Some("shop"), "/", 1)]),
+        ]);
+        let found = |host, path| find(&table, host, path).map(|r| r.service.to_string());
+        for (host, path, service) in [
+            ("elsewhere", "/x", "any"),
+            ("shop", "/deep/path", "staging"),
+            ("shop", "/cart", "cart"),
+            ("shop", "/cart/1", "cart"),
+            ("shop", "/carts", "staging"),
+            ("basket", "/", "cart"),
+        ] {
+            assert_eq!(found(host, path).as_deref(), Some(service), "{host}{path}");
+        }
+        assert!(find(&RoutingTable::default(), "shop", "/").is_none());
+    }
+
+    #[test]
+    fn a_table_that_does_not_hold_together_says_why() {
+        let with = |change: &dyn Fn(&mut Route)| {
+            let mut route = route_for("shop", &[(None, "/", 0)]);
+            change(&mut route);
+            table(vec![route]).check()
+        };
+        assert_eq!(with(&|_| {}), Ok(()));
+        assert!(matches!(with(&|r| r.lease = Some(Millis(1))), Err(TableError::HalfLease(_))));
+        assert!(matches!(with(&|r| r.fallback = Some(r.split.clone())), Err(TableError::HalfLease(_))));
+        assert!(matches!(with(&|r| r.versions.clear()), Err(TableError::UnknownVersion { .. })));
+        assert!(matches!(with(&|r| r.matches[0].path = "x".into()), Err(TableError::Path { .. })));
+        let twice = table(vec![route_for("shop", &[]), route_for("shop", &[])]);
+        assert!(matches!(twice.check(), Err(TableError::Twice(_))));
+    }
+}

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
@@ -53,6 +54,8 @@ pub struct GatewayState {
     pub lapsed: Vec<Lapse>,
     /// Instances that it does not use at present.
     pub ejected: Vec<Ejection>,
+    /// Requests in flight on instances that have left its table; absent until it has told.
+    pub leaving: Option<Vec<(InstanceId, u64)>>,
     /// When it last said anything.
     pub last_seen: Timestamp,
 }
@@ -217,8 +220,8 @@ impl Hub {
         self.shared.state().events.drain(..).collect()
     }
 
-    /// Calls `nudge` after every acknowledgement, count, event, connection and loss of one. It must not block, and
-    /// must not call the hub.
+    /// Calls `nudge` after every acknowledgement, count, event, connection and loss of one. It may call
+    /// the hub, and must not block.
     pub fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
         self.shared.state().nudge = Some(nudge);
     }
@@ -238,8 +241,13 @@ impl Shared {
     }
 }
 
-/// Whether a process of this machine runs.
+/// Whether a process of this machine runs. One that has ended but was not waited for yet does not.
 fn runs(pid: u32) -> bool {
+    if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        && let Some((_, after_name)) = stat.rsplit_once(')')
+    {
+        return !matches!(after_name.trim_start().chars().next(), Some('Z' | 'X'));
+    }
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }

@@ -104,6 +104,7 @@ impl<'a> Session<'a> {
                 acked: hello.serves,
                 lapsed: hello.lapsed,
                 ejected: hello.ejected,
+                leaving: None,
                 last_seen: now(),
             },
             connection,
@@ -166,6 +167,7 @@ impl<'a> Session<'a> {
                 FromGateway::Hello(_) => {}
                 FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.shared),
                 FromGateway::Counts { rows } => tally.report(&self.boot, rows),
+                FromGateway::Leaving { in_flight } => known.state.leaving = Some(in_flight),
                 FromGateway::Event(event) => {
                     note(&mut known.state, &event);
                     if events.len() >= EVENTS_KEPT {

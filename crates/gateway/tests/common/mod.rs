@@ -381,8 +381,16 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects, as soon as somebody listens.
     pub async fn to(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).await.unwrap();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let stream = loop {
+            match TcpStream::connect(address).await {
+                Ok(stream) => break stream,
+                Err(error) => assert!(tokio::time::Instant::now() < deadline, "{address}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection.with_upgrades());
         Client { sender }

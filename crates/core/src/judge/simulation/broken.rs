@@ -18,6 +18,7 @@ fn world<'a>(rps: f64, steps: Vec<Step>, bad: &'a dyn Fn(&mut Rng, &Request) -> 
         advance: true,
         before: false,
         look: Millis(25),
+        gap: Millis(0),
     }
 }
 
@@ -40,28 +41,18 @@ fn one_that_fails_every_request_is_gone_after_a_handful() {
 }
 
 #[test]
-fn one_that_breaks_at_each_step_is_failed_within_a_fraction_of_a_second() {
-    // Fails always from some time on, at 2,000 requests per second, with good evidence before.
-    for (weight, most) in [(5, 500), (25, 500), (50, 500)] {
-        let bad = |rng: &mut Rng, request: &Request| {
-            let broken = request.to_candidate && request.at.0 > 1_000_063_000;
-            request.objective == 0 && (broken || rng.chance(0.0002))
-        };
-        let mut broken = world(2_000.0, canary(&[weight], Millis::from_secs(600)), &bad);
-        broken.advance = false;
-        let End::Failed { step: 0, sentence, .. } = broken.rollout(5) else { panic!("not failed at {weight}%") };
-        // The first bad event is a stray one, so the time from the break is counted here.
-        let late = |ms: u64| {
-            let bad = |rng: &mut Rng, request: &Request| {
-                let broken = request.to_candidate && request.at.0 > 1_000_063_000;
-                let healed = request.at.0 > 1_000_063_000 + ms;
-                request.objective == 0 && ((broken && !healed) || rng.chance(0.0002))
-            };
-            let mut brief = world(2_000.0, canary(&[weight], Millis::from_secs(10)), &bad);
-            brief.advance = false;
-            brief.rollout(5).is_failed()
-        };
-        assert!(late(most), "{weight}% in {most}ms: {sentence}");
+fn one_that_breaks_in_the_middle_of_a_step_is_failed_within_a_fraction_of_a_second() {
+    const BREAKS: u64 = STEP_BEGINS + 3_000;
+    let bad = |rng: &mut Rng, request: &Request| {
+        let broken = request.to_candidate && request.at.0 >= BREAKS;
+        request.objective == 0 && (broken || rng.chance(0.0002))
+    };
+    for weight in [5, 25, 50] {
+        let steps = canary(&[weight], Millis::from_secs(600));
+        let end = World { advance: false, ..world(2_000.0, steps, &bad) }.rollout(5);
+        let End::Failed { step: 0, at, .. } = end else { panic!("{weight}%: {end:?}") };
+        let took = at.since(Timestamp(BREAKS));
+        assert!(took < Millis(300), "{weight}%: {took}");
     }
 }
 
@@ -79,7 +70,6 @@ fn after_a_switch_stable_before_it_is_what_counts() {
     let switch =
         vec![Step { weight: Weight::ALL, next: Weight::ALL, rule: Rule::FailOnly, length: Millis::from_secs(30) }];
     let broken = candidate_fails(1.0);
-    let World { .. } = world(300.0, switch.clone(), &broken);
     let end = World { before: true, ..world(300.0, switch.clone(), &broken) }.rollout(1);
     let End::Failed { candidate_requests: 3..=6, sentence, .. } = end else { panic!("{end:?}") };
     assert!(sentence.contains("stable before the change"), "{sentence}");

@@ -27,6 +27,15 @@ pub(super) fn latency() -> Objective {
     Objective { name: "latency".to_string(), bad, at_most: 0.05, tolerate: Tolerate::Share(0.025) }
 }
 
+/// Milliseconds at which a simulation begins.
+const BEGIN: u64 = 1_000_000_000;
+/// The first step begins after a minute of traffic on stable alone.
+const WARM_UP: Millis = Millis::from_secs(60);
+/// No simulated step takes longer, pauses included.
+const LONGEST_STEP: Millis = Millis::from_secs(1800);
+/// Milliseconds at which the first step begins.
+const STEP_BEGINS: u64 = BEGIN + WARM_UP.0;
+
 /// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
 pub(super) struct Rng(pub(super) u64);
 
@@ -107,15 +116,17 @@ struct World<'a> {
     advance: bool,
     /// Compared with stable before the rollout, as in blue-green and rolling.
     before: bool,
-    /// From one look to the next, beside those at each bad event of the candidate.
+    /// From one look to the next; a bad event of the candidate brings the next look forward.
     look: Millis,
+    /// Looks are at least this far apart.
+    gap: Millis,
 }
 
 /// How a simulated rollout ended.
 #[derive(Debug)]
 enum End {
     /// The candidate was failed.
-    Failed { step: usize, candidate_requests: u64, after: Millis, sentence: String },
+    Failed { step: usize, candidate_requests: u64, at: Timestamp, sentence: String },
     /// A step did not pass within its length.
     Held { step: usize, sentence: String },
     /// All steps are over.
@@ -133,11 +144,12 @@ struct Window {
     bucket: u64,
     buckets: usize,
     parts: VecDeque<(u64, Counts)>,
+    total: Counts,
 }
 
 impl Window {
     fn new(bucket: Millis, buckets: usize) -> Window {
-        Window { bucket: bucket.0, buckets, parts: VecDeque::new() }
+        Window { bucket: bucket.0, buckets, parts: VecDeque::new(), total: Counts::default() }
     }
 
     fn add(&mut self, at: Timestamp, bad: bool) {
@@ -145,18 +157,22 @@ impl Window {
         if self.parts.back().is_none_or(|(last, _)| *last != slot) {
             self.parts.push_back((slot, Counts::default()));
         }
+        let event = Counts { n: 1, bad: u64::from(bad), bad_keys: 0 };
+        self.total += event;
         if let Some((_, counts)) = self.parts.back_mut() {
-            counts.n += 1;
-            counts.bad += u64::from(bad);
+            *counts += event;
         }
     }
 
     fn sum(&mut self, now: Timestamp) -> Counts {
         let slot = now.0 / self.bucket;
         while self.parts.front().is_some_and(|(first, _)| first + self.buckets as u64 <= slot) {
-            self.parts.pop_front();
+            if let Some((_, gone)) = self.parts.pop_front() {
+                self.total.n -= gone.n;
+                self.total.bad -= gone.bad;
+            }
         }
-        self.parts.iter().map(|(_, counts)| *counts).sum()
+        self.total
     }
 }
 
@@ -220,7 +236,6 @@ struct Run<'a> {
     now: f64,
     tallies: Vec<Tally>,
     total: u64,
-    first_bad: Option<Timestamp>,
 }
 
 impl World<'_> {
@@ -228,12 +243,11 @@ impl World<'_> {
         let mut rng = Rng(seed);
         let salt = rng.next();
         let tallies = self.objectives.iter().map(|_| Tally::new()).collect();
-        let mut run = Run { world: self, rng, salt, now: 1e9, tallies, total: 0, first_bad: None };
-        run.warm_up(Millis::from_secs(60));
+        let mut run = Run { world: self, rng, salt, now: BEGIN as f64, tallies, total: 0 };
+        run.warm_up();
         for index in 0..self.steps.len() {
-            match run.step(index) {
-                Some(end) => return end,
-                None => continue,
+            if let Some(end) = run.step(index) {
+                return end;
             }
         }
         End::Succeeded
@@ -246,8 +260,8 @@ impl Run<'_> {
     }
 
     /// Traffic on stable alone.
-    fn warm_up(&mut self, length: Millis) {
-        let end = self.now().plus(length);
+    fn warm_up(&mut self) {
+        let end = self.now().plus(WARM_UP);
         while self.now() < end {
             self.request(Weight::ZERO);
         }
@@ -271,42 +285,44 @@ impl Run<'_> {
             any |= bad && to_candidate;
         }
         self.total += u64::from(to_candidate);
-        if any {
-            self.first_bad.get_or_insert(Timestamp(self.now as u64));
-        }
         any
     }
 
     fn step(&mut self, index: usize) -> Option<End> {
         let step = self.world.steps[index];
         let (mut began, mut restarts, mut pause) = (self.now(), 0, None::<Pause>);
-        let mut next_look = began;
+        let limit = began.plus(LONGEST_STEP);
+        let (mut next_look, mut earliest) = (began, began);
         self.tallies.iter_mut().for_each(Tally::restart);
         loop {
-            let look = self.request(step.weight) || self.now() >= next_look;
+            let bad = self.request(step.weight);
             let now = self.now();
-            if !look {
+            if now < if bad { earliest } else { next_look } {
                 continue;
             }
-            next_look = now.plus(self.world.look);
+            (next_look, earliest) = (now.plus(self.world.look), now.plus(self.world.gap));
             match watch(pause, self.stability(now), now) {
                 Watch::Steady => {}
                 Watch::Paused(since) => {
+                    assert!(now < limit, "stable never comes back");
                     pause = Some(since);
                     continue;
                 }
                 Watch::Restart => {
                     pause = None;
                     restarts += 1;
-                    assert!(restarts <= MAX_RESTARTS, "more outages than simulated");
+                    if restarts > MAX_RESTARTS {
+                        // The step runs into its limit.
+                        return self.world.advance.then(|| End::Held { step: index, sentence: "outages".to_string() });
+                    }
                     began = now;
                     self.tallies.iter_mut().for_each(Tally::restart);
                 }
             }
             let judgements = self.judge(&step, began);
             if let Some(failed) = judgements.iter().find(|j| j.verdict == Verdict::Fail) {
-                let (sentence, after) = (failed.sentence.clone(), now.since(self.first_bad.unwrap_or(now)));
-                return Some(End::Failed { step: index, candidate_requests: self.total, after, sentence });
+                let sentence = failed.sentence.clone();
+                return Some(End::Failed { step: index, candidate_requests: self.total, at: now, sentence });
             }
             let passed = judgements.iter().all(|j| j.verdict == Verdict::Pass) && step.rule == Rule::PassOrFail;
             if self.world.advance && passed {

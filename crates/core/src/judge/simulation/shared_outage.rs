@@ -2,8 +2,6 @@
 
 use super::*;
 
-const OUTAGE: std::ops::Range<u64> = 1_000_000_000..1_000_000_000;
-
 fn anyone(rng: &mut Rng) -> u64 {
     rng.next()
 }
@@ -14,7 +12,7 @@ fn few(rng: &mut Rng) -> u64 {
 
 /// An outage that begins `after` the first step did, lasts `length` and hits this share of all requests.
 fn outage(after: u64, length: u64, share: f64) -> impl Fn(&mut Rng, &Request) -> bool {
-    let begin = OUTAGE.start + 60_000 + after;
+    let begin = STEP_BEGINS + after;
     move |rng, request| {
         let hit = (begin..begin + length).contains(&request.at.0);
         request.objective == 0 && rng.chance(if hit { share } else { 0.001 })
@@ -33,7 +31,8 @@ fn world<'a>(rps: f64, weight: u16, bad: &'a dyn Fn(&mut Rng, &Request) -> bool)
         bad,
         advance: false,
         before: false,
-        look: Millis(25),
+        look: Millis(500),
+        gap: Millis(25),
     }
 }
 
@@ -83,12 +82,23 @@ fn in_rolling_too_while_stable_still_serves() {
 
 #[test]
 fn a_candidate_that_breaks_in_verification_is_failed_once_stable_had_its_say() {
-    let broken = |rng: &mut Rng, request: &Request| {
-        request.to_candidate && request.at.0 >= OUTAGE.start + 70_000 || rng.chance(0.001)
-    };
-    for seed in 0..10 {
-        let end = world(300.0, 99, &broken).rollout(seed);
-        let End::Failed { sentence, .. } = end else { panic!("{end:?}") };
-        assert!(sentence.contains("at least"), "{sentence}");
+    const BREAKS: u64 = STEP_BEGINS + 10_000;
+    let broken = |rng: &mut Rng, request: &Request| request.to_candidate && request.at.0 >= BREAKS || rng.chance(0.001);
+    for (rps, limit) in [(300.0, 10), (30.0, 15), (1.0, 35)] {
+        for seed in 0..10 {
+            let end = world(rps, 99, &broken).rollout(seed);
+            let End::Failed { at, .. } = end else { panic!("{rps} per second: {end:?}") };
+            let took = at.since(Timestamp(BREAKS));
+            assert!(took < Millis::from_secs(limit), "{rps} per second: {took}");
+        }
+    }
+}
+
+#[test]
+fn in_rolling_a_broken_candidate_is_failed_also_beside_a_stable_that_is_never_within() {
+    let broken = |rng: &mut Rng, request: &Request| request.to_candidate || rng.chance(0.013);
+    for weight in [25, 50, 75, 100] {
+        let end = World { before: true, ..world(300.0, weight, &broken) }.rollout(1);
+        assert!(end.is_failed(), "{weight}%: {end:?}");
     }
 }

@@ -1,4 +1,11 @@
-//! Smoke tests as values: what a run of them showed.
+//! Smoke tests as values: what a run of them showed, how captured values are filled in, and whether an answer is the
+//! expected one. Sends nothing: a target does that, and asks here.
+
+mod expect;
+mod template;
+
+pub use expect::{Answer, check, contains};
+pub use template::{Values, capture, fill, fill_json, shorten};
 
 use serde::{Deserialize, Serialize};
 

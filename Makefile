@@ -1,0 +1,20 @@
+# What a newcomer needs: `make try` and `make test`. Both do all their set-up.
+.PHONY: help try test bench fmt lint
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+try: ## watch Slipway release a good version and take back a bad one; ARGS=--keep leaves it running
+	@scripts/try $(ARGS)
+
+test: ## everything that has to hold before a change goes in
+	@scripts/test
+
+bench: ## how fast, beside its peers where there are any
+	@scripts/bench $(ARGS)
+
+fmt: ## put the code into shape
+	cargo fmt --all
+
+lint: ## what `make test` checks before it runs any test
+	@scripts/lint

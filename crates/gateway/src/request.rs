@@ -1,0 +1,106 @@
+//! A request's head as a client sent it and as instances get it: what is refused, whom it is for, what is rewritten.
+//! Chooses no instance and sends nothing.
+
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request};
+use hyper::body::Incoming;
+
+use crate::body::RequestBody;
+use crate::fault::Fault;
+use crate::headers::{self, Origin};
+use crate::server::Tuning;
+
+/// Whether the head is one that the gateway forwards; the host that it asks for.
+pub(crate) fn check(tuning: &Tuning, request: &Request<Incoming>) -> Result<String, Fault> {
+    if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > tuning.uri_bytes {
+        return Err(Fault::UriTooLong);
+    }
+    if headers::size(request.headers()) > tuning.header_bytes {
+        return Err(Fault::HeadersTooLarge);
+    }
+    if request.method() == Method::CONNECT {
+        return Err(Fault::MethodRefused);
+    }
+    if let Some(authority) = request.uri().authority() {
+        return Ok(without_user(authority).to_string());
+    }
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().map(str::to_string).map_err(|_| Fault::BadRequest),
+        (None, None) if request.version() < Version::HTTP_11 => Ok(String::new()),
+        _ => Err(Fault::BadRequest),
+    }
+}
+
+fn without_user(authority: &http::uri::Authority) -> &str {
+    authority.as_str().rsplit('@').next().unwrap_or_default()
+}
+
+/// Lower case, without the port.
+pub(crate) fn host_name(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    };
+    name.to_ascii_lowercase()
+}
+
+/// The length of the body, where the head says it.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Makes the head fit for an instance.
+pub(crate) fn make_forwardable(
+    parts: &mut request::Parts,
+    origin: Origin<'_>,
+    upgrade: Option<&HeaderValue>,
+) -> Result<(), Fault> {
+    if let Some(authority) = parts.uri.authority() {
+        // The target of an absolute request goes before its Host (RFC 9112, section 3.2.2).
+        let host = HeaderValue::try_from(without_user(authority)).map_err(|_| Fault::BadRequest)?;
+        parts.headers.insert(HOST, host);
+    }
+    // HTTP/1.0 needs no Host and HTTP/1.1 does; an empty one says that there is none (RFC 9110, section 7.2).
+    parts.headers.entry(HOST).or_insert(HeaderValue::from_static(""));
+    let target = parts.uri.path_and_query().cloned().ok_or(Fault::BadRequest)?;
+    parts.uri = Uri::from(target);
+    headers::to_instance(&mut parts.headers, origin, upgrade);
+    Ok(())
+}
+
+/// The request that an instance gets.
+pub(crate) fn rebuild(parts: request::Parts, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = parts.uri;
+    *request.headers_mut() = parts.headers;
+    request
+}
+
+/// The same request once more, without a body.
+pub(crate) fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_without_port_and_case() {
+        for (given, name) in [
+            ("Shop.Local:8080", "shop.local"),
+            ("shop.local", "shop.local"),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host_name(given), name, "{given}");
+        }
+    }
+}

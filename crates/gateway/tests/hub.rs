@@ -1,0 +1,185 @@
+//! The control plane's end of the link against callers of every kind.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::time::Duration;
+
+use common::*;
+use slipway_core::traffic::link::{CountRow, FromGateway, Hello, ToGateway};
+use slipway_core::traffic::{Epoch, Generation};
+use slipway_core::units::Millis;
+use slipway_gateway::hub::Hub;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// A gateway by hand.
+struct Caller {
+    stream: BufReader<TcpStream>,
+}
+
+impl Caller {
+    async fn call(address: SocketAddr, token: &str, boot: &str) -> Caller {
+        Caller::call_as("gw", address, token, boot).await
+    }
+
+    async fn call_as(name: &str, address: SocketAddr, token: &str, boot: &str) -> Caller {
+        let mut caller = Caller { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) };
+        let hello = Hello {
+            token: token.into(),
+            gateway: name.into(),
+            boot: boot.into(),
+            pid: std::process::id(),
+            traffic: address,
+            serves: Generation(0),
+            lapsed: vec![],
+            ejected: vec![],
+        };
+        caller.say(&FromGateway::Hello(hello)).await;
+        caller
+    }
+
+    async fn say(&mut self, message: &FromGateway) {
+        self.line(&serde_json::to_string(message).unwrap()).await;
+    }
+
+    async fn line(&mut self, line: &str) {
+        // The other side may have hung up, which is what some tests are about.
+        let _ = self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).await;
+    }
+
+    /// The next message; `None` where the hub hung up.
+    async fn heard(&mut self) -> Option<ToGateway> {
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await.expect("nothing was heard");
+        if read.unwrap_or(0) == 0 { None } else { Some(serde_json::from_str(&line).unwrap()) }
+    }
+
+    async fn ack(&mut self, generation: u64) {
+        self.say(&FromGateway::Ack { generation: Generation(generation) }).await;
+    }
+}
+
+async fn hub() -> (tempfile::TempDir, Hub) {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
+    (dir, hub)
+}
+
+fn row(attempts: u64) -> CountRow {
+    CountRow {
+        service: "shop".parse().unwrap(),
+        environment: "production".parse().unwrap(),
+        epoch: Epoch(1),
+        version: "s".parse().unwrap(),
+        assigned: attempts,
+        attempts,
+        failed: 0,
+        failed_by_slipway: 0,
+        objectives: vec![],
+        latency_us: vec![],
+    }
+}
+
+#[tokio::test]
+async fn the_control_file_is_its_owners_alone_and_replaced_whole() {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, hub) = hub().await;
+    let file = dir.path().join("control.json");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let content: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(content, serde_json::json!({ "address": hub.address(), "token": "secret" }));
+    let second = Hub::bind(file.clone(), "other").await.unwrap();
+    let content: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(content["address"], second.address().to_string());
+}
+
+#[tokio::test]
+async fn a_wrong_token_or_no_hello_hears_nothing() {
+    let (_dir, hub) = hub().await;
+    hub.publish(table(1, 0, &[], &[]).build());
+    for token in ["", "secre", "secret2", "SECRET"] {
+        assert_eq!(Caller::call(hub.address(), token, "a").await.heard().await, None, "{token:?}");
+    }
+    let mut rude = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+    rude.line("GET / HTTP/1.1").await;
+    assert_eq!(rude.heard().await, None);
+    assert!(hub.gateways().is_empty());
+    assert!(!hub.wait_acked(Generation(0), Duration::ZERO).await, "without a gateway nothing is confirmed");
+}
+
+#[tokio::test]
+async fn a_caller_gets_the_newest_table_first_and_renewals_behind_it() {
+    let (_dir, hub) = hub().await;
+    hub.publish(table(1, 0, &[], &[]).build());
+    hub.publish(table(3, 0, &[], &[]).build());
+    hub.publish(table(2, 0, &[], &[]).build());
+    let mut caller = Caller::call(hub.address(), "secret", "a").await;
+    assert!(matches!(caller.heard().await, Some(ToGateway::Table(t)) if t.generation == Generation(3)));
+    caller.ack(3).await;
+    assert!(hub.wait_acked(Generation(3), PATIENCE).await);
+    hub.publish(table(4, 0, &[], &[]).build());
+    hub.renew(Generation(4), Millis(9));
+    assert!(!hub.wait_acked(Generation(4), Duration::from_millis(1)).await);
+    assert!(matches!(caller.heard().await, Some(ToGateway::Table(t)) if t.generation == Generation(4)));
+    assert_eq!(caller.heard().await, Some(ToGateway::Renew { generation: Generation(4), term: Millis(9) }));
+}
+
+#[tokio::test]
+async fn the_newer_start_of_a_name_wins_and_the_older_one_cannot_come_back() {
+    let (_dir, hub) = hub().await;
+    let mut old = Caller::call(hub.address(), "secret", "old").await;
+    old.say(&FromGateway::Counts { rows: vec![row(5)] }).await;
+    until("the old one has reported", || hub.counts().first().map(|_| ())).await;
+    let mut new = Caller::call(hub.address(), "secret", "new").await;
+    assert_eq!(old.heard().await, None, "the old one is hung up on");
+    old.ack(99).await;
+    new.say(&FromGateway::Counts { rows: vec![row(2)] }).await;
+    new.say(&FromGateway::Counts { rows: vec![row(2)] }).await;
+    until("both add up, the repeated report once", || (hub.counts()[0].attempts == 7).then_some(())).await;
+    let mut again = Caller::call(hub.address(), "secret", "old").await;
+    assert_eq!(again.heard().await, None);
+    let known = hub.gateways();
+    assert_eq!((known.len(), known[0].boot.as_str(), known[0].acked), (1, "new", Generation(0)));
+    assert!(known[0].connected);
+}
+
+#[tokio::test]
+async fn nonsense_is_passed_over_and_changes_are_nudged() {
+    let (_dir, hub) = hub().await;
+    let nudges = Arc::new(AtomicU64::new(0));
+    let counter = nudges.clone();
+    hub.on_change(Arc::new(move || _ = counter.fetch_add(1, SeqCst)));
+    let mut caller = Caller::call(hub.address(), "secret", "a").await;
+    caller.line("{\"type\":\"tea\"}").await;
+    caller.line("nonsense").await;
+    caller.ack(7).await;
+    assert!(hub.wait_acked(Generation(7), PATIENCE).await);
+    until("connection and acknowledgement", || (nudges.load(SeqCst) >= 2).then_some(())).await;
+    let before = nudges.load(SeqCst);
+    drop(caller);
+    until("the end of the link", || (nudges.load(SeqCst) > before).then_some(())).await;
+    assert!(!hub.gateways()[0].connected);
+    hub.forget("gw");
+    assert!(hub.gateways().is_empty());
+}
+
+#[tokio::test]
+async fn a_table_is_confirmed_when_every_gateway_that_may_still_serve_has_confirmed_it() {
+    let (_dir, hub) = hub().await;
+    hub.publish(table(1, 0, &[], &[]).build());
+    let mut one = Caller::call_as("one", hub.address(), "secret", "a").await;
+    let two = Caller::call_as("two", hub.address(), "secret", "b").await;
+    one.ack(1).await;
+    until("one has confirmed", || (hub.gateways().first()?.acked == Generation(1)).then_some(())).await;
+    until("two is known", || (hub.gateways().len() == 2).then_some(())).await;
+    assert!(!hub.is_acked(Generation(1)));
+    drop(two);
+    until("two is away", || (!hub.gateways()[1].connected).then_some(())).await;
+    assert!(!hub.is_acked(Generation(1)), "its process runs, so it may serve on without a link");
+    let mut two = Caller::call_as("two", hub.address(), "secret", "b").await;
+    two.ack(1).await;
+    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+}

@@ -1,0 +1,40 @@
+//! Who asks: a bearer token, looked up by its hash.
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::problem::Problem;
+use crate::state::App;
+
+/// The actor of a request, as the journal names it.
+#[derive(Debug, Clone)]
+pub(crate) struct Actor(pub String);
+
+/// Lets through whoever has a token, and says who it is.
+pub(crate) async fn need_token(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.strip_prefix("Bearer "))
+        .map(|t| t.trim().to_string());
+    let Some(token) = given else {
+        return refused("a token is needed: send Authorization: Bearer TOKEN; the first one is in the data folder's file token");
+    };
+    match app.control.store().token_name(&token).await {
+        Ok(Some(name)) => {
+            request.extensions_mut().insert(Actor(format!("user:{name}")));
+            next.run(request).await
+        }
+        Ok(None) => refused("the token is not known"),
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+fn refused(detail: &str) -> Response {
+    let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    response
+}

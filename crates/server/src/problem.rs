@@ -1,0 +1,107 @@
+//! Errors as problem details (RFC 9457), made in one place.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use slipway_control::Error;
+use slipway_core::spec::Mistake;
+
+/// A problem, as it is sent.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// Where it is explained.
+    pub r#type: String,
+    /// The kind of problem, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, why, and what to do.
+    pub detail: String,
+    /// A short code, stable.
+    pub code: String,
+    /// The mistakes of a declared file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub mistakes: Vec<Mistake>,
+}
+
+impl Problem {
+    /// A problem with a status, a code and a sentence.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
+        Problem {
+            r#type: format!("urn:slipway:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_string(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: code.to_string(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// A thing that is not there.
+    pub fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// A request that makes no sense.
+    pub fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        let status = match &error {
+            Error::Mistakes(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Refused(_) => StatusCode::CONFLICT,
+            Error::UnknownEnvironment { .. } | Error::UnknownStrategy(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::UnknownVersion(_) | Error::UnknownArtifact(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::VersionTaken(_) => StatusCode::CONFLICT,
+            Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Store(store) => return Problem::from_store(store),
+            Error::Document(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut problem = Problem::new(status, error.code(), error.to_string());
+        if let Error::Mistakes(mistakes) = error {
+            problem.mistakes = mistakes;
+        }
+        problem
+    }
+}
+
+impl Problem {
+    fn from_store(error: &slipway_store::Error) -> Problem {
+        use slipway_store::Error as E;
+        let (status, code) = match error {
+            E::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
+            E::VersionTaken { .. } => (StatusCode::CONFLICT, "version_taken"),
+            E::KeyReused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+            E::InUse { .. } | E::Newer { .. } | E::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
+        };
+        Problem::new(status, code, error.to_string())
+    }
+}
+
+impl From<slipway_store::Error> for Problem {
+    fn from(error: slipway_store::Error) -> Problem {
+        Problem::from_store(&error)
+    }
+}
+
+impl From<slipway_core::names::InvalidName> for Problem {
+    fn from(error: slipway_core::names::InvalidName) -> Problem {
+        Problem::bad_request(error.to_string())
+    }
+}

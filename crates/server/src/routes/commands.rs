@@ -1,0 +1,79 @@
+//! What people ask of a service in an environment.
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use slipway_control::Command;
+
+use crate::auth::Actor;
+use crate::body::Body;
+use crate::problem::Problem;
+use crate::routes::{lane, rollouts};
+use crate::state::App;
+use crate::wire::{NewRollback, WireRollout};
+
+async fn command(app: &App, path: &(String, String), command: Command, actor: &str) -> Result<Json<WireRollout>, Problem> {
+    let id = app.control.command(&lane(&path.0, &path.1)?, command, actor).await?;
+    Ok(Json(rollouts::find(app, &id).await?))
+}
+
+/// Nothing advances until resumed; the fail rule goes on.
+#[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/pause", tag = "commands",
+    params(("service" = String, Path), ("environment" = String, Path)),
+    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn pause(
+    State(app): State<App>,
+    Extension(Actor(actor)): Extension<Actor>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<WireRollout>, Problem> {
+    command(&app, &path, Command::Pause, &actor).await
+}
+
+/// A paused rollout goes on; a held one starts its step afresh.
+#[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/resume", tag = "commands",
+    params(("service" = String, Path), ("environment" = String, Path)),
+    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    Extension(Actor(actor)): Extension<Actor>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<WireRollout>, Problem> {
+    command(&app, &path, Command::Resume, &actor).await
+}
+
+/// A person answers for the step at hand.
+#[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/promote", tag = "commands",
+    params(("service" = String, Path), ("environment" = String, Path)),
+    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn promote(
+    State(app): State<App>,
+    Extension(Actor(actor)): Extension<Actor>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<WireRollout>, Problem> {
+    command(&app, &path, Command::Promote, &actor).await
+}
+
+/// Takes the open rollout back.
+#[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/abort", tag = "commands",
+    params(("service" = String, Path), ("environment" = String, Path)),
+    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn abort(
+    State(app): State<App>,
+    Extension(Actor(actor)): Extension<Actor>,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<WireRollout>, Problem> {
+    command(&app, &path, Command::Abort, &actor).await
+}
+
+/// Takes the open rollout back, or brings an earlier version back. Send an `Idempotency-Key`.
+#[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/rollback", tag = "commands",
+    params(("service" = String, Path), ("environment" = String, Path)), request_body = NewRollback,
+    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn rollback(
+    State(app): State<App>,
+    Extension(Actor(actor)): Extension<Actor>,
+    Path(path): Path<(String, String)>,
+    Body(new): Body<NewRollback>,
+) -> Result<Json<WireRollout>, Problem> {
+    let id = app.control.rollback(&lane(&path.0, &path.1)?, new.to, &actor).await?;
+    Ok(Json(rollouts::find(&app, &id).await?))
+}

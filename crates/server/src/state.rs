@@ -1,0 +1,20 @@
+//! What every handler may use.
+
+use slipway_control::Control;
+use slipway_registry::Blobs;
+use tokio::sync::mpsc;
+
+/// What every handler may use. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The control plane.
+    pub control: Control,
+    /// Where artifacts are kept.
+    pub blobs: Blobs,
+    /// Where a request to end goes.
+    pub farewell: mpsc::Sender<Farewell>,
+}
+
+/// A request to end everything: gateway, instances and control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Farewell;

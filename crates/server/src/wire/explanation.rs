@@ -1,0 +1,113 @@
+//! Why a rollout went as it did, for the wire.
+
+use serde::{Deserialize, Serialize};
+use slipway_core::judge::{Judgement, Verdict};
+use slipway_core::rollout::Decision;
+use utoipa::ToSchema;
+
+use super::rollout::WireRollout;
+use super::plan::WirePlan;
+
+/// Why a rollout went as it did.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The rollout as it stands.
+    #[serde(flatten)]
+    pub rollout: WireRollout,
+    /// Who asked for it.
+    pub actor: String,
+    /// When it began, milliseconds since 1970.
+    pub began_at: u64,
+    /// When it ended.
+    pub ended_at: Option<u64>,
+    /// The plan that it followed.
+    pub plan: WirePlan,
+    /// What was decided, oldest first.
+    pub decisions: Vec<WireDecision>,
+}
+
+/// A decision.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireDecision {
+    /// When, milliseconds since 1970.
+    pub at: u64,
+    /// In which step.
+    pub step: String,
+    /// What: `advance`, `undo`, `hold`, `restart`, `promote`, `succeed`.
+    pub what: String,
+    /// Who decided.
+    pub actor: String,
+    /// Why.
+    pub sentence: String,
+    /// The judgements that it rests on.
+    pub judgements: Vec<WireJudgement>,
+}
+
+/// A judgement.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireJudgement {
+    /// The objective.
+    pub objective: String,
+    /// `pass`, `fail` or `inconclusive`.
+    pub verdict: String,
+    /// The candidate's events.
+    pub n: u64,
+    /// Bad ones among them.
+    pub bad: u64,
+    /// Lower bound of the candidate's rate, 0 to 1.
+    pub lower: f64,
+    /// Upper bound of it.
+    pub upper: f64,
+    /// What it was compared with; null on a first release.
+    pub stable: Option<WireStable>,
+    /// In words.
+    pub sentence: String,
+}
+
+/// Stable's numbers.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireStable {
+    /// Its events.
+    pub n: u64,
+    /// Bad ones among them.
+    pub bad: u64,
+    /// Lower bound of its rate.
+    pub lower: f64,
+    /// Upper bound of it.
+    pub upper: f64,
+    /// Whether they are from before the switch or the first batch.
+    pub before: bool,
+}
+
+impl From<&Judgement> for WireJudgement {
+    fn from(j: &Judgement) -> WireJudgement {
+        let verdict = match j.verdict {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+            Verdict::Inconclusive => "inconclusive",
+        };
+        WireJudgement {
+            objective: j.objective.clone(),
+            verdict: verdict.to_string(),
+            n: j.n,
+            bad: j.bad,
+            lower: j.lower,
+            upper: j.upper,
+            stable: j.stable.map(|s| WireStable { n: s.n, bad: s.bad, lower: s.lower, upper: s.upper, before: s.before }),
+            sentence: j.sentence.clone(),
+        }
+    }
+}
+
+impl From<&Decision> for WireDecision {
+    fn from(d: &Decision) -> WireDecision {
+        WireDecision {
+            at: d.at.0,
+            step: d.step.clone(),
+            what: d.what.clone(),
+            actor: d.actor.clone(),
+            sentence: d.sentence.clone(),
+            judgements: d.judgements.iter().map(WireJudgement::from).collect(),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What goes over the wire: stable shapes, made from the values of `core` and never the other way round.
+
+mod explanation;
+mod plan;
+mod release;
+mod rollout;
+mod status;
+
+pub use explanation::{Explanation, WireDecision, WireJudgement, WireStable};
+pub use plan::{WirePlan, WireStep};
+pub use release::{NewRelease, NewRollback};
+pub(crate) use rollout::explanation;
+pub use rollout::{HistoryEntry, WireRollout, WireShare, WireStepRecord, WireWaiting, history_entry, rollout};
+pub use status::{LaneStatus, VersionStatus, WireInstance, lane_status};

@@ -1,0 +1,112 @@
+//! What runs where, for the wire: the shape of `status --json`.
+
+use serde::{Deserialize, Serialize};
+use slipway_control::views::LaneNow;
+use slipway_core::names::VersionName;
+use slipway_core::rollout::{Release, Slot, SlotState};
+use utoipa::ToSchema;
+
+use super::rollout::{WireShare, shares};
+
+/// A service in an environment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LaneStatus {
+    /// The service.
+    pub service: String,
+    /// The environment.
+    pub environment: String,
+    /// The version that serves.
+    pub stable: Option<VersionStatus>,
+    /// The version that is coming.
+    pub candidate: Option<VersionStatus>,
+    /// The version that stands by.
+    pub standby: Option<VersionStatus>,
+    /// Until when it stands by, milliseconds since 1970.
+    pub standby_until: Option<u64>,
+    /// The split, wanted and measured.
+    pub split: Vec<WireShare>,
+    /// The open rollout's id.
+    pub rollout: Option<String>,
+    /// Rollouts that wait.
+    pub queue: Vec<String>,
+    /// Requests per second over the last minute.
+    pub requests_per_second: Option<f64>,
+}
+
+/// A version and its instances.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VersionStatus {
+    /// The version.
+    pub version: String,
+    /// Digest of its artifact.
+    pub digest: String,
+    /// Instances that may get traffic.
+    pub ready: u32,
+    /// Instances that are wanted.
+    pub desired: u32,
+    /// Every instance of it.
+    pub instances: Vec<WireInstance>,
+}
+
+/// An instance.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireInstance {
+    /// Its id.
+    pub id: String,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Where it listens.
+    pub address: Option<String>,
+    /// `starting`, `ready`, `unready`, `draining` or `stopping`.
+    pub state: String,
+}
+
+/// The status of a lane.
+pub fn lane_status(now: &LaneNow) -> LaneStatus {
+    let lane = &now.lane;
+    let declared = |r: &Release| r.instances(&lane.id);
+    let open = lane.open.as_ref();
+    LaneStatus {
+        service: lane.id.service.to_string(),
+        environment: lane.id.environment.to_string(),
+        stable: lane.stable.as_ref().map(|r| version(now, r, declared(r))),
+        candidate: open.map(|o| version(now, &o.release, lane.wanted(&o.release.version).count() as u32)),
+        standby: lane.standby.as_ref().map(|s| version(now, &s.release, declared(&s.release))),
+        standby_until: lane.standby.as_ref().map(|s| s.until.0),
+        split: shares(now),
+        rollout: open.map(|o| o.id.to_string()),
+        queue: lane.queue.iter().map(|a| a.id.to_string()).collect(),
+        requests_per_second: now.rate,
+    }
+}
+
+fn version(now: &LaneNow, release: &Release, desired: u32) -> VersionStatus {
+    VersionStatus {
+        version: release.version.to_string(),
+        digest: release.artifact.to_string(),
+        ready: now.lane.ready(&release.version),
+        desired,
+        instances: instances(now, &release.version),
+    }
+}
+
+fn instances(now: &LaneNow, version: &VersionName) -> Vec<WireInstance> {
+    now.lane.slots.iter().filter(|s| s.version == *version).map(|slot| instance(now, slot)).collect()
+}
+
+fn instance(now: &LaneNow, slot: &Slot) -> WireInstance {
+    let seen = now.instances.iter().find(|i| i.id == slot.id);
+    let state = match (slot.state, &slot.ready) {
+        (SlotState::Draining(_), _) => "draining",
+        (SlotState::Stopping(_), _) => "stopping",
+        (SlotState::Wanted, Some(_)) => "ready",
+        (SlotState::Wanted, None) if slot.smoke.is_none() && slot.exits == 0 => "starting",
+        (SlotState::Wanted, None) => "unready",
+    };
+    WireInstance {
+        id: slot.id.to_string(),
+        pid: seen.and_then(|i| i.pid),
+        address: seen.and_then(|i| i.address).map(|a| a.to_string()),
+        state: state.to_string(),
+    }
+}

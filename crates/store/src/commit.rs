@@ -1,0 +1,80 @@
+//! A turn is kept in one transaction: the lane, what is recorded, what is to be done, and the rollouts' rows.
+
+use serde::Serialize;
+use slipway_core::journal::Fact;
+use slipway_core::names::LaneId;
+use slipway_core::units::Timestamp;
+
+use crate::error::{Error, text};
+use crate::journal;
+use crate::open::Store;
+use crate::outbox::{self, EffectId, NewEffect};
+use crate::rollouts::{self, RolloutRecord};
+
+/// What a turn decided.
+#[derive(Debug)]
+pub struct Commit<'a, T> {
+    /// Whose turn.
+    pub lane: &'a LaneId,
+    /// The generation that the turn began from; 0 for a new lane.
+    pub expected_generation: u64,
+    /// The lane as it is from now on.
+    pub doc: &'a T,
+    /// For the journal, in order.
+    pub facts: Vec<Fact>,
+    /// To be done.
+    pub effects: Vec<NewEffect>,
+    /// Effects whose results the turn took in.
+    pub consumed: Vec<EffectId>,
+    /// Rollouts as they are now.
+    pub rollouts: Vec<RolloutRecord>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A turn that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The lane's generation from now on.
+    pub generation: u64,
+    /// The newest entry of the journal.
+    pub head: u64,
+}
+
+impl Store {
+    /// Keeps what a turn decided, all of it or nothing. [`Error::Conflict`] where the lane is not what it was.
+    pub async fn commit<T: Serialize>(&self, commit: Commit<'_, T>) -> Result<Committed, Error> {
+        let doc = text(serde_json::to_string(commit.doc)?)?;
+        let generation = commit.expected_generation + 1;
+        let mut writing = self.write().await?;
+        let lane = commit.lane;
+        let statement = match commit.expected_generation {
+            0 => {
+                "INSERT INTO lanes (generation, doc, service, environment) VALUES ($1, $2, $3, $4) \
+                  ON CONFLICT (service, environment) DO NOTHING"
+            }
+            _ => {
+                "UPDATE lanes SET generation = $1, doc = $2 WHERE service = $3 AND environment = $4 AND generation = $5"
+            }
+        };
+        let mut query = sqlx::query(statement)
+            .bind(generation as i64)
+            .bind(doc)
+            .bind(lane.service.as_str())
+            .bind(lane.environment.as_str());
+        if commit.expected_generation > 0 {
+            query = query.bind(commit.expected_generation as i64);
+        }
+        if query.execute(&mut *writing).await?.rows_affected() != 1 {
+            return Err(Error::Conflict { lane: lane.clone() });
+        }
+        outbox::change(&mut writing, lane, generation, commit.effects, &commit.consumed).await?;
+        for record in &commit.rollouts {
+            rollouts::keep(&mut writing, record).await?;
+        }
+        let head = journal::append(&mut writing, commit.facts, commit.at).await?;
+        writing.commit().await?;
+        self.note_head(head.as_ref()).await;
+        Ok(Committed { generation, head: head.map_or_else(|| self.journal_head(), |a| a.seq) })
+    }
+}

@@ -1,0 +1,33 @@
+//! The data folder: one control plane at a time.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::Error;
+
+/// The right to use a data folder, for as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _file: File,
+}
+
+/// Claims the folder, or says who has it.
+pub(crate) fn claim(folder: &Path) -> Result<Claim, Error> {
+    let broken = |e: std::io::Error| Error::Unavailable(format!("{}: {e}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(broken)?;
+    let path = folder.join("lock");
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(broken)?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let _ = file.read_to_string(&mut pid);
+        let pid = if pid.trim().is_empty() { "(unknown)".to_string() } else { pid.trim().to_string() };
+        return Err(Error::InUse { folder: folder.display().to_string(), pid });
+    }
+    // The lock is what counts; the process id is for people, and a full disk must not keep anybody from starting.
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+    Ok(Claim { _file: file })
+}

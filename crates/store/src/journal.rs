@@ -1,0 +1,217 @@
+//! The journal's table.
+
+use slipway_core::journal::{Anchor, Broken, Checker, Entry, Fact, GENESIS, Row as ChainRow, Verified, link};
+use slipway_core::names::{EnvironmentName, RolloutId, ServiceName};
+use slipway_core::units::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use tokio::sync::watch;
+
+use crate::dialect::Writing;
+use crate::error::{Error, text};
+use crate::open::Store;
+
+/// Rows that are read at a time while the chain is checked.
+const PAGE: i64 = 2_000;
+/// Entries that one question may return.
+const MOST: u32 = 10_000;
+
+/// Which entries are asked for. Everything that is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Of this service.
+    pub service: Option<ServiceName>,
+    /// In this environment.
+    pub environment: Option<EnvironmentName>,
+    /// Of this rollout.
+    pub rollout: Option<RolloutId>,
+    /// Of this kind, or of every kind that begins with it and a dot.
+    pub kind: Option<String>,
+    /// After this entry, oldest first.
+    pub after: Option<u64>,
+    /// Before this entry, newest first.
+    pub before: Option<u64>,
+    /// At most so many; 100 if absent.
+    pub limit: Option<u32>,
+}
+
+impl Store {
+    /// Records facts that belong to no turn.
+    pub async fn append(&self, facts: Vec<Fact>, at: Timestamp) -> Result<(), Error> {
+        let mut writing = self.write().await?;
+        let head = append(&mut writing, facts, at).await?;
+        writing.commit().await?;
+        self.note_head(head.as_ref()).await;
+        Ok(())
+    }
+
+    /// The entries that fit, oldest first if `after` is given, otherwise newest first.
+    pub async fn entries(&self, filter: &Filter) -> Result<Vec<Entry>, Error> {
+        let order = if filter.after.is_some() { "ASC" } else { "DESC" };
+        let sql = format!(
+            "SELECT body FROM journal WHERE ($1 = '' OR service = $1) AND ($2 = '' OR environment = $2) \
+             AND ($3 = '' OR rollout = $3) AND ($4 = '' OR kind = $4 OR kind LIKE $5) AND seq > $6 AND seq < $7 \
+             ORDER BY seq {order} LIMIT $8"
+        );
+        let kind = filter.kind.clone().unwrap_or_default();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(filter.service.as_ref().map_or("", |s| s.as_str()))
+            .bind(filter.environment.as_ref().map_or("", |e| e.as_str()))
+            .bind(filter.rollout.as_ref().map_or("", |r| r.as_str()))
+            .bind(&kind)
+            .bind(format!("{}.%", kind.replace(['%', '_'], "")))
+            .bind(filter.after.unwrap_or(0) as i64)
+            .bind(filter.before.map_or(i64::MAX, |b| b as i64))
+            .bind(i64::from(filter.limit.unwrap_or(100).min(MOST)))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let body: String = row.try_get(0)?;
+                Ok(serde_json::from_str(&body)?)
+            })
+            .collect()
+    }
+
+    /// The number of the newest entry.
+    pub fn journal_head(&self) -> u64 {
+        *self.inner.head.borrow()
+    }
+
+    /// Tells whenever there are newer entries.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.inner.head.subscribe()
+    }
+
+    /// The time of the newest entry; 0 where there is none.
+    pub async fn newest_at(&self) -> Result<Timestamp, Error> {
+        let row = sqlx::query("SELECT COALESCE(MAX(at), 0) FROM journal").fetch_one(self.readers()).await?;
+        let at: i64 = row.try_get(0)?;
+        Ok(Timestamp(at as u64))
+    }
+
+    /// Checks the whole chain against the anchor outside the database.
+    pub async fn verify_journal(&self) -> Result<Result<Verified, Broken>, Error> {
+        let anchor = self.inner.anchor.read().map_err(Error::Damaged)?;
+        let mut checker = Checker::new(anchor);
+        let mut after = i64::MIN;
+        loop {
+            let rows = sqlx::query(
+                "SELECT seq, at, kind, service, environment, rollout, actor, body, hash FROM journal \
+                 WHERE seq > $1 ORDER BY seq LIMIT $2",
+            )
+            .bind(after)
+            .bind(PAGE)
+            .fetch_all(self.readers())
+            .await?;
+            let Some(last) = rows.last() else { return Ok(checker.end()) };
+            after = last.try_get(0)?;
+            for row in &rows {
+                if let Err(broken) = checker.row(&chain_row(row)?) {
+                    return Ok(Err(broken));
+                }
+            }
+        }
+    }
+
+    /// Tells of the newest entry, inside and outside the database.
+    pub(crate) async fn note_head(&self, head: Option<&Anchor>) {
+        let Some(head) = head else { return };
+        let (file, anchor) = (self.inner.anchor.clone(), head.clone());
+        // Committed turns are serialised by the one connection that writes, but their anchors are not: the newer stays.
+        let newer = self.inner.head.send_if_modified(|known| {
+            let newer = *known < head.seq;
+            *known = (*known).max(head.seq);
+            newer
+        });
+        if newer {
+            let written = tokio::task::spawn_blocking(move || file.write(&anchor)).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(%error, "the journal's anchor could not be written; it lags behind");
+            }
+        }
+    }
+
+    /// Brings an anchor that lags behind up to date, if the chain goes through it; leaves it alone otherwise, so that
+    /// what is wrong stays visible.
+    pub(crate) async fn renew_anchor(&self) {
+        let Ok(anchor) = self.inner.anchor.read() else { return };
+        let known = match &anchor {
+            None => true,
+            Some(anchor) => self.hash_of(anchor.seq).await.is_some_and(|hash| hash == anchor.hash),
+        };
+        let head = self.journal_head();
+        if known
+            && head > anchor.map_or(0, |a| a.seq)
+            && let Some(hash) = self.hash_of(head).await
+            && let Err(error) = self.inner.anchor.write(&Anchor { seq: head, hash })
+        {
+            tracing::warn!(%error, "the journal's anchor could not be written; it lags behind");
+        }
+    }
+
+    async fn hash_of(&self, seq: u64) -> Option<String> {
+        let row =
+            sqlx::query("SELECT hash FROM journal WHERE seq = $1").bind(seq as i64).fetch_optional(self.readers());
+        row.await.ok().flatten().and_then(|row| row.try_get(0).ok())
+    }
+}
+
+fn chain_row(row: &SqliteRow) -> Result<ChainRow, Error> {
+    const NAMES: [&str; 7] = ["seq", "at", "kind", "service", "environment", "rollout", "actor"];
+    let mut columns = Vec::with_capacity(NAMES.len());
+    for (place, name) in NAMES.into_iter().enumerate() {
+        let value = match place {
+            0 | 1 => row.try_get::<i64, _>(place)?.to_string(),
+            _ => lossy(row, place)?,
+        };
+        columns.push((name, value));
+    }
+    let seq: i64 = row.try_get(0)?;
+    Ok(ChainRow { seq: seq.max(0) as u64, columns, body: lossy(row, 7)?, hash: lossy(row, 8)? })
+}
+
+/// Text as it stands, even if somebody made it something else than UTF-8: what was changed must be found, not hidden
+/// behind an error.
+fn lossy(row: &SqliteRow, place: usize) -> Result<String, Error> {
+    match row.try_get_unchecked::<Vec<u8>, _>(place) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Appends facts. Returns the new head; `None` where nothing was appended.
+pub(crate) async fn append(writing: &mut Writing, facts: Vec<Fact>, at: Timestamp) -> Result<Option<Anchor>, Error> {
+    if facts.is_empty() {
+        return Ok(None);
+    }
+    let newest =
+        sqlx::query("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetch_optional(&mut **writing).await?;
+    let (mut seq, mut hash) = match newest {
+        Some(row) => (row.try_get::<i64, _>(0)? as u64, lossy(&row, 1)?),
+        None => (0, GENESIS.to_string()),
+    };
+    for fact in facts {
+        seq += 1;
+        let entry = Entry { seq, at, fact };
+        let body = text(entry.bytes()?)?;
+        hash = link(&hash, &body);
+        let fact = &entry.fact;
+        sqlx::query(
+            "INSERT INTO journal (seq, at, kind, service, environment, rollout, actor, body, hash) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(seq as i64)
+        .bind(at.0 as i64)
+        .bind(&fact.kind)
+        .bind(fact.lane.as_ref().map_or("", |l| l.service.as_str()))
+        .bind(fact.lane.as_ref().map_or("", |l| l.environment.as_str()))
+        .bind(fact.rollout.as_ref().map_or("", |r| r.as_str()))
+        .bind(text(fact.actor.clone())?)
+        .bind(body)
+        .bind(&hash)
+        .execute(&mut **writing)
+        .await?;
+    }
+    Ok(Some(Anchor { seq, hash }))
+}

@@ -1,0 +1,98 @@
+//! Opening the store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::Row;
+use tokio::sync::watch;
+
+use crate::anchor::AnchorFile;
+use crate::dialect::{self, BEGIN_WRITE, Pool, Writing};
+use crate::error::Error;
+use crate::folder::{self, Claim};
+use crate::migrations;
+
+/// A handle to everything that is kept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub writer: Pool,
+    pub readers: Pool,
+    pub anchor: AnchorFile,
+    pub head: watch::Sender<u64>,
+    start: u64,
+    _claim: Claim,
+}
+
+impl Store {
+    /// Opens the store in a data folder, creating what is missing. One process at a time.
+    pub async fn open(folder: &Path) -> Result<Store, Error> {
+        let claim = folder::claim(folder)?;
+        let (writer, readers) = dialect::open(&folder.join("slipway.db")).await?;
+        migrations::run(&writer).await?;
+        let start = bump(&writer, "starts").await?;
+        let head = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM journal").fetch_one(&writer).await?;
+        let head: i64 = head.try_get(0)?;
+        let inner = Inner {
+            writer,
+            readers,
+            anchor: AnchorFile::new(folder),
+            head: watch::Sender::new(head as u64),
+            start,
+            _claim: claim,
+        };
+        let store = Store { inner: Arc::new(inner) };
+        store.renew_anchor().await;
+        Ok(store)
+    }
+
+    /// Which start of a control plane on this data this is: 1 for the first. Fences whoever started earlier.
+    pub fn start_number(&self) -> u64 {
+        self.inner.start
+    }
+
+    /// Whether the store can be used.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.inner.readers).await?;
+        Ok(())
+    }
+
+    /// Closes every connection; what was committed is on the disk already.
+    pub async fn close(&self) {
+        self.inner.readers.close().await;
+        self.inner.writer.close().await;
+    }
+
+    pub(crate) async fn write(&self) -> Result<Writing, Error> {
+        Ok(self.inner.writer.begin_with(BEGIN_WRITE).await?)
+    }
+
+    pub(crate) fn readers(&self) -> &Pool {
+        &self.inner.readers
+    }
+}
+
+/// The next value of a counter.
+pub(crate) async fn bump(pool: &Pool, name: &str) -> Result<u64, Error> {
+    let mut writing = pool.begin_with(BEGIN_WRITE).await?;
+    let value = bump_in(&mut writing, name).await?;
+    writing.commit().await?;
+    Ok(value)
+}
+
+/// The next value of a counter, within a transaction.
+pub(crate) async fn bump_in(writing: &mut Writing, name: &str) -> Result<u64, Error> {
+    let row = sqlx::query(
+        "INSERT INTO counters (name, value) VALUES ($1, 1) \
+         ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
+    )
+    .bind(name)
+    .fetch_one(&mut **writing)
+    .await?;
+    let value: i64 = row.try_get(0)?;
+    Ok(value as u64)
+}

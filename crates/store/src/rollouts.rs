@@ -1,0 +1,107 @@
+//! Rollouts: one row for each, for the history.
+
+use slipway_core::names::{EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
+use slipway_core::units::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::dialect::Writing;
+use crate::error::{Error, text};
+use crate::lanes::lane;
+use crate::open::{Store, bump};
+
+/// A rollout's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolloutRecord {
+    /// Its id.
+    pub id: RolloutId,
+    /// Whose.
+    pub lane: LaneId,
+    /// What was coming.
+    pub version: VersionName,
+    /// By which strategy.
+    pub strategy: String,
+    /// How it ended; absent while it is open.
+    pub outcome: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// All of it.
+    pub doc: serde_json::Value,
+}
+
+const COLUMNS: &str = "id, service, environment, version, strategy, outcome, started_at, ended_at, doc";
+
+impl Store {
+    /// A new rollout's id.
+    pub async fn next_rollout_id(&self) -> Result<RolloutId, Error> {
+        Ok(RolloutId::numbered(bump(&self.inner.writer, "rollouts").await?))
+    }
+
+    /// A rollout's row.
+    pub async fn rollout(&self, id: &RolloutId) -> Result<Option<RolloutRecord>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM rollouts WHERE id = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(self.readers()).await?;
+        row.as_ref().map(record).transpose()
+    }
+
+    /// A service's rollouts, newest first.
+    pub async fn history(
+        &self,
+        service: &ServiceName,
+        environment: Option<&EnvironmentName>,
+        limit: u32,
+    ) -> Result<Vec<RolloutRecord>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM rollouts WHERE service = $1 AND ($2 = '' OR environment = $2) \
+             ORDER BY number DESC LIMIT $3"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(service.as_str())
+            .bind(environment.map_or("", |e| e.as_str()))
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(record).collect()
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<RolloutRecord, Error> {
+    let (id, version, outcome, doc): (String, String, String, String) =
+        (row.try_get(0)?, row.try_get(3)?, row.try_get(5)?, row.try_get(8)?);
+    let (started, ended): (i64, i64) = (row.try_get(6)?, row.try_get(7)?);
+    Ok(RolloutRecord {
+        id: id.parse()?,
+        lane: lane(row, 1)?,
+        version: version.parse()?,
+        strategy: row.try_get(4)?,
+        outcome: (!outcome.is_empty()).then_some(outcome),
+        started_at: Timestamp(started as u64),
+        ended_at: (ended > 0).then_some(Timestamp(ended as u64)),
+        doc: serde_json::from_str(&doc)?,
+    })
+}
+
+/// Writes a rollout's row anew.
+pub(crate) async fn keep(writing: &mut Writing, record: &RolloutRecord) -> Result<(), Error> {
+    let number: i64 = record.id.as_str().rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    sqlx::query(
+        "INSERT INTO rollouts (id, number, service, environment, version, strategy, outcome, started_at, ended_at, doc) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, ended_at = excluded.ended_at, doc = excluded.doc",
+    )
+    .bind(record.id.as_str())
+    .bind(number)
+    .bind(record.lane.service.as_str())
+    .bind(record.lane.environment.as_str())
+    .bind(record.version.as_str())
+    .bind(&record.strategy)
+    .bind(record.outcome.as_deref().unwrap_or(""))
+    .bind(record.started_at.0 as i64)
+    .bind(record.ended_at.map_or(0, |t| t.0 as i64))
+    .bind(text(record.doc.to_string())?)
+    .execute(&mut **writing)
+    .await?;
+    Ok(())
+}
