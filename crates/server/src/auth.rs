@@ -21,7 +21,9 @@ pub(crate) async fn need_token(State(app): State<App>, mut request: Request, nex
         .and_then(|v| v.strip_prefix("Bearer "))
         .map(|t| t.trim().to_string());
     let Some(token) = given else {
-        return refused("a token is needed: send Authorization: Bearer TOKEN; the first one is in the data folder's file token");
+        return refused(
+            "a token is needed: send Authorization: Bearer TOKEN; the first one is in the data folder's file token",
+        );
     };
     match app.control.store().token_name(&token).await {
         Ok(Some(name)) => {

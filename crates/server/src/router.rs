@@ -25,9 +25,7 @@ const BODY_LIMIT: usize = 2 << 20;
 struct Document;
 
 fn guarded() -> OpenApiRouter<App> {
-    let creating = OpenApiRouter::new()
-        .routes(routes!(releases::create))
-        .routes(routes!(commands::rollback));
+    let creating = OpenApiRouter::new().routes(routes!(releases::create)).routes(routes!(commands::rollback));
     OpenApiRouter::new()
         .routes(routes!(plans::create))
         .routes(routes!(files::check))

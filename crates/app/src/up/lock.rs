@@ -23,7 +23,8 @@ impl Lock {
         let mut file = open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         for _ in 0..100 {
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+                let _ =
+                    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
                 return Ok(Lock(file));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

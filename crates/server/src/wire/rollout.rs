@@ -149,10 +149,10 @@ fn live(lane: &LaneNow, open: &Rollout) -> WireRollout {
     let mut wire = bare(&lane.lane.id, open, lane.at);
     if let Some(report) = &lane.report {
         wire.steps = report.steps.iter().map(WireStepRecord::from).collect();
-        wire.waiting = report.waiting.as_ref().map(|w| WireWaiting {
-            on: w.on.clone(),
-            remaining_ms: w.until.map(|until| until.since(lane.at).0),
-        });
+        wire.waiting = report
+            .waiting
+            .as_ref()
+            .map(|w| WireWaiting { on: w.on.clone(), remaining_ms: w.until.map(|until| until.since(lane.at).0) });
         wire.judgements = report.judgements.iter().map(WireJudgement::from).collect();
     }
     wire.split = shares(lane);
