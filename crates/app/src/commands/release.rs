@@ -51,7 +51,7 @@ pub(crate) async fn run(common: &Common, release: Release) -> Result<u8> {
         .with_context(|| format!("{} was not released", body_file.display()))
         .map_err(unwrap_context)?;
     if release.detach {
-        return Ok(detached(common, &rollout)?);
+        return detached(common, &rollout);
     }
     let view = if common.json {
         View::Silent
