@@ -11,7 +11,12 @@ use crate::routes::{lane, rollouts};
 use crate::state::App;
 use crate::wire::{NewRollback, WireRollout};
 
-async fn command(app: &App, path: &(String, String), command: Command, actor: &str) -> Result<Json<WireRollout>, Problem> {
+async fn command(
+    app: &App,
+    path: &(String, String),
+    command: Command,
+    actor: &str,
+) -> Result<Json<WireRollout>, Problem> {
     let id = app.control.command(&lane(&path.0, &path.1)?, command, actor).await?;
     Ok(Json(rollouts::find(app, &id).await?))
 }

@@ -92,7 +92,11 @@ impl Tail {
             return found;
         }
         // Rotation gives the file that was being read another name; what was left in it comes first.
-        let start = instance.files.iter().position(|f| inode(f) == self.inode).unwrap_or(instance.files.len().saturating_sub(1));
+        let start = instance
+            .files
+            .iter()
+            .position(|f| inode(f) == self.inode)
+            .unwrap_or(instance.files.len().saturating_sub(1));
         for file in &instance.files[start..] {
             if inode(file) != self.inode {
                 (self.inode, self.offset) = (inode(file), 0);

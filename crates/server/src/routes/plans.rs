@@ -11,9 +11,6 @@ use crate::wire::{NewRelease, WirePlan};
 /// The plan of a release, without doing anything.
 #[utoipa::path(post, path = "/api/v1/plans", tag = "releases", request_body = NewRelease,
     responses((status = 200, body = WirePlan), (status = 422, body = Problem)))]
-pub(crate) async fn create(
-    State(app): State<App>,
-    Body(new): Body<NewRelease>,
-) -> Result<Json<WirePlan>, Problem> {
+pub(crate) async fn create(State(app): State<App>, Body(new): Body<NewRelease>) -> Result<Json<WirePlan>, Problem> {
     Ok(Json(app.control.plan(new.into()).await?.into()))
 }

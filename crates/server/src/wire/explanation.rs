@@ -5,8 +5,8 @@ use slipway_core::judge::{Judgement, Verdict};
 use slipway_core::rollout::Decision;
 use utoipa::ToSchema;
 
-use super::rollout::WireRollout;
 use super::plan::WirePlan;
+use super::rollout::WireRollout;
 
 /// Why a rollout went as it did.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -93,7 +93,13 @@ impl From<&Judgement> for WireJudgement {
             bad: j.bad,
             lower: j.lower,
             upper: j.upper,
-            stable: j.stable.map(|s| WireStable { n: s.n, bad: s.bad, lower: s.lower, upper: s.upper, before: s.before }),
+            stable: j.stable.map(|s| WireStable {
+                n: s.n,
+                bad: s.bad,
+                lower: s.lower,
+                upper: s.upper,
+                before: s.before,
+            }),
             sentence: j.sentence.clone(),
         }
     }
