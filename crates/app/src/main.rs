@@ -1,1 +1,47 @@
-fn main() {}
+//! The `slipway` binary: command line, configuration and wiring. Decides nothing about releases.
+
+mod args;
+mod client;
+mod commands;
+mod exit;
+mod folder;
+mod render;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    // The shim of an instance needs no runtime and should stay as small as it can.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|w| w == "run-instance")
+        && let Some(folder) = words.next()
+    {
+        return slipway_target::shim::main(std::path::Path::new(&folder));
+    }
+    let args = Args::parse();
+    log_to_stderr();
+    let json = args.common.json;
+    match run(args) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error, json),
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut builder = match args.command {
+        Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.worker_threads(2).enable_all().build()?;
+    runtime.block_on(commands::run(args))
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SLIPWAY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

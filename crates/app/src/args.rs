@@ -1,0 +1,225 @@
+//! The command line as types.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Takes a change from build to every user, and takes it back faster than it went out.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, about)]
+#[command(after_help = "Example:\n  slipway up &\n  slipway release --version 1.0.0 --path ./build --env production --watch")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Common {
+    /// Print one line of JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The server's address; found by itself where it runs on this machine.
+    #[arg(long, global = true, env = "SLIPWAY_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// The token; by default the one in the data folder.
+    #[arg(long, global = true, env = "SLIPWAY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// The data folder; by default the platform's.
+    #[arg(long, global = true, env = "SLIPWAY_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start Slipway: control plane, API and gateway. Interrupt stops everything, SIGTERM only the control plane.
+    #[command(after_help = "Example:\n  slipway up --data ./data --api 127.0.0.1:7070 --traffic 127.0.0.1:8080")]
+    Up(Up),
+    /// Check a slipway.yaml: every mistake at once, with line and column.
+    #[command(after_help = "Example:\n  slipway check -f slipway.yaml")]
+    Check(File),
+    /// Print the JSON Schema of slipway.yaml.
+    #[command(after_help = "Example:\n  slipway schema > slipway.schema.json")]
+    Schema,
+    /// Show what a release would do, step by step, with the undo of each.
+    #[command(after_help = "Example:\n  slipway plan --version 1.1.0 --path ./build --env production")]
+    Plan(Release),
+    /// Release a version into an environment.
+    #[command(after_help = "Example:\n  slipway release --version 1.1.0 --path ./build --env production --watch")]
+    Release(Release),
+    /// Show what runs where.
+    #[command(after_help = "Example:\n  slipway status checkout")]
+    Status {
+        /// Only this service.
+        service: Option<String>,
+    },
+    /// Show the rollouts of a service, newest first, with deployment and rollback times side by side.
+    #[command(after_help = "Example:\n  slipway history checkout --env production")]
+    History {
+        /// The service.
+        service: String,
+        /// Only in this environment.
+        #[arg(long)]
+        env: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Tell what happened in a rollout and why, with numbers.
+    #[command(after_help = "Example:\n  slipway explain ro-12")]
+    Explain {
+        /// The rollout.
+        rollout: String,
+    },
+    /// Show what the instances of a service wrote.
+    #[command(after_help = "Example:\n  slipway logs checkout --version 1.1.0 --follow")]
+    Logs {
+        /// The service.
+        service: String,
+        /// Only of this version.
+        #[arg(long = "version", id = "release_version", value_name = "VERSION")]
+        version: Option<String>,
+        /// Go on as more is written.
+        #[arg(long, short)]
+        follow: bool,
+        /// Lines of each instance from before.
+        #[arg(long, default_value_t = 200)]
+        lines: usize,
+    },
+    /// Take the open rollout back, or bring an earlier version back.
+    #[command(after_help = "Example:\n  slipway rollback checkout --env production")]
+    Rollback {
+        #[command(flatten)]
+        lane: Lane,
+        /// To which version; the predecessor by default.
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// Do not wait for the end.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Pause the open rollout: the split stays, nothing advances, a failure is still taken back.
+    #[command(after_help = "Example:\n  slipway pause checkout --env production")]
+    Pause(Lane),
+    /// Let a paused rollout go on; let a held one start its step afresh.
+    #[command(after_help = "Example:\n  slipway resume checkout --env production")]
+    Resume(Lane),
+    /// Let the step at hand pass without the judge, in your name.
+    #[command(after_help = "Example:\n  slipway promote checkout --env production")]
+    Promote(Lane),
+    /// Take the open rollout back.
+    #[command(after_help = "Example:\n  slipway abort checkout --env production")]
+    Abort(Lane),
+    /// Show the journal, or verify its chain.
+    #[command(after_help = "Example:\n  slipway journal --service checkout --follow\n  slipway journal verify")]
+    Journal(Journal),
+    /// Stop everything: control plane, gateway and instances. What should run is remembered.
+    #[command(after_help = "Example:\n  slipway down")]
+    Down,
+    /// The data plane; started by `slipway up`.
+    #[command(hide = true, after_help = "Example:\n  slipway gateway --state ./data/gateway --listen 127.0.0.1:8080")]
+    Gateway(Gateway),
+    /// The supervisor of one instance; started by `slipway up`.
+    #[command(hide = true, name = "run-instance", after_help = "Example:\n  slipway run-instance ./data/instances/checkout-production-1")]
+    RunInstance {
+        /// The instance's folder.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    /// Where the API listens.
+    #[arg(long, default_value = "127.0.0.1:7070")]
+    pub api: SocketAddr,
+    /// Where the gateway listens for traffic.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub traffic: SocketAddr,
+    /// Write one line for each request into the data folder's logs/access.log.
+    #[arg(long)]
+    pub access_log: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct File {
+    /// The declared file.
+    #[arg(short, long = "file", default_value = "slipway.yaml", value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Release {
+    #[command(flatten)]
+    pub file: File,
+    /// What people call it.
+    #[arg(long = "version", id = "release_version", value_name = "VERSION")]
+    pub version: String,
+    /// File or folder to release; may be left out for a version that is known.
+    #[arg(long)]
+    pub path: Option<PathBuf>,
+    /// Where to.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub env: String,
+    /// Another strategy than the declared one: blue-green, canary or rolling.
+    #[arg(long)]
+    pub strategy: Option<String>,
+    /// Whatever is open or queued gives way.
+    #[arg(long)]
+    pub supersede: bool,
+    /// Do not wait for the end.
+    #[arg(long)]
+    pub detach: bool,
+    /// Show live progress.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Lane {
+    /// The service.
+    pub service: String,
+    /// The environment.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub env: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Journal {
+    #[command(subcommand)]
+    pub verify: Option<JournalCommand>,
+    /// Only of this service.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Only of this rollout.
+    #[arg(long)]
+    pub rollout: Option<String>,
+    /// Go on as more is recorded.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Entries from before, at most.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Check the whole chain against the anchor outside the database.
+    #[command(after_help = "Example:\n  slipway journal verify")]
+    Verify,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Gateway {
+    /// Its folder.
+    #[arg(long)]
+    pub state: PathBuf,
+    /// Where it listens.
+    #[arg(long)]
+    pub listen: SocketAddr,
+    /// One line of JSON for each request.
+    #[arg(long)]
+    pub access_log: Option<PathBuf>,
+}

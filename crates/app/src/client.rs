@@ -1,0 +1,185 @@
+//! Talking to the API.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::args::Common;
+use crate::folder::Folder;
+
+/// How long a command that waits goes on trying to reach a server that it has reached before.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why the API did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It said so.
+    #[error("{}", told(.0))]
+    Problem(Box<Problem>),
+    /// It cannot be reached.
+    #[error("no Slipway answers at {url}: {why}\nIs it running? Start it with: slipway up")]
+    Unreachable { url: String, why: String },
+    /// It answered with something else.
+    #[error("{0}")]
+    Odd(String),
+}
+
+/// A problem as the API sends it.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Problem {
+    pub status: u16,
+    pub detail: String,
+    pub code: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<slipway_core::spec::Mistake>,
+}
+
+fn told(problem: &Problem) -> String {
+    if problem.mistakes.is_empty() {
+        return problem.detail.clone();
+    }
+    let lines: Vec<String> = problem.mistakes.iter().map(|m| format!("  {m}")).collect();
+    format!("the declared file has mistakes:\n{}", lines.join("\n"))
+}
+
+/// A connection to the API.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Client {
+    /// Finds the server and the token.
+    pub fn find(common: &Common) -> Result<Client> {
+        let folder = Folder::find(common.data.as_deref())?;
+        let url = match &common.server {
+            Some(url) if url.contains("://") => url.trim_end_matches('/').to_string(),
+            Some(address) => format!("http://{}", address.trim_end_matches('/')),
+            None => local(&folder),
+        };
+        let token = match &common.token {
+            Some(token) => token.trim().to_string(),
+            None => std::fs::read_to_string(folder.token()).map(|t| t.trim().to_string()).unwrap_or_default(),
+        };
+        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy().build()?;
+        Ok(Client { http, url, token })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    /// Sends a request once.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.unreachable(&error)),
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => Err(Failure::Problem(Box::new(problem))),
+            Err(_) => Err(Failure::Odd(format!("{} answered {status}: {}", self.url, text.chars().take(200).collect::<String>()))),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut why = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(deeper) = source {
+            why = deeper.to_string();
+            source = deeper.source();
+        }
+        Failure::Unreachable { url: self.url.clone(), why }
+    }
+
+    /// GET.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.read(self.send(self.request(Method::GET, path)).await?).await
+    }
+
+    /// GET, again and again for a minute where the server is away for a moment.
+    pub async fn get_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let begun = Instant::now();
+        loop {
+            match self.send(self.request(Method::GET, path)).await {
+                Ok(response) => return self.read(response).await,
+                Err(Failure::Problem(p)) if p.status < 500 => return Err(Failure::Problem(p).into()),
+                Err(failure) if begun.elapsed() > PATIENCE => return Err(failure.into()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    /// POST with a body, once for each key: repeated while the server is away, it is still done once.
+    pub async fn post_once<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        let key = crate::folder::secret();
+        let begun = Instant::now();
+        let mut reached = false;
+        loop {
+            let request = self.request(Method::POST, path).header("idempotency-key", &key).json(body);
+            match self.send(request).await {
+                Ok(response) => return self.read(response).await,
+                Err(failure @ Failure::Unreachable { .. }) if reached && begun.elapsed() < PATIENCE => drop(failure),
+                Err(Failure::Unreachable { .. }) if self.answers().await => reached = true,
+                Err(failure) => return Err(failure.into()),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Whether somebody is there at all.
+    async fn answers(&self) -> bool {
+        self.http.get(format!("{}/api/v1/healthz", self.url)).send().await.is_ok()
+    }
+
+    /// POST with a body.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        self.read(self.send(self.request(Method::POST, path).json(body)).await?).await
+    }
+
+    /// A stream of bytes.
+    pub async fn stream(&self, path: &str, after: Option<u64>) -> Result<Response, Failure> {
+        let mut request = self.request(Method::GET, path);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after.to_string());
+        }
+        self.send(request).await
+    }
+
+    /// Uploads an artifact, unless the server has it.
+    pub async fn upload(&self, digest: &str, file: PathBuf) -> Result<()> {
+        let path = format!("/artifacts/{digest}");
+        let known = self.request(Method::HEAD, &path).send().await.map_err(|e| self.unreachable(&e))?;
+        if known.status() == StatusCode::OK {
+            return Ok(());
+        }
+        let file = tokio::fs::File::open(&file).await.with_context(|| format!("{} cannot be read", file.display()))?;
+        let length = file.metadata().await?.len();
+        let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file));
+        let request = self.request(Method::PUT, &path).header("content-length", length).body(body);
+        self.send(request).await?;
+        Ok(())
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
+        let text = response.text().await.map_err(|e| self.unreachable(&e))?;
+        Ok(serde_json::from_str(&text).map_err(|e| Failure::Odd(format!("an answer of {} makes no sense: {e}", self.url)))?)
+    }
+}
+
+/// The server of the data folder, as it wrote itself down; otherwise where one listens by default.
+fn local(folder: &Folder) -> String {
+    let written = std::fs::read_to_string(folder.api()).ok();
+    let address = written.and_then(|t| serde_json::from_str::<Value>(&t).ok()).and_then(|v| v["address"].as_str().map(str::to_string));
+    format!("http://{}", address.unwrap_or_else(|| "127.0.0.1:7070".to_string()))
+}

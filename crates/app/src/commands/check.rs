@@ -1,0 +1,51 @@
+//! `slipway check` and `slipway schema`: no server is needed.
+
+use anyhow::Result;
+use serde_json::json;
+use slipway_core::spec;
+
+use crate::args::{Common, File};
+use crate::exit;
+
+/// Checks a declared file.
+pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
+    let text = read(file)?;
+    let name = file.file.display();
+    match spec::parse(&text) {
+        Ok(declared) => {
+            if common.json {
+                println!("{}", json!({ "ok": true, "service": declared.spec.service, "mistakes": [], "warnings": declared.warnings }));
+            } else {
+                declared.warnings.iter().for_each(|w| println!("{name}:{w} [warning]"));
+                println!("{name} is fine: service {}, {} environments", declared.spec.service, declared.spec.environments.len());
+            }
+            Ok(exit::OK)
+        }
+        Err(mistakes) => {
+            if common.json {
+                println!("{}", json!({ "ok": false, "service": null, "mistakes": mistakes, "warnings": [] }));
+            } else {
+                mistakes.iter().for_each(|m| println!("{name}:{m}"));
+                let noun = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
+                eprintln!("slipway: {} {noun} in {name}", mistakes.len());
+            }
+            Ok(exit::USAGE)
+        }
+    }
+}
+
+/// Reads a declared file as text.
+pub(crate) fn read(file: &File) -> Result<String> {
+    let name = file.file.display();
+    let bytes = std::fs::read(&file.file).map_err(|e| exit::Usage(format!("{name} cannot be read: {e}; name the declared file with -f")))?;
+    Ok(String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        exit::Usage(format!("{name}:{line}: this is not UTF-8 text"))
+    })?)
+}
+
+/// Prints the JSON Schema.
+pub(crate) fn schema() -> u8 {
+    println!("{}", spec::json_schema());
+    exit::OK
+}

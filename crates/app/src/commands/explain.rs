@@ -1,0 +1,20 @@
+//! `slipway explain`.
+
+use anyhow::Result;
+use slipway_server::wire::Explanation;
+
+use crate::args::Common;
+use crate::client::Client;
+use crate::exit;
+use crate::render;
+
+/// Tells what happened and why.
+pub(crate) async fn run(common: &Common, rollout: &str) -> Result<u8> {
+    let client = Client::find(common)?;
+    let explanation: Explanation = client.get(&format!("/rollouts/{rollout}/explanation")).await?;
+    match common.json {
+        true => println!("{}", serde_json::to_string(&explanation)?),
+        false => print!("{}", render::explanation(&explanation)),
+    }
+    Ok(exit::OK)
+}

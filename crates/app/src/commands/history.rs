@@ -1,0 +1,22 @@
+//! `slipway history`.
+
+use anyhow::Result;
+use slipway_server::wire::HistoryEntry;
+
+use crate::args::Common;
+use crate::client::Client;
+use crate::exit;
+use crate::render;
+
+/// Shows the rollouts of a service.
+pub(crate) async fn run(common: &Common, service: &str, env: Option<&str>, limit: u32) -> Result<u8> {
+    let client = Client::find(common)?;
+    let environment = env.map(|e| format!("&environment={e}")).unwrap_or_default();
+    let path = format!("/services/{service}/history?limit={limit}{environment}");
+    let entries: Vec<HistoryEntry> = client.get(&path).await?;
+    match common.json {
+        true => println!("{}", serde_json::to_string(&entries)?),
+        false => print!("{}", render::history(service, &entries)),
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,84 @@
+//! `slipway journal`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use slipway_core::journal::Entry;
+
+use crate::args::{Common, Journal};
+use crate::client::Client;
+use crate::exit;
+use crate::render;
+
+/// Shows or verifies the journal.
+pub(crate) async fn run(common: &Common, journal: Journal) -> Result<u8> {
+    let client = Client::find(common)?;
+    if journal.verify.is_some() {
+        return verify(common, &client).await;
+    }
+    let filter = filter(&journal);
+    let mut entries: Vec<Entry> = client.get(&format!("/journal?limit={}{filter}", journal.limit)).await?;
+    entries.reverse();
+    if !journal.follow {
+        match common.json {
+            true => println!("{}", json!(entries)),
+            false => entries.iter().for_each(|e| println!("{}", render::entry(e))),
+        }
+        return Ok(exit::OK);
+    }
+    entries.iter().try_for_each(|e| show(common, e))?;
+    follow(common, &client, &filter, entries.last().map_or(0, |e| e.seq)).await
+}
+
+fn filter(journal: &Journal) -> String {
+    let service = journal.service.as_ref().map(|s| format!("&service={s}")).unwrap_or_default();
+    let rollout = journal.rollout.as_ref().map(|r| format!("&rollout={r}")).unwrap_or_default();
+    format!("{service}{rollout}")
+}
+
+fn show(common: &Common, entry: &Entry) -> Result<()> {
+    match common.json {
+        true => println!("{}", serde_json::to_string(entry)?),
+        false => println!("{}", render::entry(entry)),
+    }
+    Ok(())
+}
+
+/// Follows the events, and finds them again for a minute where the server is away.
+async fn follow(common: &Common, client: &Client, filter: &str, mut after: u64) -> Result<u8> {
+    let mut seen = Instant::now();
+    loop {
+        match client.stream(&format!("/events?after={after}{filter}"), Some(after)).await {
+            Ok(mut stream) => {
+                let mut rest = String::new();
+                while let Ok(Some(chunk)) = stream.chunk().await {
+                    seen = Instant::now();
+                    rest.push_str(&String::from_utf8_lossy(&chunk));
+                    while let Some(end) = rest.find("\n\n") {
+                        let event: String = rest.drain(..end + 2).collect();
+                        let data = event.lines().filter_map(|l| l.strip_prefix("data:")).map(str::trim_start).collect::<String>();
+                        if let Ok(entry) = serde_json::from_str::<Entry>(&data) {
+                            after = entry.seq;
+                            show(common, &entry)?;
+                        }
+                    }
+                }
+            }
+            Err(failure) if seen.elapsed() > Duration::from_secs(60) => return Err(failure.into()),
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+async fn verify(common: &Common, client: &Client) -> Result<u8> {
+    let found: Value = client.post("/journal/verification", &json!({})).await?;
+    let ok = found["ok"] == true;
+    match (common.json, ok) {
+        (true, _) => println!("{found}"),
+        (false, true) => println!("the journal is whole: {} entries, head {}", found["entries"], found["head"].as_str().unwrap_or("")),
+        (false, false) => println!("the journal is broken: {}", found["error"].as_str().unwrap_or("")),
+    }
+    Ok(if ok { exit::OK } else { exit::INTERNAL })
+}

@@ -1,0 +1,41 @@
+//! What is said to a service in an environment: rollback, pause, resume, promote, abort.
+
+use anyhow::Result;
+use serde_json::json;
+use slipway_server::wire::WireRollout;
+
+use crate::args::{Common, Lane};
+use crate::client::Client;
+use crate::commands::release::{View, conclude, wait};
+use crate::exit;
+
+/// Says a word to the open rollout.
+pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8> {
+    let client = Client::find(common)?;
+    let path = format!("/services/{}/environments/{}/{word}", lane.service, lane.env);
+    let rollout: WireRollout = client.post(&path, &json!({})).await?;
+    match common.json {
+        true => println!("{}", serde_json::to_string(&rollout)?),
+        false => println!("{}: {}{}", rollout.rollout, rollout.state, rollout.cause.map(|c| format!(" ({c})")).unwrap_or_default()),
+    }
+    Ok(exit::OK)
+}
+
+/// Goes back.
+pub(crate) async fn rollback(common: &Common, lane: &Lane, to: Option<&str>, detach: bool) -> Result<u8> {
+    let client = Client::find(common)?;
+    let path = format!("/services/{}/environments/{}/rollback", lane.service, lane.env);
+    let rollout: WireRollout = client.post_once(&path, &json!({ "to": to })).await?;
+    if detach {
+        return conclude(common, &rollout, exit::OK);
+    }
+    let view = if common.json { View::Silent } else { View::Lines };
+    let end = wait(&client, &rollout.rollout, view).await?;
+    // A rollback that was asked for and worked is a success, whether it took a rollout back or brought a version back.
+    let code = match end.outcome.as_deref() {
+        Some("rolled_back") => exit::OK,
+        Some("failed") if end.from.is_none() => exit::OK,
+        other => exit::of_outcome(other),
+    };
+    conclude(common, &end, code)
+}

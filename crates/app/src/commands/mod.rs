@@ -1,0 +1,47 @@
+//! The commands: one file for each, or for each few that are alike.
+
+mod check;
+mod down;
+mod explain;
+mod gateway;
+mod history;
+mod journal;
+mod lane;
+mod logs;
+mod release;
+mod status;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args::{Args, Command};
+use crate::up;
+
+/// Does what was asked.
+pub(crate) async fn run(args: Args) -> Result<ExitCode> {
+    let common = args.common;
+    let code = match args.command {
+        Command::Up(up) => up::run(&common, up).await?,
+        Command::Check(file) => check::run(&common, &file)?,
+        Command::Schema => check::schema(),
+        Command::Plan(release) => release::plan(&common, release).await?,
+        Command::Release(release) => release::run(&common, release).await?,
+        Command::Status { service } => status::run(&common, service.as_deref()).await?,
+        Command::History { service, env, limit } => history::run(&common, &service, env.as_deref(), limit).await?,
+        Command::Explain { rollout } => explain::run(&common, &rollout).await?,
+        Command::Logs { service, version, follow, lines } => {
+            logs::run(&common, &service, version.as_deref(), follow, lines).await?
+        }
+        Command::Rollback { lane, to, detach } => lane::rollback(&common, &lane, to.as_deref(), detach).await?,
+        Command::Pause(lane) => lane::tell(&common, &lane, "pause").await?,
+        Command::Resume(lane) => lane::tell(&common, &lane, "resume").await?,
+        Command::Promote(lane) => lane::tell(&common, &lane, "promote").await?,
+        Command::Abort(lane) => lane::tell(&common, &lane, "abort").await?,
+        Command::Journal(journal) => journal::run(&common, journal).await?,
+        Command::Down => down::run(&common).await?,
+        Command::Gateway(gateway) => gateway::run(gateway).await?,
+        Command::RunInstance { folder } => return Ok(slipway_target::shim::main(&folder)),
+    };
+    Ok(ExitCode::from(code))
+}

@@ -1,0 +1,70 @@
+//! Exit codes, and how a failure is told.
+
+use std::process::ExitCode;
+
+use crate::client::Failure;
+
+/// It worked.
+pub(crate) const OK: u8 = 0;
+/// Something inside failed.
+pub(crate) const INTERNAL: u8 = 1;
+/// Wrong usage or a bad file.
+pub(crate) const USAGE: u8 = 2;
+/// Rolled back.
+pub(crate) const ROLLED_BACK: u8 = 10;
+/// Held: needs a person.
+pub(crate) const HELD: u8 = 11;
+/// Blocked or superseded.
+pub(crate) const BLOCKED: u8 = 12;
+/// The server cannot be reached.
+pub(crate) const UNREACHABLE: u8 = 13;
+
+/// A mistake of the caller's: told as it is, exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub String);
+
+/// The exit code of an outcome.
+pub(crate) fn of_outcome(outcome: Option<&str>) -> u8 {
+    match outcome {
+        Some("succeeded") | None => OK,
+        Some("rolled_back" | "failed") => ROLLED_BACK,
+        Some("held") => HELD,
+        Some("blocked" | "superseded") => BLOCKED,
+        Some(_) => INTERNAL,
+    }
+}
+
+/// Tells a failure and gives its exit code.
+pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+    let (code, problem) = match error.downcast_ref::<Failure>() {
+        Some(Failure::Problem(problem)) => (of_status(problem.status), serde_json::to_value(problem).ok()),
+        Some(Failure::Unreachable { .. }) => (UNREACHABLE, None),
+        Some(Failure::Odd(_)) => (INTERNAL, None),
+        None if error.is::<Usage>() => (USAGE, None),
+        None => (INTERNAL, None),
+    };
+    let text = format!("{error:#}");
+    if json {
+        let problem = problem.unwrap_or_else(|| serde_json::json!({ "code": name(code), "detail": text }));
+        println!("{}", serde_json::json!({ "error": problem }));
+    }
+    eprintln!("slipway: {text}");
+    ExitCode::from(code)
+}
+
+fn name(code: u8) -> &'static str {
+    match code {
+        USAGE => "usage",
+        UNREACHABLE => "unreachable",
+        _ => "internal",
+    }
+}
+
+fn of_status(status: u16) -> u8 {
+    match status {
+        409 => BLOCKED,
+        400..=499 => USAGE,
+        _ => INTERNAL,
+    }
+}

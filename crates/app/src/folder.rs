@@ -1,0 +1,92 @@
+//! The data folder: where it is and what lies where in it.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A data folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder that was asked for, or the platform's.
+    pub fn find(asked: Option<&Path>) -> Result<Folder> {
+        let path = match asked {
+            Some(path) => path.to_path_buf(),
+            None => platform()?,
+        };
+        Ok(Folder(std::path::absolute(path)?))
+    }
+
+    /// Creates it, readable by nobody else.
+    pub fn create(&self) -> Result<()> {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        made.with_context(|| format!("the data folder {} cannot be created", self.0.display()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn token(&self) -> PathBuf {
+        self.0.join("token")
+    }
+
+    pub fn api(&self) -> PathBuf {
+        self.0.join("api.json")
+    }
+
+    pub fn artifacts(&self) -> PathBuf {
+        self.0.join("artifacts")
+    }
+
+    pub fn instances(&self) -> PathBuf {
+        self.0.join("instances")
+    }
+
+    pub fn gateway(&self) -> PathBuf {
+        self.0.join("gateway")
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+}
+
+fn platform() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("XDG_DATA_HOME").filter(|h| !h.is_empty()) {
+        return Ok(PathBuf::from(home).join("slipway"));
+    }
+    let home = std::env::var_os("HOME").context("neither XDG_DATA_HOME nor HOME is set; name a data folder with --data")?;
+    Ok(PathBuf::from(home).join(".local/share/slipway"))
+}
+
+/// Replaces a file whole: temporary file, sync, rename. Readable by nobody else.
+pub(crate) fn replace(path: &Path, content: &str) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)
+}
+
+/// The token in the folder, made at the first start.
+pub(crate) fn first_token(folder: &Folder) -> Result<String> {
+    let path = folder.token();
+    match std::fs::read_to_string(&path) {
+        Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_string()),
+        Ok(_) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("{} cannot be read", path.display())),
+    }
+    let token = secret();
+    replace(&path, &token).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(token)
+}
+
+/// 256 random bits as text.
+pub(crate) fn secret() -> String {
+    (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect()
+}

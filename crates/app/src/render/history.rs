@@ -1,0 +1,39 @@
+//! A service's rollouts as text.
+
+use slipway_core::units::Timestamp;
+use slipway_server::wire::HistoryEntry;
+
+use super::table::columns;
+use super::{count, time};
+
+/// One line for each rollout, newest first.
+pub(crate) fn history(service: &str, entries: &[HistoryEntry]) -> String {
+    if entries.is_empty() {
+        return format!("{service} was never released here\n");
+    }
+    let head = ["rollout", "environment", "version", "strategy", "outcome", "deployed in", "rolled back in", "wall", "exposed", "failed", "began", "cause"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
+    for entry in entries {
+        let r = &entry.rollout;
+        let wall = match (entry.deploy_wall_ms, entry.rollback_wall_ms) {
+            (Some(deploy), Some(back)) => format!("{} + {}", time(deploy), time(back)),
+            (Some(deploy), None) => time(deploy),
+            _ => "-".to_string(),
+        };
+        rows.push(vec![
+            r.rollout.clone(),
+            r.environment.clone(),
+            r.version.clone(),
+            r.strategy.clone(),
+            r.outcome.clone().unwrap_or_else(|| r.state.clone()),
+            time(r.deploy_ms),
+            r.rollback_ms.map_or_else(|| "-".to_string(), time),
+            wall,
+            count(r.exposed_requests),
+            count(r.failed_requests),
+            Timestamp(entry.began_at).to_string(),
+            r.cause.clone().unwrap_or_default(),
+        ]);
+    }
+    columns(&rows)
+}

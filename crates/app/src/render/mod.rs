@@ -1,0 +1,39 @@
+//! What people read: pure functions from wire types to text.
+
+mod explanation;
+mod history;
+mod plan;
+mod progress;
+mod status;
+mod table;
+
+pub(crate) use explanation::{entry, explanation};
+pub(crate) use history::history;
+pub(crate) use plan::plan;
+pub(crate) use progress::{Lines, Live, conclusion};
+pub(crate) use status::status;
+
+use slipway_core::units::{Millis, Weight};
+
+/// A length of time.
+fn time(ms: u64) -> String {
+    Millis(ms).to_string()
+}
+
+/// A share of the traffic.
+fn share(bp: u16) -> String {
+    Weight::from_bp(bp).map_or_else(|| format!("{bp}bp"), |w| w.to_string())
+}
+
+/// A number with separators.
+fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,53 @@
+//! What runs where, as text.
+
+use slipway_server::wire::{LaneStatus, VersionStatus};
+
+use super::share;
+use super::table::columns;
+
+/// One block for each service in an environment.
+pub(crate) fn status(lanes: &[LaneStatus]) -> String {
+    if lanes.is_empty() {
+        return "nothing was released yet; slipway release --version 1.0.0 --path ./build --env production\n".to_string();
+    }
+    lanes.iter().map(lane).collect::<Vec<_>>().join("\n")
+}
+
+fn lane(lane: &LaneStatus) -> String {
+    let rate = lane.requests_per_second.map(|r| format!("  {r:.0} requests/s")).unwrap_or_default();
+    let rollout = lane.rollout.as_ref().map(|r| format!("  rolling out: {r}")).unwrap_or_default();
+    let mut text = format!("{} in {}{rate}{rollout}\n", lane.service, lane.environment);
+    let mut rows = Vec::new();
+    for (role, version) in [("stable", &lane.stable), ("candidate", &lane.candidate), ("standby", &lane.standby)] {
+        if let Some(version) = version {
+            rows.extend(instances(lane, role, version));
+        }
+    }
+    text.push_str(&columns(&rows));
+    if !lane.queue.is_empty() {
+        text.push_str(&format!("  waiting: {}\n", lane.queue.join(", ")));
+    }
+    text
+}
+
+fn instances(lane: &LaneStatus, role: &str, version: &VersionStatus) -> Vec<Vec<String>> {
+    let split = lane.split.iter().find(|s| s.version == version.version);
+    let traffic = match split {
+        None => "no traffic".to_string(),
+        Some(s) => match s.measured_bp {
+            Some(measured) => format!("{} wanted, {} measured", share(s.weight_bp), share(measured)),
+            None => format!("{} wanted", share(s.weight_bp)),
+        },
+    };
+    let mut rows = vec![vec![
+        format!("  {role}"),
+        version.version.clone(),
+        format!("{}/{} ready", version.ready, version.desired),
+        traffic,
+    ]];
+    for i in &version.instances {
+        let pid = i.pid.map_or_else(|| "-".to_string(), |p| p.to_string());
+        rows.push(vec![String::new(), format!("  {}", i.id), i.state.clone(), format!("{} pid {pid}", i.address.as_deref().unwrap_or("-"))]);
+    }
+    rows
+}

@@ -1,0 +1,137 @@
+//! The gateway's process: started beside the control plane, watched, and left alone when the control plane ends.
+
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use slipway_gateway::hub::Hub;
+
+use crate::folder::{Folder, replace};
+use crate::up::lock::{Lock, holder};
+
+/// How often an adopted gateway is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the gateway may take to call.
+const CALLS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How the gateway is started.
+#[derive(Debug, Clone)]
+pub(super) struct Starter {
+    program: PathBuf,
+    folder: Folder,
+    listen: SocketAddr,
+    access_log: bool,
+}
+
+impl Starter {
+    /// A starter for a gateway that listens at `listen`; where the port is left open, at the one it had before.
+    pub fn new(folder: &Folder, listen: SocketAddr, access_log: bool) -> Result<Starter> {
+        let program = std::env::current_exe().context("this program cannot be found again")?;
+        let before = std::fs::read_to_string(address_file(folder)).ok().and_then(|t| t.trim().parse::<SocketAddr>().ok());
+        let listen = match before {
+            Some(before) if listen.port() == 0 && before.ip() == listen.ip() => before,
+            _ => listen,
+        };
+        Ok(Starter { program, folder: folder.clone(), listen, access_log })
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.folder.gateway().join("lock")
+    }
+
+    /// Starts the gateway unless one runs.
+    pub fn ensure(&self) -> Result<Option<tokio::process::Child>> {
+        if Lock::held(&self.lock()) {
+            return Ok(None);
+        }
+        std::fs::create_dir_all(self.folder.gateway())?;
+        std::fs::create_dir_all(self.folder.logs())?;
+        let log = self.folder.logs().join("gateway.log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let mut command = std::process::Command::new(&self.program);
+        command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--listen").arg(self.listen.to_string());
+        if self.access_log {
+            command.arg("--access-log").arg(self.folder.logs().join("access.log"));
+        }
+        // A process group of its own: an interrupt at the terminal is the control plane's business.
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let mut command = tokio::process::Command::from(command);
+        Ok(Some(command.kill_on_drop(false).spawn().context("the gateway cannot be started")?))
+    }
+
+    /// Waits until the gateway has called, and notes where it listens.
+    pub async fn called(&mut self, hub: &Hub, child: &mut Option<tokio::process::Child>) -> Result<SocketAddr> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            if let Some(state) = hub.gateways().into_iter().find(|g| g.connected) {
+                if self.listen.port() != 0 && state.traffic != self.listen {
+                    bail!("the gateway of this data folder already listens at {}, not at {}; stop it with slipway down, or ask for {0}", state.traffic, self.listen);
+                }
+                self.listen = state.traffic;
+                replace(&address_file(&self.folder), &state.traffic.to_string())?;
+                return Ok(state.traffic);
+            }
+            if let Some(child) = child.as_mut()
+                && let Some(status) = child.try_wait()?
+            {
+                bail!("the gateway ended at once ({status}): {}", self.last_words());
+            }
+            if begun.elapsed() > CALLS_WITHIN {
+                bail!("the gateway did not call within {} seconds: {}", CALLS_WITHIN.as_secs(), self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.logs().join("gateway.log")).unwrap_or_default();
+        log.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing").to_string()
+    }
+
+    /// Starts the gateway again whenever it has ended. Never returns.
+    pub async fn watch(self, mut child: Option<tokio::process::Child>) {
+        loop {
+            match child.as_mut() {
+                Some(child) => {
+                    let status = child.wait().await;
+                    tracing::warn!(?status, "the gateway has ended; it is started again");
+                }
+                None => {
+                    while Lock::held(&self.lock()) {
+                        tokio::time::sleep(LOOK).await;
+                    }
+                }
+            }
+            child = self.ensure().unwrap_or_else(|error| {
+                tracing::error!(%error, "the gateway cannot be started again");
+                None
+            });
+            if child.is_none() {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+}
+
+fn address_file(folder: &Folder) -> PathBuf {
+    folder.gateway().join("address")
+}
+
+/// Ends the gateway of a data folder: asks it by signal, and kills it if it does not listen. Whether there was one.
+pub(super) async fn stop(folder: &Folder, patience: Duration) -> Result<bool> {
+    let lock = folder.gateway().join("lock");
+    let Some(pid) = holder(&lock) else { return Ok(false) };
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    let begun = tokio::time::Instant::now();
+    while Lock::held(&lock) {
+        if begun.elapsed() > patience {
+            // Still the same process: it holds the lock.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(true)
+}
