@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -23,6 +23,8 @@ use crate::state::App;
 const CHUNK: usize = 64 << 10;
 /// How often files are looked at for more.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often new instances are looked for.
+const LIST: Duration = Duration::from_secs(1);
 
 /// Whose logs.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -46,11 +48,15 @@ pub(crate) async fn read(State(app): State<App>, Asked(query): Asked<LogsQuery>)
     let service: ServiceName = query.service.parse()?;
     let version = query.version.map(|v| v.parse::<VersionName>()).transpose()?;
     let lines = query.lines.unwrap_or(200).min(100_000);
+    let mut instances = app.control.logs(&service, version.as_ref()).await?;
+    if instances.is_empty() && !app.control.lanes().await?.iter().any(|l| l.lane.id.service == service) {
+        return Err(Problem::not_found(format!("no service {service} was ever released here")));
+    }
     let (out, body) = mpsc::channel::<Result<Vec<u8>, std::convert::Infallible>>(16);
     tokio::spawn(async move {
         let mut tails: HashMap<String, Tail> = HashMap::new();
+        let mut listed = Instant::now();
         loop {
-            let Ok(instances) = app.control.logs(&service, version.as_ref()).await else { return };
             for instance in &instances {
                 let tail = tails.entry(instance.id.to_string()).or_default();
                 for text in tail.more(instance, lines).await {
@@ -65,6 +71,13 @@ pub(crate) async fn read(State(app): State<App>, Asked(query): Asked<LogsQuery>)
             tokio::select! {
                 () = out.closed() => return,
                 () = tokio::time::sleep(LOOK) => {}
+            }
+            if listed.elapsed() >= LIST {
+                listed = Instant::now();
+                match app.control.logs(&service, version.as_ref()).await {
+                    Ok(found) => instances = found,
+                    Err(error) => tracing::warn!(%error, "the instances cannot be listed; following those that are known"),
+                }
             }
         }
     });
@@ -109,15 +122,24 @@ impl Tail {
         found
     }
 
+    /// Reads backwards until there are enough lines: the files may be large.
     async fn beginning(&mut self, instance: &LoggedInstance, lines: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for file in &instance.files {
-            (self.inode, self.offset) = (inode(file), 0);
-            bytes.extend(self.read_on(file).await);
+        let Some(newest) = instance.files.last() else { return Vec::new() };
+        // One more line end than lines: the one before the first of them.
+        let mut tail = backwards(newest, lines + 1).await;
+        (self.inode, self.offset) = (inode(newest), tail.end);
+        for older in instance.files.iter().rev().skip(1) {
+            let missing = (lines + 1).saturating_sub(line_ends(&tail.bytes));
+            if missing == 0 {
+                break;
+            }
+            let mut before = backwards(older, missing).await.bytes;
+            before.append(&mut tail.bytes);
+            tail.bytes = before;
         }
-        let ends: Vec<usize> = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect();
+        let ends: Vec<usize> = tail.bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect();
         let skip = if ends.len() > lines { ends[ends.len() - lines - 1] } else { 0 };
-        self.named(instance, bytes.split_off(skip))
+        self.named(instance, tail.bytes.split_off(skip))
     }
 
     async fn read_on(&mut self, file: &Path) -> Vec<u8> {
@@ -149,6 +171,41 @@ impl Tail {
         }
         text
     }
+}
+
+/// The end of a file.
+struct End {
+    bytes: Vec<u8>,
+    /// The offset behind them.
+    end: u64,
+}
+
+/// The end of a file with at least so many line ends, or all of it.
+async fn backwards(file: &Path, wanted: usize) -> End {
+    let mut found = End { bytes: Vec::new(), end: 0 };
+    let Ok(mut open) = tokio::fs::File::open(file).await else { return found };
+    let Ok(length) = open.metadata().await.map(|m| m.len()) else { return found };
+    found.end = length;
+    let mut start = length;
+    while start > 0 && line_ends(&found.bytes) < wanted {
+        let from = start.saturating_sub(CHUNK as u64);
+        let mut chunk = vec![0; (start - from) as usize];
+        let read = async {
+            open.seek(std::io::SeekFrom::Start(from)).await?;
+            open.read_exact(&mut chunk).await
+        };
+        if read.await.is_err() {
+            break;
+        }
+        chunk.append(&mut found.bytes);
+        found.bytes = chunk;
+        start = from;
+    }
+    found
+}
+
+fn line_ends(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|b| **b == b'\n').count()
 }
 
 fn inode(file: &Path) -> u64 {
