@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::client::Failure;
+use crate::client::{Failure, Problem};
 
 /// It worked.
 pub(crate) const OK: u8 = 0;
@@ -38,7 +38,7 @@ pub(crate) fn of_outcome(outcome: Option<&str>) -> u8 {
 /// Tells a failure and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let (code, problem) = match error.downcast_ref::<Failure>() {
-        Some(Failure::Problem(problem)) => (of_status(problem.status), serde_json::to_value(problem).ok()),
+        Some(Failure::Problem(problem)) => (of_problem(problem), serde_json::to_value(problem).ok()),
         Some(Failure::Unreachable { .. }) => (UNREACHABLE, None),
         Some(Failure::Odd(_)) => (INTERNAL, None),
         None if error.is::<Usage>() => (USAGE, None),
@@ -61,8 +61,9 @@ fn name(code: u8) -> &'static str {
     }
 }
 
-fn of_status(status: u16) -> u8 {
-    match status {
+fn of_problem(problem: &Problem) -> u8 {
+    match problem.status {
+        409 if problem.code == "version_taken" => USAGE,
         409 => BLOCKED,
         400..=499 => USAGE,
         _ => INTERNAL,

@@ -165,14 +165,14 @@ fn capacity(turn: &mut Turn, step: &Step) -> bool {
 /// Whether every gateway serves the step's split; asks for it if it was not asked for yet.
 fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
-    let progress = open.progress.clone();
-    let Some(shifted) = progress.shifted else {
-        shift(turn, seen, step, weight, now);
-        return false;
-    };
-    if progress.confirmed.is_some() {
+    if open.progress.confirmed.is_some() {
         return true;
     }
+    // A split that stays what it was may be confirmed already.
+    let shifted = open.progress.shifted.unwrap_or_else(|| {
+        shift(turn, seen, step, weight, now);
+        now
+    });
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
     if seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
         turn.record(

@@ -9,10 +9,13 @@ use super::model::Rollout;
 use super::observed::Observed;
 use super::{advance, begin, housekeeping, slots};
 use crate::journal::Fact;
-use crate::units::Timestamp;
+use crate::units::{Millis, Timestamp};
 
 /// Who is named in the journal where nobody asked.
 pub const ENGINE: &str = "slipway";
+
+/// How long an open rollout goes without a look if nothing happens: no lost nudge may hold it up.
+const LOOK_AGAIN: Millis = Millis::from_secs(1);
 
 /// What a turn decided.
 #[derive(Debug, Clone)]
@@ -81,6 +84,9 @@ pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     if turn.lane.open.is_none() {
         begin::next(turn, seen, now);
         advance::advance(turn, seen, &[], now);
+    }
+    if turn.lane.open.is_some() {
+        turn.wake(now.plus(LOOK_AGAIN));
     }
     housekeeping::standby(turn, now);
     slots::reconcile(turn, seen, now);

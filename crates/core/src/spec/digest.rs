@@ -1,26 +1,135 @@
-//! The configuration digest: which configuration a version stands for.
+//! The configuration digest: what, beside the artifact, makes a version that version.
+//!
+//! It covers `run` and every environment's overlay of it, and nothing else: the number of instances, health checks,
+//! smoke tests, objectives, traffic and strategies may change without a new version.
+//!
+//! The bytes that are hashed are the compact JSON of [`Canonical`], and their rules keep a digest for ever:
+//! - The first member names the format. It changes only if the meaning of the others does.
+//! - Members stand in the order in which `Canonical` declares them, which new ones join at the end of their object;
+//!   map keys stand in the order of their UTF-8 bytes.
+//! - What has its default value is left out, and so is an environment without an overlay. A key that is added later
+//!   therefore changes no digest of a file that does not use it, and a default never changes within a format.
+//! - Values of environment variables are the text that was written.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::model::{Run, ServiceSpec};
+use super::model::ServiceSpec;
 use crate::names::Digest;
 
-/// What the digest covers. JSON with sorted keys; what is added later is left out where it is empty, so that digests
-/// of files that do not use it stay what they were.
+const FORMAT: &str = "slipway-configuration-1";
+const DEFAULT_STOP_GRACE_MS: u64 = 10_000;
+
 #[derive(Serialize)]
-struct Covered<'a> {
-    run: &'a Run,
-    environments: BTreeMap<&'a str, &'a BTreeMap<String, String>>,
+struct Canonical<'s> {
+    format: &'static str,
+    run: Run<'s>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    environments: BTreeMap<&'s str, Overlay<'s>>,
 }
 
-/// The digest of `run` and of every environment's overlay of it; not of instances, objectives or strategies.
+#[derive(Serialize)]
+struct Run<'s> {
+    command: &'s [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    env: &'s BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_grace_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Overlay<'s> {
+    env: &'s BTreeMap<String, String>,
+}
+
+/// The digest of the configuration that `spec` declares.
 pub fn config_digest(spec: &ServiceSpec) -> Digest {
-    let environments =
-        spec.environments.iter().filter(|e| !e.env.is_empty()).map(|e| (e.name.as_str(), &e.env)).collect();
-    let covered = Covered { run: &spec.run, environments };
-    // Only texts, numbers and string-keyed maps: this cannot fail, and if it did, no two versions must look alike.
-    let bytes = serde_json::to_vec(&covered).unwrap_or_else(|error| error.to_string().into_bytes());
-    Digest::of(&bytes)
+    Digest::of(&canonical(spec))
+}
+
+fn canonical(spec: &ServiceSpec) -> Vec<u8> {
+    let run = Run {
+        command: &spec.run.command,
+        env: &spec.run.env,
+        stop_grace_ms: Some(spec.run.stop_grace.0).filter(|ms| *ms != DEFAULT_STOP_GRACE_MS),
+    };
+    let environments = spec
+        .environments
+        .iter()
+        .filter(|environment| !environment.env.is_empty())
+        .map(|environment| (environment.name.as_str(), Overlay { env: &environment.env }))
+        .collect();
+    // Texts, numbers and maps with text keys always become JSON; there is nothing here that could fail.
+    serde_json::to_vec(&Canonical { format: FORMAT, run, environments }).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::parse;
+
+    const FILE: &str = r#"
+service: checkout
+run:
+  command: ["./checkout", "--port", "{port}"]
+  env: { LOG_LEVEL: info, API: "1.10" }
+health: { http: /healthz }
+environments:
+  staging: { instances: 2 }
+  production: { env: { LOG_LEVEL: warn } }
+"#;
+
+    fn digest(text: &str) -> Digest {
+        config_digest(&parse(text).unwrap().spec)
+    }
+
+    /// If this fails, every version that anybody has released changes its identity: do not mend the numbers.
+    #[test]
+    fn the_digest_stays_what_it_was() {
+        let spec = parse(FILE).unwrap().spec;
+        assert_eq!(
+            String::from_utf8(canonical(&spec)).unwrap(),
+            concat!(
+                r#"{"format":"slipway-configuration-1","run":{"command":["./checkout","--port","{port}"],"#,
+                r#""env":{"API":"1.10","LOG_LEVEL":"info"}},"environments":{"production":{"env":{"LOG_LEVEL":"warn"}}}}"#
+            )
+        );
+        assert_eq!(
+            config_digest(&spec).as_str(),
+            "sha256:c3fc43b2a2f2f4c8499710ab9e9c5c2b7e8eded67828ffe2e33ac4aea28592e2"
+        );
+    }
+
+    #[test]
+    fn what_is_no_configuration_does_not_count() {
+        for (from, to) in [
+            ("instances: 2", "instances: 7, strategy: rolling, traffic: { host: staging.local }"),
+            ("service: checkout", "owner: somebody\nservice: checkout"),
+            ("health: { http: /healthz }", "health: { tcp: true, interval: 5s }\nsmoke: [{ name: a, tcp: true }]"),
+            (
+                "environments:",
+                "traffic: { timeout: 5s }\nobjectives: [{ name: e, bad: failed, at_most: 2% }]\nenvironments:\n  more:",
+            ),
+            ("env: { LOG_LEVEL: info, API: \"1.10\" }", "env: { API: 1.10, LOG_LEVEL: info }\n  stop_grace: 10s"),
+        ] {
+            assert!(FILE.contains(from), "{from}");
+            assert_eq!(digest(&FILE.replace(from, to)), digest(FILE), "{to}");
+        }
+    }
+
+    #[test]
+    fn what_is_configuration_counts() {
+        for (from, to) in [
+            ("\"--port\"", "\"--prt\""),
+            ("LOG_LEVEL: info", "LOG_LEVEL: debug"),
+            ("\"1.10\"", "\"1.1\""),
+            ("LOG_LEVEL: warn", "LOG_LEVEL: info"),
+            ("health:", "  stop_grace: 11s\nhealth:"),
+            ("{ instances: 2 }", "{ env: { A: b } }"),
+        ] {
+            assert!(FILE.contains(from), "{from}");
+            assert_ne!(digest(&FILE.replace(from, to)), digest(FILE), "{to}");
+        }
+    }
 }

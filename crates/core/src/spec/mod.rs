@@ -1,26 +1,58 @@
 //! The declared file, `slipway.yaml`: reading it, checking it, and what it means.
 //!
-//! Reads text that somebody else has loaded. Says every mistake at once, each with line, column, key and what to do.
+//! [`parse`] is the way in: text to [`ServiceSpec`], or every mistake at once, each with its place. [`json_schema`]
+//! describes the file as it is written, [`config_digest`] names the part of it that belongs to a version. Nothing
+//! here opens a file or knows what a rollout is. Called by the command line (`check`, `schema`, `plan`, `release`) and
+//! by the server, which takes nobody's word that a file was checked.
 
 mod digest;
-mod environments;
 mod mistake;
 mod model;
-mod node;
-mod parse;
+mod read;
 mod reader;
-mod scalars;
+mod scalar;
 mod schema;
-mod smoke;
-#[cfg(test)]
-mod tests;
+mod strategy;
+mod tree;
 
 pub use digest::config_digest;
-pub use environments::UnknownStrategy;
 pub use mistake::Mistake;
 pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,
     SmokeAction, SmokeTest, Strategy, StrategyKind, Tolerate, Traffic, TrafficOverlay,
 };
-pub use parse::{Declared, parse};
 pub use schema::json_schema;
+pub use strategy::UnknownStrategy;
+
+use mistake::{Findings, Position, Wrong};
+use reader::Reader;
+
+/// A declared file that can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// What it declares, defaults filled in.
+    pub spec: ServiceSpec,
+    /// What is doubtful in it, in the order of the file.
+    pub warnings: Vec<Mistake>,
+}
+
+/// Reads a declared file. The error holds every mistake in it, in the order of the file.
+pub fn parse(text: &str) -> Result<Declared, Vec<Mistake>> {
+    let findings = Findings::default();
+    let spec = match tree::build(text, &findings) {
+        Some(root) => read::service(&Reader::new(&root, &findings)),
+        None => None,
+    };
+    if spec.is_none() && !findings.any() {
+        let wrong = Wrong::new("the file declares nothing").hint("start with service: checkout");
+        findings.mistake(Position::START, "", wrong);
+    }
+    let (mistakes, warnings) = findings.into_parts();
+    match spec {
+        Some(spec) if mistakes.is_empty() => Ok(Declared { spec, warnings }),
+        _ => Err(mistakes),
+    }
+}
+
+#[cfg(test)]
+mod tests;

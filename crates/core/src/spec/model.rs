@@ -241,6 +241,9 @@ pub enum StrategyKind {
 }
 
 impl StrategyKind {
+    /// Every name, as it is written in the declared file.
+    pub const NAMES: [&str; 3] = ["canary", "blue-green", "rolling"];
+
     /// The name as it is written in the declared file.
     pub fn name(&self) -> &'static str {
         match self {

@@ -10,6 +10,11 @@ use std::process::{Command, Stdio};
 
 use crate::folder::{Folder, Launch};
 
+/// How often a program file that somebody still has open for writing is tried.
+const BUSY_TRIES: u32 = 100;
+/// From one such try to the next.
+const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Starts the program of `launch` on `port` and returns its process id, which is also its process group.
 /// The error is a sentence for people.
 pub(super) fn start(folder: &Folder, launch: &Launch, port: u16) -> Result<u32, String> {
@@ -23,7 +28,8 @@ pub(super) fn start(folder: &Folder, launch: &Launch, port: u16) -> Result<u32, 
     };
     // A description of its own: the program may make it non-blocking, and the shim's must not become blocking.
     let output = File::options().read(true).write(true).open(folder.output()).map_err(failed)?;
-    Command::new(file)
+    let mut program = Command::new(file);
+    program
         .arg0(name)
         .args(arguments)
         .env_clear()
@@ -32,10 +38,19 @@ pub(super) fn start(folder: &Folder, launch: &Launch, port: u16) -> Result<u32, 
         .process_group(0)
         .stdin(Stdio::null())
         .stderr(output.try_clone().map_err(failed)?)
-        .stdout(output)
-        .spawn()
-        .map(|child| child.id())
-        .map_err(failed)
+        .stdout(output);
+    let mut tries = 0;
+    loop {
+        match program.spawn() {
+            // Whoever unpacked the file may have been starting another process at that moment, which then held the
+            // file open for writing until its own start was over.
+            Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                tries += 1;
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            spawned => return spawned.map(|child| child.id()).map_err(failed),
+        }
+    }
 }
 
 /// The file that a command's first word means: below the working folder where it holds a `/`, on the path where not.

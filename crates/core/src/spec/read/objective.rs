@@ -1,0 +1,90 @@
+//! `objectives`: what counts as good enough.
+
+use super::super::mistake::{Wrong, quoted};
+use super::super::model::{Bad, Objective, Tolerate};
+use super::super::reader::{Keys, Reader};
+use super::super::scalar;
+use super::label;
+
+const KEYS: Keys = Keys {
+    known: &["name", "bad", "at_most", "tolerate"],
+    later: &["query", "window", "source", "min_events", "cohort"],
+};
+const EXAMPLE: &str = "for example - { name: errors, bad: failed, at_most: 1% }";
+/// Kinds of bad events that come later.
+const LATER: [&str; 5] = ["outcome", "missing", "complaint", "gauge", "query"];
+
+/// What holds where nothing is declared.
+pub(super) fn default() -> Objective {
+    Objective { name: "errors".to_string(), bad: Bad::Failed, at_most: 0.01, tolerate: Tolerate::Share(0.005) }
+}
+
+pub(super) fn objectives(reader: &Reader) -> Option<Vec<Objective>> {
+    let items = reader.items(50, EXAMPLE)?;
+    let mut all: Vec<Objective> = Vec::new();
+    for item in &items {
+        let Some(objective) = objective(item) else { continue };
+        if all.iter().any(|other| other.name == objective.name) {
+            item.mistake(
+                Wrong::new(format!("a second objective is called {}", quoted(&objective.name))).hint("name it anew"),
+            );
+        }
+        all.push(objective);
+    }
+    Some(all)
+}
+
+fn objective(reader: &Reader) -> Option<Objective> {
+    let fields = reader.fields(&KEYS, EXAMPLE)?;
+    let name = fields.required("name", "an objective needs a name", "for example name: errors");
+    let name = name.and_then(|r| r.typed("a name", "for example errors", label));
+    let bad_events =
+        fields.required("bad", "says nothing of what a bad event is", "bad: failed, or bad: slower_than 300ms");
+    let bad_events = bad_events.and_then(|r| r.typed("what a bad event is", "failed, or slower_than 300ms", bad));
+    let at_most =
+        fields.required("at_most", "says nothing of how many bad events are acceptable", "for example at_most: 1%");
+    let at_most = at_most.and_then(|r| r.typed("a percentage", "write 1% or 0.5%", at_most_share));
+    let tolerate = match fields.get("tolerate") {
+        Some(declared) => declared.typed("a percentage", "write 0.5%", tolerated),
+        None => at_most.map(|share| Tolerate::Share(share / 2.0)),
+    };
+    Some(Objective { name: name?, bad: bad_events?, at_most: at_most?, tolerate: tolerate? })
+}
+
+fn bad(text: &str) -> Result<Bad, Wrong> {
+    const HINT: &str = "failed, or slower_than 300ms";
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some("failed"), None, None) => Ok(Bad::Failed),
+        (Some("slower_than"), Some(bound), None) => match scalar::duration(bound)? {
+            bound if bound.0 == 0 => Err(Wrong::new("every request is slower than nothing").hint("slower_than 300ms")),
+            bound => Ok(Bad::SlowerThan(bound)),
+        },
+        (Some("slower_than"), None, _) => Err(Wrong::new("slower_than needs a bound").hint("slower_than 300ms")),
+        (Some(word), _, _) if LATER.contains(&word) => {
+            Err(Wrong::new(format!("{word:?} is not supported yet by this version of Slipway")).hint(HINT))
+        }
+        _ => Err(Wrong::new(format!("{} is not a kind of bad event", quoted(text))).hint(HINT)),
+    }
+}
+
+fn at_most_share(text: &str) -> Result<f64, Wrong> {
+    match scalar::share(text)? {
+        share if share > 0.0 && share < 1.0 => Ok(share),
+        share if share >= 1.0 => Err(Wrong::new("100% lets every release pass").hint("for example 1%")),
+        _ => Err(Wrong::new("must be above 0%: no amount of requests shows that nothing ever fails")
+            .hint("for example 0.1%")),
+    }
+}
+
+fn tolerated(text: &str) -> Result<Tolerate, Wrong> {
+    if text.strip_suffix('x').is_some_and(|times| times.parse::<f64>().is_ok()) {
+        return Err(Wrong::new("a multiple of stable's rate is not supported yet by this version of Slipway")
+            .hint("write a percentage: 0.5%"));
+    }
+    match scalar::share(text)? {
+        share if share > 0.0 => Ok(Tolerate::Share(share)),
+        _ => Err(Wrong::new("must be above 0%: no amount of requests shows that two versions are exactly alike")
+            .hint("leave it out for half of at_most")),
+    }
+}

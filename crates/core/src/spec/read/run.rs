@@ -1,0 +1,79 @@
+//! `run`: what is run, and the environment that it is run in.
+
+use std::collections::BTreeMap;
+
+use super::super::mistake::{Wrong, nearest, quoted};
+use super::super::model::Run;
+use super::super::reader::{Keys, Reader};
+use super::{command, duration};
+use crate::units::Millis;
+
+const KEYS: Keys = Keys {
+    known: &["command", "env", "stop_grace"],
+    later: &["image", "user", "limits", "memory", "cpu", "ports", "volumes", "secrets", "config"],
+};
+pub(super) const EXAMPLE: &str = r#"run: { command: ["./checkout", "--port", "{port}"] }"#;
+/// Filled in by the target.
+const PLACEHOLDERS: [&str; 3] = ["port", "version", "instance"];
+/// Set by the target for each instance, over whatever is declared.
+const SET_BY_SLIPWAY: [&str; 3] = ["PORT", "VERSION", "INSTANCE"];
+
+pub(super) fn run(reader: &Reader) -> Option<Run> {
+    let fields = reader.fields(&KEYS, EXAMPLE)?;
+    let env = fields.or("env", BTreeMap::new(), env);
+    let stop_grace = fields.or("stop_grace", Millis::from_secs(10), duration);
+    let declared =
+        fields.required("command", "there is nothing to run", r#"command: ["./checkout", "--port", "{port}"]"#)?;
+    let command = command(declared)?;
+    placeholders(declared, &command);
+    Some(Run { command, env, stop_grace })
+}
+
+/// Warns where the port may not reach the program, and where braces look like a slip of the pen.
+fn placeholders(declared: &Reader, command: &[String]) {
+    let names: Vec<&str> = command.iter().flat_map(|word| braced(word)).collect();
+    for name in names.iter().filter(|name| !PLACEHOLDERS.contains(name)) {
+        if let Some(near) = nearest(name, PLACEHOLDERS) {
+            declared.warn(
+                Wrong::new(format!("{{{name}}} is no placeholder and is passed as it stands"))
+                    .hint(format!("did you mean {{{near}}}?")),
+            );
+        }
+    }
+    if !names.contains(&"port") {
+        declared.warn(
+            Wrong::new("no {port} in the command: the program must take its port from the environment variable PORT")
+                .hint("pass {port} as an argument if it does not"),
+        );
+    }
+}
+
+/// The names in braces within `text`: letters, digits, `-` and `_` only.
+pub(super) fn braced(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{').skip(1).filter_map(|rest| {
+        let (name, _) = rest.split_once('}')?;
+        let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        fits.then_some(name)
+    })
+}
+
+/// Environment variables: values are kept as they were written, so that 1.10 stays 1.10 and no stays no.
+pub(super) fn env(reader: &Reader) -> Option<BTreeMap<String, String>> {
+    let mut env = BTreeMap::new();
+    for (key, value) in reader.entries("write env: { LOG_LEVEL: info }")? {
+        let unfit = key.text.is_empty() || key.text.contains(|c: char| c == '=' || c.is_whitespace() || c.is_control());
+        if unfit {
+            key.mistake(Wrong::new(format!("{} cannot name an environment variable", quoted(key.text))));
+        } else if SET_BY_SLIPWAY.contains(&key.text) {
+            key.mistake(Wrong::new(format!("{} is set by Slipway for each instance", key.text)).hint("leave it out"));
+        }
+        match value.scalar() {
+            Some((text, _)) if text.contains('\0') => value.mistake(Wrong::new("a value cannot hold a NUL character")),
+            Some((text, _)) if !value.is_null() => {
+                env.insert(key.text.to_string(), text.to_string());
+            }
+            _ => value.expected("a text, a number, true or false", "write \"\" for an empty value").unwrap_or(()),
+        }
+    }
+    Some(env)
+}

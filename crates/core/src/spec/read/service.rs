@@ -1,0 +1,91 @@
+//! The file as a whole.
+
+use super::super::mistake::{Wrong, quoted};
+use super::super::model::{Objective, ServiceSpec};
+use super::super::reader::{Fields, Keys, Reader};
+use super::environment::{self, environments};
+use super::health::{self, health};
+use super::objective::{self, objectives};
+use super::run::{self, run};
+use super::smoke::smoke;
+use super::traffic::{self, traffic};
+use crate::names::ServiceName;
+
+const KEYS: Keys = Keys {
+    known: &["service", "owner", "run", "health", "smoke", "traffic", "objectives", "environments"],
+    later: &[
+        "config",
+        "migrate",
+        "secrets",
+        "flags",
+        "hooks",
+        "watch",
+        "gates",
+        "cohorts",
+        "drill",
+        "require_drill",
+        "outcomes",
+        "worker",
+        "notify",
+        "target",
+    ],
+};
+
+/// The service that the file declares. `None` only where something was noted.
+pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
+    let fields = reader.fields(&KEYS, "start with service: checkout")?;
+    let needs = [
+        ("service", "the file does not say which service it declares", "service: checkout"),
+        ("run", "there is nothing to run", run::EXAMPLE),
+        ("health", "a service without a health check cannot be released", health::EXAMPLE),
+        ("environments", "a service needs an environment to be released into", environment::EXAMPLE),
+    ];
+    let [name, run_section, health_section, environments_section] =
+        needs.map(|(key, why, example)| fields.required(key, why, example));
+    let name = name.and_then(|r| r.typed("a name", "for example checkout", service_name));
+    let owner = fields.get("owner").and_then(|r| r.typed("a text", "for example payments-team", owner));
+    let run = run_section.and_then(run);
+    let health = health_section.and_then(health);
+    let smoke = fields.or("smoke", Vec::new(), smoke);
+    let traffic = fields.or("traffic", traffic::defaults(), traffic);
+    let objectives = declared_or_assumed(&fields);
+    let environments = environments_section.and_then(environments);
+    Some(ServiceSpec {
+        service: name?,
+        owner,
+        run: run?,
+        health: health?,
+        smoke,
+        traffic,
+        objectives,
+        environments: environments?,
+    })
+}
+
+fn service_name(text: &str) -> Result<ServiceName, Wrong> {
+    ServiceName::new(text).map_err(|invalid| Wrong::new(format!("the service {} {}", quoted(text), invalid.why)))
+}
+
+fn owner(text: &str) -> Result<String, Wrong> {
+    match text.trim().is_empty() || text.chars().any(char::is_control) || text.len() > 200 {
+        true => Err(Wrong::new("must be one short line of text").hint("for example payments-team")),
+        false => Ok(text.to_string()),
+    }
+}
+
+/// Without an objective a release could be judged by nothing but its health, so one is assumed.
+fn declared_or_assumed(fields: &Fields) -> Vec<Objective> {
+    let declared = fields.get("objectives").map(|reader| (reader, objectives(reader)));
+    match declared {
+        Some((_, Some(list))) if !list.is_empty() => return list,
+        Some((_, None)) => {}
+        Some((reader, Some(_))) => reader.warn(assumed()),
+        None => fields.section().warn_of("objectives", assumed()),
+    }
+    vec![objective::default()]
+}
+
+fn assumed() -> Wrong {
+    Wrong::new("no objective is declared, so one is assumed: at most 1% of the requests may fail")
+        .hint("objectives: [{ name: errors, bad: failed, at_most: 1% }]")
+}

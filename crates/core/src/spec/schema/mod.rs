@@ -1,0 +1,82 @@
+//! The JSON Schema of the declared file as it is written: durations and percentages are texts with patterns.
+//!
+//! For editors and other tools; [`super::parse`] does not use it, and checks more than a schema can say. The tests
+//! hold the two together: the same keys, the same defaults, and nothing that is read here is refused there.
+
+mod sections;
+mod values;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+/// The JSON Schema (draft 2020-12) of `slipway.yaml`, printed by `slipway schema`.
+pub fn json_schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "slipway.yaml",
+        "description": "A service: what is run, how its health is asked for, what counts as good enough, and how releases go in.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["service", "run", "health", "environments"],
+        "properties": {
+            "service": values::name("The service's name: letters, digits, - and _, starting with a letter or a digit.", "checkout"),
+            "owner": {
+                "description": "Who answers for the service.",
+                "type": ["string", "number", "boolean"], "examples": ["payments-team"]
+            },
+            "run": sections::run(),
+            "health": sections::health(),
+            "smoke": sections::smoke(),
+            "traffic": sections::traffic(),
+            "objectives": sections::objectives(),
+            "environments": {
+                "description": "Where the service is released, by name, and by what policy.",
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 100,
+                "propertyNames": { "pattern": values::NAME_PATTERN, "maxLength": 63 },
+                "additionalProperties": sections::environment(),
+                "examples": [{ "production": { "instances": 2, "strategy": "canary" } }]
+            }
+        }
+    })
+}
+
+/// Every key of the file by its place: `environments.<name>.strategy.canary`, items written `[]`.
+pub(super) fn keys() -> BTreeMap<String, Vec<String>> {
+    let mut keys = BTreeMap::new();
+    collect(&json_schema(), "", &mut keys);
+    keys
+}
+
+fn collect(schema: &Value, place: &str, into: &mut BTreeMap<String, Vec<String>>) {
+    let within = |key: &str| if place.is_empty() { key.to_string() } else { format!("{place}.{key}") };
+    if let Some(properties) = schema["properties"].as_object() {
+        into.entry(place.to_string()).or_default().extend(properties.keys().cloned());
+        for (key, value) in properties {
+            collect(value, &within(key), into);
+        }
+    }
+    if schema["additionalProperties"].is_object() {
+        collect(&schema["additionalProperties"], &within("<name>"), into);
+    }
+    if schema["items"].is_object() {
+        collect(&schema["items"], &format!("{place}[]"), into);
+    }
+    for choice in schema["anyOf"].as_array().into_iter().flatten() {
+        collect(choice, place, into);
+    }
+}
+
+/// The sections in which `key` is known, as people write them.
+pub(super) fn places(key: &str) -> Vec<String> {
+    static SECTIONS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(keys);
+    SECTIONS
+        .iter()
+        .filter(|(place, known)| !place.is_empty() && known.iter().any(|k| k == key))
+        .map(|(place, _)| place.clone())
+        .take(3)
+        .collect()
+}

@@ -1,0 +1,242 @@
+//! Schemas of the sections of the declared file, in the order in which they stand there.
+
+use serde_json::{Value, json};
+
+use super::values::{
+    amount, any, command, count, duration, exactly_one, label, only_true, or, path, percent, section, size, text, texts,
+};
+
+pub(super) fn run() -> Value {
+    section(
+        "What is run. Part of the configuration digest.",
+        &["command"],
+        json!({
+            "command": command(
+                "Program and arguments; no shell is involved. {port}, {version} and {instance} are filled in, and are also set as PORT, VERSION and INSTANCE.",
+                json!(["./checkout", "--port", "{port}"])
+            ),
+            "env": env("Environment variables, beside PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE. Values are the text that was written."),
+            "stop_grace": or(duration("From SIGTERM to the kill of the whole process group.", "30s"), json!("10s")),
+        }),
+    )
+}
+
+fn env(description: &str) -> Value {
+    let mut env = texts(description, json!({ "LOG_LEVEL": "info" }));
+    env["propertyNames"] = json!({ "pattern": "^[^=\\s]+$", "not": { "enum": ["PORT", "VERSION", "INSTANCE"] } });
+    env
+}
+
+pub(super) fn health() -> Value {
+    let health = section(
+        "How an instance's health is asked for: exactly one of http and tcp.",
+        &[],
+        json!({
+            "http": path("A GET on this path, query included, answers 200 to 399.", "/healthz"),
+            "tcp": only_true("The port accepts a connection."),
+            "interval": or(duration("From one question to the next; until first healthy it is asked every 100ms, or faster if declared.", "2s"), json!("2s")),
+            "timeout": or(duration("How long an answer may take.", "1s"), json!("1s")),
+            "healthy_after": or(count("Good answers in a row until it counts as healthy.", 1, 1000, 2), json!(2)),
+            "unhealthy_after": or(count("Bad answers in a row until it counts as unhealthy.", 1, 1000, 3), json!(3)),
+            "start_limit": or(duration("How long after its start it may stay unhealthy before it is given up.", "2m"), json!("60s")),
+        }),
+    );
+    exactly_one(health, &["http", "tcp"])
+}
+
+pub(super) fn smoke() -> Value {
+    let test = section(
+        "One test: exactly one of http, tcp and command.",
+        &["name"],
+        json!({
+            "name": text("What works if it passes, for people; unique.", "a user can log in"),
+            "http": smoke_http(),
+            "tcp": only_true("The instance's port accepts a connection."),
+            "command": command(
+                "A program, run in the instance's working folder and environment, exits with 0.",
+                json!(["./smoke.sh", "{url}"])
+            ),
+            "timeout": or(duration("How long the test may take in all.", "5s"), json!("10s")),
+            "capture": {
+                "description": "Values taken from the JSON answer (or from a command's standard output) for later tests, which write {name}: JSON pointers by name.",
+                "type": "object",
+                "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]*$", "not": { "enum": ["url", "port"] } },
+                "additionalProperties": { "type": "string", "pattern": "^/" },
+                "examples": [{ "token": "/token" }]
+            },
+        }),
+    );
+    json!({
+        "description": "What must work before the first user, in order; each may use {url} (http://host:port), {port} and values captured before.",
+        "type": "array", "maxItems": 200, "default": [],
+        "items": exactly_one(test, &["http", "tcp", "command"]),
+        "examples": [[{ "name": "it answers", "http": { "path": "/ready" } }]]
+    })
+}
+
+fn smoke_http() -> Value {
+    let expect = section(
+        "What must be true of the answer. With nothing declared, the status must be 200 to 399.",
+        &[],
+        json!({
+            "status": count("Exactly this status.", 100, 599, 200),
+            "headers": texts("Headers that must be there with these values.", json!({ "content-type": "application/json" })),
+            "json": any("JSON that the body must contain: objects may have more keys, lists and single values must be equal.", json!({ "ok": true })),
+            "body": text("A regular expression that must match somewhere in the body.", "^ok"),
+        }),
+    );
+    section(
+        "One HTTP request to the instance.",
+        &["path"],
+        json!({
+            "method": {
+                "description": "The request's method.",
+                "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+                "default": "GET", "examples": ["POST"]
+            },
+            "path": path("Path and query.", "/login"),
+            "headers": texts("Extra headers.", json!({ "authorization": "Bearer {token}" })),
+            "json": any("A JSON body.", json!({ "user": "smoke" })),
+            "expect": expect,
+        }),
+    )
+}
+
+pub(super) fn traffic() -> Value {
+    let sticky = section(
+        "What tells users apart, so that each stays on the version that it was given: a cookie, a header, or both (the header goes first). Without it the gateway sets a cookie of its own while traffic is split.",
+        &[],
+        json!({
+            "cookie": text("The name of a cookie.", "session"),
+            "header": text("The name of a header; case makes no difference.", "x-user-id"),
+        }),
+    );
+    let mut sticky = sticky;
+    sticky["minProperties"] = json!(1);
+    section(
+        "Which requests are the service's own, and how they are treated.",
+        &[],
+        json!({
+            "host": host("The host name that requests ask for; any host where absent."),
+            "path": or(path("Path prefix: whole segments, everything below included.", "/api"), json!("/")),
+            "sticky": sticky,
+            "timeout": or(duration("From the end of the request to the head of the answer.", "30s"), json!("60s")),
+            "drain": or(duration("How long requests on the old version may go on after a switch.", "1m"), json!("30s")),
+            "drain_long": or(duration("The same for WebSockets and event streams.", "10m"), json!("5m")),
+            "max_body": or(size("The largest request body.", "10MB"), json!("1GiB")),
+        }),
+    )
+}
+
+fn host(description: &str) -> Value {
+    json!({
+        "description": description, "type": ["string", "number", "boolean"], "maxLength": 253,
+        "pattern": "^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$", "examples": ["checkout.local"]
+    })
+}
+
+pub(super) fn objectives() -> Value {
+    let objective = section(
+        "A share of bad events among all events.",
+        &["name", "bad", "at_most"],
+        json!({
+            "name": label("Its name: unique; letters, digits, - and _, starting with a letter.", "errors"),
+            "bad": {
+                "description": "What a bad event is. failed: 5xx, connection failure, time-out, truncated answer. slower_than BOUND: the head of the answer took longer.",
+                "type": "string", "pattern": "^\\s*(failed|slower_than\\s+[0-9][0-9.a-z]*)\\s*$",
+                "examples": ["failed", "slower_than 300ms"]
+            },
+            "at_most": percent("The share of bad events that is acceptable at all: above 0%, below 100%.", "1%"),
+            "tolerate": percent("How much worse than stable the candidate may be when it serves everyone: above 0%. Half of at_most where absent.", "0.5%"),
+        }),
+    );
+    json!({
+        "description": "What counts as good enough. Where none is declared, one is assumed and a warning says so: errors, bad: failed, at_most: 1%.",
+        "type": "array", "maxItems": 50, "items": objective,
+        "default": [{ "name": "errors", "bad": "failed", "at_most": "1%", "tolerate": "0.5%" }],
+        "examples": [[{ "name": "latency", "bad": "slower_than 300ms", "at_most": "5%" }]]
+    })
+}
+
+pub(super) fn environment() -> Value {
+    let mut environment = section(
+        "One environment and its policy.",
+        &[],
+        json!({
+            "instances": or(count("How many instances of the stable version run.", 1, 1000, 4), json!(1)),
+            "strategy": strategy(),
+            "env": env("Overlay of run.env: these are added, and win. Part of the configuration digest."),
+            "traffic": section("What is different about traffic here.", &[], json!({
+                "host": host("The environment's own host."),
+                "path": path("The environment's own path prefix.", "/staging"),
+            })),
+        }),
+    );
+    environment["type"] = json!(["object", "null"]);
+    environment
+}
+
+fn strategy() -> Value {
+    let kinds = [("canary", canary()), ("blue-green", blue_green()), ("rolling", rolling())];
+    let mut named = section("A strategy with settings.", &[], Value::Object(Default::default()));
+    for (name, mut schema) in kinds {
+        schema["type"] = json!(["object", "null"]);
+        named["properties"][name] = schema;
+    }
+    named["minProperties"] = json!(1);
+    named["maxProperties"] = json!(1);
+    json!({
+        "description": "How a release goes in: a name alone for all defaults, or one name with settings.",
+        "default": "canary",
+        "anyOf": [{ "enum": ["canary", "blue-green", "rolling"] }, named],
+        "examples": ["blue-green", { "canary": { "steps": ["1%", "10%", "100%"] } }]
+    })
+}
+
+fn canary() -> Value {
+    with_shared(
+        "Growing shares of the traffic, judged at each.",
+        json!({
+            "steps": {
+                "description": "The shares: increasing, the last one 100%, at most two decimals.",
+                "type": "array", "minItems": 1, "maxItems": 100, "items": percent("A share of the traffic.", "5%"),
+                "default": ["1%", "5%", "25%", "50%", "100%"], "examples": [["1%", "10%", "100%"]]
+            },
+            "step_limit": or(duration("How long one step may wait for a verdict.", "30m"), json!("10m")),
+        }),
+    )
+}
+
+fn blue_green() -> Value {
+    with_shared("Two full sets, one switch.", json!({}))
+}
+
+fn rolling() -> Value {
+    with_shared(
+        "Instances replaced in batches.",
+        json!({
+            "batch": or(amount("How many instances at a time, or what percentage of them, rounded up.", json!("25%")), json!(1)),
+            "min_ready": or(amount("Ready instances never fall below this number or percentage, rounded up.", json!(3)), json!("100%")),
+        }),
+    )
+}
+
+/// A strategy: what only it has, and what all have.
+fn with_shared(description: &str, own: Value) -> Value {
+    let mut schema = section(description, &[], own);
+    let shared = json!({
+        "verify": or(duration("How long verification lasts.", "5m"), json!("1m")),
+        "standby": or(duration("How long the predecessor is kept warm after success, so that going back is one switch.", "2h"), json!("1h")),
+        "on_inconclusive": {
+            "description": "What too little evidence leads to: hold asks a person, rollback takes the release back.",
+            "enum": ["hold", "rollback"], "default": "hold", "examples": ["rollback"]
+        },
+        "alpha": or(percent("The chance of rolling back a healthy release, over the whole rollout: above 0%, below 50%.", "0.5%"), json!("1%")),
+        "beta": or(percent("The chance of letting one through that is worse than tolerated: above 0%, below 50%.", "1%"), json!("5%")),
+        "min_requests": or(count("Requests that a candidate must have had before it can pass a step.", 1, 1_000_000_000, 200), json!(50)),
+    });
+    for (key, value) in shared.as_object().into_iter().flatten() {
+        schema["properties"][key] = value.clone();
+    }
+    schema
+}
