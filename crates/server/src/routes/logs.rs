@@ -76,7 +76,9 @@ pub(crate) async fn read(State(app): State<App>, Asked(query): Asked<LogsQuery>)
                 listed = Instant::now();
                 match app.control.logs(&service, version.as_ref()).await {
                     Ok(found) => instances = found,
-                    Err(error) => tracing::warn!(%error, "the instances cannot be listed; following those that are known"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the instances cannot be listed; following those that are known")
+                    }
                 }
             }
         }
@@ -137,7 +139,8 @@ impl Tail {
             before.append(&mut tail.bytes);
             tail.bytes = before;
         }
-        let ends: Vec<usize> = tail.bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect();
+        let ends: Vec<usize> =
+            tail.bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect();
         let skip = if ends.len() > lines { ends[ends.len() - lines - 1] } else { 0 };
         self.named(instance, tail.bytes.split_off(skip))
     }

@@ -1,6 +1,5 @@
 //! Every endpoint with what it needs, as a golden list: whoever adds one says who may use it.
 
-
 use crate::common::Api;
 use reqwest::Method;
 use serde_json::Value;

@@ -1,6 +1,5 @@
 //! What is refused, and how: always a problem with a code, never plain text, never half done.
 
-
 use crate::common::{Api, FILE, TOKEN, read};
 use reqwest::Method;
 use serde_json::{Value, json};
