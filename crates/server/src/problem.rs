@@ -14,7 +14,8 @@ const REFUSAL_LIMIT: usize = 16 << 10;
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// Where it is explained.
-    pub r#type: String,
+    #[schema(value_type = String)]
+    pub r#type: Box<str>,
     /// The kind of problem, for people.
     pub title: String,
     /// The HTTP status.
@@ -33,7 +34,7 @@ impl Problem {
     /// A problem with a status, a code and a sentence.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
         Problem {
-            r#type: format!("urn:slipway:problem:{code}"),
+            r#type: format!("urn:slipway:problem:{code}").into(),
             title: status.canonical_reason().unwrap_or("Error").to_string(),
             status: status.as_u16(),
             detail: detail.into(),

@@ -154,7 +154,7 @@ async fn events(request: reqwest::RequestBuilder, wanted: usize) -> Vec<(u64, Va
     let (mut text, mut found) = (String::new(), Vec::new());
     while found.len() < wanted {
         let chunk = tokio::time::timeout(Duration::from_secs(30), stream.chunk()).await.expect("an event comes");
-        text += &String::from_utf8(chunk.unwrap().expect("the stream goes on").to_vec()).unwrap();
+        text += std::str::from_utf8(&chunk.unwrap().expect("the stream goes on")).unwrap();
         while let Some((event, rest)) = text.split_once("\n\n") {
             let field = |name: &str| event.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
             if let (Some(id), Some(data)) = (field("id:"), field("data:")) {
