@@ -16,7 +16,7 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
             if common.json {
                 println!("{}", json!({ "ok": true, "service": declared.spec.service, "mistakes": [], "warnings": declared.warnings }));
             } else {
-                declared.warnings.iter().for_each(|w| println!("{name}:{w} [warning]"));
+                declared.warnings.iter().for_each(|w| println!("{} [warning]", w.in_file(&name.to_string())));
                 println!("{name} is fine: service {}, {} environments", declared.spec.service, declared.spec.environments.len());
             }
             Ok(exit::OK)
@@ -25,11 +25,24 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
             if common.json {
                 println!("{}", json!({ "ok": false, "service": null, "mistakes": mistakes, "warnings": [] }));
             } else {
-                mistakes.iter().for_each(|m| println!("{name}:{m}"));
+                mistakes.iter().for_each(|m| println!("{}", m.in_file(&name.to_string())));
                 let noun = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
                 eprintln!("slipway: {} {noun} in {name}", mistakes.len());
             }
             Ok(exit::USAGE)
+        }
+    }
+}
+
+/// Reads a declared file that has no mistakes.
+pub(crate) fn sound(file: &File) -> Result<String> {
+    let text = read(file)?;
+    let name = file.file.display().to_string();
+    match spec::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(mistakes) => {
+            let lines: Vec<String> = mistakes.iter().map(|m| m.in_file(&name)).collect();
+            Err(exit::Usage(format!("{name} has mistakes\n{}", lines.join("\n"))).into())
         }
     }
 }

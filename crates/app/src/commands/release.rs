@@ -48,7 +48,7 @@ pub(crate) async fn run(common: &Common, release: Release) -> Result<u8> {
     let rollout: WireRollout =
         client.post_once("/releases", &body).await.with_context(|| format!("{} was not released", body_file.display())).map_err(unwrap_context)?;
     if release.detach {
-        return Ok(detached(common, &rollout)?);
+        return detached(common, &rollout);
     }
     let view = if common.json { View::Silent } else if release.watch { View::Live } else { View::Lines };
     let end = wait(&client, &rollout.rollout, view).await?;
@@ -85,7 +85,7 @@ async fn pack(path: Option<&Path>) -> Result<Option<Parcel>> {
 }
 
 fn asked(release: &Release, parcel: Option<&Parcel>) -> Result<Value> {
-    let file = check::read(&release.file)?;
+    let file = check::sound(&release.file)?;
     let version: slipway_core::names::VersionName = release.version.parse().map_err(|e: slipway_core::names::InvalidName| Usage(e.to_string()))?;
     Ok(json!({
         "file": file,
