@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 /// Takes a change from build to every user, and takes it back faster than it went out.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, about)]
-#[command(after_help = "Example:\n  slipway up &\n  slipway release --version 1.0.0 --path ./build --env production --watch")]
+#[command(
+    after_help = "Example:\n  slipway up &\n  slipway release --version 1.0.0 --path ./build --env production --watch"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub common: Common,
@@ -123,7 +125,11 @@ pub(crate) enum Command {
     #[command(hide = true, after_help = "Example:\n  slipway gateway --state ./data/gateway --listen 127.0.0.1:8080")]
     Gateway(Gateway),
     /// The supervisor of one instance; started by `slipway up`.
-    #[command(hide = true, name = "run-instance", after_help = "Example:\n  slipway run-instance ./data/instances/checkout-production-1")]
+    #[command(
+        hide = true,
+        name = "run-instance",
+        after_help = "Example:\n  slipway run-instance ./data/instances/checkout-production-1"
+    )]
     RunInstance {
         /// The instance's folder.
         folder: PathBuf,

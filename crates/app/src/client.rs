@@ -92,7 +92,11 @@ impl Client {
         let text = response.text().await.unwrap_or_default();
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) => Err(Failure::Problem(Box::new(problem))),
-            Err(_) => Err(Failure::Odd(format!("{} answered {status}: {}", self.url, text.chars().take(200).collect::<String>()))),
+            Err(_) => Err(Failure::Odd(format!(
+                "{} answered {status}: {}",
+                self.url,
+                text.chars().take(200).collect::<String>()
+            ))),
         }
     }
 
@@ -177,7 +181,8 @@ impl Client {
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
         let text = response.text().await.map_err(|e| self.unreachable(&e))?;
-        Ok(serde_json::from_str(&text).map_err(|e| Failure::Odd(format!("an answer of {} makes no sense: {e}", self.url)))?)
+        Ok(serde_json::from_str(&text)
+            .map_err(|e| Failure::Odd(format!("an answer of {} makes no sense: {e}", self.url)))?)
     }
 }
 
@@ -191,6 +196,8 @@ fn is_local(url: &str) -> bool {
 /// The server of the data folder, as it wrote itself down; otherwise where one listens by default.
 fn local(folder: &Folder) -> String {
     let written = std::fs::read_to_string(folder.api()).ok();
-    let address = written.and_then(|t| serde_json::from_str::<Value>(&t).ok()).and_then(|v| v["address"].as_str().map(str::to_string));
+    let address = written
+        .and_then(|t| serde_json::from_str::<Value>(&t).ok())
+        .and_then(|v| v["address"].as_str().map(str::to_string));
     format!("http://{}", address.unwrap_or_else(|| "127.0.0.1:7070".to_string()))
 }

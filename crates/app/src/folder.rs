@@ -59,7 +59,8 @@ fn platform() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("XDG_DATA_HOME").filter(|h| !h.is_empty()) {
         return Ok(PathBuf::from(home).join("slipway"));
     }
-    let home = std::env::var_os("HOME").context("neither XDG_DATA_HOME nor HOME is set; name a data folder with --data")?;
+    let home =
+        std::env::var_os("HOME").context("neither XDG_DATA_HOME nor HOME is set; name a data folder with --data")?;
     Ok(PathBuf::from(home).join(".local/share/slipway"))
 }
 

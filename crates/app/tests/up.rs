@@ -133,7 +133,10 @@ fn it_says_where_it_is_and_keeps_its_secrets() {
     }
     assert_eq!(up.ready["data"].as_str(), place.data().to_str());
     let token = fs::read_to_string(up.ready["token_file"].as_str().unwrap()).unwrap();
-    assert!(token.len() >= 32 && token.chars().all(|c| c.is_ascii_alphanumeric()), "its text and nothing else: {token:?}");
+    assert!(
+        token.len() >= 32 && token.chars().all(|c| c.is_ascii_alphanumeric()),
+        "its text and nothing else: {token:?}"
+    );
     assert_eq!((mode(&place.data()), mode(&place.data().join("token"))), (0o700, 0o600));
     assert!(answers(up.traffic()));
 

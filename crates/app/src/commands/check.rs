@@ -14,10 +14,17 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
     match spec::parse(&text) {
         Ok(declared) => {
             if common.json {
-                println!("{}", json!({ "ok": true, "service": declared.spec.service, "mistakes": [], "warnings": declared.warnings }));
+                println!(
+                    "{}",
+                    json!({ "ok": true, "service": declared.spec.service, "mistakes": [], "warnings": declared.warnings })
+                );
             } else {
                 declared.warnings.iter().for_each(|w| println!("{} [warning]", w.in_file(&name.to_string())));
-                println!("{name} is fine: service {}, {} environments", declared.spec.service, declared.spec.environments.len());
+                println!(
+                    "{name} is fine: service {}, {} environments",
+                    declared.spec.service,
+                    declared.spec.environments.len()
+                );
             }
             Ok(exit::OK)
         }
@@ -50,7 +57,8 @@ pub(crate) fn sound(file: &File) -> Result<String> {
 /// Reads a declared file as text.
 pub(crate) fn read(file: &File) -> Result<String> {
     let name = file.file.display();
-    let bytes = std::fs::read(&file.file).map_err(|e| exit::Usage(format!("{name} cannot be read: {e}; name the declared file with -f")))?;
+    let bytes = std::fs::read(&file.file)
+        .map_err(|e| exit::Usage(format!("{name} cannot be read: {e}; name the declared file with -f")))?;
     Ok(String::from_utf8(bytes).map_err(|e| {
         let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         exit::Usage(format!("{name}:{line}: this is not UTF-8 text"))

@@ -57,7 +57,11 @@ async fn follow(common: &Common, client: &Client, filter: &str, mut after: u64) 
                     rest.push_str(&String::from_utf8_lossy(&chunk));
                     while let Some(end) = rest.find("\n\n") {
                         let event: String = rest.drain(..end + 2).collect();
-                        let data = event.lines().filter_map(|l| l.strip_prefix("data:")).map(str::trim_start).collect::<String>();
+                        let data = event
+                            .lines()
+                            .filter_map(|l| l.strip_prefix("data:"))
+                            .map(str::trim_start)
+                            .collect::<String>();
                         if let Ok(entry) = serde_json::from_str::<Entry>(&data) {
                             after = entry.seq;
                             show(common, &entry)?;
@@ -77,7 +81,11 @@ async fn verify(common: &Common, client: &Client) -> Result<u8> {
     let ok = found["ok"] == true;
     match (common.json, ok) {
         (true, _) => println!("{found}"),
-        (false, true) => println!("the journal is whole: {} entries, head {}", found["entries"], found["head"].as_str().unwrap_or("")),
+        (false, true) => println!(
+            "the journal is whole: {} entries, head {}",
+            found["entries"],
+            found["head"].as_str().unwrap_or("")
+        ),
         (false, false) => println!("the journal is broken: {}", found["error"].as_str().unwrap_or("")),
     }
     Ok(if ok { exit::OK } else { exit::INTERNAL })

@@ -16,7 +16,12 @@ pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8>
     let rollout: WireRollout = client.post(&path, &json!({})).await?;
     match common.json {
         true => println!("{}", serde_json::to_string(&rollout)?),
-        false => println!("{}: {}{}", rollout.rollout, rollout.state, rollout.cause.map(|c| format!(" ({c})")).unwrap_or_default()),
+        false => println!(
+            "{}: {}{}",
+            rollout.rollout,
+            rollout.state,
+            rollout.cause.map(|c| format!(" ({c})")).unwrap_or_default()
+        ),
     }
     Ok(exit::OK)
 }

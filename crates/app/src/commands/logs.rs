@@ -9,10 +9,17 @@ use crate::client::Client;
 use crate::exit;
 
 /// Shows what instances wrote. With `--json`, one object for each line.
-pub(crate) async fn run(common: &Common, service: &str, version: Option<&str>, follow: bool, lines: usize) -> Result<u8> {
+pub(crate) async fn run(
+    common: &Common,
+    service: &str,
+    version: Option<&str>,
+    follow: bool,
+    lines: usize,
+) -> Result<u8> {
     let client = Client::find(common)?;
     let version = version.map(|v| format!("&version={}", v.replace('+', "%2B"))).unwrap_or_default();
-    let mut body = client.stream(&format!("/logs?service={service}&lines={lines}&follow={follow}{version}"), None).await?;
+    let mut body =
+        client.stream(&format!("/logs?service={service}&lines={lines}&follow={follow}{version}"), None).await?;
     let mut out = std::io::stdout();
     let mut rest = Vec::new();
     while let Some(chunk) = body.chunk().await? {

@@ -45,12 +45,21 @@ pub(crate) async fn run(common: &Common, release: Release) -> Result<u8> {
         client.upload(&parcel.digest, parcel.file.clone()).await?;
     }
     drop(parcel);
-    let rollout: WireRollout =
-        client.post_once("/releases", &body).await.with_context(|| format!("{} was not released", body_file.display())).map_err(unwrap_context)?;
+    let rollout: WireRollout = client
+        .post_once("/releases", &body)
+        .await
+        .with_context(|| format!("{} was not released", body_file.display()))
+        .map_err(unwrap_context)?;
     if release.detach {
         return detached(common, &rollout);
     }
-    let view = if common.json { View::Silent } else if release.watch { View::Live } else { View::Lines };
+    let view = if common.json {
+        View::Silent
+    } else if release.watch {
+        View::Live
+    } else {
+        View::Lines
+    };
     let end = wait(&client, &rollout.rollout, view).await?;
     conclude(common, &end, exit::of_outcome(end.outcome.as_deref()))
 }
@@ -66,7 +75,10 @@ fn unwrap_context(error: anyhow::Error) -> anyhow::Error {
 fn detached(common: &Common, rollout: &WireRollout) -> Result<u8> {
     match common.json {
         true => println!("{}", serde_json::to_string(rollout)?),
-        false => println!("{}: {} {} goes to {}; slipway explain {}", rollout.rollout, rollout.service, rollout.version, rollout.environment, rollout.rollout),
+        false => println!(
+            "{}: {} {} goes to {}; slipway explain {}",
+            rollout.rollout, rollout.service, rollout.version, rollout.environment, rollout.rollout
+        ),
     }
     Ok(match rollout.outcome.as_deref() {
         Some("blocked") => exit::BLOCKED,
@@ -86,7 +98,8 @@ async fn pack(path: Option<&Path>) -> Result<Option<Parcel>> {
 
 fn asked(release: &Release, parcel: Option<&Parcel>) -> Result<Value> {
     let file = check::sound(&release.file)?;
-    let version: slipway_core::names::VersionName = release.version.parse().map_err(|e: slipway_core::names::InvalidName| Usage(e.to_string()))?;
+    let version: slipway_core::names::VersionName =
+        release.version.parse().map_err(|e: slipway_core::names::InvalidName| Usage(e.to_string()))?;
     Ok(json!({
         "file": file,
         "version": version,

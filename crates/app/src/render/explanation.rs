@@ -13,7 +13,14 @@ pub(crate) fn explanation(e: &Explanation) -> String {
     let from = r.from.as_ref().map_or_else(|| "as its first release".to_string(), |f| format!("in the place of {f}"));
     let mut text = format!(
         "{}: {} wanted {} of {} in {}, {from}, by {}.\nIt began at {}.\nWay back: {}.\n\n",
-        r.rollout, e.actor, r.version, r.service, r.environment, r.strategy, Timestamp(e.began_at), e.plan.way_back
+        r.rollout,
+        e.actor,
+        r.version,
+        r.service,
+        r.environment,
+        r.strategy,
+        Timestamp(e.began_at),
+        e.plan.way_back
     );
     text.push_str("Steps\n");
     let rows: Vec<Vec<String>> =
@@ -29,7 +36,8 @@ pub(crate) fn explanation(e: &Explanation) -> String {
 
 fn decision(d: &WireDecision, began: u64) -> String {
     let who = if d.actor == "slipway" { String::new() } else { format!(" by {}", d.actor) };
-    let mut text = format!("  after {}, at {}: {}{who}\n    {}\n", time(d.at.saturating_sub(began)), d.step, d.what, d.sentence);
+    let mut text =
+        format!("  after {}, at {}: {}{who}\n    {}\n", time(d.at.saturating_sub(began)), d.step, d.what, d.sentence);
     for judgement in d.judgements.iter().filter(|j| !d.sentence.contains(&j.sentence)) {
         text.push_str(&format!("    {}: {} ({})\n", judgement.objective, judgement.sentence, judgement.verdict));
     }
@@ -43,7 +51,15 @@ fn numbers(j: &WireJudgement) -> String {
         let when = if s.before { " before" } else { "" };
         format!("; stable{when} {} of {}, {} to {}", count(s.bad), count(s.n), percent(s.lower), percent(s.upper))
     });
-    format!("      {} {}: candidate {} of {} bad, {} to {}{stable}\n", j.objective, j.verdict, count(j.bad), count(j.n), percent(j.lower), percent(j.upper))
+    format!(
+        "      {} {}: candidate {} of {} bad, {} to {}{stable}\n",
+        j.objective,
+        j.verdict,
+        count(j.bad),
+        count(j.n),
+        percent(j.lower),
+        percent(j.upper)
+    )
 }
 
 fn ending(e: &Explanation) -> String {
@@ -51,7 +67,11 @@ fn ending(e: &Explanation) -> String {
     let mut text = String::from("\n");
     match (&r.outcome, &r.waiting) {
         (Some(outcome), _) => {
-            text.push_str(&format!("Outcome: {}. {}\n", outcome.replace('_', " "), r.cause.clone().unwrap_or_default()));
+            text.push_str(&format!(
+                "Outcome: {}. {}\n",
+                outcome.replace('_', " "),
+                r.cause.clone().unwrap_or_default()
+            ));
         }
         (None, Some(waiting)) => text.push_str(&format!("It is {}; it waits for {}\n", r.state, waiting.on)),
         (None, None) => text.push_str(&format!("It is {}.\n", r.state)),
@@ -59,7 +79,11 @@ fn ending(e: &Explanation) -> String {
     let back = r.rollback_ms.map_or_else(|| "not rolled back".to_string(), |ms| format!("rolled back in {}", time(ms)));
     text.push_str(&format!(
         "Deploying took {} of acting, {back}. {} requests met {}, {} of them failed; {} failed by Slipway.\n",
-        time(r.deploy_ms), count(r.exposed_requests), r.version, count(r.failed_requests), count(r.failed_by_slipway)
+        time(r.deploy_ms),
+        count(r.exposed_requests),
+        r.version,
+        count(r.failed_requests),
+        count(r.failed_by_slipway)
     ));
     text
 }
@@ -69,5 +93,8 @@ pub(crate) fn entry(entry: &Entry) -> String {
     let fact = &entry.fact;
     let lane = fact.lane.as_ref().map(|l| format!("{}/{}", l.service, l.environment)).unwrap_or_default();
     let rollout = fact.rollout.as_ref().map(|r| r.to_string()).unwrap_or_default();
-    format!("{:>6}  {}  {:<22} {:<24} {:<7} {}: {}", entry.seq, entry.at, fact.kind, lane, rollout, fact.actor, fact.cause)
+    format!(
+        "{:>6}  {}  {:<22} {:<24} {:<7} {}: {}",
+        entry.seq, entry.at, fact.kind, lane, rollout, fact.actor, fact.cause
+    )
 }

@@ -11,7 +11,20 @@ pub(crate) fn history(service: &str, entries: &[HistoryEntry]) -> String {
     if entries.is_empty() {
         return format!("{service} was never released here\n");
     }
-    let head = ["rollout", "environment", "version", "strategy", "outcome", "deployed in", "rolled back in", "wall", "exposed", "failed", "began", "cause"];
+    let head = [
+        "rollout",
+        "environment",
+        "version",
+        "strategy",
+        "outcome",
+        "deployed in",
+        "rolled back in",
+        "wall",
+        "exposed",
+        "failed",
+        "began",
+        "cause",
+    ];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for entry in entries {
         let r = &entry.rollout;

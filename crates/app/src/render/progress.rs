@@ -25,7 +25,10 @@ impl Lines {
     fn new_lines(&mut self, rollout: &WireRollout) -> Vec<String> {
         let mut lines = Vec::new();
         if self.state.is_empty() {
-            lines.push(format!("{}: {} {} to {} by {}", rollout.rollout, rollout.service, rollout.version, rollout.environment, rollout.strategy));
+            lines.push(format!(
+                "{}: {} {} to {} by {}",
+                rollout.rollout, rollout.service, rollout.version, rollout.environment, rollout.strategy
+            ));
         }
         if self.state != rollout.state && ["queued", "paused", "held", "undoing"].contains(&rollout.state.as_str()) {
             let why = rollout.cause.clone().or(rollout.waiting.as_ref().map(|w| w.on.clone())).unwrap_or_default();
@@ -95,14 +98,16 @@ fn width() -> usize {
 
 /// The rollout as a picture: the rail, the split, the evidence, what is waited for.
 fn picture(r: &WireRollout) -> String {
-    let mut text = format!("{}  {} {} → {}  by {}  ({})\n\n", r.rollout, r.service, r.version, r.environment, r.strategy, r.state);
+    let mut text =
+        format!("{}  {} {} → {}  by {}  ({})\n\n", r.rollout, r.service, r.version, r.environment, r.strategy, r.state);
     for step in &r.steps {
         text.push_str(&format!("  {} {:<14} {:<8} {}\n", mark(step), step.name, step.state, step.report));
     }
     if !r.split.is_empty() {
         text.push_str(&format!("\n  {}\n", bar(&r.split, &r.version)));
         for s in &r.split {
-            let measured = s.measured_bp.map_or_else(|| "not measured yet".to_string(), |m| format!("{} measured", share(m)));
+            let measured =
+                s.measured_bp.map_or_else(|| "not measured yet".to_string(), |m| format!("{} measured", share(m)));
             text.push_str(&format!("  {:<14} {} wanted, {measured}\n", s.version, share(s.weight_bp)));
         }
     }
@@ -111,7 +116,8 @@ fn picture(r: &WireRollout) -> String {
         r.judgements.iter().for_each(|j| text.push_str(&evidence(j)));
     }
     if let Some(waiting) = &r.waiting {
-        let yet = waiting.remaining_ms.map(|ms| format!("  ({} yet at most)", time(ms / 1000 * 1000))).unwrap_or_default();
+        let yet =
+            waiting.remaining_ms.map(|ms| format!("  ({} yet at most)", time(ms / 1000 * 1000))).unwrap_or_default();
         text.push_str(&format!("\n  waiting for {}{yet}\n", waiting.on));
     }
     text
@@ -128,7 +134,12 @@ fn evidence(j: &WireJudgement) -> String {
     let stable = j.stable.as_ref().map(|s| format!("  stable {}/{}", count(s.bad), count(s.n))).unwrap_or_default();
     format!(
         "  {:<10} {:<12} {}/{} bad, between {} and {}{stable}\n",
-        j.objective, j.verdict, count(j.bad), count(j.n), percent(j.lower), percent(j.upper)
+        j.objective,
+        j.verdict,
+        count(j.bad),
+        count(j.n),
+        percent(j.lower),
+        percent(j.upper)
     )
 }
 
@@ -139,7 +150,12 @@ pub(crate) fn conclusion(r: &WireRollout) -> String {
     let back = r.rollback_ms.map(|ms| format!(", rolled back in {}", time(ms))).unwrap_or_default();
     let mut text = format!(
         "{} {outcome}: {cause}\n  deployed in {}{back}; {} requests met {}, {} of them failed, {} failed by Slipway",
-        r.rollout, time(r.deploy_ms), count(r.exposed_requests), r.version, count(r.failed_requests), count(r.failed_by_slipway)
+        r.rollout,
+        time(r.deploy_ms),
+        count(r.exposed_requests),
+        r.version,
+        count(r.failed_requests),
+        count(r.failed_by_slipway)
     );
     if r.outcome.as_deref() == Some("held") {
         let lane = format!("{} --env {}", r.service, r.environment);

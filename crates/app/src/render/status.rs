@@ -8,7 +8,8 @@ use super::table::columns;
 /// One block for each service in an environment.
 pub(crate) fn status(lanes: &[LaneStatus]) -> String {
     if lanes.is_empty() {
-        return "nothing was released yet; slipway release --version 1.0.0 --path ./build --env production\n".to_string();
+        return "nothing was released yet; slipway release --version 1.0.0 --path ./build --env production\n"
+            .to_string();
     }
     lanes.iter().map(lane).collect::<Vec<_>>().join("\n")
 }
@@ -47,7 +48,12 @@ fn instances(lane: &LaneStatus, role: &str, version: &VersionStatus) -> Vec<Vec<
     ]];
     for i in &version.instances {
         let pid = i.pid.map_or_else(|| "-".to_string(), |p| p.to_string());
-        rows.push(vec![String::new(), format!("  {}", i.id), i.state.clone(), format!("{} pid {pid}", i.address.as_deref().unwrap_or("-"))]);
+        rows.push(vec![
+            String::new(),
+            format!("  {}", i.id),
+            i.state.clone(),
+            format!("{} pid {pid}", i.address.as_deref().unwrap_or("-")),
+        ]);
     }
     rows
 }

@@ -29,7 +29,8 @@ impl Starter {
     /// A starter for a gateway that listens at `listen`; where the port is left open, at the one it had before.
     pub fn new(folder: &Folder, listen: SocketAddr, access_log: bool) -> Result<Starter> {
         let program = std::env::current_exe().context("this program cannot be found again")?;
-        let before = std::fs::read_to_string(address_file(folder)).ok().and_then(|t| t.trim().parse::<SocketAddr>().ok());
+        let before =
+            std::fs::read_to_string(address_file(folder)).ok().and_then(|t| t.trim().parse::<SocketAddr>().ok());
         let listen = match before {
             Some(before) if listen.port() == 0 && before.ip() == listen.ip() => before,
             _ => listen,
@@ -59,7 +60,11 @@ impl Starter {
         let Some(lock) = Lock::try_take(&self.lock())? else { return Ok(None) };
         std::fs::create_dir_all(self.folder.logs())?;
         let log = self.folder.logs().join("gateway.log");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("{} cannot be written", log.display()))?;
         let mut command = std::process::Command::new(&self.program);
         command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--listen").arg(self.listen.to_string());
         if self.access_log {
@@ -79,7 +84,11 @@ impl Starter {
         loop {
             if let Some(state) = hub.gateways().into_iter().find(|g| g.connected) {
                 if self.listen.port() != 0 && state.traffic != self.listen {
-                    bail!("the gateway of this data folder already listens at {}, not at {}; stop it with slipway down, or ask for {0}", state.traffic, self.listen);
+                    bail!(
+                        "the gateway of this data folder already listens at {}, not at {}; stop it with slipway down, or ask for {0}",
+                        state.traffic,
+                        self.listen
+                    );
                 }
                 self.listen = state.traffic;
                 replace(&address_file(&self.folder), &state.traffic.to_string())?;

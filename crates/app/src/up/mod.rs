@@ -106,7 +106,8 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
 
 fn process_target(folder: &Folder, clock: Clock) -> Result<ProcessTarget> {
     let program = std::env::current_exe().context("this program cannot be found again")?;
-    let target = ProcessTarget::new(folder.instances(), program, vec!["run-instance".into()], Arc::new(move || clock.now()));
+    let target =
+        ProcessTarget::new(folder.instances(), program, vec!["run-instance".into()], Arc::new(move || clock.now()));
     target.context("the instances cannot be taken over")
 }
 
