@@ -32,7 +32,7 @@ Every answer carries X-Version and X-Instance.
 Environment (a file `shop.env` of KEY=VALUE lines in the working folder goes before it):
     PORT, VERSION, INSTANCE      where it listens on 127.0.0.1, and what it calls itself
 
-Customers' paths (/, /cart, /checkout, /slow) only:
+Customers' paths (/, /checkout, /slow) only, so that a bad build can pass its smoke tests:
     FAIL_RATE=0.3                this share of requests gets a 500
     FAIL_FOR_USER=alice          every request with the cookie session=alice gets a 500
     SLOW_MS=800 SLOW_RATE=0.1    this share of requests (default: all) is answered so much later

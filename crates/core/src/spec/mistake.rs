@@ -25,26 +25,18 @@ pub struct Mistake {
     pub hint: Option<String>,
 }
 
-impl Mistake {
-    /// The mistake as one line that names the file as `file`.
-    pub fn in_file(&self, file: &str) -> String {
-        let mut text = format!("{file}:{}:{}: ", self.line, self.column);
-        if !self.field.is_empty() {
-            text.push_str(&self.field);
-            text.push_str(": ");
-        }
-        text.push_str(&self.message);
-        if let Some(hint) = &self.hint {
-            text.push_str(&format!(" ({hint})"));
-        }
-        text
-    }
-}
-
 impl fmt::Display for Mistake {
-    /// `slipway.yaml:12:5: field: message (hint)`.
+    /// `12:5: field: message (hint)`. Whoever knows the file's name puts it in front.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.in_file("slipway.yaml"))
+        write!(f, "{}:{}: ", self.line, self.column)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use slipway_load::{Load, LoadHandle, Options, Report};
 
 const HOST: &str = "shop.local";
 const RATE: f64 = 300.0;
-const USERS: u32 = 200;
+const USERS: u32 = 3_000;
 /// The judge's defaults throughout; only the last look is shorter than anyone would have it in earnest.
 const PRODUCTION: &str = "\
 production:

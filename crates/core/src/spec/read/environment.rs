@@ -29,6 +29,9 @@ const KEYS: Keys = Keys {
         "objectives",
         "smoke",
         "health",
+        "approvals",
+        "after",
+        "heal",
     ],
 };
 pub(super) const EXAMPLE: &str = "environments: { production: { instances: 2, strategy: canary } }";

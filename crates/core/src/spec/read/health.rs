@@ -8,7 +8,7 @@ use crate::units::Millis;
 
 const KEYS: Keys = Keys {
     known: &["http", "tcp", "interval", "timeout", "healthy_after", "unhealthy_after", "start_limit"],
-    later: &["grpc", "command", "headers"],
+    later: &["grpc", "command"],
 };
 pub(super) const EXAMPLE: &str = "health: { http: /healthz }";
 

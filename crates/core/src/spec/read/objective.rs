@@ -6,10 +6,7 @@ use super::super::reader::{Keys, Reader};
 use super::super::scalar;
 use super::label;
 
-const KEYS: Keys = Keys {
-    known: &["name", "bad", "at_most", "tolerate"],
-    later: &["query", "window", "source", "min_events", "cohort"],
-};
+const KEYS: Keys = Keys { known: &["name", "bad", "at_most", "tolerate"], later: &["query", "window"] };
 const EXAMPLE: &str = "for example - { name: errors, bad: failed, at_most: 1% }";
 /// Kinds of bad events that come later.
 const LATER: [&str; 5] = ["outcome", "missing", "complaint", "gauge", "query"];

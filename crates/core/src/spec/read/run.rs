@@ -8,10 +8,7 @@ use super::super::reader::{Keys, Reader};
 use super::{command, duration};
 use crate::units::Millis;
 
-const KEYS: Keys = Keys {
-    known: &["command", "env", "stop_grace"],
-    later: &["image", "user", "limits", "memory", "cpu", "ports", "volumes", "secrets", "config"],
-};
+const KEYS: Keys = Keys { known: &["command", "env", "stop_grace"], later: &["image", "limits", "secrets", "config"] };
 pub(super) const EXAMPLE: &str = r#"run: { command: ["./checkout", "--port", "{port}"] }"#;
 /// Filled in by the target.
 const PLACEHOLDERS: [&str; 3] = ["port", "version", "instance"];

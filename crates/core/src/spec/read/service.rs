@@ -28,6 +28,10 @@ const KEYS: Keys = Keys {
         "worker",
         "notify",
         "target",
+        "needs_schema",
+        "probe",
+        "exclusive",
+        "after",
     ],
 };
 

@@ -12,13 +12,10 @@ use super::run::braced;
 use super::{command, header_name, request_path, time};
 use crate::units::Millis;
 
-const KEYS: Keys = Keys {
-    known: &["name", "http", "tcp", "command", "timeout", "capture"],
-    later: &["grpc", "retries", "env", "after"],
-};
-const HTTP_KEYS: Keys =
-    Keys { known: &["method", "path", "headers", "json", "expect"], later: &["body", "form", "follow", "query"] };
-const EXPECT_KEYS: Keys = Keys { known: &["status", "headers", "json", "body"], later: &["within", "schema"] };
+const KEYS: Keys =
+    Keys { known: &["name", "http", "tcp", "command", "timeout", "capture"], later: &["grpc", "retries"] };
+const HTTP_KEYS: Keys = Keys { known: &["method", "path", "headers", "json", "expect"], later: &[] };
+const EXPECT_KEYS: Keys = Keys { known: &["status", "headers", "json", "body"], later: &[] };
 const EXAMPLE: &str = "for example - { name: it answers, http: { path: /ready } }";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Known to every test without being captured.

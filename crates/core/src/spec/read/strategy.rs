@@ -7,8 +7,8 @@ use super::super::scalar;
 use super::{duration, time};
 use crate::units::Weight;
 
-const KINDS: Keys = Keys { known: &StrategyKind::NAMES, later: &["flag", "shadow", "recreate"] };
-const LATER: &[&str] = &["probe", "mirror", "cohorts", "gates", "hold_back", "schedule", "drill", "hooks", "watch"];
+const KINDS: Keys = Keys { known: &StrategyKind::NAMES, later: &["flag"] };
+const LATER: &[&str] = &["probe", "mirror", "cohorts", "gates", "drill", "hooks", "watch"];
 const CANARY_KEYS: Keys = Keys {
     known: &["steps", "step_limit", "verify", "standby", "on_inconclusive", "alpha", "beta", "min_requests"],
     later: LATER,

@@ -11,7 +11,7 @@ use crate::units::Millis;
 
 const KEYS: Keys = Keys {
     known: &["host", "path", "sticky", "timeout", "drain", "drain_long", "max_body"],
-    later: &["tls", "mirror", "cohorts", "strip_path", "hosts", "retries"],
+    later: &["tls", "mirror", "cohorts"],
 };
 const STICKY_KEYS: Keys = Keys { known: &["cookie", "header"], later: &[] };
 const OVERLAY_KEYS: Keys = Keys { known: &["host", "path"], later: &["tls", "mirror", "cohorts"] };

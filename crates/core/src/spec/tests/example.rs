@@ -205,15 +205,15 @@ fn doubts_are_warnings() {
     assert_eq!(
         warnings(&least("").replace("objectives: [{ name: errors, bad: failed, at_most: 1% }]\n", "")),
         [concat!(
-            "slipway.yaml:1:1: objectives: no objective is declared, so one is assumed: at most 1% of the requests may fail ",
+            "1:1: objectives: no objective is declared, so one is assumed: at most 1% of the requests may fail ",
             "(objectives: [{ name: errors, bad: failed, at_most: 1% }])"
         )]
     );
     assert_eq!(
         warnings(&least("").replace("\"{port}\"", "\"{prot}\"")),
         [
-            "slipway.yaml:2:17: run.command: {prot} is no placeholder and is passed as it stands (did you mean {port}?)",
-            "slipway.yaml:2:17: run.command: no {port} in the command: the program must take its port from the environment variable PORT (pass {port} as an argument if it does not)",
+            "2:17: run.command: {prot} is no placeholder and is passed as it stands (did you mean {port}?)",
+            "2:17: run.command: no {port} in the command: the program must take its port from the environment variable PORT (pass {port} as an argument if it does not)",
         ]
     );
     assert_eq!(
@@ -221,8 +221,8 @@ fn doubts_are_warnings() {
             "smoke:\n- { name: a, http: { path: /, json: {} }, capture: { token: /t } }\n- { name: b, http: { path: '/{tokn}' } }\n"
         )),
         [
-            "slipway.yaml:7:37: smoke[0].http.json: most services ignore the body of a GET (add method: POST)",
-            "slipway.yaml:8:3: smoke[1]: {tokn} is captured by no test and is sent as it stands (did you mean {token}?)",
+            "7:37: smoke[0].http.json: most services ignore the body of a GET (add method: POST)",
+            "8:3: smoke[1]: {tokn} is captured by no test and is sent as it stands (did you mean {token}?)",
         ]
     );
 }

@@ -2,11 +2,11 @@
 
 use super::*;
 
-/// The mistakes of a text, one a line, without the file's name.
+/// The mistakes of a text, one a line.
 fn said(text: &str) -> String {
     match parse(text) {
         Ok(_) => "nothing".to_string(),
-        Err(mistakes) => mistakes.iter().map(|m| m.in_file("").split_off(1)).collect::<Vec<_>>().join("\n"),
+        Err(mistakes) => mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"),
     }
 }
 
@@ -76,7 +76,7 @@ fn a_mistake_reads_as_one_line_and_as_json() {
     let mistakes = parse("service: a\n").unwrap_err();
     assert_eq!(
         mistakes[1].to_string(),
-        "slipway.yaml:1:1: health: a service without a health check cannot be released (health: { http: /healthz })"
+        "1:1: health: a service without a health check cannot be released (health: { http: /healthz })"
     );
     assert_eq!(
         serde_json::to_value(&mistakes[2]).unwrap(),
