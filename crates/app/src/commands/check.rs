@@ -19,7 +19,7 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
                     json!({ "ok": true, "service": declared.spec.service, "mistakes": [], "warnings": declared.warnings })
                 );
             } else {
-                declared.warnings.iter().for_each(|w| println!("{} [warning]", w.in_file(&name.to_string())));
+                declared.warnings.iter().for_each(|w| println!("{name}:{w} [warning]"));
                 println!(
                     "{name} is fine: service {}, {} environments",
                     declared.spec.service,
@@ -32,7 +32,7 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
             if common.json {
                 println!("{}", json!({ "ok": false, "service": null, "mistakes": mistakes, "warnings": [] }));
             } else {
-                mistakes.iter().for_each(|m| println!("{}", m.in_file(&name.to_string())));
+                mistakes.iter().for_each(|m| println!("{name}:{m}"));
                 let noun = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
                 eprintln!("slipway: {} {noun} in {name}", mistakes.len());
             }
@@ -48,7 +48,7 @@ pub(crate) fn sound(file: &File) -> Result<String> {
     match spec::parse(&text) {
         Ok(_) => Ok(text),
         Err(mistakes) => {
-            let lines: Vec<String> = mistakes.iter().map(|m| m.in_file(&name)).collect();
+            let lines: Vec<String> = mistakes.iter().map(|m| format!("{name}:{m}")).collect();
             Err(exit::Usage(format!("{name} has mistakes\n{}", lines.join("\n"))).into())
         }
     }

@@ -70,6 +70,7 @@ pub(crate) async fn read(State(app): State<App>, Asked(query): Asked<LogsQuery>)
             }
             tokio::select! {
                 () = out.closed() => return,
+                () = app.farewell.closed() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
             if listed.elapsed() >= LIST {

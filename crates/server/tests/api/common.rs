@@ -77,6 +77,7 @@ impl Artifacts for Kept {
 pub struct Api {
     pub url: String,
     pub http: reqwest::Client,
+    /// Streams end when this is dropped.
     pub farewells: mpsc::Receiver<Farewell>,
     pub store: Store,
     _folder: tempfile::TempDir,

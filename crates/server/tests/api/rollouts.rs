@@ -145,6 +145,11 @@ async fn events_go_on_where_a_client_left_off() {
     let waiting = tokio::spawn(events(mine.header("last-event-id", head.to_string()), 1));
     api.post("/releases", api.release("1.1.0", "quick").await).await;
     assert_eq!(waiting.await.unwrap()[0].1["kind"], "rollout.asked", "what happens now comes by itself");
+
+    let mut open = api.ask(Method::GET, "/events").send().await.unwrap();
+    drop(api.farewells);
+    let end = async { while open.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+    tokio::time::timeout(Duration::from_secs(30), end).await.expect("the stream ends with the control plane");
 }
 
 /// The next so many events: number and entry.
