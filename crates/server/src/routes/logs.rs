@@ -216,3 +216,57 @@ fn inode(file: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(file).map_or(0, |m| m.ino())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn instance(files: &[PathBuf]) -> LoggedInstance {
+        LoggedInstance { id: "shop-1".parse().unwrap(), version: "1.0.0".parse().unwrap(), files: files.to_vec() }
+    }
+
+    fn append(file: &Path, text: &str) {
+        fs::OpenOptions::new().create(true).append(true).open(file).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    async fn more(tail: &mut Tail, files: &[PathBuf], lines: usize) -> Vec<String> {
+        let bytes = tail.more(&instance(files), lines).await.concat();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().map(|l| l.strip_prefix("shop-1 1.0.0 | ").expect("the name comes first").to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_log_is_followed_over_its_rotation_line_by_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (new, old) = (folder.path().join("out.log"), folder.path().join("out.log.1"));
+        append(&old, "one\ntwo\n");
+        append(&new, "three\nfour\nfi");
+        let mut tail = Tail::default();
+        assert_eq!(more(&mut tail, &[old.clone(), new.clone()], 3).await, ["two", "three", "four"]);
+        append(&new, "ve\nsix\n");
+        assert_eq!(more(&mut tail, &[old.clone(), new.clone()], 3).await, ["five", "six"]);
+        append(&new, "seven\n");
+        fs::rename(&new, &old).unwrap();
+        append(&new, "eight\n");
+        assert_eq!(more(&mut tail, &[old.clone(), new.clone()], 3).await, ["seven", "eight"], "nothing is lost");
+        assert!(more(&mut tail, &[old, new], 3).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_of_a_large_log_are_read_from_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("out.log");
+        let text: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
+        append(&file, &text);
+        assert!(text.len() > 3 * CHUNK);
+        let wanted: Vec<String> = (30_000..50_000).map(|n| format!("line {n}")).collect();
+        assert_eq!(more(&mut Tail::default(), &[file.clone()], 20_000).await, wanted);
+        assert_eq!(more(&mut Tail::default(), &[file.clone()], 100_000).await.len(), 50_000);
+        assert!(more(&mut Tail::default(), &[file], 0).await.is_empty());
+        assert!(more(&mut Tail::default(), &[], 5).await.is_empty());
+    }
+}
