@@ -6,6 +6,10 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+const COMMANDS: [&str; 16] = [
+    "up", "check", "schema", "plan", "release", "status", "history", "explain", "logs", "rollback", "pause", "resume",
+    "promote", "abort", "journal", "down",
+];
 const GOOD: &str = "\
 service: shop
 run: { command: [\"./shop\"] }
@@ -43,12 +47,8 @@ fn every_command_explains_itself_with_an_example() {
         .take_while(|l| !l.is_empty())
         .filter_map(|l| l.strip_prefix("  ")?.split(' ').next().filter(|w| !w.is_empty() && *w != "help"))
         .collect();
-    let wanted = [
-        "up", "check", "schema", "plan", "release", "status", "history", "explain", "logs", "rollback", "pause",
-        "resume", "promote", "abort", "journal", "down",
-    ];
-    assert_eq!(commands, wanted, "{text}");
-    for command in wanted.iter().chain(&["gateway", "run-instance"]) {
+    assert_eq!(commands, COMMANDS, "{text}");
+    for command in COMMANDS.iter().chain(&["gateway", "run-instance"]) {
         let help = slipway(folder.path(), &[command, "--help"]);
         let text = out(&help);
         assert!(help.status.success() && text.contains(&format!("Example:\n  slipway {command}")), "{command}: {text}");
@@ -150,5 +150,36 @@ fn what_cannot_be_packed_is_said_before_anything_is_sent() {
         let output = slipway(folder.path(), &release);
         assert_eq!(output.status.code(), Some(2), "{}", err(&output));
         assert!(err(&output).contains(path) && err(&output).contains(why), "{}", err(&output));
+    }
+}
+
+#[test]
+fn the_reference_page_has_every_command_and_every_option() {
+    let page = include_str!("../../../docs/reference/cli.md");
+    let folder = tempfile::tempdir().unwrap();
+    for command in COMMANDS {
+        let section = page.split("\n## ").find(|s| s.lines().next() == Some(&format!("slipway {command}")));
+        let section = section.unwrap_or_else(|| panic!("slipway {command} has no section"));
+        let help = out(&slipway(folder.path(), &[command, "--help"]));
+        let options = help.lines().filter(|l| l.starts_with("  ") && l.trim_start().starts_with('-'));
+        for option in options.flat_map(|l| l.split([' ', ','])).filter(|w| w.starts_with("--")) {
+            let common = ["--json", "--server", "--token", "--data", "--help"].contains(&option);
+            let short = option == "--file" && (section.contains(" -f ") || section.contains("`-f "));
+            assert!(common || short || page.contains(option), "{command} {option} is not on the page");
+        }
+    }
+}
+
+#[test]
+fn every_example_of_the_reference_page_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = include_str!("../../../docs/reference/cli.md");
+    let examples: Vec<&str> = page.lines().filter_map(|l| l.strip_prefix("    slipway ")).collect();
+    assert!(examples.len() > 16);
+    for example in examples {
+        // With --help the rest is still read, and nothing is done.
+        let words: Vec<&str> = example.split(' ').chain(["--help"]).collect();
+        let help = slipway(folder.path(), &words);
+        assert_eq!(help.status.code(), Some(0), "slipway {example}: {}", err(&help));
     }
 }

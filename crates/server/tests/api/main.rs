@@ -2,5 +2,6 @@
 
 mod common;
 mod endpoints;
+mod pages;
 mod refusals;
 mod rollouts;
