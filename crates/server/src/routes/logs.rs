@@ -264,9 +264,9 @@ mod tests {
         append(&file, &text);
         assert!(text.len() > 3 * CHUNK);
         let wanted: Vec<String> = (30_000..50_000).map(|n| format!("line {n}")).collect();
-        assert_eq!(more(&mut Tail::default(), &[file.clone()], 20_000).await, wanted);
-        assert_eq!(more(&mut Tail::default(), &[file.clone()], 100_000).await.len(), 50_000);
-        assert!(more(&mut Tail::default(), &[file], 0).await.is_empty());
+        assert_eq!(more(&mut Tail::default(), std::slice::from_ref(&file), 20_000).await, wanted);
+        assert_eq!(more(&mut Tail::default(), std::slice::from_ref(&file), 100_000).await.len(), 50_000);
+        assert!(more(&mut Tail::default(), std::slice::from_ref(&file), 0).await.is_empty());
         assert!(more(&mut Tail::default(), &[], 5).await.is_empty());
     }
 }
