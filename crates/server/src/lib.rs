@@ -11,5 +11,6 @@ mod routes;
 mod state;
 pub mod wire;
 
+pub use problem::WireProblem;
 pub use router::{document, router};
 pub use state::{App, Farewell};

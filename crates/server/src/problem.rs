@@ -12,10 +12,9 @@ const REFUSAL_LIMIT: usize = 16 << 10;
 
 /// A problem, as it is sent.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Problem {
+pub struct WireProblem {
     /// Where it is explained.
-    #[schema(value_type = String)]
-    pub r#type: Box<str>,
+    pub r#type: String,
     /// The kind of problem, for people.
     pub title: String,
     /// The HTTP status.
@@ -30,17 +29,19 @@ pub struct Problem {
     pub mistakes: Vec<Mistake>,
 }
 
+/// Why a request was not answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: String,
+    detail: String,
+    mistakes: Vec<Mistake>,
+}
+
 impl Problem {
     /// A problem with a status, a code and a sentence.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
-        Problem {
-            r#type: format!("urn:slipway:problem:{code}").into(),
-            title: status.canonical_reason().unwrap_or("Error").to_string(),
-            status: status.as_u16(),
-            detail: detail.into(),
-            code: code.to_string(),
-            mistakes: Vec::new(),
-        }
+        Problem { status, code: code.to_string(), detail: detail.into(), mistakes: Vec::new() }
     }
 
     /// A thing that is not there.
@@ -79,8 +80,15 @@ pub(crate) async fn always(response: Response) -> Response {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(self)).into_response();
+        let wire = WireProblem {
+            r#type: format!("urn:slipway:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error").to_string(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code,
+            mistakes: self.mistakes,
+        };
+        let mut response = (self.status, Json(wire)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use slipway_core::names::Digest;
 use slipway_registry::BlobError;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, WireProblem};
 use crate::state::App;
 
 fn digest(text: &str) -> Result<Digest, Problem> {
@@ -19,7 +19,7 @@ fn digest(text: &str) -> Result<Digest, Problem> {
 /// Keeps an artifact: an uncompressed tar archive whose SHA-256 is the one in the path.
 #[utoipa::path(put, path = "/api/v1/artifacts/{digest}", tag = "artifacts", params(("digest" = String, Path)),
     request_body(content = Vec<u8>, content_type = "application/x-tar"),
-    responses((status = 201, body = Object), (status = 200, body = Object), (status = 422, body = Problem)))]
+    responses((status = 201, body = Object), (status = 200, body = Object), (status = 422, body = WireProblem)))]
 pub(crate) async fn put(
     State(app): State<App>,
     Path(name): Path<String>,

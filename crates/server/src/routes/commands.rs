@@ -6,7 +6,7 @@ use slipway_control::Command;
 
 use crate::auth::Actor;
 use crate::body::Body;
-use crate::problem::Problem;
+use crate::problem::{Problem, WireProblem};
 use crate::routes::{lane, rollouts};
 use crate::state::App;
 use crate::wire::{NewRollback, WireRollout};
@@ -24,7 +24,7 @@ async fn command(
 /// Nothing advances until resumed; the fail rule goes on.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/pause", tag = "commands",
     params(("service" = String, Path), ("environment" = String, Path)),
-    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn pause(
     State(app): State<App>,
     Extension(Actor(actor)): Extension<Actor>,
@@ -36,7 +36,7 @@ pub(crate) async fn pause(
 /// A paused rollout goes on; a held one starts its step afresh.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/resume", tag = "commands",
     params(("service" = String, Path), ("environment" = String, Path)),
-    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn resume(
     State(app): State<App>,
     Extension(Actor(actor)): Extension<Actor>,
@@ -48,7 +48,7 @@ pub(crate) async fn resume(
 /// A person answers for the step at hand.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/promote", tag = "commands",
     params(("service" = String, Path), ("environment" = String, Path)),
-    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn promote(
     State(app): State<App>,
     Extension(Actor(actor)): Extension<Actor>,
@@ -60,7 +60,7 @@ pub(crate) async fn promote(
 /// Takes the open rollout back.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/abort", tag = "commands",
     params(("service" = String, Path), ("environment" = String, Path)),
-    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn abort(
     State(app): State<App>,
     Extension(Actor(actor)): Extension<Actor>,
@@ -72,7 +72,7 @@ pub(crate) async fn abort(
 /// Takes the open rollout back, or brings an earlier version back. Send an `Idempotency-Key`.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/rollback", tag = "commands",
     params(("service" = String, Path), ("environment" = String, Path)), request_body = NewRollback,
-    responses((status = 200, body = WireRollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn rollback(
     State(app): State<App>,
     Extension(Actor(actor)): Extension<Actor>,

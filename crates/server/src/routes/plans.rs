@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::body::Body;
-use crate::problem::Problem;
+use crate::problem::{Problem, WireProblem};
 use crate::state::App;
 use crate::wire::{NewRelease, WirePlan};
 
 /// The plan of a release, without doing anything.
 #[utoipa::path(post, path = "/api/v1/plans", tag = "releases", request_body = NewRelease,
-    responses((status = 200, body = WirePlan), (status = 422, body = Problem)))]
+    responses((status = 200, body = WirePlan), (status = 422, body = WireProblem)))]
 pub(crate) async fn create(State(app): State<App>, Body(new): Body<NewRelease>) -> Result<Json<WirePlan>, Problem> {
     Ok(Json(app.control.plan(new.into()).await?.into()))
 }

@@ -6,14 +6,14 @@ use axum::{Extension, Json};
 
 use crate::auth::Actor;
 use crate::body::Body;
-use crate::problem::Problem;
+use crate::problem::{Problem, WireProblem};
 use crate::routes::rollouts;
 use crate::state::App;
 use crate::wire::{NewRelease, WireRollout};
 
 /// Asks for a release. Send an `Idempotency-Key`, so that asking again after a broken connection is not two releases.
 #[utoipa::path(post, path = "/api/v1/releases", tag = "releases", request_body = NewRelease,
-    responses((status = 201, body = WireRollout), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 201, body = WireRollout), (status = 409, body = WireProblem), (status = 422, body = WireProblem)))]
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(Actor(actor)): Extension<Actor>,

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use slipway_core::names::RolloutId;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, WireProblem};
 use crate::state::App;
 use crate::wire::{Explanation, WireRollout, explanation, rollout};
 
@@ -16,14 +16,14 @@ pub(crate) async fn find(app: &App, id: &RolloutId) -> Result<WireRollout, Probl
 
 /// A rollout as it stands: the plan's steps, what is waited for, the split, the evidence.
 #[utoipa::path(get, path = "/api/v1/rollouts/{id}", tag = "rollouts", params(("id" = String, Path)),
-    responses((status = 200, body = WireRollout), (status = 404, body = Problem)))]
+    responses((status = 200, body = WireRollout), (status = 404, body = WireProblem)))]
 pub(crate) async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json<WireRollout>, Problem> {
     Ok(Json(find(&app, &id.parse()?).await?))
 }
 
 /// Why a rollout went as it did: every decision with its numbers.
 #[utoipa::path(get, path = "/api/v1/rollouts/{id}/explanation", tag = "rollouts", params(("id" = String, Path)),
-    responses((status = 200, body = Explanation), (status = 404, body = Problem)))]
+    responses((status = 200, body = Explanation), (status = 404, body = WireProblem)))]
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Explanation>, Problem> {
     let found = app.control.rollout(&id.parse()?).await?;
     let none = || Problem::not_found(format!("there is no rollout {id}, or it has not begun"));

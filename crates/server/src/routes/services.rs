@@ -6,7 +6,7 @@ use serde::Deserialize;
 use slipway_core::names::{EnvironmentName, ServiceName};
 
 use crate::body::Asked;
-use crate::problem::Problem;
+use crate::problem::{Problem, WireProblem};
 use crate::state::App;
 use crate::wire::{HistoryEntry, LaneStatus, history_entry, lane_status};
 
@@ -18,7 +18,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<LaneStatus>>
 
 /// The same for one service.
 #[utoipa::path(get, path = "/api/v1/services/{service}", tag = "services", params(("service" = String, Path)),
-    responses((status = 200, body = Vec<LaneStatus>), (status = 404, body = Problem)))]
+    responses((status = 200, body = Vec<LaneStatus>), (status = 404, body = WireProblem)))]
 pub(crate) async fn show(
     State(app): State<App>,
     Path(service): Path<String>,

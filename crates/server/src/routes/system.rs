@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, WireProblem};
 use crate::state::{App, Farewell};
 
 /// Whether the control plane answers and can use its store. Needs no token.
-#[utoipa::path(get, path = "/api/v1/healthz", tag = "system", responses((status = 200, body = Object), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/healthz", tag = "system", responses((status = 200, body = Object), (status = 503, body = WireProblem)))]
 pub(crate) async fn healthz(State(app): State<App>) -> Result<Json<Value>, Problem> {
     app.control.store().ping().await?;
     Ok(Json(json!({ "ok": true })))
