@@ -67,7 +67,8 @@ pub(super) fn rolled_back() -> WireRollout {
     let mut r = canary();
     r.state = "ended".into();
     r.outcome = Some("rolled_back".into());
-    r.cause = Some("errors: 31 of 402 requests failed (7.7%), stable 61 of 36,120 (0.17%)".into());
+    // What instances say may hold anything.
+    r.cause = Some("errors: 31 of 402 requests failed (7.7%),\n\x1b stable 61 of 36,120 (0.17%)\n".into());
     r.rollback_ms = Some(14);
     r.failed_requests = 35;
     r.steps[2] = step("25%", "failed", r.cause.as_deref().unwrap_or_default());

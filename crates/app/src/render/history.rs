@@ -4,7 +4,7 @@ use slipway_core::units::Timestamp;
 use slipway_server::wire::HistoryEntry;
 
 use super::table::columns;
-use super::{count, time};
+use super::{count, flat, time};
 
 /// One line for each rollout, newest first.
 pub(crate) fn history(service: &str, entries: &[HistoryEntry]) -> String {
@@ -50,7 +50,7 @@ pub(crate) fn history(service: &str, entries: &[HistoryEntry]) -> String {
     for (line, entry) in columns(&rows).lines().zip(std::iter::once(None).chain(entries.iter().map(Some))) {
         text.push_str(&format!("{line}\n"));
         if let Some(cause) = entry.and_then(|e| e.rollout.cause.as_ref()) {
-            text.push_str(&format!("      {cause}\n"));
+            text.push_str(&format!("      {}\n", flat(cause)));
         }
     }
     text

@@ -45,6 +45,12 @@ fn count(n: u64) -> String {
     text
 }
 
+/// What an instance or a test said, on one line and without what would move a terminal's cursor.
+fn flat(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The sign of a step.
 fn mark(step: &WireStepRecord) -> &'static str {
     match step.state.as_str() {

@@ -2,7 +2,7 @@
 
 use slipway_server::wire::WireRollout;
 
-use super::{count, mark, time};
+use super::{count, flat, mark, time};
 
 /// States that are worth a line of their own.
 const TOLD_STATES: [&str; 4] = ["queued", "paused", "held", "undoing"];
@@ -27,13 +27,13 @@ impl Lines {
         }
         if self.state != r.state && TOLD_STATES.contains(&r.state.as_str()) {
             let why = r.cause.clone().or(r.waiting.as_ref().map(|w| w.on.clone())).unwrap_or_default();
-            lines.push(format!("  {}: {why}", r.state));
+            lines.push(format!("  {}: {}", r.state, flat(&why)));
         }
         self.state.clone_from(&r.state);
         self.told.resize(r.steps.len(), String::new());
         for (told, step) in self.told.iter_mut().zip(&r.steps) {
             if *told != step.state && ["done", "failed"].contains(&step.state.as_str()) {
-                lines.push(format!("  {} {:<12} {}", mark(step), step.name, step.report));
+                lines.push(format!("  {} {:<12} {}", mark(step), step.name, flat(&step.report)));
             }
             told.clone_from(&step.state);
         }
@@ -44,7 +44,7 @@ impl Lines {
 /// How it ended, and what to do next.
 pub(crate) fn conclusion(r: &WireRollout) -> String {
     let outcome = r.outcome.as_deref().unwrap_or(&r.state).replace('_', " ");
-    let cause = r.cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default();
+    let cause = r.cause.as_ref().map(|c| format!(": {}", flat(c))).unwrap_or_default();
     let back = r.rollback_ms.map(|ms| format!(", rolled back in {}", time(ms))).unwrap_or_default();
     let mut text = format!(
         "{} {outcome}{cause}\n  deployed in {}{back}; {} requests met {}, {} of them failed, {} failed by Slipway",

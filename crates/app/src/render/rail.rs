@@ -4,7 +4,7 @@
 use slipway_server::wire::{WireJudgement, WireRollout, WireShare, WireStepRecord};
 
 use super::paint::{Line, Look};
-use super::{count, mark, share, time};
+use super::{count, flat, mark, share, time};
 
 /// Width of the split's bars.
 const BAR: usize = 30;
@@ -46,7 +46,7 @@ fn rail(r: &WireRollout) -> Vec<Line> {
         let line = line.with(if busy(step) { Look::Strong } else { Look::Plain }, name);
         // What is waited for stands below, with the time that is left.
         let said = if busy(step) && r.waiting.is_some() { step.state.clone() } else { step.report.clone() };
-        lines.push(line.with(Look::Faint, format!("  {said}")));
+        lines.push(line.with(Look::Faint, format!("  {}", flat(&said))));
     }
     lines
 }
@@ -134,7 +134,7 @@ fn waiting(r: &WireRollout) -> Vec<Line> {
     let Some(waiting) = &r.waiting else { return Vec::new() };
     let yet =
         waiting.remaining_ms.map(|ms| format!(", {} yet at the most", time(ms / 1000 * 1000))).unwrap_or_default();
-    let line = Line::new().with(Look::Strong, format!("  waiting{yet}: ")).with(Look::Plain, &waiting.on);
+    let line = Line::new().with(Look::Strong, format!("  waiting{yet}: ")).with(Look::Plain, flat(&waiting.on));
     vec![Line::new(), line]
 }
 
