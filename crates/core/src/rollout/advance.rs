@@ -64,7 +64,7 @@ pub(super) fn advance(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], no
 fn is_acting(open: &Rollout) -> bool {
     let waits = matches!(
         open.plan.steps.get(open.step).map(|s| s.kind),
-        Some(StepKind::Shift { .. } | StepKind::Verify { .. })
+        Some(StepKind::Shift { .. } | StepKind::Verify { .. } | StepKind::Batch { .. })
     );
     !(waits && open.progress.confirmed.is_some() && open.progress.closing.is_none())
 }
@@ -142,8 +142,17 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     match step.kind {
         StepKind::Shift { .. } => judged(turn, seen, &step, now),
         StepKind::Verify { length, .. } => verified(turn, seen, &step, length, now),
+        StepKind::Batch { .. } if !settled(turn, now) => false,
         _ => done(turn, &format!("{weight} of the traffic, confirmed by every gateway"), now),
     }
+}
+
+/// Whether a batch has stayed healthy under its traffic long enough for the next one to follow.
+fn settled(turn: &mut Turn, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let over = open.progress.confirmed.unwrap_or(now).plus(rolling::settle(&open.release.spec.health));
+    turn.wake(over);
+    now >= over
 }
 
 fn enter(turn: &mut Turn, step: &Step, now: Timestamp) {

@@ -3,6 +3,7 @@
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind};
+use super::rolling;
 use crate::judge::{self, Budget, Forecast};
 use crate::names::VersionName;
 use crate::spec::{Objective, Strategy, StrategyKind};
@@ -149,6 +150,12 @@ fn lengths(
             });
             best.0 += 1000;
             worst.0 += limit.0;
+        }
+        StepKind::Batch { .. } => {
+            let settle = rolling::settle(&release.spec.health);
+            best.0 += settle.0;
+            worst.0 += settle.0;
+            now = Some(best);
         }
         StepKind::Verify { length, .. } => {
             best.0 += length.0;

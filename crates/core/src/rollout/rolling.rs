@@ -4,14 +4,20 @@
 use super::lane::Lane;
 use super::model::{Rollout, RolloutKind, State};
 use super::plan::StepKind;
-use crate::spec::StrategyKind;
-use crate::units::Weight;
+use crate::spec::{HealthCheck, StrategyKind};
+use crate::units::{Millis, Weight};
 
 /// Whether `rollout` replaces stable's instances batch by batch.
 pub(super) fn applies(rollout: &Rollout) -> bool {
     rollout.kind == RolloutKind::Release
         && rollout.from.is_some()
         && matches!(rollout.strategy.kind, StrategyKind::Rolling { .. })
+}
+
+/// How long a batch must stay healthy under its traffic before the next one: its health is asked for twice meanwhile.
+/// Without it a version that dies of its first hundred requests would have replaced everything before the first died.
+pub(super) fn settle(health: &HealthCheck) -> Millis {
+    Millis(health.interval.0 * 2)
 }
 
 struct Shape {
@@ -42,7 +48,7 @@ pub(super) fn stable_wanted(lane: &Lane, rollout: &Rollout) -> u32 {
     let Some(step) = rollout.plan.steps.get(rollout.step) else { return declared };
     let earlier = rollout.plan.steps[..rollout.step].iter().filter_map(|s| updated(s.kind)).max().unwrap_or(0);
     match step.kind {
-        StepKind::Batch { updated, .. } if rollout.progress.shifted.is_some() => declared.saturating_sub(updated),
+        // Those that a batch replaces go only when it has settled: if it dies of its first requests, nothing is missing.
         StepKind::Batch { updated, .. } => declared.saturating_sub(earlier + shape.slack.min(updated - earlier)),
         StepKind::Verify { .. } => 0,
         _ => declared,

@@ -1,0 +1,128 @@
+//! What the stories share: a Slipway with the shop in production under steady traffic, and one story at a time.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde_json::Value;
+use slipway_e2e::{Options, Slipway, build, until};
+use slipway_load::{Load, LoadHandle, Report};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Two cores carry one story at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// Waits for the story before.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
+}
+
+/// Slipway with the shop in production, and traffic on it.
+pub struct Stage {
+    /// Slipway.
+    pub slipway: Slipway,
+    /// The traffic.
+    pub load: LoadHandle,
+}
+
+impl Stage {
+    /// Releases 1.0.0 into production, declared as `production`, and puts 300 requests per second on it.
+    pub async fn set(production: &str) -> Stage {
+        Stage::set_with(production, 300.0).await
+    }
+
+    /// The same at another rate.
+    pub async fn set_with(production: &str, rate: f64) -> Stage {
+        let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+        slipway.declare(&format!("production: {production}")).expect("a declared file");
+        let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
+        slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
+        let options = slipway_load::Options {
+            host: Some("shop.local".into()),
+            rate,
+            users: 2_000,
+            ..slipway_load::Options::new(slipway.traffic_url())
+        };
+        let load = Load::start(options).expect("the load starts");
+        until("answers come", async || (load.snapshot().requests > 50.min(rate as u64 * 2)).then_some(()))
+            .await
+            .expect("answers");
+        Stage { slipway, load }
+    }
+
+    /// Releases a build of the shop that behaves as `variables` say; returns its final JSON and the exit code.
+    pub async fn release(&self, version: &str, variables: &[(&str, &str)], more: &[&str]) -> (Value, i32) {
+        let build = build(self.slipway.scratch(), &format!("build-{version}"), variables).expect("a build");
+        let output = self.slipway.release(version, &build, "production", more).await.expect("it runs");
+        let code = output.code;
+        (output.json().unwrap_or_else(|e| panic!("{e}\n{output}")), code)
+    }
+
+    /// The version that serves.
+    pub async fn stable(&self) -> String {
+        let lane = self.slipway.lane("shop", "production").await.expect("a status").expect("a lane");
+        lane["stable"]["version"].as_str().unwrap_or_default().to_string()
+    }
+
+    /// Ends everything; what the client saw.
+    pub async fn strike(self) -> Report {
+        let verified = self.slipway.cli(&["journal", "verify"]).await.expect("it runs");
+        assert_eq!(verified.code, 0, "{verified}");
+        let report = self.load.stop().await;
+        let said = self.slipway.said();
+        self.slipway.down().await.unwrap_or_else(|e| panic!("{e}\n{said}"));
+        report
+    }
+}
+
+/// No request failed by Slipway's doing.
+pub fn nothing_failed_by_slipway(report: &Report) {
+    assert_eq!(report.failures.by_slipway, 0, "{:?}", report.first_failures);
+}
+
+/// Watches how many instances are ready, from outside, for as long as it lives.
+pub struct Watch {
+    fewest_stable: Arc<AtomicU64>,
+    fewest_in_all: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Watch {
+    /// Begins to watch.
+    pub fn begin(stage: &Stage) -> Watch {
+        let fewest_stable = Arc::new(AtomicU64::new(u64::MAX));
+        let fewest_in_all = Arc::new(AtomicU64::new(u64::MAX));
+        let (one, all) = (fewest_stable.clone(), fewest_in_all.clone());
+        let url = format!("http://{}/api/v1/services/shop", stage.slipway.api);
+        let token = stage.slipway.token().expect("a token");
+        let task = tokio::spawn(async move {
+            let client = reqwest::Client::new();
+            loop {
+                let Ok(answer) = client.get(&url).bearer_auth(&token).send().await else { continue };
+                let Ok(lanes) = answer.json::<Value>().await else { continue };
+                let ready = |role: &str| lanes[0][role]["ready"].as_u64().unwrap_or(0);
+                one.fetch_min(ready("stable"), Relaxed);
+                all.fetch_min(ready("stable") + ready("candidate"), Relaxed);
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+        Watch { fewest_stable, fewest_in_all, task }
+    }
+
+    /// The fewest ready instances of the version that served at the time.
+    pub fn fewest_stable(&self) -> u64 {
+        self.fewest_stable.load(Relaxed)
+    }
+
+    /// The fewest ready instances of both versions together.
+    pub fn fewest_in_all(&self) -> u64 {
+        self.fewest_in_all.load(Relaxed)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,70 @@
+//! For each strategy: a good version reaches everybody, a bad one is taken back by itself, nothing fails by Slipway,
+//! and capacity never falls below what was promised. As the client sees it.
+
+mod common;
+
+use common::{Stage, Watch, alone, nothing_failed_by_slipway};
+use serde_json::Value;
+
+/// Bad builds: version, variables of the shop, and a word that the cause must hold.
+const BAD: [(&str, &[(&str, &str)], &str); 4] = [
+    ("2.0.0-errors", &[("FAIL_RATE", "0.5")], "errors"),
+    ("2.0.0-slow", &[("SLOW_MS", "600"), ("SLOW_RATE", "0.6")], "latency"),
+    ("2.0.0-smoke", &[("SMOKE_FAIL", "1")], "smoke"),
+    ("2.0.0-crash", &[("CRASH_AFTER", "60")], ""),
+];
+
+async fn story(production: &str, keeps_stable: bool) {
+    let _alone = alone().await;
+    let stage = Stage::set(production).await;
+    let watch = Watch::begin(&stage);
+    let (good, code) = stage.release("1.1.0", &[], &[]).await;
+    assert_eq!((good["outcome"].as_str(), code), (Some("succeeded"), 0), "{good:#}");
+    assert_eq!(stage.stable().await, "1.1.0");
+    let mut ends = Vec::new();
+    for (version, variables, word) in BAD {
+        let (bad, code) = stage.release(version, variables, &[]).await;
+        assert_eq!((bad["outcome"].as_str(), code), (Some("rolled_back"), 10), "{version}: {bad:#}");
+        let cause = bad["cause"].as_str().unwrap_or_default();
+        assert!(cause.contains(word), "{version}: {cause}");
+        assert_eq!(stage.stable().await, "1.1.0", "{version}");
+        ends.push((version, ended_at(&stage, &bad).await));
+    }
+    let (stable, all) = (watch.fewest_stable(), watch.fewest_in_all());
+    drop(watch);
+    if keeps_stable {
+        assert_eq!(stable, 3, "stable keeps all of its instances");
+    }
+    assert!(all >= 3, "ready capacity fell to {all}");
+    let report = stage.strike().await;
+    nothing_failed_by_slipway(&report);
+    assert!(report.versions["1.1.0"].requests > 0);
+    for (version, ended) in ends {
+        if version.ends_with("smoke") {
+            assert!(!report.versions.contains_key(version), "a user met a version that failed its smoke test");
+        } else if let Some(seen) = report.versions.get(version) {
+            assert!(seen.last_sent_ms <= ended + 5, "{version} got a request after its way back was confirmed");
+        }
+    }
+}
+
+async fn ended_at(stage: &Stage, rollout: &Value) -> u64 {
+    let id = rollout["rollout"].as_str().expect("an id");
+    let explanation = stage.slipway.json(&["explain", id]).await.expect("an explanation");
+    explanation["ended_at"].as_u64().expect("an end")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn canary() {
+    story("{ instances: 3, strategy: { canary: { steps: [20%, 60%, 100%], verify: 4s } } }", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blue_green() {
+    story("{ instances: 3, strategy: { blue-green: { verify: 6s } } }", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rolling() {
+    story("{ instances: 3, strategy: { rolling: { batch: 1, verify: 6s } } }", false).await;
+}
