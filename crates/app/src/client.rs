@@ -13,6 +13,8 @@ use crate::folder::Folder;
 
 /// How long a command that waits goes on trying to reach a server that it has reached before.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an answer to a question may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why the API did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,8 @@ impl Client {
         };
         let token = match &common.token {
             Some(token) => token.trim().to_string(),
+            // The token of this machine's server is nobody else's business.
+            None if !is_local(&url) => String::new(),
             None => std::fs::read_to_string(folder.token()).map(|t| t.trim().to_string()).unwrap_or_default(),
         };
         let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy().build()?;
@@ -108,14 +112,14 @@ impl Client {
 
     /// GET.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.read(self.send(self.request(Method::GET, path)).await?).await
+        self.read(self.send(self.request(Method::GET, path).timeout(ANSWER_LIMIT)).await?).await
     }
 
     /// GET, again and again for a minute where the server is away for a moment.
     pub async fn get_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let begun = Instant::now();
         loop {
-            match self.send(self.request(Method::GET, path)).await {
+            match self.send(self.request(Method::GET, path).timeout(ANSWER_LIMIT)).await {
                 Ok(response) => return self.read(response).await,
                 Err(Failure::Problem(p)) if p.status < 500 => return Err(Failure::Problem(p).into()),
                 Err(failure) if begun.elapsed() > PATIENCE => return Err(failure.into()),
@@ -180,6 +184,13 @@ impl Client {
         Ok(serde_json::from_str(&text)
             .map_err(|e| Failure::Odd(format!("an answer of {} makes no sense: {e}", self.url)))?)
     }
+}
+
+/// Whether a URL leads to this machine.
+fn is_local(url: &str) -> bool {
+    let host = reqwest::Url::parse(url).ok().and_then(|u| u.host_str().map(str::to_string)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|a| a.is_loopback())
 }
 
 /// The server of the data folder, as it wrote itself down; otherwise where one listens by default.

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     // The shim of an instance needs no runtime and should stay as small as it can.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|w| w == "run-instance")
-        && let Some(folder) = words.next()
+        && let Some(folder) = words.next().filter(|word| word != "--help" && word != "-h")
     {
         return slipway_target::shim::main(std::path::Path::new(&folder));
     }

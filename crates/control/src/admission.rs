@@ -22,7 +22,7 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
     let release = match &request.file {
         Some(file) => {
             let spec = spec::parse(file).map_err(Error::Mistakes)?.spec;
-            from_file(engine, request, file, spec, actor).await?
+            from_file(engine, request, spec, actor.is_some()).await?
         }
         None => {
             let service = request
@@ -49,15 +49,29 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
             reason: format!("{what} already belongs to {other}; give {lane} another traffic.host or traffic.path"),
         }));
     }
+    // Last, so that what is refused does not use a version up.
+    if let (Some(actor), Some(file)) = (actor, &request.file) {
+        engine
+            .store
+            .insert_release(&ReleaseRecord {
+                service: release.spec.service.clone(),
+                version: release.version.clone(),
+                artifact: release.artifact.clone(),
+                config: release.config.clone(),
+                file: file.clone(),
+                created_at: engine.clock.now(),
+                actor: actor.to_string(),
+            })
+            .await?;
+    }
     Ok(Admitted { lane, release, strategy })
 }
 
 async fn from_file(
     engine: &Engine,
     request: &ReleaseRequest,
-    file: &str,
     spec: ServiceSpec,
-    actor: Option<&str>,
+    in_earnest: bool,
 ) -> Result<Release, Error> {
     let config = spec::config_digest(&spec);
     let known = engine.store.release(&spec.service, &request.version).await?;
@@ -71,22 +85,8 @@ async fn from_file(
         same(&request.version, "configuration", &known.config, &config)?;
     }
     // A plan may be made before anything is uploaded; a release may not.
-    if !engine.look_for_artifact(&artifact).await && actor.is_some() {
+    if !engine.look_for_artifact(&artifact).await && in_earnest {
         return Err(Error::UnknownArtifact(artifact));
-    }
-    if let Some(actor) = actor {
-        engine
-            .store
-            .insert_release(&ReleaseRecord {
-                service: spec.service.clone(),
-                version: request.version.clone(),
-                artifact: artifact.clone(),
-                config: config.clone(),
-                file: file.to_string(),
-                created_at: engine.clock.now(),
-                actor: actor.to_string(),
-            })
-            .await?;
     }
     Ok(Release { version: request.version.clone(), artifact, config, spec })
 }

@@ -158,7 +158,10 @@ impl Control {
     /// What a release would do, without doing anything.
     pub async fn plan(&self, request: ReleaseRequest) -> Result<Plan, Error> {
         let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, None).await?;
-        let kept = self.engine.lane(&lane).await?.unwrap_or_else(|| Lane::new(lane));
+        // Only a release makes a lane known: one that is known is being driven.
+        let known = self.engine.lanes().contains(&lane);
+        let kept = if known { self.engine.lane(&lane).await? } else { None };
+        let kept = kept.unwrap_or_else(|| Lane::new(lane));
         let (seen, _) = self.engine.observe(&kept, self.now());
         Ok(rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &seen.today))
     }

@@ -18,11 +18,12 @@ pub(crate) async fn need_token(State(app): State<App>, mut request: Request, nex
         .headers()
         .get(header::AUTHORIZATION)
         .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.strip_prefix("Bearer "))
-        .map(|t| t.trim().to_string());
+        .and_then(|v| v.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim().to_string());
     let Some(token) = given else {
         return refused(
-            "a token is needed: send Authorization: Bearer TOKEN; the first one is in the data folder's file token",
+            "a token is needed: send Authorization: Bearer TOKEN; the first one is in the data folder's file `token`",
         );
     };
     match app.control.store().token_name(&token).await {

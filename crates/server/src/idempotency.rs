@@ -1,5 +1,13 @@
 //! `Idempotency-Key`: the same request again gets the answer that it got before.
+//!
+//! A request that carries a key is carried out to its end even if its client goes away meanwhile, and the same key is
+//! never at work twice at a time, so that whoever asks again finds the answer. What is not covered: a control plane
+//! that is killed between the act and the note of it.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -8,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use slipway_core::names::Digest;
 use slipway_store::Remembered;
 
+use crate::auth::Actor;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -16,44 +25,66 @@ const LIMIT: usize = 4 << 20;
 /// Longest key.
 const KEY_LIMIT: usize = 200;
 
-/// Answers from memory where the key is known; remembers answers that stand.
-pub(crate) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
-    let key = request.headers().get("idempotency-key").map(|v| v.to_str().map(str::to_string));
-    let key = match key {
-        None => return next.run(request).await,
-        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_LIMIT => key,
-        Some(_) => {
-            return Problem::bad_request(format!("the idempotency key must be 1 to {KEY_LIMIT} printable bytes"))
-                .into_response();
-        }
-    };
-    match replay_or_run(app, key, request, next).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
+/// The keys that are at work.
+#[derive(Clone, Default)]
+pub(crate) struct Keys(Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>);
+
+impl Keys {
+    fn gate(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        gates.entry(key.to_string()).or_default().clone()
     }
 }
 
-async fn replay_or_run(app: App, key: String, request: Request, next: Next) -> Result<Response, Problem> {
+/// Answers from memory where the key is known; remembers answers that stand.
+pub(crate) async fn once(
+    State((app, keys)): State<(App, Keys)>,
+    Extension(Actor(actor)): Extension<Actor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let key = match request.headers().get("idempotency-key").map(|v| v.to_str().map(str::to_string)) {
+        None => return next.run(request).await,
+        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_LIMIT => key,
+        Some(_) => {
+            let detail = format!("the Idempotency-Key must be 1 to {KEY_LIMIT} printable bytes");
+            return Problem::bad_request(detail).into_response();
+        }
+    };
+    let work = tokio::spawn(async move {
+        let gate = keys.gate(&key);
+        let _turn = gate.lock().await;
+        replay_or_run(&app, &key, &actor, request, next).await
+    });
+    match work.await {
+        Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
+        Err(error) => Problem::internal(format!("the request was not carried out: {error}")).into_response(),
+    }
+}
+
+async fn replay_or_run(app: &App, key: &str, actor: &str, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let too_large = |_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_body", "the body is too large");
     let bytes = to_bytes(body, LIMIT).await.map_err(too_large)?;
-    let asked =
-        Digest::of(&[parts.method.as_str().as_bytes(), b" ", parts.uri.to_string().as_bytes(), b"\n", &bytes].concat());
+    let head = format!("{actor}\n{} {}\n", parts.method, parts.uri);
+    let asked = Digest::of(&[head.as_bytes(), &bytes].concat());
     let store = app.control.store();
-    if let Some(before) = store.recall(&key, asked.as_str(), app.control.now()).await? {
+    if let Some(before) = store.recall(key, asked.as_str(), app.control.now()).await? {
         let status = StatusCode::from_u16(before.status).unwrap_or(StatusCode::OK);
-        return Ok((status, [("content-type", "application/json"), ("idempotent-replayed", "true")], before.body)
-            .into_response());
+        let headers = [("content-type", "application/json"), ("idempotent-replayed", "true")];
+        return Ok((status, headers, before.body).into_response());
     }
     let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
     if !response.status().is_success() {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
-    let bytes = to_bytes(body, LIMIT)
-        .await
-        .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", e.to_string()))?;
+    let bytes = to_bytes(body, LIMIT).await.map_err(|e| Problem::internal(e.to_string()))?;
     let answer = Remembered { status: parts.status.as_u16(), body: String::from_utf8_lossy(&bytes).into_owned() };
-    store.remember(&key, asked.as_str(), &answer, app.control.now()).await?;
+    if let Err(error) = store.remember(key, asked.as_str(), &answer, app.control.now()).await {
+        // It is done: saying that it failed would be the one wrong answer.
+        tracing::warn!(%error, "an answer could not be remembered for its idempotency key");
+    }
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use slipway_control::Error;
 use slipway_core::spec::Mistake;
 
+/// Longest refusal of the framework's that is passed on.
+const REFUSAL_LIMIT: usize = 16 << 10;
+
 /// A problem, as it is sent.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WireProblem {
@@ -46,10 +49,33 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
+    /// Something inside failed.
+    pub fn internal(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
     /// A request that makes no sense.
     pub fn bad_request(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
     }
+}
+
+/// Makes a problem of what the framework refuses in plain text: a path or a body that is not UTF-8, a body too large.
+pub(crate) async fn always(response: Response) -> Response {
+    let status = response.status();
+    let is_json = |v: &HeaderValue| v.to_str().is_ok_and(|v| v.contains("json"));
+    let told = response.headers().get(header::CONTENT_TYPE).is_some_and(is_json);
+    if told || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let bytes = axum::body::to_bytes(response.into_body(), REFUSAL_LIMIT).await.unwrap_or_default();
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "bad_body",
+        StatusCode::NOT_FOUND => "not_found",
+        _ if status.is_client_error() => "bad_request",
+        _ => "internal",
+    };
+    Problem::new(status, code, String::from_utf8_lossy(&bytes)).into_response()
 }
 
 impl IntoResponse for Problem {

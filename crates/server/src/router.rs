@@ -2,13 +2,14 @@
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
-use axum::routing::get;
-use utoipa::OpenApi;
+use axum::middleware::{from_fn_with_state, map_response};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::problem::Problem;
+use crate::idempotency::Keys;
+use crate::problem::{self, Problem};
 use crate::routes::{artifacts, commands, events, files, journal, logs, plans, releases, rollouts, services, system};
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -17,15 +18,39 @@ use crate::{auth, idempotency};
 const BODY_LIMIT: usize = 2 << 20;
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Slipway",
-    description = "Takes a change from build to every user, and takes it back faster than it went out. \
-                   Every request needs `Authorization: Bearer TOKEN`, except `GET /api/v1/healthz`."
-))]
+#[openapi(
+    info(
+        title = "Slipway",
+        description = "Takes a change from build to every user, and takes it back faster than it went out. \
+                       Every request needs `Authorization: Bearer TOKEN`, except `GET /api/v1/healthz`. \
+                       Errors are problem details (RFC 9457) with a stable `code`."
+    ),
+    modifiers(&BearerToken)
+)]
 struct Document;
 
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+        document.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+    }
+}
+
+/// Needs no token.
+fn open() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(system::healthz))
+}
+
+/// Needs a token, and makes something new: takes an `Idempotency-Key`.
+fn creating() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(releases::create)).routes(routes!(commands::rollback))
+}
+
+/// Needs a token.
 fn guarded() -> OpenApiRouter<App> {
-    let creating = OpenApiRouter::new().routes(routes!(releases::create)).routes(routes!(commands::rollback));
     OpenApiRouter::new()
         .routes(routes!(plans::create))
         .routes(routes!(files::check))
@@ -46,30 +71,29 @@ fn guarded() -> OpenApiRouter<App> {
         .routes(routes!(events::stream))
         .routes(routes!(system::down))
         .routes(routes!(system::version))
-        .merge(creating)
+        .routes(routes!(system::openapi))
 }
 
 /// The API's OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let (_, paths) = guarded().routes(routes!(system::healthz)).split_for_parts();
     let mut document = Document::openapi();
-    document.merge(paths);
+    document.merge(open().merge(creating()).merge(guarded()).into_openapi());
     document
 }
 
 /// The API.
 pub fn router(app: App) -> axum::Router {
-    let (guarded, _) = guarded().split_for_parts();
-    let guarded = guarded
+    let once = from_fn_with_state((app.clone(), Keys::default()), idempotency::once);
+    let guarded = axum::Router::from(creating())
+        .layer(once)
+        .merge(axum::Router::from(guarded()))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state(app.clone(), idempotency::once))
         .layer(from_fn_with_state(app.clone(), auth::need_token));
-    axum::Router::new()
+    axum::Router::from(open())
         .merge(guarded)
-        .route("/api/v1/healthz", get(system::healthz))
-        .route("/api/v1/openapi.json", get(|| async { axum::Json(document()) }))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_that_way)
+        .layer(map_response(problem::always))
         .with_state(app)
 }
 

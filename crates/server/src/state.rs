@@ -11,7 +11,7 @@ pub struct App {
     pub control: Control,
     /// Where artifacts are kept.
     pub blobs: Blobs,
-    /// Where a request to end goes.
+    /// Where a request to end goes. When the other end is gone, so is the control plane soon: streams end.
     pub farewell: mpsc::Sender<Farewell>,
 }
 

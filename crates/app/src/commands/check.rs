@@ -41,6 +41,19 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
     }
 }
 
+/// Reads a declared file that has no mistakes.
+pub(crate) fn sound(file: &File) -> Result<String> {
+    let text = read(file)?;
+    let name = file.file.display().to_string();
+    match spec::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(mistakes) => {
+            let lines: Vec<String> = mistakes.iter().map(|m| format!("{name}:{m}")).collect();
+            Err(exit::Usage(format!("{name} has mistakes\n{}", lines.join("\n"))).into())
+        }
+    }
+}
+
 /// Reads a declared file as text.
 pub(crate) fn read(file: &File) -> Result<String> {
     let name = file.file.display();

@@ -37,10 +37,9 @@ pub(crate) async fn rollback(common: &Common, lane: &Lane, to: Option<&str>, det
     let view = if common.json { View::Silent } else { View::Lines };
     let end = wait(&client, &rollout.rollout, view).await?;
     // A rollback that was asked for and worked is a success, whether it took a rollout back or brought a version back.
-    let code = match end.outcome.as_deref() {
-        Some("rolled_back") => exit::OK,
-        Some("failed") if end.from.is_none() => exit::OK,
-        other => exit::of_outcome(other),
+    let code = match (end.kind.as_str(), end.outcome.as_deref()) {
+        ("release", Some("rolled_back" | "failed")) => exit::OK,
+        (_, other) => exit::of_outcome(other),
     };
     conclude(common, &end, code)
 }

@@ -97,7 +97,7 @@ async fn pack(path: Option<&Path>) -> Result<Option<Parcel>> {
 }
 
 fn asked(release: &Release, parcel: Option<&Parcel>) -> Result<Value> {
-    let file = check::read(&release.file)?;
+    let file = check::sound(&release.file)?;
     let version: slipway_core::names::VersionName =
         release.version.parse().map_err(|e: slipway_core::names::InvalidName| Usage(e.to_string()))?;
     Ok(json!({

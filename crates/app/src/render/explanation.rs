@@ -5,7 +5,7 @@ use slipway_core::units::Timestamp;
 use slipway_server::wire::{Explanation, WireDecision, WireJudgement};
 
 use super::table::columns;
-use super::{count, time};
+use super::{count, flat, time};
 
 /// A rollout told from its beginning.
 pub(crate) fn explanation(e: &Explanation) -> String {
@@ -24,7 +24,7 @@ pub(crate) fn explanation(e: &Explanation) -> String {
     );
     text.push_str("Steps\n");
     let rows: Vec<Vec<String>> =
-        r.steps.iter().map(|s| vec![format!("  {}", s.name), s.state.clone(), s.report.clone()]).collect();
+        r.steps.iter().map(|s| vec![format!("  {}", s.name), s.state.clone(), flat(&s.report)]).collect();
     text.push_str(&columns(&rows));
     if !e.decisions.is_empty() {
         text.push_str("\nDecisions\n");
@@ -36,8 +36,13 @@ pub(crate) fn explanation(e: &Explanation) -> String {
 
 fn decision(d: &WireDecision, began: u64) -> String {
     let who = if d.actor == "slipway" { String::new() } else { format!(" by {}", d.actor) };
-    let mut text =
-        format!("  after {}, at {}: {}{who}\n    {}\n", time(d.at.saturating_sub(began)), d.step, d.what, d.sentence);
+    let mut text = format!(
+        "  after {}, at {}: {}{who}\n    {}\n",
+        time(d.at.saturating_sub(began)),
+        d.step,
+        d.what,
+        flat(&d.sentence)
+    );
     for judgement in d.judgements.iter().filter(|j| !d.sentence.contains(&j.sentence)) {
         text.push_str(&format!("    {}: {} ({})\n", judgement.objective, judgement.sentence, judgement.verdict));
     }
@@ -70,7 +75,7 @@ fn ending(e: &Explanation) -> String {
             text.push_str(&format!(
                 "Outcome: {}. {}\n",
                 outcome.replace('_', " "),
-                r.cause.clone().unwrap_or_default()
+                flat(r.cause.as_deref().unwrap_or_default())
             ));
         }
         (None, Some(waiting)) => text.push_str(&format!("It is {}; it waits for {}\n", r.state, waiting.on)),
@@ -95,6 +100,12 @@ pub(crate) fn entry(entry: &Entry) -> String {
     let rollout = fact.rollout.as_ref().map(|r| r.to_string()).unwrap_or_default();
     format!(
         "{:>6}  {}  {:<22} {:<24} {:<7} {}: {}",
-        entry.seq, entry.at, fact.kind, lane, rollout, fact.actor, fact.cause
+        entry.seq,
+        entry.at,
+        fact.kind,
+        lane,
+        rollout,
+        fact.actor,
+        flat(&fact.cause)
     )
 }

@@ -4,7 +4,7 @@ use slipway_core::units::Timestamp;
 use slipway_server::wire::HistoryEntry;
 
 use super::table::columns;
-use super::{count, time};
+use super::{count, flat, time};
 
 /// One line for each rollout, newest first.
 pub(crate) fn history(service: &str, entries: &[HistoryEntry]) -> String {
@@ -23,7 +23,6 @@ pub(crate) fn history(service: &str, entries: &[HistoryEntry]) -> String {
         "exposed",
         "failed",
         "began",
-        "cause",
     ];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for entry in entries {
@@ -45,8 +44,34 @@ pub(crate) fn history(service: &str, entries: &[HistoryEntry]) -> String {
             count(r.exposed_requests),
             count(r.failed_requests),
             Timestamp(entry.began_at).to_string(),
-            r.cause.clone().unwrap_or_default(),
         ]);
     }
-    columns(&rows)
+    let mut text = String::new();
+    for (line, entry) in columns(&rows).lines().zip(std::iter::once(None).chain(entries.iter().map(Some))) {
+        text.push_str(&format!("{line}\n"));
+        if let Some(cause) = entry.and_then(|e| e.rollout.cause.as_ref()) {
+            text.push_str(&format!("      {}\n", flat(cause)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples;
+    use super::*;
+
+    #[test]
+    fn both_times_stand_side_by_side_with_the_cause_below() {
+        let entry = |rollout| HistoryEntry {
+            rollout,
+            actor: "user:first".into(),
+            began_at: 1_800_000_000_000,
+            ended_at: Some(1_800_000_060_000),
+            deploy_wall_ms: Some(58_000),
+            rollback_wall_ms: Some(2_000),
+        };
+        let text = history("shop", &[entry(examples::rolled_back()), entry(examples::canary())]);
+        insta::assert_snapshot!(text);
+    }
 }

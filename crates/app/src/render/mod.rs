@@ -1,19 +1,26 @@
 //! What people read: pure functions from wire types to text.
 
+#[cfg(test)]
+mod examples;
 mod explanation;
 mod history;
+mod live;
+mod paint;
 mod plan;
 mod progress;
+mod rail;
 mod status;
 mod table;
 
 pub(crate) use explanation::{entry, explanation};
 pub(crate) use history::history;
+pub(crate) use live::Live;
 pub(crate) use plan::plan;
-pub(crate) use progress::{Lines, Live, conclusion};
+pub(crate) use progress::{Lines, conclusion};
 pub(crate) use status::status;
 
 use slipway_core::units::{Millis, Weight};
+use slipway_server::wire::WireStepRecord;
 
 /// A length of time.
 fn time(ms: u64) -> String {
@@ -36,4 +43,21 @@ fn count(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// What an instance or a test said, on one line and without what would move a terminal's cursor.
+fn flat(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The sign of a step.
+fn mark(step: &WireStepRecord) -> &'static str {
+    match step.state.as_str() {
+        "done" => "✓",
+        "failed" => "✗",
+        "acting" | "waiting" => "●",
+        "skipped" => "·",
+        _ => "○",
+    }
 }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -43,12 +42,22 @@ impl Starter {
         self.folder.gateway().join("lock")
     }
 
+    /// Says at once that somebody else has the port, where no gateway of this folder runs.
+    pub fn check_port(&self) -> Result<()> {
+        let taken = |e: std::io::Error| e.kind() == std::io::ErrorKind::AddrInUse;
+        if !Lock::held(&self.lock()) && std::net::TcpListener::bind(self.listen).is_err_and(taken) {
+            bail!(
+                "the gateway cannot listen at {}: another program has the port; choose another with --traffic",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+
     /// Starts the gateway unless one runs.
     pub fn ensure(&self) -> Result<Option<tokio::process::Child>> {
-        if Lock::held(&self.lock()) {
-            return Ok(None);
-        }
         std::fs::create_dir_all(self.folder.gateway())?;
+        let Some(lock) = Lock::try_take(&self.lock())? else { return Ok(None) };
         std::fs::create_dir_all(self.folder.logs())?;
         let log = self.folder.logs().join("gateway.log");
         let log = std::fs::OpenOptions::new()
@@ -62,9 +71,11 @@ impl Starter {
             command.arg("--access-log").arg(self.folder.logs().join("access.log"));
         }
         // A process group of its own: an interrupt at the terminal is the control plane's business.
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        command.stdin(lock.hand_over()?).stdout(log.try_clone()?).stderr(log).process_group(0);
         let mut command = tokio::process::Command::from(command);
-        Ok(Some(command.kill_on_drop(false).spawn().context("the gateway cannot be started")?))
+        let child = command.kill_on_drop(false).spawn().context("the gateway cannot be started")?;
+        lock.name(child.id().unwrap_or_default());
+        Ok(Some(child))
     }
 
     /// Waits until the gateway has called, and notes where it listens.
@@ -133,6 +144,7 @@ fn address_file(folder: &Folder) -> PathBuf {
 pub(super) async fn stop(folder: &Folder, patience: Duration) -> Result<bool> {
     let lock = folder.gateway().join("lock");
     let Some(pid) = holder(&lock) else { return Ok(false) };
+    // It may have ended meanwhile: the lock tells.
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     let begun = tokio::time::Instant::now();
     while Lock::held(&lock) {

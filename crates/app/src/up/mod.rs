@@ -10,13 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::json;
 use slipway_control::{Clock, Control, Parts};
+use slipway_core::instance::Target;
 use slipway_gateway::hub::Hub;
 use slipway_registry::Blobs;
 use slipway_server::{App, Farewell};
 use slipway_store::Store;
 use slipway_target::process::ProcessTarget;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,8 @@ enum End {
 
 /// Runs until told to end.
 pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
+    // First of all: whoever ends this while it starts must not leave half of it running.
+    let mut told = Told::new()?;
     let folder = Folder::find(common.data.as_deref())?;
     folder.create()?;
     let store = Store::open(folder.path()).await?;
@@ -52,8 +55,9 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     let token = folder::first_token(&folder)?;
     store.insert_token("first", &token, clock.now()).await?;
 
-    let hub = Hub::bind(folder.gateway().join("control.json"), folder::secret()).await?;
     let mut starter = Starter::new(&folder, up.traffic, up.access_log)?;
+    starter.check_port()?;
+    let hub = Hub::bind(folder.gateway().join("control.json"), folder::secret()).await?;
     let mut child = starter.ensure()?;
     let target = Arc::new(process_target(&folder, clock)?);
     let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
@@ -65,7 +69,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
         clock,
     })
     .await?;
-    let (farewell, mut asked) = mpsc::channel::<Farewell>(1);
+    let (farewell, asked) = mpsc::channel::<Farewell>(1);
     let stop = CancellationToken::new();
     let app = slipway_server::router(App { control: control.clone(), blobs, farewell });
     let closing = stop.clone();
@@ -76,6 +80,10 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
         Ok(traffic) => traffic,
         Err(error) => {
             control.stop().await;
+            if let Some(mut child) = child {
+                // Nobody would watch it.
+                let _ = child.kill().await;
+            }
             return Err(error);
         }
     };
@@ -83,12 +91,12 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     announce(common, &folder, &api.to_string(), &traffic.to_string())?;
 
     let watch = tokio::spawn(starter.watch(child));
-    let end = until_told(&mut asked).await?;
+    let end = told.wait(asked).await;
     watch.abort();
     control.stop().await;
     if end == End::All {
         gateway::stop(&folder, DRAIN).await?;
-        target.stop_all().await.context("not every instance could be stopped")?;
+        stop_instances(&target).await?;
     }
     stop.cancel();
     let _ = tokio::time::timeout(API_DRAIN, server).await;
@@ -120,14 +128,34 @@ fn announce(common: &Common, folder: &Folder, api: &str, traffic: &str) -> Resul
     Ok(())
 }
 
-async fn until_told(asked: &mut mpsc::Receiver<Farewell>) -> Result<End> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => End::All,
-        _ = terminate.recv() => End::Control,
-        Some(Farewell) = asked.recv() => End::All,
-    })
+/// The ways in which this can be told to end.
+struct Told {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Told {
+    fn new() -> Result<Told> {
+        Ok(Told { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self, mut asked: mpsc::Receiver<Farewell>) -> End {
+        tokio::select! {
+            _ = self.interrupt.recv() => End::All,
+            _ = self.terminate.recv() => End::Control,
+            Some(Farewell) = asked.recv() => End::All,
+        }
+    }
+}
+
+/// Stops every instance; those too whose start was under way.
+async fn stop_instances(target: &ProcessTarget) -> Result<()> {
+    loop {
+        target.stop_all().await.context("not every instance could be stopped")?;
+        if Target::instances(target).is_empty() {
+            return Ok(());
+        }
+    }
 }
 
 /// Ends gateway and instances of a data folder that nobody drives. Whether there were any.
@@ -140,8 +168,8 @@ pub(crate) async fn stop_leftovers(folder: &Folder) -> Result<bool> {
     let clock = Clock::starting(store.newest_at().await?);
     let had_gateway = gateway::stop(folder, DRAIN).await?;
     let target = process_target(folder, clock)?;
-    let instances = slipway_core::instance::Target::instances(&target).len();
-    target.stop_all().await?;
+    let instances = Target::instances(&target).len();
+    stop_instances(&target).await?;
     store.close().await;
     Ok(had_gateway || instances > 0)
 }

@@ -37,6 +37,7 @@ fn refused(error: BlobError) -> Problem {
     let (status, code) = match &error {
         BlobError::WrongDigest { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_digest"),
         BlobError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        BlobError::BrokenOff { .. } => (StatusCode::BAD_REQUEST, "broken_off"),
         BlobError::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "artifacts_unavailable"),
     };

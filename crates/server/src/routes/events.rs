@@ -33,7 +33,10 @@ pub(crate) async fn stream(
     let store = app.control.store().clone();
     filter.after = Some(last.or(filter.after).unwrap_or_else(|| store.journal_head()));
     filter.limit = Some(PAGE);
+    // An end of the control plane is the end of the stream; the client calls again.
+    let end = async move { app.farewell.closed().await };
     let entries = follow(store, filter).flat_map(stream::iter).map(|entry| Ok(event(&entry)));
+    let entries = entries.take_until(Box::pin(end));
     Ok(Sse::new(entries).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
 }
 

@@ -28,3 +28,9 @@ pub(crate) async fn down(State(app): State<App>) -> Result<(StatusCode, Json<Val
     app.farewell.try_send(Farewell).map_err(gone)?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "stopping": true, "pid": std::process::id() }))))
 }
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "system", responses((status = 200, body = Object)))]
+pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(crate::router::document())
+}

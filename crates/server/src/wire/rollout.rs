@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use slipway_control::views::{LaneNow, RolloutNow};
 use slipway_core::names::LaneId;
-use slipway_core::rollout::{Rollout, State, StepRecord};
+use slipway_core::rollout::{Rollout, RolloutKind, State, StepRecord};
 use slipway_core::units::Timestamp;
 use utoipa::ToSchema;
 
@@ -14,6 +14,8 @@ use super::explanation::{Explanation, WireDecision, WireJudgement};
 pub struct WireRollout {
     /// Its id.
     pub rollout: String,
+    /// `release`, or `rollback` where an earlier version comes back after another one had succeeded.
+    pub kind: String,
     /// The service.
     pub service: String,
     /// The environment.
@@ -104,6 +106,7 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
     match now {
         RolloutNow::Queued { lane, asked, behind } => Some(WireRollout {
             rollout: asked.id.to_string(),
+            kind: kind(asked.kind).to_string(),
             service: lane.service.to_string(),
             environment: lane.environment.to_string(),
             version: asked.release.version.to_string(),
@@ -171,11 +174,19 @@ pub(super) fn shares(lane: &LaneNow) -> Vec<WireShare> {
         .collect()
 }
 
+fn kind(kind: RolloutKind) -> &'static str {
+    match kind {
+        RolloutKind::Release => "release",
+        RolloutKind::Rollback => "rollback",
+    }
+}
+
 fn bare(lane: &LaneId, rollout: &Rollout, now: Timestamp) -> WireRollout {
     let (state, outcome, cause) = standing(&rollout.state);
     let exposed = rollout.exposed();
     WireRollout {
         rollout: rollout.id.to_string(),
+        kind: kind(rollout.kind).to_string(),
         service: lane.service.to_string(),
         environment: lane.environment.to_string(),
         version: rollout.release.version.to_string(),
