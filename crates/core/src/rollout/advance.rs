@@ -182,7 +182,8 @@ fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
     }
     let over = open.progress.short_since.get_or_insert(now).plus(limit);
     if now >= over {
-        let cause = format!("only {ready} of {} instances of {version} were ready within {limit}", step.kind.instances());
+        let cause =
+            format!("only {ready} of {} instances of {version} were ready within {limit}", step.kind.instances());
         undo::begin(turn, &cause, ENGINE, None, Vec::new(), now);
     } else {
         turn.wake(over);
