@@ -2,61 +2,26 @@
 
 mod common;
 
-use std::path::PathBuf;
-
 use common::{Stage, alone, nothing_failed_by_slipway};
-use serde_json::Value;
-use slipway_e2e::{build, kill, until, until_within};
+use slipway_e2e::{kill, until, until_within};
 
 const CANARY: &str = "{ instances: 2, strategy: { canary: { steps: [20%, 60%, 100%], verify: 5s } } }";
 const BLUE_GREEN: &str = "{ instances: 2, strategy: { blue-green: { verify: 8s } } }";
 const ROLLING: &str = "{ instances: 3, strategy: { rolling: { batch: 1, verify: 5s } } }";
 
-/// Asks for a release and does not wait.
-async fn begin(stage: &Stage, version: &str, variables: &[(&str, &str)]) -> String {
-    let build: PathBuf = build(stage.slipway.scratch(), &format!("build-{version}"), variables).expect("a build");
-    let asked = stage.slipway.release(version, &build, "production", &["--detach"]).await.expect("it runs");
-    let asked = asked.expect(0).expect("it is taken").json().expect("a rollout");
-    asked["rollout"].as_str().expect("an id").to_string()
-}
-
-async fn rollout(stage: &Stage, id: &str) -> Value {
-    stage.slipway.get(&format!("/rollouts/{id}")).await.unwrap_or_default()
-}
-
-/// Waits until the step named `name` is at hand.
-async fn at_step(stage: &Stage, id: &str, name: &str) {
-    until(&format!("step {name}"), async || {
-        let now = rollout(stage, id).await;
-        let steps = now["steps"].as_array().cloned().unwrap_or_default();
-        steps.iter().any(|s| s["name"] == name && s["state"] == "waiting").then_some(())
-    })
-    .await
-    .expect("the step is reached");
-}
-
-async fn outcome(stage: &Stage, id: &str) -> Value {
-    until_within(std::time::Duration::from_secs(120), "the rollout ends", async || {
-        let now = rollout(stage, id).await;
-        now["outcome"].is_string().then_some(now)
-    })
-    .await
-    .expect("an end")
-}
-
 /// Kills the control plane at `step`, starts it again, and sees the rollout end.
 async fn killed_at(production: &str, step: &str, variables: &[(&str, &str)], expected: &str) {
     let _alone = alone().await;
     let mut stage = Stage::set(production).await;
-    let id = begin(&stage, "1.1.0", variables).await;
-    at_step(&stage, &id, step).await;
+    let id = stage.begin("1.1.0", variables, &[]).await;
+    stage.at_step(&id, step).await;
     stage.slipway.kill_control_plane().await.expect("it is killed");
     let before = stage.load.snapshot().requests;
     until("users are served meanwhile", async || (stage.load.snapshot().requests > before + 300).then_some(()))
         .await
         .expect("answers");
     stage.slipway.restart().await.expect("it starts again");
-    let end = outcome(&stage, &id).await;
+    let end = stage.outcome(&id).await;
     assert_eq!(end["outcome"], expected, "{end:#}");
     assert_eq!(stage.stable().await, if expected == "succeeded" { "1.1.0" } else { "1.0.0" });
     nothing_failed_by_slipway(&stage.strike().await);
@@ -81,8 +46,8 @@ async fn the_control_plane_is_killed_in_a_rolling_update() {
 async fn a_control_plane_that_stays_dead_gives_the_traffic_back() {
     let _alone = alone().await;
     let mut stage = Stage::set(CANARY).await;
-    let id = begin(&stage, "1.1.0", &[]).await;
-    at_step(&stage, &id, "20%").await;
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
     stage.slipway.kill_control_plane().await.expect("it is killed");
     // The lease is fifteen seconds; what counts is that it ends without anybody's doing.
     until_within(std::time::Duration::from_secs(60), "the traffic is back", async || {
@@ -94,7 +59,7 @@ async fn a_control_plane_that_stays_dead_gives_the_traffic_back() {
     .await
     .expect("stable serves everybody");
     stage.slipway.restart().await.expect("it starts again");
-    let end = outcome(&stage, &id).await;
+    let end = stage.outcome(&id).await;
     assert_eq!(end["outcome"], "rolled_back", "{end:#}");
     assert!(end["cause"].as_str().unwrap_or_default().contains("lease"), "{end:#}");
     nothing_failed_by_slipway(&stage.strike().await);
@@ -104,12 +69,12 @@ async fn a_control_plane_that_stays_dead_gives_the_traffic_back() {
 async fn a_killed_gateway_comes_back_and_undoes_no_rollback() {
     let _alone = alone().await;
     let stage = Stage::set(CANARY).await;
-    let id = begin(&stage, "1.1.0", &[]).await;
-    at_step(&stage, &id, "20%").await;
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
     stage.slipway.kill_gateway().await.expect("it is killed");
     let back = stage.slipway.cli(&["rollback", "shop", "--env", "production", "--json"]).await.expect("it runs");
     assert_eq!(back.code, 0, "{back}");
-    assert_eq!(outcome(&stage, &id).await["outcome"], "rolled_back");
+    assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
     let returned =
         stage.slipway.json(&["explain", &id]).await.expect("an explanation")["ended_at"].as_u64().expect("an end");
     let before = stage.load.snapshot().versions["1.0.0"].requests;

@@ -3,8 +3,7 @@
 
 mod common;
 
-use common::{Stage, Watch, alone, nothing_failed_by_slipway};
-use serde_json::Value;
+use common::{Stage, Watch, alone, nothing_failed_by_slipway, weight};
 
 /// A bad build: what makes it bad, and a word that the cause must hold.
 struct Bad {
@@ -26,6 +25,7 @@ async fn story(production: &str, keeps_stable: bool) {
     let watch = Watch::begin(&stage);
     let (good, code) = stage.release("1.1.0", &[], &[]).await;
     assert_eq!((good["outcome"].as_str(), code), (Some("succeeded"), 0), "{good:#}");
+    assert_eq!(weight(&stage.lane().await, "1.1.0"), 10_000);
     assert_eq!(stage.stable().await, "1.1.0");
     let mut ends = Vec::new();
     for Bad { version, variables, cause: word } in BAD {
@@ -33,8 +33,18 @@ async fn story(production: &str, keeps_stable: bool) {
         assert_eq!((bad["outcome"].as_str(), code), (Some("rolled_back"), 10), "{version}: {bad:#}");
         let cause = bad["cause"].as_str().unwrap_or_default();
         assert!(cause.contains(word), "{version}: {cause}");
+        let steps = bad["steps"].as_array().expect("steps");
+        assert_eq!(steps.iter().filter(|step| step["state"] == "failed").count(), 1, "{bad:#}");
+        let lane = stage.lane().await;
         assert_eq!(stage.stable().await, "1.1.0", "{version}");
-        ends.push((version, ended_at(&stage, &bad).await));
+        assert_eq!((weight(&lane, "1.1.0"), weight(&lane, version)), (10_000, 0), "{version}");
+        // What was sent before the traffic was back has been answered by then.
+        stage.gives("1.1.0", 300).await;
+        let met = stage.given(version) > 0;
+        assert!(!met || bad["exposed_requests"].as_u64() > Some(0), "{version}: {bad:#}");
+        if met {
+            ends.push((version, stage.recorded(bad["rollout"].as_str().expect("an id"), "traffic.returned").await));
+        }
     }
     let (stable, all) = (watch.fewest_stable(), watch.fewest_in_all());
     drop(watch);
@@ -44,20 +54,13 @@ async fn story(production: &str, keeps_stable: bool) {
     assert!(all >= 3, "ready capacity fell to {all}");
     let report = stage.strike().await;
     nothing_failed_by_slipway(&report);
-    assert!(report.versions["1.1.0"].requests > 0);
-    for (version, ended) in ends {
-        if version.ends_with("smoke") {
-            assert!(!report.versions.contains_key(version), "a user met a version that failed its smoke test");
-        } else if let Some(seen) = report.versions.get(version) {
-            assert!(seen.last_sent_ms <= ended + 5, "{version} got a request after its way back was confirmed");
-        }
+    let met: Vec<&str> = ends.iter().map(|(version, _)| *version).collect();
+    assert_eq!(met, ["2.0.0-errors", "2.0.0-slow", "2.0.0-crash"], "no user meets what fails its smoke test");
+    for (version, returned) in ends {
+        let last = report.versions[version].last_sent_ms;
+        assert!(last <= returned, "{version} got a request {} ms after its way back was confirmed", last - returned);
     }
-}
-
-async fn ended_at(stage: &Stage, rollout: &Value) -> u64 {
-    let id = rollout["rollout"].as_str().expect("an id");
-    let explanation = stage.slipway.json(&["explain", id]).await.expect("an explanation");
-    explanation["ended_at"].as_u64().expect("an end")
+    assert_eq!(report.versions["1.1.0"].failed, 0, "{:?}", report.first_failures);
 }
 
 #[tokio::test(flavor = "multi_thread")]

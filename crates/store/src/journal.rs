@@ -1,5 +1,7 @@
 //! The journal's table.
 
+use std::sync::atomic::Ordering;
+
 use slipway_core::journal::{Anchor, Broken, Checker, Entry, Fact, GENESIS, Row as ChainRow, Verified, link};
 use slipway_core::names::{EnvironmentName, RolloutId, ServiceName};
 use slipway_core::units::Timestamp;
@@ -124,7 +126,7 @@ impl Store {
             *known = (*known).max(head.seq);
             newer
         });
-        if newer {
+        if newer && self.inner.anchored.load(Ordering::Relaxed) {
             let written = tokio::task::spawn_blocking(move || file.write(&anchor)).await;
             if let Ok(Err(error)) = written {
                 tracing::warn!(%error, "the journal's anchor could not be written; it lags behind");
@@ -132,14 +134,15 @@ impl Store {
         }
     }
 
-    /// Brings an anchor that lags behind up to date, if the chain goes through it; leaves it alone otherwise, so that
-    /// what is wrong stays visible.
+    /// Brings an anchor that lags behind up to date, if the chain goes through it; leaves it alone otherwise, now and
+    /// whatever is recorded later, so that what is wrong stays visible.
     pub(crate) async fn renew_anchor(&self) {
         let Ok(anchor) = self.inner.anchor.read() else { return };
         let known = match &anchor {
             None => true,
             Some(anchor) => self.hash_of(anchor.seq).await.is_some_and(|hash| hash == anchor.hash),
         };
+        self.inner.anchored.store(known, Ordering::Relaxed);
         let head = self.journal_head();
         if known
             && head > anchor.map_or(0, |a| a.seq)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use sqlx::Row;
 use tokio::sync::watch;
@@ -23,6 +24,8 @@ pub(crate) struct Inner {
     pub writer: Pool,
     pub readers: Pool,
     pub anchor: AnchorFile,
+    /// Whether the chain went through the anchor when the store was opened. Otherwise the anchor is evidence, and stays.
+    pub anchored: AtomicBool,
     pub head: watch::Sender<u64>,
     start: u64,
     _claim: Claim,
@@ -41,6 +44,7 @@ impl Store {
             writer,
             readers,
             anchor: AnchorFile::new(folder),
+            anchored: AtomicBool::new(false),
             head: watch::Sender::new(head as u64),
             start,
             _claim: claim,

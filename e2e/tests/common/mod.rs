@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use serde_json::Value;
-use slipway_e2e::{Options, Slipway, build, until};
+use slipway_e2e::{Options, Output, Slipway, build, until, until_within};
 use slipway_load::{Load, LoadHandle, Report};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -57,6 +58,70 @@ impl Stage {
         let output = self.slipway.release(version, &build, "production", more).await.expect("it runs");
         let code = output.code;
         (output.json().unwrap_or_else(|e| panic!("{e}\n{output}")), code)
+    }
+
+    /// Asks for a release and does not wait; the rollout's id.
+    pub async fn begin(&self, version: &str, variables: &[(&str, &str)], more: &[&str]) -> String {
+        let (asked, code) = self.release(version, variables, &[more, &["--detach"]].concat()).await;
+        assert_eq!(code, 0, "{asked:#}");
+        asked["rollout"].as_str().expect("an id").to_string()
+    }
+
+    /// A rollout as it stands; null while it cannot be asked for.
+    pub async fn rollout(&self, id: &str) -> Value {
+        self.slipway.get(&format!("/rollouts/{id}")).await.unwrap_or_default()
+    }
+
+    /// Waits until the step named `name` is at hand, its traffic confirmed.
+    pub async fn at_step(&self, id: &str, name: &str) {
+        until(&format!("{id} is at step {name}"), async || {
+            let now = self.rollout(id).await;
+            let steps = now["steps"].as_array().cloned().unwrap_or_default();
+            steps.iter().any(|s| s["name"] == name && s["state"] == "waiting").then_some(())
+        })
+        .await
+        .expect("the step is reached");
+    }
+
+    /// Waits until a rollout has an outcome.
+    pub async fn outcome(&self, id: &str) -> Value {
+        until_within(Duration::from_secs(120), &format!("{id} has an outcome"), async || {
+            let now = self.rollout(id).await;
+            now["outcome"].is_string().then_some(now)
+        })
+        .await
+        .expect("an outcome")
+    }
+
+    /// A command about the shop in production, as `pause`, with `--json`.
+    pub async fn say(&self, word: &str, more: &[&str]) -> Output {
+        let arguments = [word, "shop", "--env", "production", "--json"];
+        self.slipway.cli(&[&arguments, more].concat()).await.expect("it runs")
+    }
+
+    /// `status --json` of the shop in production.
+    pub async fn lane(&self) -> Value {
+        self.slipway.lane("shop", "production").await.expect("a status").expect("a lane")
+    }
+
+    /// Answers that a version has given.
+    pub fn given(&self, version: &str) -> u64 {
+        self.load.snapshot().versions.get(version).map_or(0, |seen| seen.requests)
+    }
+
+    /// Waits until a version has given `n` more answers.
+    pub async fn gives(&self, version: &str, n: u64) {
+        let wanted = self.given(version) + n;
+        until(&format!("{version} has given {n} more answers"), async || (self.given(version) >= wanted).then_some(()))
+            .await
+            .expect("answers");
+    }
+
+    /// When the first entry of this kind was written about a rollout, in milliseconds since 1970.
+    pub async fn recorded(&self, rollout: &str, kind: &str) -> u64 {
+        let entries = self.slipway.get(&format!("/journal?limit=1000&rollout={rollout}")).await.expect("a journal");
+        let entry = entries.as_array().expect("entries").iter().rev().find(|entry| entry["kind"] == kind);
+        entry.and_then(|entry| entry["at"].as_u64()).unwrap_or_else(|| panic!("no {kind} in {entries:#}"))
     }
 
     /// The version that serves.
@@ -125,4 +190,16 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The ids and process ids of a version's instances, as `role` of a lane.
+pub fn instances(lane: &Value, role: &str) -> Vec<(String, u64)> {
+    let all = lane[role]["instances"].as_array().cloned().unwrap_or_default();
+    all.iter().filter_map(|i| Some((i["id"].as_str()?.to_string(), i["pid"].as_u64()?))).collect()
+}
+
+/// A version's share of the traffic in basis points.
+pub fn weight(lane: &Value, version: &str) -> u64 {
+    let parts = lane["split"].as_array().into_iter().flatten();
+    parts.filter(|part| part["version"] == version).filter_map(|part| part["weight_bp"].as_u64()).sum()
 }
