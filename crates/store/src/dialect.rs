@@ -1,9 +1,13 @@
-//! What differs between databases.
+//! What differs between databases: how one is opened, how a transaction begins, how a table is made strict, and what
+//! the codes of its errors mean. Everything else is SQL that SQLite and PostgreSQL both run.
 
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::error::Error;
 
 /// The pool of connections.
 pub(crate) type Pool = SqlitePool;
@@ -25,6 +29,14 @@ pub(crate) async fn open(file: &Path) -> Result<(Pool, Pool), sqlx::Error> {
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(5))
+        // A commit that fails for want of space ends the transaction without the driver's knowledge: the connection
+        // would refuse to begin another for ever. It is closed instead, and the next writer gets a fresh one.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .connect_with(options.clone())
         .await?;
     let readers = SqlitePoolOptions::new()
@@ -32,4 +44,27 @@ pub(crate) async fn open(file: &Path) -> Result<(Pool, Pool), sqlx::Error> {
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(options.read_only(true));
     Ok((writer, readers))
+}
+
+/// A statement of a migration as this database wants it. SQLite keeps whatever one writes into a column unless the
+/// table is strict: a number could be made text, and hide from every question.
+pub(crate) fn definition(statement: &str) -> String {
+    match statement.starts_with("CREATE TABLE") {
+        true => format!("{} STRICT", statement.replace("BIGINT", "INTEGER")),
+        false => statement.to_string(),
+    }
+}
+
+/// What an error of the database means to whoever asked.
+pub(crate) fn meaning(error: &dyn sqlx::error::DatabaseError) -> Error {
+    let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+    // The upper bits say where it happened; https://www.sqlite.org/rescode.html lists the lower ones.
+    match code & 0xff {
+        5 | 6 => Error::Unavailable(format!("another program holds the database ({error})")),
+        8 | 14 => Error::Unavailable(format!("the database's files cannot be opened for writing ({error})")),
+        10 => Error::Unavailable(format!("the disk cannot be read or written, or is full ({error})")),
+        13 => Error::Unavailable(format!("the disk is full ({error})")),
+        11 | 26 => Error::Damaged(error.to_string()),
+        _ => Error::Unavailable(error.to_string()),
+    }
 }

@@ -2,6 +2,8 @@
 
 use slipway_core::names::{LaneId, ServiceName, VersionName};
 
+use crate::dialect;
+
 /// Why something could not be kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,6 +56,7 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
                 Error::Damaged(error.to_string())
             }
+            sqlx::Error::Database(error) => dialect::meaning(error.as_ref()),
             other => Error::Unavailable(other.to_string()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -14,10 +15,22 @@ pub(crate) struct Claim {
     _file: File,
 }
 
+/// Makes the database's file, so that nobody else can read it; its companions take its mode over.
+pub(crate) fn private(file: &Path) -> Result<(), Error> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    match made {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::Unavailable(format!("{}: {e}", file.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Claims the folder, or says who has it.
 pub(crate) fn claim(folder: &Path) -> Result<Claim, Error> {
     let broken = |e: std::io::Error| Error::Unavailable(format!("{}: {e}", folder.display()));
-    std::fs::create_dir_all(folder).map_err(broken)?;
+    // What is kept is the user's own: declared files may hold passwords.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(broken)?;
     let path = folder.join("lock");
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(broken)?;

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use crate::dialect::{BEGIN_WRITE, Pool};
+use crate::dialect::{BEGIN_WRITE, Pool, definition};
 use crate::error::Error;
 
 /// Every migration, in order.
@@ -24,7 +24,7 @@ pub(crate) async fn run(pool: &Pool) -> Result<(), Error> {
     for (name, sql) in ALL.iter().filter(|(name, _)| !done.iter().any(|d| d == name)) {
         let mut writing = pool.begin_with(BEGIN_WRITE).await?;
         for statement in sql.split(';').map(str::trim).filter(|s| !s.is_empty()) {
-            sqlx::query(statement).execute(&mut *writing).await?;
+            sqlx::query(sqlx::AssertSqlSafe(definition(statement))).execute(&mut *writing).await?;
         }
         sqlx::query("INSERT INTO migrations (name) VALUES ($1)").bind(*name).execute(&mut *writing).await?;
         writing.commit().await?;
