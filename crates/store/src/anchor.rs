@@ -5,40 +5,84 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_core::journal::Anchor;
 
-/// The anchor's file.
+/// The anchor's file. Clones share the right to write it.
 #[derive(Debug, Clone)]
-pub(crate) struct AnchorFile(PathBuf);
+pub(crate) struct AnchorFile {
+    path: PathBuf,
+    /// The number that this process wrote last; 0 before.
+    written: Arc<Mutex<u64>>,
+}
 
 impl AnchorFile {
     pub fn new(folder: &Path) -> AnchorFile {
-        AnchorFile(folder.join("journal.anchor"))
+        AnchorFile { path: folder.join("journal.anchor"), written: Arc::default() }
     }
 
     /// The anchor: `Ok(None)` where there is none, an error where the file makes no sense.
     pub fn read(&self) -> Result<Option<Anchor>, String> {
-        let text = match std::fs::read_to_string(&self.0) {
+        let text = match std::fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(format!("{}: {e}", self.0.display())),
+            Err(e) => return Err(format!("{}: {e}", self.path.display())),
         };
         let mut words = text.split_whitespace();
         let seq = words.next().and_then(|w| w.parse().ok());
         let hash = words.next().filter(|h| h.len() == 64);
         match (seq, hash) {
             (Some(seq), Some(hash)) => Ok(Some(Anchor { seq, hash: hash.to_string() })),
-            _ => Err(format!("the anchor {} makes no sense", self.0.display())),
+            _ => Err(format!(
+                "the anchor {} makes no sense: whether the journal's tail is whole cannot be told",
+                self.path.display()
+            )),
         }
     }
 
-    /// Writes the anchor anew: temporary file, sync, rename.
+    /// Whether this process wrote an anchor that is not there any more.
+    pub fn is_gone(&self) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        *written > 0 && !self.path.exists()
+    }
+
+    /// Writes the anchor anew: temporary file, sync, rename. One at a time, and never an older one over a newer one.
     pub fn write(&self, anchor: &Anchor) -> std::io::Result<()> {
-        let fresh = self.0.with_extension("anchor.new");
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written >= anchor.seq {
+            return Ok(());
+        }
+        let fresh = self.path.with_extension("anchor.new");
         let mut file = File::create(&fresh)?;
         writeln!(file, "{} {}", anchor.seq, anchor.hash)?;
         file.sync_all()?;
-        std::fs::rename(&fresh, &self.0)
+        std::fs::rename(&fresh, &self.path)?;
+        *written = anchor.seq;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_by_many_at_once_it_is_always_whole_and_ends_with_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = AnchorFile::new(folder.path());
+        file.write(&Anchor { seq: 1, hash: "a".repeat(64) }).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let file = file.clone();
+                scope.spawn(move || {
+                    for n in 0..50 {
+                        file.write(&Anchor { seq: 2 + n * 4 + thread, hash: "b".repeat(64) }).unwrap();
+                        assert!(file.read().unwrap().is_some(), "a reader never sees half of it");
+                    }
+                });
+            }
+        });
+        assert_eq!(file.read().unwrap().unwrap().seq, 2 + 49 * 4 + 3);
     }
 }

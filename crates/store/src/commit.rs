@@ -6,7 +6,6 @@ use slipway_core::names::LaneId;
 use slipway_core::units::Timestamp;
 
 use crate::error::{Error, text};
-use crate::journal;
 use crate::open::Store;
 use crate::outbox::{self, EffectId, NewEffect};
 use crate::rollouts::{self, RolloutRecord};
@@ -72,9 +71,9 @@ impl Store {
         for record in &commit.rollouts {
             rollouts::keep(&mut writing, record).await?;
         }
-        let head = journal::append(&mut writing, commit.facts, commit.at).await?;
-        writing.commit().await?;
-        self.note_head(head.as_ref()).await;
-        Ok(Committed { generation, head: head.map_or_else(|| self.journal_head(), |a| a.seq) })
+        let head = self.append_in(&mut writing, commit.facts, commit.at).await?;
+        let seq = head.as_ref().map(|head| head.seq);
+        self.finish(writing, head).await?;
+        Ok(Committed { generation, head: seq.unwrap_or_else(|| self.journal_head()) })
     }
 }

@@ -1,12 +1,14 @@
 //! The journal's table.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use slipway_core::journal::{Anchor, Broken, Checker, Entry, Fact, GENESIS, Row as ChainRow, Verified, link};
 use slipway_core::names::{EnvironmentName, RolloutId, ServiceName};
 use slipway_core::units::Timestamp;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::watch;
 
 use crate::dialect::Writing;
@@ -14,7 +16,9 @@ use crate::error::{Error, text};
 use crate::open::Store;
 
 /// Rows that are read at a time while the chain is checked.
-const PAGE: i64 = 2_000;
+const PAGE: i64 = 200;
+/// The year 3000: a time beyond it was written by somebody else, and must not carry the clock away.
+const FAR_FUTURE: i64 = 32_503_680_000_000;
 /// Entries that one question may return.
 const MOST: u32 = 10_000;
 
@@ -41,17 +45,15 @@ impl Store {
     /// Records facts that belong to no turn.
     pub async fn append(&self, facts: Vec<Fact>, at: Timestamp) -> Result<(), Error> {
         let mut writing = self.write().await?;
-        let head = append(&mut writing, facts, at).await?;
-        writing.commit().await?;
-        self.note_head(head.as_ref()).await;
-        Ok(())
+        let head = self.append_in(&mut writing, facts, at).await?;
+        self.finish(writing, head).await
     }
 
     /// The entries that fit, oldest first if `after` is given, otherwise newest first.
     pub async fn entries(&self, filter: &Filter) -> Result<Vec<Entry>, Error> {
         let order = if filter.after.is_some() { "ASC" } else { "DESC" };
         let sql = format!(
-            "SELECT body FROM journal WHERE ($1 = '' OR service = $1) AND ($2 = '' OR environment = $2) \
+            "SELECT seq, body FROM journal WHERE ($1 = '' OR service = $1) AND ($2 = '' OR environment = $2) \
              AND ($3 = '' OR rollout = $3) AND ($4 = '' OR kind = $4 OR kind LIKE $5) AND seq > $6 AND seq < $7 \
              ORDER BY seq {order} LIMIT $8"
         );
@@ -69,8 +71,8 @@ impl Store {
             .await?;
         rows.iter()
             .map(|row| {
-                let body: String = row.try_get(0)?;
-                Ok(serde_json::from_str(&body)?)
+                let seq: i64 = row.try_get(0)?;
+                Ok(Entry::read(seq.max(0) as u64, &lossy(row, 1)?))
             })
             .collect()
     }
@@ -87,14 +89,18 @@ impl Store {
 
     /// The time of the newest entry; 0 where there is none.
     pub async fn newest_at(&self) -> Result<Timestamp, Error> {
-        let row = sqlx::query("SELECT COALESCE(MAX(at), 0) FROM journal").fetch_one(self.readers()).await?;
+        let row = sqlx::query("SELECT COALESCE(MAX(at), 0) FROM journal WHERE at < $1")
+            .bind(FAR_FUTURE)
+            .fetch_one(self.readers())
+            .await?;
         let at: i64 = row.try_get(0)?;
-        Ok(Timestamp(at as u64))
+        Ok(Timestamp(at.max(0) as u64))
     }
 
     /// Checks the whole chain against the anchor outside the database.
     pub async fn verify_journal(&self) -> Result<Result<Verified, Broken>, Error> {
         let anchor = self.inner.anchor.read().map_err(Error::Damaged)?;
+        let unanchored = anchor.is_none();
         let mut checker = Checker::new(anchor);
         let mut after = i64::MIN;
         loop {
@@ -106,7 +112,7 @@ impl Store {
             .bind(PAGE)
             .fetch_all(self.readers())
             .await?;
-            let Some(last) = rows.last() else { return Ok(checker.end()) };
+            let Some(last) = rows.last() else { break };
             after = last.try_get(0)?;
             for row in &rows {
                 if let Err(broken) = checker.row(&chain_row(row)?) {
@@ -114,42 +120,92 @@ impl Store {
                 }
             }
         }
+        if unanchored && self.inner.anchor.is_gone() {
+            return Ok(Err(Broken::Unanchored));
+        }
+        Ok(checker.end())
+    }
+
+    /// Appends facts within a transaction. Returns the new head; `None` where nothing was appended.
+    pub(crate) async fn append_in(
+        &self,
+        writing: &mut Writing,
+        facts: Vec<Fact>,
+        at: Timestamp,
+    ) -> Result<Option<Anchor>, Error> {
+        if facts.is_empty() {
+            return Ok(None);
+        }
+        let newest = newest(&mut *writing).await?;
+        self.compare(newest.as_ref());
+        append(writing, newest, facts, at).await.map(Some)
+    }
+
+    /// Whoever writes sees everything that was committed. If the newest entry is not there any more, or is another, its
+    /// tail was cut off behind this process's back: the anchor is evidence from now on.
+    fn compare(&self, newest: Option<&Anchor>) {
+        let known = self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = known.as_ref() else { return };
+        let intact = match newest {
+            Some(newest) if newest.seq == known.seq => newest.hash == known.hash,
+            Some(newest) => newest.seq > known.seq,
+            None => false,
+        };
+        if !intact && self.inner.anchored.swap(false, Ordering::Relaxed) {
+            tracing::error!(entry = known.seq, "the journal was changed around Slipway; its anchor is left as it is");
+        }
+    }
+
+    /// Commits, and tells of the newest entry; both even if whoever asked is gone meanwhile.
+    pub(crate) async fn finish(&self, writing: Writing, head: Option<Anchor>) -> Result<(), Error> {
+        let store = self.clone();
+        let finishing = tokio::spawn(async move {
+            writing.commit().await?;
+            if let Some(head) = head {
+                store.note_head(&head).await;
+            }
+            Ok(())
+        });
+        finishing.await.unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
     }
 
     /// Tells of the newest entry, inside and outside the database.
-    pub(crate) async fn note_head(&self, head: Option<&Anchor>) {
-        let Some(head) = head else { return };
-        let (file, anchor) = (self.inner.anchor.clone(), head.clone());
-        // Committed turns are serialised by the one connection that writes, but their anchors are not: the newer stays.
-        let newer = self.inner.head.send_if_modified(|known| {
+    async fn note_head(&self, head: &Anchor) {
+        *self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(head.clone());
+        self.inner.head.send_if_modified(|known| {
             let newer = *known < head.seq;
             *known = (*known).max(head.seq);
             newer
         });
-        if newer && self.inner.anchored.load(Ordering::Relaxed) {
-            let written = tokio::task::spawn_blocking(move || file.write(&anchor)).await;
-            if let Ok(Err(error)) = written {
-                tracing::warn!(%error, "the journal's anchor could not be written; it lags behind");
-            }
+        if self.inner.anchored.load(Ordering::Relaxed) {
+            self.write_anchor(head.clone()).await;
+        }
+    }
+
+    async fn write_anchor(&self, anchor: Anchor) {
+        let file = self.inner.anchor.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || file.write(&anchor)).await {
+            tracing::warn!(%error, "the journal's anchor could not be written; it lags behind");
         }
     }
 
     /// Brings an anchor that lags behind up to date, if the chain goes through it; leaves it alone otherwise, now and
-    /// whatever is recorded later, so that what is wrong stays visible.
-    pub(crate) async fn renew_anchor(&self) {
-        let Ok(anchor) = self.inner.anchor.read() else { return };
-        let known = match &anchor {
+    /// whatever is recorded later, so that what is wrong stays visible. An anchor that is gone is recorded.
+    pub(crate) async fn renew_anchor(&self) -> Result<(), Error> {
+        let Ok(anchor) = self.inner.anchor.read() else { return Ok(()) };
+        let newest = self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let through = match &anchor {
             None => true,
             Some(anchor) => self.hash_of(anchor.seq).await.is_some_and(|hash| hash == anchor.hash),
         };
-        self.inner.anchored.store(known, Ordering::Relaxed);
-        let head = self.journal_head();
-        if known
-            && head > anchor.map_or(0, |a| a.seq)
-            && let Some(hash) = self.hash_of(head).await
-            && let Err(error) = self.inner.anchor.write(&Anchor { seq: head, hash })
-        {
-            tracing::warn!(%error, "the journal's anchor could not be written; it lags behind");
+        self.inner.anchored.store(through, Ordering::Relaxed);
+        match (anchor, newest) {
+            (None, Some(newest)) => self.append(vec![unanchored(&newest)], wall()).await,
+            (Some(_), Some(newest)) if through => {
+                self.write_anchor(newest).await;
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -183,17 +239,38 @@ fn lossy(row: &SqliteRow, place: usize) -> Result<String, Error> {
     }
 }
 
-/// Appends facts. Returns the new head; `None` where nothing was appended.
-pub(crate) async fn append(writing: &mut Writing, facts: Vec<Fact>, at: Timestamp) -> Result<Option<Anchor>, Error> {
-    if facts.is_empty() {
-        return Ok(None);
+/// The newest entry, as the table has it.
+pub(crate) async fn newest(connection: &mut SqliteConnection) -> Result<Option<Anchor>, Error> {
+    let row = sqlx::query("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetch_optional(connection).await?;
+    row.map(|row| Ok(Anchor { seq: row.try_get::<i64, _>(0)?.max(0) as u64, hash: lossy(&row, 1)? })).transpose()
+}
+
+/// What is recorded where there is no anchor at the start: a crash right after the very first entry, or somebody's hand.
+fn unanchored(newest: &Anchor) -> Fact {
+    let seq = newest.seq;
+    Fact {
+        kind: "journal.unanchored".to_string(),
+        lane: None,
+        rollout: None,
+        actor: "slipway".to_string(),
+        cause: format!(
+            "the anchor outside the database was gone at the start: whether anything was cut off after entry {seq} cannot be told"
+        ),
+        evidence: serde_json::json!({ "newest": { "seq": seq, "hash": newest.hash } }),
     }
-    let newest =
-        sqlx::query("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetch_optional(&mut **writing).await?;
-    let (mut seq, mut hash) = match newest {
-        Some(row) => (row.try_get::<i64, _>(0)? as u64, lossy(&row, 1)?),
-        None => (0, GENESIS.to_string()),
-    };
+}
+
+fn wall() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+async fn append(
+    writing: &mut Writing,
+    newest: Option<Anchor>,
+    facts: Vec<Fact>,
+    at: Timestamp,
+) -> Result<Anchor, Error> {
+    let Anchor { mut seq, mut hash } = newest.unwrap_or(Anchor { seq: 0, hash: GENESIS.to_string() });
     for fact in facts {
         seq += 1;
         let entry = Entry { seq, at, fact };
@@ -216,5 +293,5 @@ pub(crate) async fn append(writing: &mut Writing, facts: Vec<Fact>, at: Timestam
         .execute(&mut **writing)
         .await?;
     }
-    Ok(Some(Anchor { seq, hash }))
+    Ok(Anchor { seq, hash })
 }

@@ -1,9 +1,10 @@
 //! Opening the store.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
+use slipway_core::journal::Anchor;
 use sqlx::Row;
 use tokio::sync::watch;
 
@@ -11,6 +12,7 @@ use crate::anchor::AnchorFile;
 use crate::dialect::{self, BEGIN_WRITE, Pool, Writing};
 use crate::error::Error;
 use crate::folder::{self, Claim};
+use crate::journal;
 use crate::migrations;
 
 /// A handle to everything that is kept. Cheap to clone.
@@ -24,8 +26,11 @@ pub(crate) struct Inner {
     pub writer: Pool,
     pub readers: Pool,
     pub anchor: AnchorFile,
-    /// Whether the chain went through the anchor when the store was opened. Otherwise the anchor is evidence, and stays.
+    /// Whether the chain goes through the anchor, as far as this process has seen. Otherwise the anchor is evidence, and
+    /// stays.
     pub anchored: AtomicBool,
+    /// The newest entry that this process committed, or found when it opened the store.
+    pub newest: Mutex<Option<Anchor>>,
     pub head: watch::Sender<u64>,
     start: u64,
     _claim: Claim,
@@ -35,22 +40,24 @@ impl Store {
     /// Opens the store in a data folder, creating what is missing. One process at a time.
     pub async fn open(folder: &Path) -> Result<Store, Error> {
         let claim = folder::claim(folder)?;
-        let (writer, readers) = dialect::open(&folder.join("slipway.db")).await?;
+        let file = folder.join("slipway.db");
+        folder::private(&file)?;
+        let (writer, readers) = dialect::open(&file).await?;
         migrations::run(&writer).await?;
         let start = bump(&writer, "starts").await?;
-        let head = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM journal").fetch_one(&writer).await?;
-        let head: i64 = head.try_get(0)?;
+        let newest = journal::newest(&mut *writer.acquire().await?).await?;
         let inner = Inner {
             writer,
             readers,
             anchor: AnchorFile::new(folder),
             anchored: AtomicBool::new(false),
-            head: watch::Sender::new(head as u64),
+            head: watch::Sender::new(newest.as_ref().map_or(0, |newest| newest.seq)),
+            newest: Mutex::new(newest),
             start,
             _claim: claim,
         };
         let store = Store { inner: Arc::new(inner) };
-        store.renew_anchor().await;
+        store.renew_anchor().await?;
         Ok(store)
     }
 

@@ -68,6 +68,12 @@ pub enum Broken {
         /// The newest that was.
         anchored: u64,
     },
+    /// The anchor was there and is gone.
+    #[error(
+        "the anchor outside the database is gone: whether the journal's tail is whole cannot be told. It is written anew \
+         with the next entry, and a start without it is recorded"
+    )]
+    Unanchored,
     /// The chain is whole in itself and is not the one that was anchored.
     #[error("entry {0} is not the one that the anchor outside the database knows: the chain was written anew")]
     Rewritten(u64),
@@ -89,10 +95,13 @@ impl Checker {
 
     /// Checks the next row.
     pub fn row(&mut self, row: &Row) -> Result<(), Broken> {
-        if row.seq != self.next {
+        let changed = |what: &str| Err(Broken::Changed { seq: row.seq, what: what.to_string() });
+        if row.seq < self.next {
+            return changed("its number is none that an entry could have there");
+        }
+        if row.seq > self.next {
             return Err(Broken::Missing(self.next));
         }
-        let changed = |what: &str| Err(Broken::Changed { seq: row.seq, what: what.to_string() });
         if link(&self.head, &row.body) != row.hash {
             return changed("its hash does not follow from its bytes and the entry before");
         }
@@ -216,12 +225,19 @@ mod tests {
         let mut swapped = rows.clone();
         swapped.swap(1, 2);
         assert_eq!(check(&swapped, None), Err(Broken::Missing(2)));
+        let twice = [&rows[..2], &rows[1..]].concat();
+        assert!(matches!(check(&twice, None), Err(Broken::Changed { seq: 2, .. })));
         let anew = Some(Anchor { seq: 2, hash: GENESIS.to_string() });
         assert_eq!(check(&rows, anew), Err(Broken::Rewritten(2)));
     }
 
     #[test]
-    fn the_formula_is_pinned() {
+    fn the_stored_bytes_and_the_formula_are_pinned() {
+        let stored = r#"{"seq":7,"at":1700000000123,"kind":"traffic.shifted","lane":{"service":"shop","environment":"production"},"rollout":"ro-12","actor":"slipway","cause":"step 2 was \"entered\"","evidence":{"nul":"\u0000","weight_bp":500}}"#;
+        let entry = Entry::read(7, stored);
+        assert_eq!((entry.at, entry.fact.kind.as_str()), (Timestamp(1_700_000_000_123), "traffic.shifted"));
+        assert_eq!(entry.bytes().unwrap(), stored);
+        assert_eq!(link(GENESIS, stored), "a0c1205a061197c2c083498aa81fb64e0fe357d8e1c7ea9dde588251d67fd454");
         assert_eq!(link(GENESIS, "{}"), "5508d2b710e64bc470079e1b211d9c58e21011e59d0559e422345dc19d659a75");
     }
 }
