@@ -1,0 +1,61 @@
+//! Killed at any instant, the store holds whole turns and nothing else.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use slipway_store::{Filter, Store};
+
+use crate::common::{folder, lane, turn};
+
+/// Names the folder in which the child takes its turns.
+const FOLDER: &str = "SLIPWAY_STORE_TEST_FOLDER";
+
+/// Takes turns until it is killed; does nothing where no parent asks for it.
+#[tokio::test]
+#[ignore = "is started by the test below"]
+async fn child() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let store = Store::open(folder.as_ref()).await.unwrap();
+    let shop = lane("shop");
+    let mut generation = store.load_lane::<Value>(&shop).await.unwrap().map_or(0, |kept| kept.generation);
+    loop {
+        let consumed = store.pending_effects().await.unwrap().iter().map(|effect| effect.id).collect();
+        generation = turn(&store, &shop, generation, consumed).await.unwrap().generation;
+        println!("turn {generation}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_killed_while_committing_leaves_whole_turns() {
+    let folder = folder();
+    let mut known = 0;
+    for round in 0..12 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::child", "--ignored", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut turns = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("turn ")?.parse::<u64>().ok());
+        let promised = turns.nth(round * 3).expect("the child takes turns");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let promised = turns.last().unwrap_or(promised);
+
+        let store = Store::open(folder.path()).await.unwrap();
+        let kept = store.load_lane::<Value>(&lane("shop")).await.unwrap().unwrap();
+        assert!(kept.generation >= promised && kept.generation > known, "what was promised is there");
+        known = kept.generation;
+        assert_eq!(kept.doc["n"], kept.generation);
+        let effects = store.pending_effects().await.unwrap();
+        assert_eq!(effects.iter().map(|e| e.key.clone()).collect::<Vec<_>>(), [format!("shop/{}", kept.generation)]);
+        let verified = store.verify_journal().await.unwrap().expect("the chain is whole");
+        let kind = Some("turn.taken".to_string());
+        let entries = store.entries(&Filter { kind, limit: Some(10_000), ..Filter::default() }).await.unwrap();
+        assert_eq!(entries.len() as u64, kept.generation);
+        assert!(verified.entries >= kept.generation);
+        store.close().await;
+    }
+}

@@ -1,0 +1,67 @@
+//! Who may open a data folder, and which.
+
+use std::os::unix::fs::PermissionsExt;
+
+use slipway_store::{Error, Store};
+
+use crate::common::{folder, meddle};
+
+#[tokio::test]
+async fn a_second_start_on_the_same_folder_is_refused_with_the_process_that_has_it() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    match Store::open(folder.path()).await {
+        Err(Error::InUse { pid, .. }) => assert_eq!(pid, std::process::id().to_string()),
+        other => panic!("{other:?}"),
+    }
+    store.close().await;
+    drop(store);
+    assert!(Store::open(folder.path()).await.is_ok(), "a folder that was left is free");
+}
+
+#[tokio::test]
+async fn data_of_a_newer_slipway_is_refused_and_left_alone() {
+    let folder = folder();
+    Store::open(folder.path()).await.unwrap().close().await;
+    meddle(folder.path(), "INSERT INTO migrations (name) VALUES ('0999_future')").await;
+    let before = std::fs::read(folder.path().join("slipway.db")).unwrap();
+    match Store::open(folder.path()).await {
+        Err(Error::Newer { found, .. }) => assert_eq!(found, "0999_future"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read(folder.path().join("slipway.db")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_called_so() {
+    let folder = folder();
+    std::fs::write(folder.path().join("slipway.db"), "somebody's diary\n".repeat(1000)).unwrap();
+    match Store::open(folder.path()).await {
+        Err(Error::Damaged(why)) => assert!(why.contains("not a database"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_named() {
+    let folder = folder();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    match Store::open(&file.join("data")).await {
+        Err(Error::Unavailable(why)) => assert!(why.contains("file/data"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_nobody_elses_to_read() {
+    let folder = folder();
+    let data = folder.path().join("new/data");
+    let store = Store::open(&data).await.unwrap();
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    for file in ["slipway.db", "slipway.db-wal", "slipway.db-shm"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+    store.close().await;
+}

@@ -1,0 +1,111 @@
+//! Rollouts, releases, remembered answers and tokens.
+
+use serde_json::{Value, json};
+use slipway_core::names::{Digest, RolloutId};
+use slipway_core::units::{Millis, Timestamp};
+use slipway_store::{Commit, Error, ReleaseRecord, Remembered, RolloutRecord, Store};
+
+use crate::common::{folder, lane};
+
+fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRecord {
+    RolloutRecord {
+        id,
+        lane: lane(service),
+        version: "1.1.0".parse().unwrap(),
+        strategy: "canary".to_string(),
+        outcome: outcome.map(str::to_string),
+        started_at: Timestamp(10),
+        ended_at: outcome.map(|_| Timestamp(20)),
+        doc: json!({ "outcome": outcome }),
+    }
+}
+
+#[tokio::test]
+async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    let mut generation = 0;
+    for n in 1..=12 {
+        let id = store.next_rollout_id().await.unwrap();
+        assert_eq!(id, RolloutId::numbered(n));
+        for outcome in [None, Some("succeeded")] {
+            let shop = lane("shop");
+            let commit = Commit {
+                lane: &shop,
+                expected_generation: generation,
+                doc: &Value::Null,
+                facts: vec![],
+                effects: vec![],
+                consumed: vec![],
+                rollouts: vec![rollout(id.clone(), "shop", outcome)],
+                at: Timestamp(1),
+            };
+            generation = store.commit(commit).await.unwrap().generation;
+            assert_eq!(store.rollout(&id).await.unwrap(), Some(rollout(id.clone(), "shop", outcome)));
+        }
+    }
+    let shop = "shop".parse().unwrap();
+    let ids = |records: Vec<RolloutRecord>| records.iter().map(|r| r.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(ids(store.history(&shop, None, 3).await.unwrap()), ["ro-12", "ro-11", "ro-10"]);
+    let other = "staging".parse().unwrap();
+    assert_eq!(ids(store.history(&shop, Some(&other), 3).await.unwrap()), Vec::<String>::new());
+    assert_eq!(store.rollout(&RolloutId::numbered(99)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_version_stands_for_one_pair_of_digests_for_ever() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    let release = |artifact: &str, config: &str| ReleaseRecord {
+        service: "shop".parse().unwrap(),
+        version: "1.0.0".parse().unwrap(),
+        artifact: Digest::of(artifact.as_bytes()),
+        config: Digest::of(config.as_bytes()),
+        file: "service: shop\n".to_string(),
+        created_at: Timestamp(7),
+        actor: "user:ada".to_string(),
+    };
+    let first = release("a", "c");
+    store.insert_release(&first).await.unwrap();
+    store.insert_release(&first).await.unwrap();
+    for (other, expected) in [(release("b", "c"), "artifact"), (release("a", "d"), "configuration")] {
+        match store.insert_release(&other).await {
+            Err(Error::VersionTaken { what, .. }) => assert_eq!(what, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(store.release(&first.service, &first.version).await.unwrap(), Some(first.clone()));
+    assert_eq!(store.releases(&first.service).await.unwrap(), [first]);
+}
+
+#[tokio::test]
+async fn an_answer_is_remembered_for_a_day_and_for_its_own_request() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    let answer = |body: &str| Remembered { status: 201, body: body.to_string() };
+    let (monday, day) = (Timestamp(1_000_000), Millis::from_secs(24 * 3600));
+    assert_eq!(store.recall("k", "asked", monday).await.unwrap(), None);
+    store.remember("k", "asked", &answer("first"), monday).await.unwrap();
+    assert_eq!(store.recall("k", "asked", monday.plus(day)).await.unwrap(), Some(answer("first")));
+    assert!(matches!(store.recall("k", "something else", monday).await, Err(Error::KeyReused(key)) if key == "k"));
+    let later = monday.plus(day).plus(Millis(1));
+    assert_eq!(store.recall("k", "asked", later).await.unwrap(), None);
+    store.remember("k", "something else", &answer("second"), later).await.unwrap();
+    assert_eq!(store.recall("k", "something else", later).await.unwrap(), Some(answer("second")));
+}
+
+#[tokio::test]
+async fn a_token_is_known_by_its_hash_and_a_new_one_replaces_it() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    store.insert_token("first", "secret-one", Timestamp(1)).await.unwrap();
+    assert_eq!(store.token_name("secret-one").await.unwrap().as_deref(), Some("first"));
+    store.insert_token("first", "secret-two", Timestamp(2)).await.unwrap();
+    assert_eq!(store.token_name("secret-one").await.unwrap(), None);
+    assert_eq!(store.token_name("secret-two").await.unwrap().as_deref(), Some("first"));
+    store.close().await;
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(10).any(|part| part == b"secret-two"), "the text of a token is kept nowhere");
+    }
+}
