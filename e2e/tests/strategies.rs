@@ -5,12 +5,18 @@ mod common;
 
 use common::{Stage, Watch, alone, nothing_failed_by_slipway, weight};
 
-/// Bad builds: version, variables of the shop, and a word that the cause must hold.
-const BAD: [(&str, &[(&str, &str)], &str); 4] = [
-    ("2.0.0-errors", &[("FAIL_RATE", "0.5")], "errors"),
-    ("2.0.0-slow", &[("SLOW_MS", "600"), ("SLOW_RATE", "0.6")], "latency"),
-    ("2.0.0-smoke", &[("SMOKE_FAIL", "1")], "smoke"),
-    ("2.0.0-crash", &[("CRASH_AFTER", "60")], ""),
+/// A bad build: what makes it bad, and a word that the cause must hold.
+struct Bad {
+    version: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    cause: &'static str,
+}
+
+const BAD: [Bad; 4] = [
+    Bad { version: "2.0.0-errors", variables: &[("FAIL_RATE", "0.5")], cause: "errors" },
+    Bad { version: "2.0.0-slow", variables: &[("SLOW_MS", "600"), ("SLOW_RATE", "0.6")], cause: "latency" },
+    Bad { version: "2.0.0-smoke", variables: &[("SMOKE_FAIL", "1")], cause: "smoke" },
+    Bad { version: "2.0.0-crash", variables: &[("CRASH_AFTER", "60")], cause: "" },
 ];
 
 async fn story(production: &str, keeps_stable: bool) {
@@ -22,7 +28,7 @@ async fn story(production: &str, keeps_stable: bool) {
     assert_eq!(weight(&stage.lane().await, "1.1.0"), 10_000);
     assert_eq!(stage.stable().await, "1.1.0");
     let mut ends = Vec::new();
-    for (version, variables, word) in BAD {
+    for Bad { version, variables, cause: word } in BAD {
         let (bad, code) = stage.release(version, variables, &[]).await;
         assert_eq!((bad["outcome"].as_str(), code), (Some("rolled_back"), 10), "{version}: {bad:#}");
         let cause = bad["cause"].as_str().unwrap_or_default();

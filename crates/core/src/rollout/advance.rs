@@ -20,6 +20,8 @@ use crate::units::{Millis, Timestamp, Weight};
 
 /// Unasked ends of candidate instances after which the candidate has failed even if others are left.
 const CRASH_LIMIT: u32 = 3;
+/// Beyond what its health check and smoke tests may take, how long an instance may need to be ready.
+const START_SLACK: Millis = Millis::from_secs(60);
 /// How long gateways may take to confirm a split before a person is asked.
 const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
 /// How long a rollout may stay paused before it needs a person.
@@ -130,7 +132,7 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     if step.kind == StepKind::Prepare {
         return begin::prepare(turn, seen, now);
     }
-    if !capacity(turn, &step) {
+    if !capacity(turn, &step, now) {
         return false;
     }
     let Some(weight) = step.kind.weight() else {
@@ -165,10 +167,28 @@ fn enter(turn: &mut Turn, step: &Step, now: Timestamp) {
     }
 }
 
-/// Whether enough candidate instances are ready for the step. Instances are started by what the step wants.
-fn capacity(turn: &mut Turn, step: &Step) -> bool {
-    let Some(open) = &turn.lane.open else { return false };
-    turn.lane.ready(&open.release.version) >= step.kind.instances()
+/// Whether enough candidate instances are ready for the step. Instances are started by what the step wants; if they
+/// do not come within their limit, for whatever reason, the rollout is taken back.
+fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
+    let Some(open) = &mut turn.lane.open else { return false };
+    let (version, release) = (open.release.version.clone(), &open.release);
+    let smoke: u64 = release.spec.smoke.iter().map(|t| t.timeout.0).sum();
+    let limit = Millis(release.spec.health.start_limit.0 * 2 + smoke + START_SLACK.0);
+    let ready = turn.lane.ready(&version);
+    let Some(open) = &mut turn.lane.open else { return false };
+    if ready >= step.kind.instances() {
+        open.progress.short_since = None;
+        return true;
+    }
+    let over = open.progress.short_since.get_or_insert(now).plus(limit);
+    if now >= over {
+        let cause =
+            format!("only {ready} of {} instances of {version} were ready within {limit}", step.kind.instances());
+        undo::begin(turn, &cause, ENGINE, None, Vec::new(), now);
+    } else {
+        turn.wake(over);
+    }
+    false
 }
 
 /// Whether every gateway serves the step's split; asks for it if it was not asked for yet.
@@ -303,6 +323,12 @@ fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         Watch::Steady => false,
         Watch::Paused(pause) => {
             open.progress.outage = Some(pause);
+            let limit = super::estimate::step_limit(&open.strategy);
+            if now.since(pause.since) >= limit {
+                let reason = format!("stable has been above its own objective for {limit}: nothing can be judged");
+                hold(turn, reason, Vec::new(), now);
+                return true;
+            }
             if known.is_none() {
                 let sentence = "the step waits: stable itself is above its objective";
                 turn.record("step.outage", ENGINE, sentence, json!(null));

@@ -150,6 +150,8 @@ impl Outcome {
 pub struct Progress {
     /// When the step began.
     pub entered: Timestamp,
+    /// Since when fewer instances are ready than the step needs.
+    pub short_since: Option<Timestamp>,
     /// When the split was asked for.
     pub shifted: Option<Timestamp>,
     /// When every gateway had confirmed it: the step's evidence and clock begin here.

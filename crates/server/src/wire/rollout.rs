@@ -132,12 +132,16 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
 
 /// Why a rollout went as it did; `None` while it is queued.
 pub(crate) fn explanation(now: &RolloutNow) -> Option<Explanation> {
-    let wire = rollout(now)?;
+    let mut wire = rollout(now)?;
     let doc = match now {
         RolloutNow::Queued { .. } => return None,
         RolloutNow::Open(lane) => lane.lane.open.as_ref()?,
         RolloutNow::Ended(_, rollout) => rollout,
     };
+    // Once it is over, the judgements are those that its decisions rested on.
+    if wire.judgements.is_empty() {
+        wire.judgements = doc.decisions.iter().flat_map(|d| &d.judgements).map(WireJudgement::from).collect();
+    }
     Some(Explanation {
         rollout: wire,
         actor: doc.actor.clone(),
