@@ -77,8 +77,12 @@ async fn whoever_touches_the_journal_is_found_out_and_slipway_starts_all_the_sam
     let kept = keep(&stage.slipway.data);
     let mut touches = Vec::new();
     for seq in [1, last / 2, last] {
-        touches.push((format!("UPDATE journal SET body = replace(body, 'slipway', 'slipwaz') || ' ' WHERE seq = {seq}"), seq));
-        touches.push((format!("UPDATE journal SET hash = replace(hash, substr(hash, 1, 1), 'x') WHERE seq = {seq}"), seq));
+        touches.push((
+            format!("UPDATE journal SET body = replace(body, 'slipway', 'slipwaz') || ' ' WHERE seq = {seq}"),
+            seq,
+        ));
+        touches
+            .push((format!("UPDATE journal SET hash = replace(hash, substr(hash, 1, 1), 'x') WHERE seq = {seq}"), seq));
         touches.push((format!("UPDATE journal SET actor = actor || 'x' WHERE seq = {seq}"), seq));
     }
     for seq in [1, last / 2] {
@@ -155,7 +159,18 @@ fn numbers(judgement: &Value, text: &str) {
     assert!(bad <= n && 0.0 <= lower && lower <= upper && upper <= 1.0, "{judgement:#}");
     assert!(judgement["stable"]["upper"].is_f64(), "{judgement:#}");
     let sentence = judgement["sentence"].as_str().expect("a sentence");
-    says(text, &[sentence, &format!("{bad} of {n} ")]);
+    assert!(sentence.replace(',', "").contains(&format!("{bad} of {n} ")), "{sentence}");
+    says(
+        text,
+        &[
+            sentence,
+            &format!(
+                "{} {}: candidate",
+                judgement["objective"].as_str().expect("a name"),
+                judgement["verdict"].as_str().expect("a verdict")
+            ),
+        ],
+    );
 }
 
 fn says(text: &str, words: &[&str]) {
