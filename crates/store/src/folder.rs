@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -26,15 +27,26 @@ pub(crate) fn private(file: &Path) -> Result<(), Error> {
     }
 }
 
+/// How long a folder that is in use is asked for: a program that was just started by a control plane that was just
+/// killed has its open files for a moment more, the lock among them.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Claims the folder, or says who has it.
-pub(crate) fn claim(folder: &Path) -> Result<Claim, Error> {
+pub(crate) async fn claim(folder: &Path) -> Result<Claim, Error> {
     let broken = |e: std::io::Error| Error::Unavailable(format!("{}: {e}", folder.display()));
     // What is kept is the user's own: declared files may hold passwords.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(broken)?;
     let path = folder.join("lock");
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(broken)?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    let asked = Instant::now();
+    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if asked.elapsed() < PATIENCE {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         let mut pid = String::new();
         let _ = file.read_to_string(&mut pid);
         let pid = if pid.trim().is_empty() { "(unknown)".to_string() } else { pid.trim().to_string() };

@@ -39,7 +39,7 @@ pub(crate) struct Inner {
 impl Store {
     /// Opens the store in a data folder, creating what is missing. One process at a time.
     pub async fn open(folder: &Path) -> Result<Store, Error> {
-        let claim = folder::claim(folder)?;
+        let claim = folder::claim(folder).await?;
         let file = folder.join("slipway.db");
         folder::private(&file)?;
         let (writer, readers) = dialect::open(&file).await?;

@@ -20,6 +20,19 @@ async fn a_second_start_on_the_same_folder_is_refused_with_the_process_that_has_
 }
 
 #[tokio::test]
+async fn a_lock_that_is_just_being_let_go_is_waited_for() {
+    let folder = folder();
+    let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let path = folder.path().to_path_buf();
+    let opening = tokio::spawn(async move { Store::open(&path).await });
+    tokio::task::yield_now().await;
+    assert!(!opening.is_finished(), "it is not refused at once");
+    drop(lock);
+    assert!(opening.await.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn data_of_a_newer_slipway_is_refused_and_left_alone() {
     let folder = folder();
     Store::open(folder.path()).await.unwrap().close().await;
