@@ -77,8 +77,12 @@ async fn whoever_touches_the_journal_is_found_out_and_slipway_starts_all_the_sam
     let kept = keep(&stage.slipway.data);
     let mut touches = Vec::new();
     for seq in [1, last / 2, last] {
-        touches.push((format!("UPDATE journal SET body = replace(body, 'slipway', 'slipwaz') || ' ' WHERE seq = {seq}"), seq));
-        touches.push((format!("UPDATE journal SET hash = replace(hash, substr(hash, 1, 1), 'x') WHERE seq = {seq}"), seq));
+        touches.push((
+            format!("UPDATE journal SET body = replace(body, 'slipway', 'slipwaz') || ' ' WHERE seq = {seq}"),
+            seq,
+        ));
+        touches
+            .push((format!("UPDATE journal SET hash = replace(hash, substr(hash, 1, 1), 'x') WHERE seq = {seq}"), seq));
         touches.push((format!("UPDATE journal SET actor = actor || 'x' WHERE seq = {seq}"), seq));
     }
     for seq in [1, last / 2] {

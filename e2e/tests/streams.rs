@@ -37,9 +37,10 @@ async fn a_user_stays_on_the_version_that_was_met_while_weights_rise() {
     for (step, answers) in [("5%", 40), ("25%", 300), ("50%", 600)] {
         stage.at_step(&id, step).await;
         stage.gives("1.1.0", answers).await;
-        if stage.rollout(&id).await["steps"].as_array().is_some_and(|steps| {
-            steps.iter().any(|record| record["name"] == step && record["state"] == "waiting")
-        }) {
+        if stage.rollout(&id).await["steps"]
+            .as_array()
+            .is_some_and(|steps| steps.iter().any(|record| record["name"] == step && record["state"] == "waiting"))
+        {
             let _passed_meanwhile = stage.say("promote", &[]).await;
         }
     }
