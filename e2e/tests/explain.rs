@@ -159,7 +159,18 @@ fn numbers(judgement: &Value, text: &str) {
     assert!(bad <= n && 0.0 <= lower && lower <= upper && upper <= 1.0, "{judgement:#}");
     assert!(judgement["stable"]["upper"].is_f64(), "{judgement:#}");
     let sentence = judgement["sentence"].as_str().expect("a sentence");
-    says(text, &[sentence, &format!("{bad} of {n} ")]);
+    assert!(sentence.replace(',', "").contains(&format!("{bad} of {n} ")), "{sentence}");
+    says(
+        text,
+        &[
+            sentence,
+            &format!(
+                "{} {}: candidate",
+                judgement["objective"].as_str().expect("a name"),
+                judgement["verdict"].as_str().expect("a verdict")
+            ),
+        ],
+    );
 }
 
 fn says(text: &str, words: &[&str]) {

@@ -46,7 +46,8 @@ async fn a_user_stays_on_the_version_that_was_met_while_weights_rise() {
     }
     assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
     stage.gives("1.1.0", 600).await;
-    let (own, browsers) = (stage.strike().await, browsers.stop().await);
+    let browsers = browsers.stop().await;
+    let own = stage.strike().await;
     for report in [own, browsers] {
         nothing_failed_by_slipway(&report);
         assert!(report.switches.get("1.0.0 -> 1.1.0").is_some_and(|n| *n > 20), "{:?}", report.switches);
