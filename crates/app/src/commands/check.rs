@@ -20,11 +20,9 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
                 );
             } else {
                 declared.warnings.iter().for_each(|w| println!("{name}:{w} [warning]"));
-                println!(
-                    "{name} is fine: service {}, {} environments",
-                    declared.spec.service,
-                    declared.spec.environments.len()
-                );
+                let count = declared.spec.environments.len();
+                let noun = if count == 1 { "environment" } else { "environments" };
+                println!("{name} is fine: service {}, {count} {noun}", declared.spec.service);
             }
             Ok(exit::OK)
         }
