@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 
 pub use rustix::process::Signal;
 
@@ -34,8 +34,20 @@ pub fn runs(pid: u32) -> bool {
 
 /// Sends a signal to one process.
 pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
-    let id = i32::try_from(pid).ok().and_then(Pid::from_raw).with_context(|| format!("{pid} is no process id"))?;
-    kill_process(id, signal).with_context(|| format!("cannot signal process {pid}"))
+    kill_process(id(pid)?, signal).with_context(|| format!("cannot signal process {pid}"))
+}
+
+/// From now on `pid` can write no byte to any file, as on a full disk; or it can again. A write fails in place of
+/// ending the process only where it was started with SIGXFSZ ignored.
+pub fn full_disk(pid: u32, full: bool) -> anyhow::Result<()> {
+    let before = getrlimit(Resource::Fsize);
+    let limit = Rlimit { current: if full { Some(0) } else { before.current }, maximum: before.maximum };
+    prlimit(Some(id(pid)?), Resource::Fsize, limit).with_context(|| format!("cannot limit process {pid}"))?;
+    Ok(())
+}
+
+fn id(pid: u32) -> anyhow::Result<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw).with_context(|| format!("{pid} is no process id"))
 }
 
 fn look(pid: u32) -> Option<(PathBuf, Process)> {

@@ -220,6 +220,15 @@ impl Slipway {
         Ok(())
     }
 
+    /// SIGTERM to the control plane; returns when it has ended as it should. Gateway and instances go on.
+    pub async fn end_control_plane(&mut self) -> anyhow::Result<()> {
+        let mut up = self.up.take().context("it was not started")?;
+        process::signal(up.id().context("it has ended already")?, Signal::TERM)?;
+        let ended = tokio::time::timeout(END_LIMIT, up.wait()).await.context("`up` does not end at SIGTERM")??;
+        ensure!(ended.success(), "`up` ended with {ended}\n{}", self.said());
+        Ok(())
+    }
+
     /// SIGKILL to the gateway; returns when that process is gone, not when another has taken its place.
     pub async fn kill_gateway(&self) -> anyhow::Result<()> {
         let pid = self.gateway().context("there is no gateway")?;

@@ -2,44 +2,117 @@
 
 mod common;
 
-use common::{Stage, alone, nothing_failed_by_slipway};
+use std::time::{Duration, Instant};
+
+use common::{Stage, Watch, alone, instances, nothing_failed_by_slipway, weight};
+use serde_json::Value;
+use slipway_e2e::process::runs;
 use slipway_e2e::{kill, until, until_within};
 
 const CANARY: &str = "{ instances: 2, strategy: { canary: { steps: [20%, 60%, 100%], verify: 5s } } }";
 const BLUE_GREEN: &str = "{ instances: 2, strategy: { blue-green: { verify: 8s } } }";
 const ROLLING: &str = "{ instances: 3, strategy: { rolling: { batch: 1, verify: 5s } } }";
+/// Far above what is tolerated, and yet seconds of evidence away from a verdict.
+const BAD: &[(&str, &str)] = &[("FAIL_RATE", "0.04")];
+/// Found out by the first users.
+const BROKEN: &[(&str, &str)] = &[("FAIL_RATE", "0.5")];
 
-/// Kills the control plane at `step`, starts it again, and sees the rollout end.
-async fn killed_at(production: &str, step: &str, variables: &[(&str, &str)], expected: &str) {
+/// When the control plane is killed.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// The candidate's instances are being started; no user has met it.
+    Starting,
+    /// A user has just met the candidate: its first share of the traffic is some milliseconds old.
+    FirstUser,
+    /// The step of this name has its traffic and is being judged.
+    Step(&'static str),
+    /// In a rolling update: one instance has users, the next one is being started.
+    BetweenBatches,
+}
+
+impl Moment {
+    async fn comes(self, stage: &Stage, id: &str, version: &str) {
+        let candidate = async |ready: u64| {
+            until(&format!("{self:?}"), async || {
+                let lane = stage.slipway.get("/services/shop").await.ok()?[0].clone();
+                let all = lane["candidate"]["instances"].as_array()?.len() as u64;
+                (lane["candidate"]["ready"] == ready && all > ready).then_some(())
+            })
+            .await
+            .expect("it comes")
+        };
+        match self {
+            Moment::Starting => candidate(0).await,
+            Moment::FirstUser => stage.gives(version, 1).await,
+            Moment::Step(name) => stage.at_step(id, name).await,
+            Moment::BetweenBatches => candidate(1).await,
+        }
+    }
+}
+
+/// A release in whose middle the control plane is killed, and how it must end all the same.
+struct Story {
+    version: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    killed: Moment,
+    outcome: &'static str,
+}
+
+/// Kills the control plane in the middle of each story, starts it again, and sees the rollout end.
+async fn killed(production: &str, stories: &[Story]) {
     let _alone = alone().await;
     let mut stage = Stage::set(production).await;
-    let id = stage.begin("1.1.0", variables, &[]).await;
-    stage.at_step(&id, step).await;
-    stage.slipway.kill_control_plane().await.expect("it is killed");
-    let before = stage.load.snapshot().requests;
-    until("users are served meanwhile", async || (stage.load.snapshot().requests > before + 300).then_some(()))
-        .await
-        .expect("answers");
-    stage.slipway.restart().await.expect("it starts again");
-    let end = stage.outcome(&id).await;
-    assert_eq!(end["outcome"], expected, "{end:#}");
-    assert_eq!(stage.stable().await, if expected == "succeeded" { "1.1.0" } else { "1.0.0" });
+    let mut stable = "1.0.0";
+    for Story { version, variables, killed, outcome } in stories {
+        let id = stage.begin(version, variables, &[]).await;
+        killed.comes(&stage, &id, version).await;
+        stage.slipway.kill_control_plane().await.expect("it is killed");
+        let before = stage.load.snapshot().requests;
+        until("users are served meanwhile", async || (stage.load.snapshot().requests > before + 300).then_some(()))
+            .await
+            .expect("answers");
+        stage.slipway.restart().await.expect("it starts again");
+        let end = stage.outcome(&id).await;
+        assert_eq!(end["outcome"], *outcome, "{killed:?}: {end:#}");
+        if *outcome == "succeeded" {
+            stable = version;
+        }
+        let lane = stage.lane().await;
+        assert_eq!((stage.stable().await.as_str(), weight(&lane, stable)), (stable, 10_000), "{killed:?}: {lane:#}");
+    }
     nothing_failed_by_slipway(&stage.strike().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_control_plane_is_killed_in_a_canary() {
-    killed_at(CANARY, "20%", &[], "succeeded").await;
+async fn the_control_plane_is_killed_in_canaries() {
+    let stories = [
+        Story { version: "1.1.0", variables: &[], killed: Moment::Starting, outcome: "succeeded" },
+        Story { version: "1.2.0", variables: &[], killed: Moment::Step("20%"), outcome: "succeeded" },
+        Story { version: "2.0.0", variables: BROKEN, killed: Moment::Starting, outcome: "rolled_back" },
+        Story { version: "2.1.0", variables: BAD, killed: Moment::Step("20%"), outcome: "rolled_back" },
+    ];
+    killed(CANARY, &stories).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_control_plane_is_killed_in_a_blue_green_after_the_switch() {
-    killed_at(BLUE_GREEN, "verification", &[], "succeeded").await;
+async fn the_control_plane_is_killed_around_the_switch_of_blue_greens() {
+    let stories = [
+        Story { version: "1.1.0", variables: &[], killed: Moment::Starting, outcome: "succeeded" },
+        Story { version: "1.2.0", variables: &[], killed: Moment::FirstUser, outcome: "succeeded" },
+        Story { version: "2.0.0", variables: BROKEN, killed: Moment::Starting, outcome: "rolled_back" },
+        Story { version: "2.1.0", variables: BAD, killed: Moment::FirstUser, outcome: "rolled_back" },
+    ];
+    killed(BLUE_GREEN, &stories).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_control_plane_is_killed_in_a_rolling_update() {
-    killed_at(ROLLING, "batch 2 of 3", &[], "succeeded").await;
+async fn the_control_plane_is_killed_in_the_middle_of_batches() {
+    let stories = [
+        Story { version: "1.1.0", variables: &[], killed: Moment::Step("batch 2 of 3"), outcome: "succeeded" },
+        Story { version: "1.2.0", variables: &[], killed: Moment::BetweenBatches, outcome: "succeeded" },
+        Story { version: "2.0.0", variables: BAD, killed: Moment::FirstUser, outcome: "rolled_back" },
+    ];
+    killed(ROLLING, &stories).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +123,7 @@ async fn a_control_plane_that_stays_dead_gives_the_traffic_back() {
     stage.at_step(&id, "20%").await;
     stage.slipway.kill_control_plane().await.expect("it is killed");
     // The lease is fifteen seconds; what counts is that it ends without anybody's doing.
-    until_within(std::time::Duration::from_secs(60), "the traffic is back", async || {
+    until_within(Duration::from_secs(60), "the traffic is back", async || {
         let report = stage.load.snapshot();
         let last = report.versions.get("1.1.0").map_or(0, |v| v.last_ms);
         let newest = report.versions.get("1.0.0").map_or(0, |v| v.last_ms);
@@ -58,15 +131,65 @@ async fn a_control_plane_that_stays_dead_gives_the_traffic_back() {
     })
     .await
     .expect("stable serves everybody");
+    let last_sent = stage.load.snapshot().versions["1.1.0"].last_sent_ms;
     stage.slipway.restart().await.expect("it starts again");
     let end = stage.outcome(&id).await;
     assert_eq!(end["outcome"], "rolled_back", "{end:#}");
     assert!(end["cause"].as_str().unwrap_or_default().contains("lease"), "{end:#}");
-    nothing_failed_by_slipway(&stage.strike().await);
+    let report = stage.strike().await;
+    assert_eq!(report.versions["1.1.0"].last_sent_ms, last_sent, "whoever returns undoes nothing");
+    nothing_failed_by_slipway(&report);
+}
+
+/// Waits until users are served after the gateway was killed at `killed`; prints how long they were not.
+async fn served_again(stage: &Stage, killed: Instant) {
+    let before = stage.load.snapshot().versions["1.0.0"].last_sent_ms;
+    until("users are served again", async || {
+        // What had been answered before it was killed may still be counted now: only what is sent later tells.
+        (stage.load.snapshot().versions["1.0.0"].last_sent_ms > before + 100).then_some(())
+    })
+    .await
+    .expect("answers");
+    println!("the gateway was back within {:?}", killed.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_gateway_comes_back_and_undoes_no_rollback() {
+async fn a_killed_gateway_comes_back_with_its_last_good_table() {
+    let _alone = alone().await;
+    let mut stage = Stage::set(CANARY).await;
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
+    let killed = Instant::now();
+    stage.slipway.kill_gateway().await.expect("it is killed");
+    served_again(&stage, killed).await;
+    stage.gives("1.1.0", 20).await;
+    let failed = stage.load.snapshot().failures.by_slipway;
+    assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
+
+    // Control plane and gateway at once, as when the machine runs out of memory.
+    let id = stage.begin("1.2.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
+    assert_eq!(stage.load.snapshot().failures.by_slipway, failed, "{:?}", stage.load.snapshot().first_failures);
+    stage.slipway.kill_control_plane().await.expect("it is killed");
+    let killed = Instant::now();
+    stage.slipway.kill_gateway().await.expect("it is killed");
+    stage.slipway.restart().await.expect("it starts again");
+    until("users are served again", async || {
+        let sent = stage.load.snapshot().versions["1.1.0"].last_sent_ms;
+        (sent > stage.load.snapshot().start_ms + stage.load.snapshot().duration_ms - 500).then_some(())
+    })
+    .await
+    .expect("answers");
+    println!("both were back within {:?}", killed.elapsed());
+    let failed = stage.load.snapshot().failures.by_slipway;
+    assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
+    let report = stage.strike().await;
+    assert_eq!(report.failures.by_slipway, failed, "{:?}", report.first_failures);
+    assert_eq!(report.failures.by_service, 0, "{:?}", report.first_failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_gateway_undoes_no_rollback() {
     let _alone = alone().await;
     let stage = Stage::set(CANARY).await;
     let id = stage.begin("1.1.0", &[], &[]).await;
@@ -77,12 +200,7 @@ async fn a_killed_gateway_comes_back_and_undoes_no_rollback() {
     assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
     let returned =
         stage.slipway.json(&["explain", &id]).await.expect("an explanation")["ended_at"].as_u64().expect("an end");
-    let before = stage.load.snapshot().versions["1.0.0"].requests;
-    until("stable answers again", async || {
-        (stage.load.snapshot().versions["1.0.0"].requests > before + 600).then_some(())
-    })
-    .await
-    .expect("answers");
+    stage.gives("1.0.0", 600).await;
     let report = stage.strike().await;
     // Requests while there was no gateway had nobody to answer them; none went to the version that was taken back.
     assert!(report.versions["1.1.0"].last_sent_ms <= returned + 5, "the candidate was served after its way back");
@@ -92,32 +210,42 @@ async fn a_killed_gateway_comes_back_and_undoes_no_rollback() {
 async fn a_killed_instance_is_tested_again_before_it_serves() {
     let _alone = alone().await;
     let stage = Stage::set(CANARY).await;
-    let lane = stage.slipway.lane("shop", "production").await.expect("a status").expect("a lane");
-    let instance = lane["stable"]["instances"][0].clone();
-    let pid = instance["pid"].as_u64().expect("a pid") as u32;
-    kill(pid).await.expect("it is killed");
+    let (id, pid) = instances(&stage.lane().await, "stable")[0].clone();
+    kill(pid as u32).await.expect("it is killed");
     until("it is back under another process", async || {
-        let lane = stage.slipway.lane("shop", "production").await.ok()??;
-        let now = lane["stable"]["instances"].as_array()?.iter().find(|i| i["id"] == instance["id"])?.clone();
-        (now["state"] == "ready" && now["pid"].as_u64()? != u64::from(pid)).then_some(())
+        let lane = stage.lane().await;
+        let now = lane["stable"]["instances"].as_array()?.iter().find(|i| i["id"] == id.as_str())?.clone();
+        (now["state"] == "ready" && now["pid"].as_u64()? != pid).then_some(())
     })
     .await
     .expect("it heals");
+    assert_eq!(kinds_after(&stage, "instance.exited").await, ["instance.smoked", "instance.ready"]);
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
+/// The kinds of what was recorded after the last entry of a kind.
+async fn kinds_after(stage: &Stage, kind: &str) -> Vec<String> {
     let journal = stage.slipway.json(&["journal", "--limit", "1000"]).await.expect("a journal");
-    let kinds: Vec<&str> = journal.as_array().expect("entries").iter().filter_map(|e| e["kind"].as_str()).collect();
-    let exited = kinds.iter().rposition(|k| *k == "instance.exited").expect("the end is recorded");
-    assert_eq!(kinds[exited + 1..], ["instance.smoked", "instance.ready"], "tested, then served");
-    stage.strike().await;
+    let entries = journal.as_array().expect("entries");
+    let last = entries.iter().rposition(|entry| entry["kind"] == kind).expect("it is recorded");
+    let kind = |entry: &Value| entry["kind"].as_str().unwrap_or_default().to_string();
+    entries[last + 1..].iter().map(kind).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_shim_loses_no_request_and_is_replaced() {
+async fn a_killed_shim_loses_no_request_and_its_orphan_is_replaced() {
     let _alone = alone().await;
     let stage = Stage::set(CANARY).await;
+    let watch = Watch::begin(&stage);
     let before: Vec<u32> = stage.slipway.shims().iter().map(|p| p.pid).collect();
-    kill(before[0]).await.expect("it is killed");
+    let shim = stage.slipway.shims()[0].clone();
+    let orphans = instances(&stage.lane().await, "stable");
+    let (_, orphan) =
+        orphans.into_iter().find(|(id, _)| shim.command.ends_with(&format!("/{id}"))).expect("what it watches");
+    kill(shim.pid).await.expect("it is killed");
+    assert!(runs(orphan as u32), "users are on it");
     until("another one has taken its place", async || {
-        let lane = stage.slipway.lane("shop", "production").await.ok()??;
+        let lane = stage.lane().await;
         let instances = lane["stable"]["instances"].as_array()?.clone();
         let shims: Vec<u32> = stage.slipway.shims().iter().map(|p| p.pid).collect();
         let fresh = shims.len() == 2 && shims.iter().any(|s| !before.contains(s));
@@ -125,5 +253,26 @@ async fn a_killed_shim_loses_no_request_and_is_replaced() {
     })
     .await
     .expect("it heals");
+    until("the orphan is gone", async || (!runs(orphan as u32)).then_some(())).await.expect("its end");
+    assert_eq!(watch.fewest_stable(), 2, "it is kept until it is replaced");
+    drop(watch);
     nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_that_is_ended_leaves_everything_to_the_next() {
+    let _alone = alone().await;
+    let mut stage = Stage::set(CANARY).await;
+    let before = (stage.slipway.gateway(), instances(&stage.lane().await, "stable"));
+    stage.slipway.end_control_plane().await.expect("it ends");
+    assert_eq!(stage.slipway.gateway(), before.0, "it goes on");
+    stage.gives("1.0.0", 300).await;
+    stage.slipway.restart().await.expect("it starts again");
+    assert_eq!((stage.slipway.gateway(), instances(&stage.lane().await, "stable")), before, "taken over as they are");
+    assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0, "and it works on");
+    let journal = stage.slipway.json(&["journal", "--limit", "1000"]).await.expect("a journal");
+    assert!(journal.as_array().expect("entries").iter().all(|entry| entry["kind"] != "instance.exited"), "{journal:#}");
+    let report = stage.strike().await;
+    nothing_failed_by_slipway(&report);
+    assert_eq!(report.failures.total(), 0, "{:?}", report.first_failures);
 }

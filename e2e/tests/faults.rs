@@ -35,7 +35,7 @@ async fn mistakes_in_the_file_are_told_before_anything_happens() {
     let slipway = up().await;
     let good = build(slipway.scratch(), "good", &[]).expect("a build");
     let table = [
-        ("owner:", "ownr:", ["2:", "did you mean owner"]),
+        ("owner:", "ownr:", ["slipway.yaml:2:1", "did you mean owner"]),
         ("at_most: 1%", "at_most: 101%", ["101%", "more than 100%"]),
         ("interval: 2s", "interval: soon", ["health.interval", "soon"]),
         ("health:", "helth:", ["health", "did you mean health"]),
@@ -117,6 +117,33 @@ async fn programs_that_misbehave_never_meet_a_user() {
     let report = stage.strike().await;
     nothing_failed_by_slipway(&report);
     assert_eq!(report.versions.keys().collect::<Vec<_>>(), ["1.0.0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_do_not_exist_and_tests_that_hang_end_by_themselves() {
+    let _alone = alone().await;
+    let stage = Stage::set(QUICK).await;
+    let path = stage.slipway.scratch().join("slipway.yaml");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    let ready = "http: { path: /ready, expect: { status: 200 } }";
+    let table = [
+        ("2.0.0-missing", r#"["./shop"]"#, r#"["./nothing"]"#, "./nothing"),
+        ("2.0.0-unknown", r#"["./shop"]"#, r#"["no-such-program"]"#, "no-such-program"),
+        ("2.0.0-text", r#"["./shop"]"#, r#"["./shop.env"]"#, "./shop.env"),
+        ("2.0.0-waits", ready, "timeout: 1s\n    http: { path: /slow?ms=600000 }", "the database answers"),
+        ("2.0.0-sleeps", ready, "timeout: 1s\n    command: [\"sleep\", \"600\"]", "the database answers"),
+    ];
+    for (version, old, new, word) in table {
+        assert!(text.contains(old), "{old:?} is not in the declared file");
+        std::fs::write(&path, text.replacen(old, new, 1)).expect("the file");
+        let (end, code) = stage.release(version, &[], &[]).await;
+        assert_eq!((end["outcome"].as_str(), code), (Some("rolled_back"), 10), "{version}: {end:#}");
+        assert!(end["cause"].as_str().unwrap_or_default().contains(word), "{version}: {end:#}");
+        assert_eq!(end["exposed_requests"], 0, "{version}");
+    }
+    let left = stage.slipway.processes().into_iter().filter(|process| process.command.contains("sleep"));
+    assert_eq!(left.collect::<Vec<_>>(), [], "what a test started ends with it");
+    nothing_failed_by_slipway(&stage.strike().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,11 @@ impl Stage {
 
     /// The same at another rate.
     pub async fn set_with(production: &str, rate: f64) -> Stage {
-        let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+        Stage::set_on(Slipway::start(Options::default()).await.expect("Slipway starts"), production, rate).await
+    }
+
+    /// The same on a Slipway that runs already.
+    pub async fn set_on(slipway: Slipway, production: &str, rate: f64) -> Stage {
         slipway.declare(&format!("production: {production}")).expect("a declared file");
         let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
         slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
