@@ -134,15 +134,23 @@ impl<'a> Look<'a> {
     }
 
     /// Stable was within `at_most` over its last ten minutes. Where it had too few requests to show that, it will do
-    /// that the candidate is shown worse than those ten minutes by more than is tolerated.
+    /// that the candidate is shown worse than those ten minutes by more than is tolerated. And where it serves no more
+    /// and had too few requests to show anything, but no bad one either (an idle service, a control plane that has
+    /// just come back), there is nothing that could excuse the candidate: it is held to `at_most`, as a first release.
     fn stable_was_better(&self) -> bool {
         let counts = match self.evidence.stable {
             Comparison::Before { before, .. } => before,
             Comparison::Concurrent(_) | Comparison::None => self.evidence.stable_ten_minutes,
         };
         let level = self.budget.alpha / 2.0;
-        self.sequence.shown_within(counts, self.objective.at_most, level)
+        (self.mute() && counts.bad == 0)
+            || self.sequence.shown_within(counts, self.objective.at_most, level)
             || self.candidate.lower > self.sequence.upper(counts, level) + tolerated(self.objective)
+    }
+
+    /// Stable gets no traffic and will never say anything.
+    fn mute(&self) -> bool {
+        self.evidence.candidate_weight == Weight::ALL
     }
 
     fn too_few_keys(&self) -> bool {
@@ -163,9 +171,8 @@ impl<'a> Look<'a> {
             return Word::AlsoAbove;
         }
         let waited = self.evidence.waiting_since.is_some_and(|since| now.since(since) >= STABLE_WAIT);
-        let mute = self.evidence.candidate_weight == Weight::ALL;
         let gross = self.candidate.lower > (GROSS * self.objective.at_most).min(0.5);
-        if spoken || (waited && gross) || mute { Word::Heard } else { Word::Awaited }
+        if spoken || (waited && gross) || self.mute() { Word::Heard } else { Word::Awaited }
     }
 
     fn pass_or_wait(&self) -> (Verdict, Waiting) {

@@ -138,6 +138,35 @@ fn a_first_release_is_held_to_at_most_alone() {
 }
 
 #[test]
+fn after_a_switch_a_stable_that_was_hardly_asked_excuses_nobody() {
+    let switched = |candidate, before| Evidence {
+        candidate,
+        stable: Comparison::Before { before, meanwhile: Counts::default() },
+        stable_ten_minutes: before,
+        stable_ten_seconds: Counts::default(),
+        candidate_weight: Weight::ALL,
+        next_weight: Weight::ALL,
+        waiting_since: None,
+        ..evidence(candidate, before, Rule::FailOnly)
+    };
+    let broken = counts(2_392, 1_172);
+    for before in [counts(0, 0), counts(1, 0), counts(30, 0)] {
+        let judgement = judge(&errors(), &BUDGET, &switched(broken, before), Timestamp(60_000));
+        assert_eq!(judgement.verdict, Verdict::Fail, "{}", judgement.sentence);
+        assert_ne!(verdict(&switched(counts(2_392, 20), before)), Verdict::Fail, "within at_most");
+    }
+    let judgement = judge(&errors(), &BUDGET, &switched(broken, counts(0, 0)), Timestamp(60_000));
+    assert!(
+        judgement.sentence.starts_with("1,172 of 2,392 requests failed (49%), stable before the change has no requests")
+            && judgement.sentence.ends_with("where at most 1% is acceptable"),
+        "{}",
+        judgement.sentence
+    );
+    let troubled = switched(counts(2_392, 120), counts(200, 8));
+    assert_ne!(verdict(&troubled), Verdict::Fail, "a stable that was in trouble before does excuse");
+}
+
+#[test]
 fn a_judgement_reads_as_documented() {
     let failed =
         judge(&errors(), &BUDGET, &evidence(counts(340, 22), counts(9_000, 36), Rule::PassOrFail), Timestamp(60_000));
