@@ -1,0 +1,234 @@
+//! A control plane with a real store, a target in memory, and a gateway that acknowledges at once.
+#![allow(dead_code, reason = "not every test file uses everything")]
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use slipway_control::ports::{Artifacts, GatewayView, Router};
+use slipway_control::views::LaneNow;
+use slipway_control::{Clock, Control, Parts, ReleaseRequest};
+use slipway_core::instance::Pending;
+use slipway_core::journal::Entry;
+use slipway_core::names::{Digest, LaneId, RolloutId, VersionName};
+use slipway_core::traffic::link::{CountRow, Event};
+use slipway_core::traffic::{Generation, RoutingTable};
+use slipway_core::units::{Millis, Weight};
+use slipway_store::{Filter, Store};
+use slipway_target::fake::FakeTarget;
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+/// How long anything may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+const FILE: &str = r#"
+service: shop
+run: { command: ["./shop"] }
+health: { http: /healthz }
+smoke: [{ name: it answers, http: { path: /, expect: { status: 200 } } }]
+traffic: { host: shop.local, path: / }
+objectives: [{ name: errors, bad: failed, at_most: 1% }]
+environments:
+  production:
+    instances: 2
+    strategy: { canary: { steps: [10%, 100%], verify: 1s, standby: 1h } }
+"#;
+
+pub fn name<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+pub fn shop() -> LaneId {
+    LaneId { service: name("shop"), environment: name("production") }
+}
+
+/// A gateway that serves whatever it is given, at once, and remembers what was in the journal at that moment.
+pub struct Gateway {
+    store: Store,
+    published: Mutex<Vec<(RoutingTable, u64)>>,
+    nudge: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+impl Gateway {
+    fn all(&self) -> MutexGuard<'_, Vec<(RoutingTable, u64)>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The share of a version in every table so far, each with the journal's head when it came.
+    pub fn shares(&self, version: &str) -> Vec<(Weight, u64)> {
+        let version: VersionName = name(version);
+        let route =
+            |table: &RoutingTable| table.routes.iter().find(|r| r.lane() == shop()).map(|r| r.split.weight(&version));
+        self.all().iter().map(|(table, head)| (route(table).unwrap_or(Weight::ZERO), *head)).collect()
+    }
+
+    /// The share that a version has now.
+    pub fn share(&self, version: &str) -> Weight {
+        self.shares(version).last().map_or(Weight::ZERO, |(weight, _)| *weight)
+    }
+}
+
+impl Router for Gateway {
+    fn publish(&self, table: RoutingTable) {
+        let head = self.store.journal_head();
+        self.all().push((table, head));
+        if let Some(nudge) = &*self.nudge.lock().unwrap() {
+            nudge();
+        }
+    }
+    fn renew(&self, _: Generation, _: Millis) {}
+    fn gateways(&self) -> Vec<GatewayView> {
+        let acked = self.all().last().map(|(table, _)| table.generation).unwrap_or_default();
+        vec![GatewayView { name: "g".into(), connected: true, acked, lapsed: vec![], in_flight: Some(vec![]) }]
+    }
+    fn counts(&self) -> Vec<CountRow> {
+        Vec::new()
+    }
+    fn take_events(&self) -> Vec<Event> {
+        Vec::new()
+    }
+    fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
+        *self.nudge.lock().unwrap() = Some(nudge);
+    }
+}
+
+struct Always;
+
+impl Artifacts for Always {
+    fn path<'a>(&'a self, _: &'a Digest) -> Pending<'a, Option<PathBuf>> {
+        Box::pin(async { Some(PathBuf::from("artifact")) })
+    }
+}
+
+/// All of it together.
+pub struct World {
+    pub control: Control,
+    pub gateway: Arc<Gateway>,
+    pub target: Arc<FakeTarget>,
+    pub folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> World {
+        World::on(tempfile::tempdir().unwrap(), Arc::new(FakeTarget::new())).await
+    }
+
+    async fn on(folder: tempfile::TempDir, target: Arc<FakeTarget>) -> World {
+        let store = Store::open(folder.path()).await.unwrap();
+        let gateway = Arc::new(Gateway { store: store.clone(), published: Mutex::default(), nudge: Mutex::default() });
+        let clock = Clock::starting(store.newest_at().await.unwrap());
+        let (target_, router) = (target.clone(), gateway.clone());
+        let parts = Parts { store, target: target_, router, artifacts: Arc::new(Always), clock };
+        World { control: Control::start(parts).await.unwrap(), gateway, target, folder }
+    }
+
+    /// The control plane ends and another one starts on what is kept, while instances go on.
+    pub async fn restart(self) -> World {
+        let World { control, gateway, target, folder } = self;
+        control.stop().await;
+        control.store().close().await;
+        drop((control, gateway));
+        // The old control plane's last tasks let go of the folder in their own time.
+        let store = until("the folder is free", async || Store::open(folder.path()).await.ok()).await;
+        store.close().await;
+        drop(store);
+        World::on(folder, target).await
+    }
+
+    pub async fn release(&self, version: &str) -> RolloutId {
+        self.ask(version, false).await
+    }
+
+    pub async fn ask(&self, version: &str, supersede: bool) -> RolloutId {
+        let request = ReleaseRequest {
+            file: Some(FILE.into()),
+            service: None,
+            version: name(version),
+            artifact: Some(Digest::of(version.as_bytes())),
+            environment: name("production"),
+            strategy: None,
+            supersede,
+        };
+        self.control.release(request, "user:ann").await.unwrap()
+    }
+
+    pub async fn now(&self) -> LaneNow {
+        self.control.lane(&shop()).await.unwrap().unwrap()
+    }
+
+    /// Waits for a rollout's end and says how it came out.
+    pub async fn end(&self, id: &RolloutId) -> String {
+        until(&format!("{id} ends"), async || self.control.store().rollout(id).await.ok()??.outcome).await
+    }
+
+    /// Releases a version that is to serve everyone.
+    pub async fn serving(&self, version: &str) {
+        let id = self.release(version).await;
+        assert_eq!(self.end(&id).await, "succeeded");
+        assert_eq!(self.gateway.share(version), Weight::ALL);
+    }
+
+    /// Releases a version beside one that serves already; a person answers for it, since nobody asks for anything.
+    pub async fn promoted(&self, version: &str) {
+        let id = self.release(version).await;
+        self.divided(version).await;
+        self.control.command(&shop(), slipway_control::Command::Promote, "user:ann").await.unwrap();
+        assert_eq!(self.end(&id).await, "succeeded");
+        assert_eq!(self.gateway.share(version), Weight::ALL);
+    }
+
+    /// Waits until a version has a share of the traffic that is not all of it.
+    pub async fn divided(&self, version: &str) {
+        until("the traffic is divided", async || (self.gateway.share(version).bp() == 1_000).then_some(())).await;
+    }
+
+    /// Every entry, oldest first.
+    pub async fn journal(&self) -> Vec<Entry> {
+        let filter = Filter { after: Some(0), limit: Some(10_000), ..Filter::default() };
+        self.control.store().entries(&filter).await.unwrap()
+    }
+
+    /// The numbers of the entries of a kind.
+    pub async fn entries(&self, kind: &str) -> Vec<u64> {
+        self.journal().await.iter().filter(|e| e.fact.kind == kind).map(|e| e.seq).collect()
+    }
+
+    /// Runs a statement past the store.
+    pub async fn sql(&self, statement: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("slipway.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Nothing can be written any more, until [`World::mend_store`].
+    pub async fn break_store(&self) {
+        self.sql("CREATE TRIGGER broken BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END")
+            .await;
+    }
+
+    pub async fn mend_store(&self) {
+        self.sql("DROP TRIGGER broken").await;
+    }
+}
+
+/// Waits until `look` finds something.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}
+
+/// The instances that the target has.
+pub fn ids(world: &World) -> Vec<slipway_core::names::InstanceId> {
+    use slipway_core::instance::Target;
+    world.target.instances().into_iter().map(|instance| instance.id).collect()
+}

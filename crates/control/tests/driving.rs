@@ -1,0 +1,181 @@
+//! Rollouts are driven through a real store: to their end, back, past a broken store, a restart, another writer.
+
+mod common;
+
+use common::{World, name, shop, until};
+use slipway_control::views::RolloutNow;
+use slipway_control::{Command, Error};
+use slipway_core::rollout::Lane;
+use slipway_core::units::{Timestamp, Weight};
+use slipway_store::{Commit, NewEffect};
+
+#[tokio::test]
+async fn a_release_goes_through_and_all_of_it_is_in_the_journal() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let now = world.now().await;
+    assert_eq!((now.instances.len(), now.lane.stable_version()), (2, Some(&name("1.0.0"))));
+    for instance in &now.instances {
+        assert_eq!(world.target.starts(&instance.id), 1);
+        assert!(world.target.smokes(&instance.id) >= 1, "no user before a smoke test");
+    }
+    until("nothing is left to do", async || {
+        world.control.store().pending_effects().await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    let planned = world.entries("rollout.planned").await;
+    let (first, head) = world.gateway.shares("1.0.0").into_iter().find(|(w, _)| *w == Weight::ALL).unwrap();
+    assert_eq!((planned.len(), first), (1, Weight::ALL));
+    assert!(head >= planned[0], "the journal comes before the act");
+    assert!(world.control.store().verify_journal().await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn the_way_back_is_published_before_it_is_committed() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let id = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    world.control.command(&shop(), Command::Abort, "user:bob").await.unwrap();
+    assert_eq!(world.end(&id).await, "rolled_back");
+    let shares = world.gateway.shares("1.1.0");
+    let given = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
+    let recorded = world.entries("traffic.returning").await;
+    assert!(shares[given + 1].1 < recorded[0], "traffic first: {shares:?} {recorded:?}");
+    let forth = world.entries("step.entered").await;
+    let first = shares.iter().find(|(weight, _)| *weight > Weight::ZERO).unwrap();
+    assert!(forth.iter().any(|seq| *seq <= first.1), "forth, the journal first");
+    let actors: Vec<_> = world.journal().await.into_iter().filter(|e| e.fact.actor == "user:bob").collect();
+    assert!(!actors.is_empty(), "who asked is in the journal");
+}
+
+#[tokio::test]
+async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let id = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    world.break_store().await;
+    world.control.command(&shop(), Command::Abort, "user:bob").await.unwrap();
+    until("the traffic is back", async || (world.gateway.share("1.1.0") == Weight::ZERO).then_some(())).await;
+    assert_eq!(world.entries("traffic.returning").await, [0; 0], "nothing can be recorded");
+    assert_eq!(world.control.store().rollout(&id).await.unwrap().unwrap().outcome, None);
+    let forward = world.control.command(&shop(), Command::Pause, "user:bob").await;
+    assert!(forward.is_err(), "it is on its way back");
+    world.mend_store().await;
+    assert_eq!(world.end(&id).await, "rolled_back");
+    assert_eq!(world.entries("traffic.returning").await.len(), 1, "recorded once");
+    let shares = world.gateway.shares("1.1.0");
+    let back = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
+    assert!(shares[back + 1..].iter().all(|(weight, _)| *weight == Weight::ZERO), "it never comes again");
+    assert!(world.control.store().verify_journal().await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn forward_nothing_happens_that_is_not_recorded() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    world.break_store().await;
+    let before = common::ids(&world);
+    let request = world.control.command(&shop(), Command::Pause, "user:bob").await;
+    assert!(matches!(request, Err(Error::Refused(_) | Error::NotFound(_))), "nothing is open");
+    let tables = world.gateway.shares("1.0.0").len();
+    let asked = world.control.rollback(&shop(), Some(name("1.0.0")), "user:bob").await;
+    assert!(asked.is_err());
+    assert_eq!((common::ids(&world), world.gateway.shares("1.0.0").len()), (before, tables));
+    world.mend_store().await;
+    world.promoted("1.1.0").await;
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_goes_on_where_it_was() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let id = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    let before: Vec<_> = world.now().await.instances.into_iter().map(|i| i.id).collect();
+    let world = world.restart().await;
+    until("it is published again", async || (world.gateway.share("1.1.0").bp() == 1_000).then_some(())).await;
+    let first = world.gateway.shares("1.1.0")[0].0;
+    assert_eq!(first.bp(), 1_000, "the first table after a restart is the one that was served");
+    assert_eq!(world.now().await.lane.open.as_ref().map(|r| r.id.clone()), Some(id.clone()));
+    world.control.command(&shop(), Command::Promote, "user:ann").await.unwrap();
+    assert_eq!(world.end(&id).await, "succeeded");
+    for id in before {
+        assert_eq!(world.target.starts(&id), 1, "{id} was started once");
+    }
+}
+
+#[tokio::test]
+async fn an_effect_that_is_carried_out_twice_changes_nothing() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let (id, spec) = {
+        let instance = world.now().await.instances[0].id.clone();
+        (instance.clone(), world.target.spec(&instance).unwrap())
+    };
+    // As if the process had been killed after the act and before its result was taken in.
+    let kept = world.control.store().load_lane::<Lane>(&shop()).await.unwrap().unwrap();
+    let effect = slipway_core::rollout::Effect::Start { spec: Box::new(spec) };
+    let body = serde_json::to_value(&effect).unwrap();
+    let effects = vec![NewEffect { key: "as before".into(), kind: "start".into(), body }];
+    world.control.stop().await;
+    let commit = Commit {
+        lane: &shop(),
+        expected_generation: kept.generation,
+        doc: &kept.doc,
+        facts: vec![],
+        effects,
+        consumed: vec![],
+        rollouts: vec![],
+        at: Timestamp(1),
+    };
+    world.control.store().commit(commit).await.unwrap();
+    let world = world.restart().await;
+    until("the outbox is empty", async || {
+        world.control.store().pending_effects().await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert_eq!((world.target.starts(&id), world.now().await.instances.len()), (1, 2));
+}
+
+#[tokio::test]
+async fn somebody_elses_commit_is_read_and_the_turn_taken_again() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    for _ in 0..3 {
+        let kept = world.control.store().load_lane::<Lane>(&shop()).await.unwrap().unwrap();
+        let commit = Commit {
+            lane: &shop(),
+            expected_generation: kept.generation,
+            doc: &kept.doc,
+            facts: vec![],
+            effects: vec![],
+            consumed: vec![],
+            rollouts: vec![],
+            at: Timestamp(1),
+        };
+        // The control plane itself may be first now and then.
+        let _ = world.control.store().commit(commit).await;
+    }
+    world.promoted("1.1.0").await;
+}
+
+#[tokio::test]
+async fn one_at_a_time_and_the_newest_may_push_the_others_aside() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let open = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    let queued = world.release("1.2.0").await;
+    let found = world.control.rollout(&queued).await.unwrap();
+    assert!(matches!(found, Some(RolloutNow::Queued { behind, .. }) if behind.as_ref() == Some(&open)));
+    assert_eq!(world.gateway.share("1.2.0"), Weight::ZERO);
+    let last = world.ask("1.3.0", true).await;
+    assert_eq!(world.end(&open).await, "superseded");
+    assert_eq!(world.end(&queued).await, "superseded");
+    world.divided("1.3.0").await;
+    assert_eq!(world.gateway.shares("1.2.0").iter().filter(|(w, _)| *w > Weight::ZERO).count(), 0);
+    world.control.rollback(&shop(), None, "user:ann").await.unwrap();
+    assert_eq!(world.end(&last).await, "rolled_back");
+}
