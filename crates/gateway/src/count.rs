@@ -16,6 +16,7 @@ use slipway_core::traffic::link::{CountRow, ObjectiveCount};
 use slipway_core::traffic::{Counted, CountedBad, Epoch};
 
 use crate::histogram::Histogram;
+use crate::users::Users;
 
 /// Epochs of a lane that are remembered; requests of older ones that are still running are no longer reported.
 const EPOCHS_KEPT: usize = 8;
@@ -25,7 +26,14 @@ const BAD_EVENTS_PER_KEY: u8 = 3;
 /// among the distinct keys: with so many unhappy users the verdict does not hang on it.
 const KEYS_REMEMBERED: usize = 65_536;
 
-type Epochs = BTreeMap<Epoch, HashMap<VersionName, Arc<VersionCounts>>>;
+type Epochs = BTreeMap<Epoch, EpochCounts>;
+
+/// One epoch of a lane.
+#[derive(Debug, Default)]
+struct EpochCounts {
+    users: Arc<Users>,
+    versions: HashMap<VersionName, Arc<VersionCounts>>,
+}
 
 /// All counts of a gateway.
 #[derive(Debug, Default)]
@@ -47,8 +55,10 @@ impl Counts {
     ) -> Arc<VersionCounts> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let epochs = rows.entry(lane.clone()).or_default();
-        let make = || Arc::new(VersionCounts::new(lane, epoch, version, objectives, self.urgent.clone()));
-        let counts = epochs.entry(epoch).or_default().entry(version.clone()).or_insert_with(make).clone();
+        let kept = epochs.entry(epoch).or_default();
+        let users = kept.users.clone();
+        let make = || Arc::new(VersionCounts::new(lane, epoch, version, objectives, users, self.urgent.clone()));
+        let counts = kept.versions.entry(version.clone()).or_insert_with(make).clone();
         while epochs.len() > EPOCHS_KEPT {
             epochs.pop_first();
         }
@@ -58,7 +68,7 @@ impl Counts {
     /// The counts of one version over all epochs, for `/metrics`; versions without a route are forgotten by `retain`.
     pub(crate) fn lifetime(&self, lane: &LaneId, version: &VersionName) -> Arc<VersionCounts> {
         let mut all = self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(VersionCounts::new(lane, Epoch(0), version, &[], self.urgent.clone()));
+        let make = || Arc::new(VersionCounts::new(lane, Epoch(0), version, &[], Arc::default(), self.urgent.clone()));
         all.entry((lane.clone(), version.clone())).or_insert_with(make).clone()
     }
 
@@ -75,7 +85,7 @@ impl Counts {
     /// Every row that is remembered.
     pub(crate) fn all(&self) -> Vec<Arc<VersionCounts>> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.values().flat_map(|epochs| epochs.values()).flat_map(|versions| versions.values()).cloned().collect()
+        rows.values().flat_map(BTreeMap::values).flat_map(|epoch| epoch.versions.values()).cloned().collect()
     }
 
     /// The lifetime counts of every version, for `/metrics`.
@@ -96,6 +106,9 @@ pub(crate) struct VersionCounts {
     epoch: Epoch,
     version: VersionName,
     assigned: AtomicU64,
+    users: AtomicU64,
+    /// Shared by all versions of the epoch.
+    all_users: Arc<Users>,
     attempts: AtomicU64,
     failed: AtomicU64,
     failed_by_slipway: AtomicU64,
@@ -111,6 +124,7 @@ impl VersionCounts {
         epoch: Epoch,
         version: &VersionName,
         objectives: &[Counted],
+        all_users: Arc<Users>,
         urgent: Arc<Notify>,
     ) -> VersionCounts {
         VersionCounts {
@@ -118,6 +132,8 @@ impl VersionCounts {
             epoch,
             version: version.clone(),
             assigned: AtomicU64::new(0),
+            users: AtomicU64::new(0),
+            all_users,
             attempts: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failed_by_slipway: AtomicU64::new(0),
@@ -128,9 +144,12 @@ impl VersionCounts {
         }
     }
 
-    /// A request was assigned to this version.
-    pub(crate) fn assigned(&self) {
+    /// A request of the user `key` was assigned to this version.
+    pub(crate) fn assigned(&self, key: u64) {
         self.assigned.fetch_add(1, Relaxed);
+        if self.all_users.is_new(key) {
+            self.users.fetch_add(1, Relaxed);
+        }
         self.changed(false);
     }
 
@@ -206,6 +225,7 @@ impl VersionCounts {
             failed: self.failed.load(Acquire),
             attempts: self.attempts.load(Acquire),
             assigned: self.assigned.load(Acquire),
+            users: self.users.load(Acquire),
             failed_by_slipway: self.failed_by_slipway.load(Acquire),
             objectives: self.objectives.iter().map(Tally::count).collect(),
             latency_us: self.latency.sparse(),

@@ -27,6 +27,7 @@ mod server;
 mod table_store;
 mod tunnel;
 mod upstream;
+mod users;
 mod wire;
 
 pub use error::Error;

@@ -362,8 +362,9 @@ impl<'a> Exchange<'a> {
     fn assign(&mut self, route: &Arc<RouteState>, assigned: usize) {
         if !std::mem::replace(&mut self.assigned, true) {
             self.route = route.clone();
-            route.versions[assigned].counts.assigned();
-            route.versions[assigned].lifetime.assigned();
+            let key = self.key.hash();
+            route.versions[assigned].counts.assigned(key);
+            route.versions[assigned].lifetime.assigned(key);
             self.last_assigned = assigned;
         }
     }

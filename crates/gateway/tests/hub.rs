@@ -75,6 +75,7 @@ fn row(attempts: u64) -> CountRow {
         epoch: Epoch(1),
         version: "s".parse().unwrap(),
         assigned: attempts,
+        users: attempts,
         attempts,
         failed: 0,
         failed_by_slipway: 0,

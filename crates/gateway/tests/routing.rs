@@ -27,7 +27,8 @@ async fn a_table_pushed_over_the_link_routes_real_requests_and_they_are_counted(
     assert!(seen["s1"] > 50 && seen["c1"] > 50, "{seen:?}");
     for (version, name) in [("s", "s1"), ("c", "c1")] {
         let row = world.counts(version, "all are counted", |r| r.attempts == seen[name]).await;
-        assert_eq!((row.assigned, row.failed, row.failed_by_slipway), (seen[name], 0, 0));
+        assert_eq!((row.assigned, row.users), (seen[name], seen[name]), "nobody comes back");
+        assert_eq!((row.failed, row.failed_by_slipway), (0, 0));
         assert_eq!((row.objectives[0].n, row.objectives[0].bad), (seen[name], 0));
         assert_eq!(row.latency_us.iter().map(|(_, n)| n).sum::<u64>(), seen[name]);
     }
@@ -111,7 +112,12 @@ async fn the_declared_cookie_and_header_are_the_key() {
         }
         versions.push(first.body);
     }
-    assert_eq!(tally(versions).len(), 2, "both versions have users");
+    let users = tally(versions);
+    assert_eq!(users.len(), 2, "both versions have users");
+    for (version, name) in [("s", "s1"), ("c", "c1")] {
+        let row = world.counts(version, "all are counted", |r| r.attempts == 7 * users[name]).await;
+        assert_eq!((row.assigned, row.users), (7 * users[name], users[name]), "a user is met once");
+    }
 }
 
 /// What is asserted: a request that a client starts after the acknowledgement of 0% never reaches the candidate.

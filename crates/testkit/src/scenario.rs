@@ -3,7 +3,7 @@
 //! A scenario file has the story's title as comment lines, then one line for each thing that happens, then `---`, then
 //! the journal as it must come out. Lines: `file PATH`, `environment NAME`, `seed N`, `rate N`, `users N`,
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
-//! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
+//! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
 //! `promote`, `abort`, `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
@@ -26,6 +26,7 @@ pub fn play(text: &str, folder: &Path) -> Result<String, String> {
         users: Users::default(),
         behaviour: Behaviour::default(),
         fails_smoke: Default::default(),
+        misrouted: None,
         seed: 1,
     };
     let mut world: Option<World> = None;
@@ -68,6 +69,7 @@ fn set(service: &mut SimulatedService, words: &[&str], folder: &Path) -> Result<
         "slow" => drop(service.behaviour.slow.insert(version()?, number(words.get(2))?)),
         "hates" => drop(service.behaviour.hates.insert(version()?, number(words.get(2))?)),
         "smoke-fails" => drop(service.fails_smoke.insert(version()?)),
+        "misroutes" => service.misrouted = Some((version()?, number(words.get(2))?)),
         "outage" => {
             let at = |i| Ok::<Millis, String>(Millis::from_secs(number(words.get(i))?));
             service.behaviour.outage = Some((at(1)?, at(2)?, number(words.get(3))?));

@@ -38,6 +38,9 @@ pub struct SimulatedService {
     pub behaviour: Behaviour,
     /// Versions whose smoke tests fail.
     pub fails_smoke: BTreeSet<VersionName>,
+    /// A gateway that does not keep to the split: this share of all requests goes to this version, whatever the table
+    /// says, as long as the version is in it.
+    pub misrouted: Option<(VersionName, f64)>,
     /// Where all chance comes from.
     pub seed: u64,
 }
@@ -63,6 +66,7 @@ pub struct World {
     route: Option<Route>,
     counts: BTreeMap<(Epoch, VersionName), CountRow>,
     caps: BTreeMap<(Epoch, VersionName, String), UserCap>,
+    met: BTreeMap<Epoch, BTreeSet<u64>>,
     book: Book,
     results: Vec<EffectResult>,
     owed: f64,
@@ -90,6 +94,7 @@ impl World {
             route: None,
             counts: BTreeMap::new(),
             caps: BTreeMap::new(),
+            met: BTreeMap::new(),
             book: Book::default(),
             results: Vec::new(),
             owed: 0.0,
@@ -264,10 +269,21 @@ impl World {
         }
     }
 
+    fn assigned(&mut self, route: &Route, key: &str) -> VersionName {
+        if let Some((version, share)) = &self.service.misrouted
+            && route.versions.iter().any(|v| v.version == *version)
+            && self.random.chance(*share)
+        {
+            return version.clone();
+        }
+        assign(&route.split, &route.salt, key).0.clone()
+    }
+
     /// One request; returns whether it failed.
     fn request(&mut self, key: &str) -> bool {
         let Some(route) = self.route.clone() else { return true };
-        let (version, _) = assign(&route.split, &route.salt, key);
+        let version = self.assigned(&route, key);
+        let version = &version;
         let failed = self.service.behaviour.fails(version, key, self.age(), &mut self.random);
         let slow = self.service.behaviour.is_slow(version, &mut self.random);
         *self.served.entry(version.clone()).or_default() += 1;
@@ -277,6 +293,7 @@ impl World {
             epoch: route.epoch,
             version: version.clone(),
             assigned: 0,
+            users: 0,
             attempts: 0,
             failed: 0,
             failed_by_slipway: 0,
@@ -284,6 +301,7 @@ impl World {
             latency_us: Vec::new(),
         });
         row.assigned += 1;
+        row.users += u64::from(self.met.entry(route.epoch).or_default().insert(hash(key)));
         row.attempts += 1;
         row.failed += u64::from(failed);
         for objective in &route.objectives {

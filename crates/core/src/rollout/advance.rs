@@ -2,28 +2,28 @@
 
 use serde_json::json;
 
+use super::agreement;
 use super::begin;
 use super::finish;
 use super::judging;
-use super::lane::{Routing, Slot, SlotState};
-use super::model::{Decision, Progress, Rollout, RolloutKind, State, StepState};
+use super::model::{Decision, Progress, Rollout, State, StepState};
 use super::observed::Observed;
+use super::outage::outage;
 use super::plan::{Step, StepKind};
 use super::rolling;
-use super::slots::{Trouble, ask_smoke};
+use super::shifting::shifted;
+use super::slots::Trouble;
 use super::turn::{ENGINE, Turn};
 use super::undo;
-use crate::judge::{self, Judgement, MAX_RESTARTS, Verdict, Watch};
+use super::verifying::verified;
+use crate::judge::{Judgement, Verdict};
 use crate::spec::OnInconclusive;
-use crate::traffic::{Epoch, Split};
 use crate::units::{Millis, Timestamp, Weight};
 
 /// Unasked ends of candidate instances after which the candidate has failed even if others are left.
 const CRASH_LIMIT: u32 = 3;
 /// Beyond what its health check and smoke tests may take, how long an instance may need to be ready.
 const START_SLACK: Millis = Millis::from_secs(60);
-/// How long gateways may take to confirm a split before a person is asked.
-const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
 /// How long a rollout may stay paused before it needs a person.
 const PAUSE_LIMIT: Millis = Millis::from_secs(24 * 3600);
 
@@ -141,12 +141,21 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     if !shifted(turn, seen, &step, weight, now) {
         return false;
     }
+    if let Some(reason) = agreement::broken(&turn.lane, seen).filter(|_| !promoted(turn)) {
+        hold(turn, reason, Vec::new(), now);
+        return false;
+    }
     match step.kind {
         StepKind::Shift { .. } => judged(turn, seen, &step, now),
         StepKind::Verify { length, .. } => verified(turn, seen, &step, length, now),
         StepKind::Batch { .. } if !settled(turn, now) => false,
         _ => done(turn, &format!("{weight} of the traffic, confirmed by every gateway"), now),
     }
+}
+
+/// Whether a person let the step at hand pass.
+fn promoted(turn: &Turn) -> bool {
+    turn.lane.open.as_ref().is_some_and(|open| open.progress.promoted_by.is_some())
 }
 
 /// Whether a batch has stayed healthy under its traffic long enough for the next one to follow.
@@ -191,89 +200,6 @@ fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
     false
 }
 
-/// Whether every gateway serves the step's split; asks for it if it was not asked for yet.
-fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) -> bool {
-    let Some(open) = &turn.lane.open else { return false };
-    if open.progress.confirmed.is_some() {
-        return true;
-    }
-    // A split that stays what it was may be confirmed already.
-    let shifted = open.progress.shifted.unwrap_or_else(|| {
-        shift(turn, seen, step, weight, now);
-        now
-    });
-    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
-    if seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
-        turn.record(
-            "traffic.confirmed",
-            ENGINE,
-            format!("every gateway serves {weight}"),
-            json!({ "weight_bp": weight.bp(), "ms": now.since(shifted).0 }),
-        );
-        if let Some(open) = &mut turn.lane.open {
-            open.progress.confirmed = Some(now);
-            open.steps[open.step].state = StepState::Waiting;
-        }
-        return true;
-    }
-    let limit = shifted.plus(CONFIRM_LIMIT);
-    if now >= limit {
-        hold(turn, format!("no confirmation of {weight} from every gateway within {CONFIRM_LIMIT}"), Vec::new(), now);
-    } else {
-        turn.wake(limit);
-    }
-    false
-}
-
-fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) {
-    let Some(open) = &turn.lane.open else { return };
-    let candidate = open.release.version.clone();
-    let first_of_rolling = rolling::applies(open) && open.before.is_empty();
-    let before = match step.kind {
-        StepKind::Switch { .. } => Some(seen.evidence.stable_ten_minutes.clone()),
-        StepKind::Batch { .. } if first_of_rolling => Some(seen.evidence.stable_ten_minutes.clone()),
-        _ => None,
-    };
-    let split = match turn.lane.stable_version() {
-        Some(stable) => Split::between(candidate.clone(), weight, stable.clone()),
-        None => Split::all(candidate.clone()),
-    };
-    // The same split goes on being the same evidence.
-    let same = turn.lane.routing.as_ref().is_some_and(|r| r.split == split);
-    if !same {
-        route(turn, split, true);
-        turn.record(
-            "traffic.shifting",
-            ENGINE,
-            format!("{weight} of the traffic to {candidate}"),
-            json!({ "weight_bp": weight.bp(), "step": step.name }),
-        );
-    }
-    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch);
-    if let Some(open) = &mut turn.lane.open {
-        turn.traffic_first |= open.kind == RolloutKind::Rollback;
-        open.first_epoch = open.first_epoch.or(epoch);
-        open.progress.shifted = Some(now);
-        if let Some(before) = before {
-            open.before = before;
-        }
-    }
-    turn.wake(now.plus(CONFIRM_LIMIT));
-}
-
-/// Asks for a split in a new epoch. `guarded`: a rollout is at stake, so the gateways go back to stable by themselves
-/// if the control plane stays dead. Rolling is not guarded, since stable could not carry it all.
-pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
-    turn.lane.counters.epoch += 1;
-    let rolling = turn.lane.open.as_ref().is_some_and(rolling::applies);
-    let fallback = match turn.lane.stable_version() {
-        Some(stable) if guarded && !rolling && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),
-        _ => None,
-    };
-    let salt = turn.lane.open.as_ref().map(|r| r.id.to_string()).unwrap_or_default();
-    turn.lane.routing = Some(Routing { epoch: Epoch(turn.lane.counters.epoch), split, fallback, salt });
-}
-
 /// A step that needs the judge's pass.
 fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
@@ -311,116 +237,6 @@ fn inconclusive(turn: &mut Turn, step: &Step, judgements: Vec<Judgement>, now: T
         OnInconclusive::Hold => hold(turn, cause, judgements, now),
         OnInconclusive::Rollback => undo::begin(turn, &cause, ENGINE, None, judgements, now),
     }
-}
-
-/// Whether stable is, or was a moment ago, above its own objective. Ten seconds after it is back the evidence and the
-/// clock start afresh.
-fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
-    let stability = judging::stability(&turn.lane, seen);
-    let Some(open) = &mut turn.lane.open else { return false };
-    let known = open.progress.outage;
-    match judge::watch(known, stability, now) {
-        Watch::Steady => false,
-        Watch::Paused(pause) => {
-            open.progress.outage = Some(pause);
-            let limit = super::estimate::step_limit(&open.strategy);
-            if now.since(pause.since) >= limit {
-                let reason = format!("stable has been above its own objective for {limit}: nothing can be judged");
-                hold(turn, reason, Vec::new(), now);
-                return true;
-            }
-            if known.is_none() {
-                let sentence = "the step waits: stable itself is above its objective";
-                turn.record("step.outage", ENGINE, sentence, json!(null));
-            }
-            turn.wake(now.plus(Millis::from_secs(1)));
-            true
-        }
-        Watch::Restart => {
-            start_afresh(turn, known.map_or(now, |p| p.since), now);
-            true
-        }
-    }
-}
-
-fn start_afresh(turn: &mut Turn, since: Timestamp, now: Timestamp) {
-    let Some(open) = &turn.lane.open else { return };
-    if open.progress.attempt >= MAX_RESTARTS {
-        let reason = format!("stable had {} outages in this step: no comparison can be trusted", MAX_RESTARTS + 1);
-        return hold(turn, reason, Vec::new(), now);
-    }
-    let sentence = format!("stable is back within its objective after {}: the step starts afresh", now.since(since));
-    decide(turn, "restart", ENGINE, sentence, Vec::new(), now);
-    restart_step(turn, now);
-    if let Some(open) = &mut turn.lane.open {
-        open.progress.attempt += 1;
-    }
-}
-
-/// Begins the step's evidence and clock anew, at the same split.
-pub(super) fn restart_step(turn: &mut Turn, now: Timestamp) {
-    let Some(open) = &mut turn.lane.open else { return };
-    let progress = &mut open.progress;
-    let shifted = progress.shifted.is_some();
-    progress.outage = None;
-    progress.forgiven = Millis(0);
-    progress.confirmed = None;
-    progress.closing = None;
-    progress.waiting_for_stable.clear();
-    if shifted {
-        progress.shifted = Some(now);
-        if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {
-            route(turn, split, true);
-        }
-    }
-}
-
-/// Verification: its time, then health and smoke tests once more.
-fn verified(turn: &mut Turn, seen: &Observed, step: &Step, length: Millis, now: Timestamp) -> bool {
-    let Some(open) = &turn.lane.open else { return false };
-    let progress = open.progress.clone();
-    if progress.promoted_by.is_none() && turn.lane.stable.is_some() && outage(turn, seen, now) {
-        return false;
-    }
-    let over = progress.confirmed.unwrap_or(now).plus(length);
-    if now < over && progress.promoted_by.is_none() {
-        turn.wake(over);
-        turn.wake(now.plus(Millis::from_secs(1)));
-        return false;
-    }
-    let Some(closing) = progress.closing else {
-        return close_verification(turn, step, now);
-    };
-    let candidate = turn.lane.candidate_version().cloned();
-    let slots: Vec<&Slot> = candidate.iter().flat_map(|v| turn.lane.wanted(v)).filter(|s| s.ready.is_some()).collect();
-    let tested = |s: &&Slot| s.smoke.as_ref().is_some_and(|run| run.asked >= closing && run.passed == Some(true));
-    if (slots.len() as u32) < step.kind.instances() || !slots.iter().all(tested) {
-        return false;
-    }
-    let judgements = judging::judge_all(&turn.lane, seen, now);
-    let sentence = format!("verified for {length}: {}", judging::sentence(&judgements));
-    if let Some(who) = progress.promoted_by {
-        decide(turn, "promote", &who, format!("{who} ended verification"), Vec::new(), now);
-    }
-    decide(turn, "succeed", ENGINE, sentence.clone(), judgements, now);
-    done(turn, &sentence, now)
-}
-
-/// Asks for the last run of the smoke tests.
-fn close_verification(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
-    let Some(open) = &mut turn.lane.open else { return false };
-    open.progress.closing = Some(now);
-    let release = open.release.clone();
-    let mut slots = std::mem::take(&mut turn.lane.slots);
-    let ours = |s: &&mut Slot| s.version == release.version && s.state == SlotState::Wanted && s.ready.is_some();
-    for slot in slots.iter_mut().filter(ours) {
-        let incarnation = slot.ready.as_ref().map_or(0, |e| e.incarnation);
-        let round = slot.smoke.as_ref().map_or(0, |run| run.round) + 1;
-        ask_smoke(turn, slot, &release, incarnation, round, now);
-    }
-    turn.lane.slots = slots;
-    turn.record("verification.closing", ENGINE, "health and smoke tests once more", json!({ "step": step.name }));
-    false
 }
 
 /// Ends the step at hand and turns to the next.

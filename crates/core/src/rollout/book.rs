@@ -82,6 +82,7 @@ impl Lane {
             .collect();
         let tally = Tally {
             assigned: row.assigned,
+            users: row.users,
             attempts: row.attempts,
             failed: row.failed,
             failed_by_slipway: row.failed_by_slipway,
@@ -169,6 +170,7 @@ mod tests {
             epoch: Epoch(epoch),
             version: "1".parse().expect("a version"),
             assigned: n,
+            users: n,
             attempts: n,
             failed: bad,
             failed_by_slipway: 0,

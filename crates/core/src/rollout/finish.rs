@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::advance::route;
 use super::lane::{Standby, WentBack};
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State};
 use super::observed::Observed;
 use super::rolling;
+use super::shifting::route;
 use super::turn::{ENGINE, Turn};
 use crate::traffic::Split;
 use crate::units::Timestamp;

@@ -4,6 +4,7 @@
 //! wishes come in as [`commands`]. Nothing here acts, waits or knows what carries the effects out.
 
 mod advance;
+mod agreement;
 mod begin;
 mod book;
 pub mod commands;
@@ -15,13 +16,16 @@ mod judging;
 mod lane;
 mod model;
 mod observed;
+mod outage;
 mod plan;
 mod report;
 mod rolling;
 mod routing;
+mod shifting;
 mod slots;
 mod turn;
 mod undo;
+mod verifying;
 
 pub use book::Book;
 pub use commands::Refusal;

@@ -82,6 +82,8 @@ pub struct Evidence {
 pub struct Tally {
     /// Requests assigned to it.
     pub assigned: u64,
+    /// Distinct users among them, of the first few thousand that the gateways met in the stretch.
+    pub users: u64,
     /// Attempts.
     pub attempts: u64,
     /// Failed attempts.

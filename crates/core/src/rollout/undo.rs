@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::advance::{decide, route};
+use super::advance::decide;
 use super::lane::Lane;
 use super::model::{Outcome, RolloutKind, State, StepState, Undo};
 use super::observed::Observed;
 use super::rolling;
+use super::shifting::route;
 use super::turn::{ENGINE, Turn};
 use crate::judge::Judgement;
 use crate::traffic::Split;

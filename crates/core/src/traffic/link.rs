@@ -10,6 +10,9 @@ use crate::units::Millis;
 /// Longest line that either side accepts, in bytes.
 pub const LINE_LIMIT: usize = 16 << 20;
 
+/// Users of one epoch that a gateway tells apart; those beyond are not counted as users.
+pub const USERS_KEPT: usize = 4_096;
+
 /// From a gateway to the control plane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -117,6 +120,10 @@ pub struct CountRow {
     pub version: VersionName,
     /// Requests whose assignment was this version, whether or not it answered: what the measured split is made of.
     pub assigned: u64,
+    /// Distinct assignment keys among them, of the first [`USERS_KEPT`] that the gateway met in the epoch. Each is one
+    /// fresh draw of the split, however often it comes back.
+    #[serde(default)]
+    pub users: u64,
     /// Attempts that ended: answered, failed, or cut by the client after the response head.
     pub attempts: u64,
     /// Attempts that failed (see [`super::CountedBad::Failed`]), every one of them, without the per-user cap.

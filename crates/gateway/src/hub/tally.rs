@@ -76,6 +76,7 @@ impl Tally {
 
 fn add(sum: &mut CountRow, row: &CountRow) {
     sum.assigned += row.assigned;
+    sum.users += row.users;
     sum.attempts += row.attempts;
     sum.failed += row.failed;
     sum.failed_by_slipway += row.failed_by_slipway;
@@ -107,6 +108,7 @@ mod tests {
             epoch: Epoch(epoch),
             version: "2".parse().unwrap(),
             assigned: attempts,
+            users: attempts,
             attempts,
             failed: 1,
             failed_by_slipway: 0,

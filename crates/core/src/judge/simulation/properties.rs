@@ -157,7 +157,9 @@ fn after_a_switch_a_stable_that_was_hardly_asked_excuses_nobody() {
     }
     let judgement = judge(&errors(), &BUDGET, &switched(broken, counts(0, 0)), Timestamp(60_000));
     assert!(
-        judgement.sentence.starts_with("1,172 of 2,392 requests failed (49%), stable before the change has no requests")
+        judgement
+            .sentence
+            .starts_with("1,172 of 2,392 requests failed (49%), stable before the change has no requests")
             && judgement.sentence.ends_with("where at most 1% is acceptable"),
         "{}",
         judgement.sentence

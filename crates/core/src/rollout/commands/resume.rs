@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Refusal, open, refuse};
-use crate::rollout::advance::restart_step;
+use crate::rollout::outage::restart_step;
 use crate::rollout::{State, Turn};
 use crate::units::Timestamp;
 

@@ -1,0 +1,73 @@
+//! Stable's own trouble: nobody is judged in the middle of it, and afterwards the step's evidence starts afresh.
+
+use serde_json::json;
+
+use super::advance::{decide, hold};
+use super::judging;
+use super::observed::Observed;
+use super::shifting::route;
+use super::turn::{ENGINE, Turn};
+use crate::judge::{self, MAX_RESTARTS, Watch};
+use crate::units::{Millis, Timestamp};
+
+/// Whether stable is, or was a moment ago, above its own objective. Ten seconds after it is back the evidence and the
+/// clock start afresh.
+pub(super) fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
+    let stability = judging::stability(&turn.lane, seen);
+    let Some(open) = &mut turn.lane.open else { return false };
+    let known = open.progress.outage;
+    match judge::watch(known, stability, now) {
+        Watch::Steady => false,
+        Watch::Paused(pause) => {
+            open.progress.outage = Some(pause);
+            let limit = super::estimate::step_limit(&open.strategy);
+            if now.since(pause.since) >= limit {
+                let reason = format!("stable has been above its own objective for {limit}: nothing can be judged");
+                hold(turn, reason, Vec::new(), now);
+                return true;
+            }
+            if known.is_none() {
+                let sentence = "the step waits: stable itself is above its objective";
+                turn.record("step.outage", ENGINE, sentence, json!(null));
+            }
+            turn.wake(now.plus(Millis::from_secs(1)));
+            true
+        }
+        Watch::Restart => {
+            start_afresh(turn, known.map_or(now, |p| p.since), now);
+            true
+        }
+    }
+}
+
+fn start_afresh(turn: &mut Turn, since: Timestamp, now: Timestamp) {
+    let Some(open) = &turn.lane.open else { return };
+    if open.progress.attempt >= MAX_RESTARTS {
+        let reason = format!("stable had {} outages in this step: no comparison can be trusted", MAX_RESTARTS + 1);
+        return hold(turn, reason, Vec::new(), now);
+    }
+    let sentence = format!("stable is back within its objective after {}: the step starts afresh", now.since(since));
+    decide(turn, "restart", ENGINE, sentence, Vec::new(), now);
+    restart_step(turn, now);
+    if let Some(open) = &mut turn.lane.open {
+        open.progress.attempt += 1;
+    }
+}
+
+/// Begins the step's evidence and clock anew, at the same split.
+pub(super) fn restart_step(turn: &mut Turn, now: Timestamp) {
+    let Some(open) = &mut turn.lane.open else { return };
+    let progress = &mut open.progress;
+    let shifted = progress.shifted.is_some();
+    progress.outage = None;
+    progress.forgiven = Millis(0);
+    progress.confirmed = None;
+    progress.closing = None;
+    progress.waiting_for_stable.clear();
+    if shifted {
+        progress.shifted = Some(now);
+        if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {
+            route(turn, split, true);
+        }
+    }
+}

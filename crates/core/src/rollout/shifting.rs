@@ -1,0 +1,99 @@
+//! A step's split: asked for once, confirmed by every gateway, before anything else of the step counts.
+
+use serde_json::json;
+
+use super::advance::hold;
+use super::lane::Routing;
+use super::model::{RolloutKind, StepState};
+use super::observed::Observed;
+use super::plan::{Step, StepKind};
+use super::rolling;
+use super::turn::{ENGINE, Turn};
+use crate::traffic::{Epoch, Split};
+use crate::units::{Millis, Timestamp, Weight};
+
+/// How long gateways may take to confirm a split before a person is asked.
+const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
+
+/// Whether every gateway serves the step's split; asks for it if it was not asked for yet.
+pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    if open.progress.confirmed.is_some() {
+        return true;
+    }
+    // A split that stays what it was may be confirmed already.
+    let shifted = open.progress.shifted.unwrap_or_else(|| {
+        shift(turn, seen, step, weight, now);
+        now
+    });
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+    if seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
+        turn.record(
+            "traffic.confirmed",
+            ENGINE,
+            format!("every gateway serves {weight}"),
+            json!({ "weight_bp": weight.bp(), "ms": now.since(shifted).0 }),
+        );
+        if let Some(open) = &mut turn.lane.open {
+            open.progress.confirmed = Some(now);
+            open.steps[open.step].state = StepState::Waiting;
+        }
+        return true;
+    }
+    let limit = shifted.plus(CONFIRM_LIMIT);
+    if now >= limit {
+        hold(turn, format!("no confirmation of {weight} from every gateway within {CONFIRM_LIMIT}"), Vec::new(), now);
+    } else {
+        turn.wake(limit);
+    }
+    false
+}
+
+fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) {
+    let Some(open) = &turn.lane.open else { return };
+    let candidate = open.release.version.clone();
+    let first_of_rolling = rolling::applies(open) && open.before.is_empty();
+    let before = match step.kind {
+        StepKind::Switch { .. } => Some(seen.evidence.stable_ten_minutes.clone()),
+        StepKind::Batch { .. } if first_of_rolling => Some(seen.evidence.stable_ten_minutes.clone()),
+        _ => None,
+    };
+    let split = match turn.lane.stable_version() {
+        Some(stable) => Split::between(candidate.clone(), weight, stable.clone()),
+        None => Split::all(candidate.clone()),
+    };
+    // The same split goes on being the same evidence.
+    let same = turn.lane.routing.as_ref().is_some_and(|r| r.split == split);
+    if !same {
+        route(turn, split, true);
+        turn.record(
+            "traffic.shifting",
+            ENGINE,
+            format!("{weight} of the traffic to {candidate}"),
+            json!({ "weight_bp": weight.bp(), "step": step.name }),
+        );
+    }
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch);
+    if let Some(open) = &mut turn.lane.open {
+        turn.traffic_first |= open.kind == RolloutKind::Rollback;
+        open.first_epoch = open.first_epoch.or(epoch);
+        open.progress.shifted = Some(now);
+        if let Some(before) = before {
+            open.before = before;
+        }
+    }
+    turn.wake(now.plus(CONFIRM_LIMIT));
+}
+
+/// Asks for a split in a new epoch. `guarded`: a rollout is at stake, so the gateways go back to stable by themselves
+/// if the control plane stays dead. Rolling is not guarded, since stable could not carry it all.
+pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
+    turn.lane.counters.epoch += 1;
+    let rolling = turn.lane.open.as_ref().is_some_and(rolling::applies);
+    let fallback = match turn.lane.stable_version() {
+        Some(stable) if guarded && !rolling && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),
+        _ => None,
+    };
+    let salt = turn.lane.open.as_ref().map(|r| r.id.to_string()).unwrap_or_default();
+    turn.lane.routing = Some(Routing { epoch: Epoch(turn.lane.counters.epoch), split, fallback, salt });
+}

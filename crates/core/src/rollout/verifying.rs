@@ -1,0 +1,61 @@
+//! Verification: the last step's time under the fail rule, then health and smoke tests once more.
+
+use serde_json::json;
+
+use super::advance::{decide, done};
+use super::judging;
+use super::lane::{Slot, SlotState};
+use super::observed::Observed;
+use super::outage::outage;
+use super::plan::Step;
+use super::slots::ask_smoke;
+use super::turn::{ENGINE, Turn};
+use crate::units::{Millis, Timestamp};
+
+/// Verification: its time, then health and smoke tests once more.
+pub(super) fn verified(turn: &mut Turn, seen: &Observed, step: &Step, length: Millis, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let progress = open.progress.clone();
+    if progress.promoted_by.is_none() && turn.lane.stable.is_some() && outage(turn, seen, now) {
+        return false;
+    }
+    let over = progress.confirmed.unwrap_or(now).plus(length);
+    if now < over && progress.promoted_by.is_none() {
+        turn.wake(over);
+        turn.wake(now.plus(Millis::from_secs(1)));
+        return false;
+    }
+    let Some(closing) = progress.closing else {
+        return close_verification(turn, step, now);
+    };
+    let candidate = turn.lane.candidate_version().cloned();
+    let slots: Vec<&Slot> = candidate.iter().flat_map(|v| turn.lane.wanted(v)).filter(|s| s.ready.is_some()).collect();
+    let tested = |s: &&Slot| s.smoke.as_ref().is_some_and(|run| run.asked >= closing && run.passed == Some(true));
+    if (slots.len() as u32) < step.kind.instances() || !slots.iter().all(tested) {
+        return false;
+    }
+    let judgements = judging::judge_all(&turn.lane, seen, now);
+    let sentence = format!("verified for {length}: {}", judging::sentence(&judgements));
+    if let Some(who) = progress.promoted_by {
+        decide(turn, "promote", &who, format!("{who} ended verification"), Vec::new(), now);
+    }
+    decide(turn, "succeed", ENGINE, sentence.clone(), judgements, now);
+    done(turn, &sentence, now)
+}
+
+/// Asks for the last run of the smoke tests.
+fn close_verification(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
+    let Some(open) = &mut turn.lane.open else { return false };
+    open.progress.closing = Some(now);
+    let release = open.release.clone();
+    let mut slots = std::mem::take(&mut turn.lane.slots);
+    let ours = |s: &&mut Slot| s.version == release.version && s.state == SlotState::Wanted && s.ready.is_some();
+    for slot in slots.iter_mut().filter(ours) {
+        let incarnation = slot.ready.as_ref().map_or(0, |e| e.incarnation);
+        let round = slot.smoke.as_ref().map_or(0, |run| run.round) + 1;
+        ask_smoke(turn, slot, &release, incarnation, round, now);
+    }
+    turn.lane.slots = slots;
+    turn.record("verification.closing", ENGINE, "health and smoke tests once more", json!({ "step": step.name }));
+    false
+}
