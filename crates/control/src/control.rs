@@ -10,6 +10,7 @@ use slipway_core::units::{Timestamp, Weight};
 use slipway_store::{Filter, Store};
 
 use crate::admission::{self, Admitted};
+use crate::by::By;
 use crate::clock::Clock;
 use crate::driver;
 use crate::effects;
@@ -139,15 +140,20 @@ impl Control {
     }
 
     /// Asks for a release.
-    pub async fn release(&self, request: ReleaseRequest, actor: &str) -> Result<RolloutId, Error> {
-        let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, Some(actor)).await?;
+    pub async fn release(&self, request: ReleaseRequest, by: &By) -> Result<RolloutId, Error> {
+        let admitted = admission::admit(&self.engine, &request, Some(&by.actor)).await?;
+        let Admitted { lane, release, strategy } = admitted;
+        if let Some(before) = by.before(&self.engine, &lane).await? {
+            return Ok(before);
+        }
         let id = self.engine.store.next_rollout_id().await?;
         let asked = Asked {
             id: id.clone(),
             kind: RolloutKind::Release,
             release,
             strategy,
-            actor: actor.to_string(),
+            actor: by.actor.clone(),
+            key: by.key.clone(),
             at: self.now(),
         };
         let supersede = request.supersede;
@@ -167,22 +173,32 @@ impl Control {
     }
 
     /// Passes a person's word to the open rollout.
-    pub async fn command(&self, lane: &LaneId, command: Command, actor: &str) -> Result<RolloutId, Error> {
+    pub async fn command(&self, lane: &LaneId, command: Command, by: &By) -> Result<RolloutId, Error> {
         let open = self.existing(lane).await?.open.map(|r| r.id);
-        let actor = actor.to_string();
-        self.wish(lane, move |turn, now| match command {
-            Command::Pause => commands::pause(turn, &actor, now),
-            Command::Resume => commands::resume(turn, &actor, now),
-            Command::Promote => commands::promote(turn, &actor, now),
-            Command::Abort => commands::abort(turn, &actor, now),
+        if let Some(before) = by.before(&self.engine, lane).await? {
+            return Ok(before);
+        }
+        let by = by.clone();
+        self.wish(lane, move |turn, now| {
+            match command {
+                Command::Pause => commands::pause(turn, &by.actor, now),
+                Command::Resume => commands::resume(turn, &by.actor, now),
+                Command::Promote => commands::promote(turn, &by.actor, now),
+                Command::Abort => commands::abort(turn, &by.actor, now),
+            }?;
+            by.leave_key(turn);
+            Ok(())
         })
         .await?;
         open.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
     }
 
     /// Takes the open rollout back, or brings an earlier version back.
-    pub async fn rollback(&self, lane: &LaneId, to: Option<VersionName>, actor: &str) -> Result<RolloutId, Error> {
+    pub async fn rollback(&self, lane: &LaneId, to: Option<VersionName>, by: &By) -> Result<RolloutId, Error> {
         let kept = self.existing(lane).await?;
+        if let Some(before) = by.before(&self.engine, lane).await? {
+            return Ok(before);
+        }
         let (id, asked) = match commands::way_back(&kept, to.as_ref())? {
             commands::Back::TakeBack => (kept.open.as_ref().map(|r| r.id.clone()), None),
             commands::Back::To(version) => {
@@ -194,15 +210,22 @@ impl Control {
                     return Err(Error::UnknownArtifact(release.artifact));
                 }
                 let id = self.engine.store.next_rollout_id().await?;
-                (Some(id.clone()), Some(self.back_to(&kept, id, release, actor)?))
+                (Some(id.clone()), Some(self.back_to(&kept, id, release, by)?))
             }
         };
-        let actor = actor.to_string();
-        self.wish(lane, move |turn, now| commands::rollback(turn, asked.clone(), &actor, now)).await?;
+        let by = by.clone();
+        self.wish(lane, move |turn, now| {
+            commands::rollback(turn, asked.clone(), &by.actor, now)?;
+            if asked.is_none() {
+                by.leave_key(turn);
+            }
+            Ok(())
+        })
+        .await?;
         id.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
     }
 
-    fn back_to(&self, lane: &Lane, id: RolloutId, release: Release, actor: &str) -> Result<Asked, Error> {
+    fn back_to(&self, lane: &Lane, id: RolloutId, release: Release, by: &By) -> Result<Asked, Error> {
         let environment = release.environment(&lane.id).ok_or_else(|| Error::UnknownEnvironment {
             environment: lane.id.environment.clone(),
             declared: admission::declared(&release.spec),
@@ -212,7 +235,8 @@ impl Control {
             kind: RolloutKind::Rollback,
             strategy: environment.strategy.clone(),
             release,
-            actor: actor.to_string(),
+            actor: by.actor.clone(),
+            key: by.key.clone(),
             at: self.now(),
         })
     }

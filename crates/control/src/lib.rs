@@ -3,6 +3,7 @@
 //! Knows the world only through [`ports`] and `core`'s target. Called by the server and the binary; knows neither.
 
 mod admission;
+mod by;
 mod clock;
 mod control;
 mod driver;
@@ -17,6 +18,7 @@ pub mod views;
 #[cfg(test)]
 mod fakes;
 
+pub use by::By;
 pub use clock::Clock;
 pub use control::{Command, Control, Parts, ReleaseRequest};
 pub use error::Error;

@@ -4,7 +4,7 @@ mod common;
 
 use common::{World, name, shop, until};
 use slipway_control::views::RolloutNow;
-use slipway_control::{Command, Error};
+use slipway_control::{By, Command, Error};
 use slipway_core::rollout::Lane;
 use slipway_core::units::{Timestamp, Weight};
 use slipway_store::{Commit, NewEffect};
@@ -36,7 +36,7 @@ async fn the_way_back_is_published_before_it_is_committed() {
     world.serving("1.0.0").await;
     let id = world.release("1.1.0").await;
     world.divided("1.1.0").await;
-    world.control.command(&shop(), Command::Abort, "user:bob").await.unwrap();
+    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
     assert_eq!(world.end(&id).await, "rolled_back");
     let shares = world.gateway.shares("1.1.0");
     let given = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
@@ -56,11 +56,11 @@ async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one
     let id = world.release("1.1.0").await;
     world.divided("1.1.0").await;
     world.break_store().await;
-    world.control.command(&shop(), Command::Abort, "user:bob").await.unwrap();
+    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
     until("the traffic is back", async || (world.gateway.share("1.1.0") == Weight::ZERO).then_some(())).await;
     assert_eq!(world.entries("traffic.returning").await, [0; 0], "nothing can be recorded");
     assert_eq!(world.control.store().rollout(&id).await.unwrap().unwrap().outcome, None);
-    let forward = world.control.command(&shop(), Command::Pause, "user:bob").await;
+    let forward = world.control.command(&shop(), Command::Pause, &By::once("user:bob")).await;
     assert!(forward.is_err(), "it is on its way back");
     world.mend_store().await;
     assert_eq!(world.end(&id).await, "rolled_back");
@@ -77,10 +77,10 @@ async fn forward_nothing_happens_that_is_not_recorded() {
     world.serving("1.0.0").await;
     world.break_store().await;
     let before = common::ids(&world);
-    let request = world.control.command(&shop(), Command::Pause, "user:bob").await;
+    let request = world.control.command(&shop(), Command::Pause, &By::once("user:bob")).await;
     assert!(matches!(request, Err(Error::Refused(_) | Error::NotFound(_))), "nothing is open");
     let tables = world.gateway.shares("1.0.0").len();
-    let asked = world.control.rollback(&shop(), Some(name("1.0.0")), "user:bob").await;
+    let asked = world.control.rollback(&shop(), Some(name("1.0.0")), &By::once("user:bob")).await;
     assert!(asked.is_err());
     assert_eq!((common::ids(&world), world.gateway.shares("1.0.0").len()), (before, tables));
     world.mend_store().await;
@@ -99,7 +99,7 @@ async fn a_restart_in_the_middle_goes_on_where_it_was() {
     let first = world.gateway.shares("1.1.0")[0].0;
     assert_eq!(first.bp(), 1_000, "the first table after a restart is the one that was served");
     assert_eq!(world.now().await.lane.open.as_ref().map(|r| r.id.clone()), Some(id.clone()));
-    world.control.command(&shop(), Command::Promote, "user:ann").await.unwrap();
+    world.control.command(&shop(), Command::Promote, &By::once("user:ann")).await.unwrap();
     assert_eq!(world.end(&id).await, "succeeded");
     for id in before {
         assert_eq!(world.target.starts(&id), 1, "{id} was started once");
@@ -176,6 +176,30 @@ async fn one_at_a_time_and_the_newest_may_push_the_others_aside() {
     assert_eq!(world.end(&queued).await, "superseded");
     world.divided("1.3.0").await;
     assert_eq!(world.gateway.shares("1.2.0").iter().filter(|(w, _)| *w > Weight::ZERO).count(), 0);
-    world.control.rollback(&shop(), None, "user:ann").await.unwrap();
+    world.control.rollback(&shop(), None, &By::once("user:ann")).await.unwrap();
     assert_eq!(world.end(&last).await, "rolled_back");
+}
+
+#[tokio::test]
+async fn a_request_that_comes_again_under_its_key_is_carried_out_once_even_after_a_crash() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let by = |key: &str| By { actor: "user:ann".into(), key: Some(key.into()) };
+    let first = world.ask_as("1.1.0", false, &by("release")).await;
+    world.divided("1.1.0").await;
+    let queued = world.ask_as("1.2.0", false, &by("next")).await;
+    let world = world.restart().await;
+    assert_eq!(world.ask_as("1.1.0", false, &by("release")).await, first, "open");
+    assert_eq!(world.ask_as("1.2.0", false, &by("next")).await, queued, "queued");
+    assert_eq!(world.control.command(&shop(), Command::Abort, &by("abort")).await.unwrap(), first);
+    assert_eq!(world.end(&first).await, "rolled_back");
+    world.divided("1.2.0").await;
+    for _ in 0..2 {
+        let again = world.control.command(&shop(), Command::Abort, &by("abort")).await.unwrap();
+        assert_eq!(again, first, "the next one in the queue is not what was meant");
+        assert_eq!(world.control.rollback(&shop(), None, &by("back")).await.unwrap(), queued);
+    }
+    assert_eq!(world.ask_as("1.1.0", false, &by("release")).await, first, "ended");
+    assert_eq!(world.end(&queued).await, "rolled_back");
+    assert_eq!(world.entries("rollout.asked").await.len(), 3);
 }

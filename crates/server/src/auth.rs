@@ -5,12 +5,10 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use slipway_control::By;
+
 use crate::problem::Problem;
 use crate::state::App;
-
-/// The actor of a request, as the journal names it.
-#[derive(Debug, Clone)]
-pub(crate) struct Actor(pub String);
 
 /// Lets through whoever has a token, and says who it is.
 pub(crate) async fn need_token(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -28,7 +26,7 @@ pub(crate) async fn need_token(State(app): State<App>, mut request: Request, nex
     };
     match app.control.store().token_name(&token).await {
         Ok(Some(name)) => {
-            request.extensions_mut().insert(Actor(format!("user:{name}")));
+            request.extensions_mut().insert(By::once(&format!("user:{name}")));
             next.run(request).await
         }
         Ok(None) => refused("the token is not known"),

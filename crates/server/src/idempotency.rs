@@ -1,8 +1,8 @@
 //! `Idempotency-Key`: the same request again gets the answer that it got before.
 //!
 //! A request that carries a key is carried out to its end even if its client goes away meanwhile, and the same key is
-//! never at work twice at a time, so that whoever asks again finds the answer. What is not covered: a control plane
-//! that is killed between the act and the note of it.
+//! never at work twice at a time, so that whoever asks again finds the answer. A control plane that is killed between
+//! the act and the note of it still knows the act: the key goes with it (see `slipway_control::By`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +13,10 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use slipway_control::By;
 use slipway_core::names::Digest;
 use slipway_store::Remembered;
 
-use crate::auth::Actor;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -40,7 +40,7 @@ impl Keys {
 /// Answers from memory where the key is known; remembers answers that stand.
 pub(crate) async fn once(
     State((app, keys)): State<(App, Keys)>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(by): Extension<By>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -55,7 +55,7 @@ pub(crate) async fn once(
     let work = tokio::spawn(async move {
         let gate = keys.gate(&key);
         let _turn = gate.lock().await;
-        replay_or_run(&app, &key, &actor, request, next).await
+        replay_or_run(&app, &key, by, request, next).await
     });
     match work.await {
         Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
@@ -63,11 +63,11 @@ pub(crate) async fn once(
     }
 }
 
-async fn replay_or_run(app: &App, key: &str, actor: &str, request: Request, next: Next) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
+async fn replay_or_run(app: &App, key: &str, by: By, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
     let too_large = |_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_body", "the body is too large");
     let bytes = to_bytes(body, LIMIT).await.map_err(too_large)?;
-    let head = format!("{actor}\n{} {}\n", parts.method, parts.uri);
+    let head = format!("{}\n{} {}\n", by.actor, parts.method, parts.uri);
     let asked = Digest::of(&[head.as_bytes(), &bytes].concat());
     let store = app.control.store();
     if let Some(before) = store.recall(key, asked.as_str(), app.control.now()).await? {
@@ -75,6 +75,8 @@ async fn replay_or_run(app: &App, key: &str, actor: &str, request: Request, next
         let headers = [("content-type", "application/json"), ("idempotent-replayed", "true")];
         return Ok((status, headers, before.body).into_response());
     }
+    let repetitions = Digest::of(format!("{key}\n{asked}").as_bytes()).as_str().to_string();
+    parts.extensions.insert(By { key: Some(repetitions), ..by });
     let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
     if !response.status().is_success() {
         return Ok(response);

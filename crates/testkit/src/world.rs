@@ -128,6 +128,7 @@ impl World {
             kind,
             strategy: environment.strategy.clone(),
             release,
+            key: None,
             actor: "user:test".to_string(),
             at: self.now,
         }

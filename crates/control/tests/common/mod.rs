@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use slipway_control::ports::{Artifacts, GatewayView, Router};
 use slipway_control::views::LaneNow;
-use slipway_control::{Clock, Control, Parts, ReleaseRequest};
+use slipway_control::{By, Clock, Control, Parts, ReleaseRequest};
 use slipway_core::instance::Pending;
 use slipway_core::journal::Entry;
 use slipway_core::names::{Digest, LaneId, RolloutId, VersionName};
@@ -142,6 +142,10 @@ impl World {
     }
 
     pub async fn ask(&self, version: &str, supersede: bool) -> RolloutId {
+        self.ask_as(version, supersede, &By::once("user:ann")).await
+    }
+
+    pub async fn ask_as(&self, version: &str, supersede: bool, by: &By) -> RolloutId {
         let request = ReleaseRequest {
             file: Some(FILE.into()),
             service: None,
@@ -151,7 +155,7 @@ impl World {
             strategy: None,
             supersede,
         };
-        self.control.release(request, "user:ann").await.unwrap()
+        self.control.release(request, by).await.unwrap()
     }
 
     pub async fn now(&self) -> LaneNow {
@@ -174,7 +178,7 @@ impl World {
     pub async fn promoted(&self, version: &str) {
         let id = self.release(version).await;
         self.divided(version).await;
-        self.control.command(&shop(), slipway_control::Command::Promote, "user:ann").await.unwrap();
+        self.control.command(&shop(), slipway_control::Command::Promote, &By::once("user:ann")).await.unwrap();
         assert_eq!(self.end(&id).await, "succeeded");
         assert_eq!(self.gateway.share(version), Weight::ALL);
     }

@@ -65,6 +65,7 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         exposure: Default::default(),
         before: Default::default(),
         crashes: 0,
+        keys: asked.key.into_iter().collect(),
     }
 }
 

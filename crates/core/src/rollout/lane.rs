@@ -94,6 +94,13 @@ impl Lane {
             .find(|r| r.version == *version)
     }
 
+    /// The open or queued rollout that a request under `key` asked for or acted on.
+    pub fn asked_under(&self, key: &str) -> Option<RolloutId> {
+        let open = self.open.iter().find(|r| r.keys.iter().any(|k| k == key)).map(|r| &r.id);
+        let queued = || self.queue.iter().find(|a| a.key.as_deref() == Some(key)).map(|a| &a.id);
+        open.or_else(queued).cloned()
+    }
+
     /// The version that serves.
     pub fn stable_version(&self) -> Option<&VersionName> {
         self.stable.as_ref().map(|r| &r.version)
@@ -156,6 +163,9 @@ pub struct Asked {
     pub strategy: Strategy,
     /// Who asked.
     pub actor: String,
+    /// The key of the request, under which the same request may come again.
+    #[serde(default)]
+    pub key: Option<String>,
     /// When.
     pub at: Timestamp,
 }

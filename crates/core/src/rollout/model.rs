@@ -55,6 +55,9 @@ pub struct Rollout {
     pub before: BTreeMap<String, crate::judge::Counts>,
     /// Times that the candidate's instances ended unasked.
     pub crashes: u32,
+    /// Keys of the requests that had to do with it, oldest first, so that none of them is carried out twice.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// Whether a rollout brings something or takes something back.

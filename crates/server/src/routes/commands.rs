@@ -2,22 +2,16 @@
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use slipway_control::Command;
+use slipway_control::{By, Command};
 
-use crate::auth::Actor;
 use crate::body::Body;
 use crate::problem::{Problem, WireProblem};
 use crate::routes::{lane, rollouts};
 use crate::state::App;
 use crate::wire::{NewRollback, WireRollout};
 
-async fn command(
-    app: &App,
-    path: &(String, String),
-    command: Command,
-    actor: &str,
-) -> Result<Json<WireRollout>, Problem> {
-    let id = app.control.command(&lane(&path.0, &path.1)?, command, actor).await?;
+async fn command(app: &App, path: &(String, String), command: Command, by: &By) -> Result<Json<WireRollout>, Problem> {
+    let id = app.control.command(&lane(&path.0, &path.1)?, command, by).await?;
     Ok(Json(rollouts::find(app, &id).await?))
 }
 
@@ -27,10 +21,10 @@ async fn command(
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn pause(
     State(app): State<App>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(by): Extension<By>,
     Path(path): Path<(String, String)>,
 ) -> Result<Json<WireRollout>, Problem> {
-    command(&app, &path, Command::Pause, &actor).await
+    command(&app, &path, Command::Pause, &by).await
 }
 
 /// A paused rollout goes on; a held one starts its step afresh.
@@ -39,10 +33,10 @@ pub(crate) async fn pause(
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn resume(
     State(app): State<App>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(by): Extension<By>,
     Path(path): Path<(String, String)>,
 ) -> Result<Json<WireRollout>, Problem> {
-    command(&app, &path, Command::Resume, &actor).await
+    command(&app, &path, Command::Resume, &by).await
 }
 
 /// A person answers for the step at hand.
@@ -51,10 +45,10 @@ pub(crate) async fn resume(
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn promote(
     State(app): State<App>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(by): Extension<By>,
     Path(path): Path<(String, String)>,
 ) -> Result<Json<WireRollout>, Problem> {
-    command(&app, &path, Command::Promote, &actor).await
+    command(&app, &path, Command::Promote, &by).await
 }
 
 /// Takes the open rollout back.
@@ -63,10 +57,10 @@ pub(crate) async fn promote(
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn abort(
     State(app): State<App>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(by): Extension<By>,
     Path(path): Path<(String, String)>,
 ) -> Result<Json<WireRollout>, Problem> {
-    command(&app, &path, Command::Abort, &actor).await
+    command(&app, &path, Command::Abort, &by).await
 }
 
 /// Takes the open rollout back, or brings an earlier version back. Send an `Idempotency-Key`.
@@ -75,10 +69,10 @@ pub(crate) async fn abort(
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn rollback(
     State(app): State<App>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(by): Extension<By>,
     Path(path): Path<(String, String)>,
     Body(new): Body<NewRollback>,
 ) -> Result<Json<WireRollout>, Problem> {
-    let id = app.control.rollback(&lane(&path.0, &path.1)?, new.to, &actor).await?;
+    let id = app.control.rollback(&lane(&path.0, &path.1)?, new.to, &by).await?;
     Ok(Json(rollouts::find(&app, &id).await?))
 }

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use slipway_control::By;
 
-use crate::auth::Actor;
 use crate::body::Body;
 use crate::problem::{Problem, WireProblem};
 use crate::routes::rollouts;
@@ -16,9 +16,9 @@ use crate::wire::{NewRelease, WireRollout};
     responses((status = 201, body = WireRollout), (status = 409, body = WireProblem), (status = 422, body = WireProblem)))]
 pub(crate) async fn create(
     State(app): State<App>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(by): Extension<By>,
     Body(new): Body<NewRelease>,
 ) -> Result<(StatusCode, Json<WireRollout>), Problem> {
-    let id = app.control.release(new.into(), &actor).await?;
+    let id = app.control.release(new.into(), &by).await?;
     Ok((StatusCode::CREATED, Json(rollouts::find(&app, &id).await?)))
 }

@@ -109,6 +109,22 @@ async fn the_same_key_is_one_release_however_often_and_however_soon_it_comes() {
     assert_eq!(asked(&api).await, 1);
 }
 
+#[tokio::test]
+async fn an_act_whose_answer_was_never_noted_is_still_known_by_its_key() {
+    let api = Api::start().await;
+    let ask = |path: &'static str, key: &'static str| api.ask(Method::POST, path).header("idempotency-key", key);
+    let body = api.release("1.0.0", "careful").await;
+    assert_eq!(read(ask("/releases", "k1").json(&body).send().await.unwrap()).await.0, 201);
+    // As if the control plane had been killed after the act and before the note: old answers are forgotten.
+    let answer = slipway_store::Remembered { status: 200, body: String::new() };
+    let later = slipway_core::units::Timestamp(u64::MAX >> 1);
+    api.store.remember("another", "another", &answer, later).await.unwrap();
+    let again = ask("/releases", "k1").json(&body).send().await.unwrap();
+    assert!(again.headers().get("idempotent-replayed").is_none(), "it was not answered from memory");
+    let (status, rollout) = read(again).await;
+    assert_eq!((status, rollout["rollout"].as_str(), asked(&api).await), (201, Some("ro-1"), 1));
+}
+
 /// How many releases were ever asked for.
 async fn asked(api: &Api) -> usize {
     api.get("/journal?kind=rollout.asked").await.as_array().unwrap().len()
