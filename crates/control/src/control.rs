@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slipway_core::instance::Target;
 use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
-use slipway_core::rollout::{self, Asked, Lane, Observed, Plan, Release, Rollout, RolloutKind, commands};
+use slipway_core::rollout::{self, Asked, Lane, Observed, Plan, Release, Rollout, RolloutKind, Today, commands};
 use slipway_core::units::{Timestamp, Weight};
 use slipway_store::{Filter, Store};
 
@@ -169,7 +169,7 @@ impl Control {
         let kept = if known { self.engine.lane(&lane).await? } else { None };
         let kept = kept.unwrap_or_else(|| Lane::new(lane));
         let (seen, _) = self.engine.observe(&kept, self.now());
-        Ok(rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &seen.today))
+        Ok(rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &Today::of(&kept, &seen.evidence)))
     }
 
     /// Passes a person's word to the open rollout.

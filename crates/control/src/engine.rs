@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use slipway_core::instance::{InstanceStatus, Target};
 use slipway_core::journal::Fact;
 use slipway_core::names::{Digest, LaneId};
-use slipway_core::rollout::{self, Book, Effect, EffectResult, Lane, Lost, Observed, Refusal, Rollout, Today, Turn};
+use slipway_core::rollout::{self, Book, Effect, EffectResult, Lane, Lost, Observed, Refusal, Rollout, Turn};
 use slipway_core::traffic::link;
 use slipway_core::units::Timestamp;
 use slipway_store::{Commit, EffectId, NewEffect, Store};
@@ -204,7 +204,6 @@ impl Engine {
             lapsed,
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
             in_flight: in_flight(&seen.gateways),
-            today: today(&evidence),
             evidence,
             artifacts: seen.artifacts.clone(),
             results,
@@ -356,12 +355,6 @@ fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
     joined.effects.extend(turn.effects);
     joined.ended.extend(turn.ended);
     joined
-}
-
-/// What a plan made now may go by.
-fn today(evidence: &rollout::Evidence) -> Today {
-    let worst = evidence.stable_ten_minutes.values().map(|c| c.rate()).fold(0.0, f64::max);
-    Today { rate: evidence.rate, bad_share: worst, start: None, rollback: None }
 }
 
 fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<slipway_core::names::InstanceId, u64>> {

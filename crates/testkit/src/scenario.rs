@@ -4,7 +4,7 @@
 //! the journal as it must come out. Lines: `file PATH`, `environment NAME`, `seed N`, `rate N`, `users N`,
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
 //! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
-//! `promote`, `abort`, `run SECONDS`, `settle SECONDS`.
+//! `promote`, `abort`, `silent` (the gateway takes no table), `heard` (it does again), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
 
@@ -12,7 +12,6 @@ use slipway_core::rollout::{Refusal, commands};
 use slipway_core::units::Millis;
 
 use crate::story::tell;
-use crate::users::{Behaviour, Users};
 use crate::world::{SimulatedService, World};
 
 /// Plays the part of a scenario before `---`. `folder` is where its `file` is looked for.
@@ -20,15 +19,7 @@ use crate::world::{SimulatedService, World};
 /// # Errors
 /// A sentence that names the line that makes no sense.
 pub fn play(text: &str, folder: &Path) -> Result<String, String> {
-    let mut service = SimulatedService {
-        file: String::new(),
-        environment: "production".to_string(),
-        users: Users::default(),
-        behaviour: Behaviour::default(),
-        fails_smoke: Default::default(),
-        misrouted: None,
-        seed: 1,
-    };
+    let mut service = SimulatedService::new(String::new());
     let mut world: Option<World> = None;
     for (number, line) in text.lines().enumerate().take_while(|(_, l)| l.trim() != "---") {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -89,6 +80,10 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         "resume" => world.command(|t, now| commands::resume(t, who, now)).map_err(refused),
         "promote" => world.command(|t, now| commands::promote(t, who, now)).map_err(refused),
         "abort" => world.command(|t, now| commands::abort(t, who, now)).map_err(refused),
+        "silent" | "heard" => {
+            world.silent = words[0] == "silent";
+            Ok(())
+        }
         "run" => {
             world.run_until(Millis::from_secs(number(words.get(1))?), |_| false);
             Ok(())

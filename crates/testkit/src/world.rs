@@ -8,8 +8,8 @@ use slipway_core::journal::Fact;
 use slipway_core::judge::UserCap;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use slipway_core::rollout::{
-    self, Asked, Book, Confirmed, Effect, EffectResult, Lane, Observed, Refusal, Release, Rollout, RolloutKind, Today,
-    Turn, commands,
+    self, Asked, Book, Confirmed, Effect, EffectResult, Lane, Observed, Refusal, Release, Rollout, RolloutKind, Turn,
+    commands,
 };
 use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::spec::{self, ServiceSpec};
@@ -45,6 +45,21 @@ pub struct SimulatedService {
     pub seed: u64,
 }
 
+impl SimulatedService {
+    /// A service whose versions all behave, in production.
+    pub fn new(file: String) -> SimulatedService {
+        SimulatedService {
+            file,
+            environment: "production".to_string(),
+            users: Users::default(),
+            behaviour: Behaviour::default(),
+            fails_smoke: BTreeSet::new(),
+            misrouted: None,
+            seed: 1,
+        }
+    }
+}
+
 /// One lane, its instances, a gateway and users.
 pub struct World {
     /// What is fixed.
@@ -59,6 +74,8 @@ pub struct World {
     pub served: BTreeMap<VersionName, u64>,
     /// The smallest number of stable endpoints that the gateway ever had while stable had traffic.
     pub fewest_stable: usize,
+    /// The gateway takes no new table and goes on serving the one it has.
+    pub silent: bool,
     spec: ServiceSpec,
     now: Timestamp,
     random: Random,
@@ -90,6 +107,7 @@ impl World {
             ended: Vec::new(),
             served: BTreeMap::new(),
             fewest_stable: usize::MAX,
+            silent: false,
             instances: BTreeMap::new(),
             route: None,
             counts: BTreeMap::new(),
@@ -205,7 +223,6 @@ impl World {
             lapsed: None,
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),
-            today: Today { rate: evidence.rate, bad_share: 0.0, start: Some(STARTS_IN), rollback: None },
             artifacts: self.artifacts.clone(),
             evidence,
             results: self.results.clone(),
@@ -216,7 +233,9 @@ impl World {
         self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
         self.ended.extend(turn.ended);
         self.lane = turn.lane;
-        self.route = rollout::route_of(&self.lane);
+        if !self.silent {
+            self.route = rollout::route_of(&self.lane);
+        }
         for effect in turn.effects {
             let result = self.act(effect);
             self.results.push(result);

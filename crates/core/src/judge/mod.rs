@@ -22,7 +22,7 @@ use crate::units::{Timestamp, Weight};
 pub use cap::UserCap;
 pub use outage::{MAX_RESTARTS, Pause, Stability, Watch, stability, watch};
 pub use requests_needed::{Forecast, requests_needed, requests_to_catch};
-pub use verdict::{STABLE_WAIT, judge};
+pub use verdict::{FAIL_KEYS, STABLE_WAIT, judge};
 
 /// Counted events of one version, for one objective, under the per-user cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub const STABLE_WAIT: Millis = Millis::from_secs(3);
 /// A candidate that is shown above so many times `at_most`, or above half of its requests, is grossly bad.
 const GROSS: f64 = 5.0;
 /// Keys with bad events that a fail needs, where keys are known.
-const FAIL_KEYS: u64 = 3;
+pub const FAIL_KEYS: u64 = 3;
 
 /// The verdict on one objective, by the evidence at `now`.
 pub fn judge(objective: &Objective, budget: &Budget, evidence: &Evidence, now: Timestamp) -> Judgement {

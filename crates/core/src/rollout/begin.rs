@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::advance::done;
+use super::estimate::Today;
 use super::lane::Asked;
 use super::model::{Outcome, Progress, Rollout, State, StepRecord, StepState, Timing};
 use super::observed::Observed;
@@ -19,7 +20,8 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         return;
     }
     let asked = turn.lane.queue.remove(0);
-    let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &seen.today);
+    let today = Today::of(&turn.lane, &seen.evidence);
+    let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &today);
     let rollout = open(&turn.lane, asked, plan, now);
     turn.lane.open = Some(rollout);
     let Some(open) = &turn.lane.open else { return };

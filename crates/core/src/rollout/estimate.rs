@@ -1,10 +1,11 @@
 //! What a plan says beforehand: durations, requests needed, exposure, extra instances, the way back.
 
-use super::lane::{Lane, Release};
+use super::lane::{Lane, Lately, Release};
 use super::model::RolloutKind;
+use super::observed::Evidence;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind};
 use super::rolling;
-use crate::judge::{self, Budget, Forecast};
+use crate::judge::{self, Budget, FAIL_KEYS, Forecast};
 use crate::names::VersionName;
 use crate::spec::{Objective, Strategy, StrategyKind};
 use crate::units::{Millis, Weight};
@@ -16,10 +17,23 @@ pub struct Today {
     pub rate: Option<f64>,
     /// Stable's share of failed requests lately, 0 to 1.
     pub bad_share: f64,
-    /// How long it took to start and test instances the last time, where that is known.
-    pub start: Option<Millis>,
-    /// How long the last rollback of this lane took.
-    pub rollback: Option<Millis>,
+    /// Users who can be told apart, where they are few enough to have been counted.
+    pub users: Option<u64>,
+    /// How long things took the last time.
+    pub lately: Lately,
+}
+
+impl Today {
+    /// As the lane and what its gateways counted tell.
+    pub fn of(lane: &Lane, evidence: &Evidence) -> Today {
+        let epoch = lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+        Today {
+            rate: evidence.rate,
+            bad_share: evidence.stable_ten_minutes.values().map(|c| c.rate()).fold(0.0, f64::max),
+            users: evidence.users(epoch),
+            lately: lane.lately,
+        }
+    }
 }
 
 /// Starting and testing instances, where it was never measured.
@@ -74,7 +88,7 @@ pub(super) fn complete(
         worst: sum(&|s| s.worst),
         today: steps.iter().map(|s| s.today).sum::<Option<Millis>>(),
         rollback: rollback(lane, strategy, today),
-        remarks: remarks(lane, kind, release, strategy, &steps),
+        remarks: remarks(lane, kind, release, strategy, today, &steps),
         steps,
     }
 }
@@ -132,7 +146,7 @@ fn lengths(
 ) -> (Millis, Millis, Option<Millis>) {
     let smoke: u64 = release.spec.smoke.iter().map(|t| t.timeout.0).sum();
     let (mut best, mut worst) = match starts {
-        true => (today.start.unwrap_or(START_GUESS), Millis(release.spec.health.start_limit.0 + smoke)),
+        true => (today.lately.start.unwrap_or(START_GUESS), Millis(release.spec.health.start_limit.0 + smoke)),
         false => (Millis(0), Millis(0)),
     };
     if step.weight().is_some() {
@@ -240,7 +254,7 @@ fn extra(lane: &Lane, release: &Release, strategy: &Strategy, kind: RolloutKind)
 }
 
 fn rollback(lane: &Lane, strategy: &Strategy, today: &Today) -> String {
-    let measured = today.rollback.map(|m| format!(", {m} the last time"));
+    let measured = today.lately.rollback.map(|m| format!(", {m} the last time"));
     match (&lane.stable, &strategy.kind) {
         (None, _) => "no way back on a first release".to_string(),
         (Some(_), StrategyKind::Rolling { .. }) => {
@@ -252,7 +266,14 @@ fn rollback(lane: &Lane, strategy: &Strategy, today: &Today) -> String {
     }
 }
 
-fn remarks(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, steps: &[Step]) -> Vec<String> {
+fn remarks(
+    lane: &Lane,
+    kind: RolloutKind,
+    release: &Release,
+    strategy: &Strategy,
+    today: &Today,
+    steps: &[Step],
+) -> Vec<String> {
     let mut remarks = Vec::new();
     if lane.stable.is_none() {
         remarks
@@ -284,7 +305,19 @@ fn remarks(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strateg
                     ));
                 }
             }
+            remarks.extend(today.users.and_then(|users| too_few_users(users, steps)));
         }
     }
     remarks
+}
+
+/// The first step that so few users meet that the judge could not tell a broken version from one unhappy user.
+fn too_few_users(users: u64, steps: &[Step]) -> Option<String> {
+    let met = |step: &&Step| step.exposed > Weight::ZERO && (users as f64 * step.exposed.share()) < FAIL_KEYS as f64;
+    let step = steps.iter().find(met)?;
+    Some(format!(
+        "only about {users} users can be told apart, so fewer than {FAIL_KEYS} meet step {}: whatever happens to them, \
+         the step is held for a person and not taken back; a larger first step fits better",
+        step.name
+    ))
 }

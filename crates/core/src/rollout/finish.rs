@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
+use super::advance::hold;
 use super::lane::{Standby, WentBack};
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State};
 use super::observed::Observed;
 use super::rolling;
-use super::shifting::route;
+use super::shifting::{CONFIRM_LIMIT, route};
 use super::turn::{ENGINE, Turn};
 use crate::traffic::Split;
 use crate::units::Timestamp;
@@ -24,10 +25,19 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
             format!("all of the traffic to {version}"),
             json!({ "weight_bp": 10_000 }),
         );
+        if let Some(open) = &mut turn.lane.open {
+            open.progress.shifted = Some(now);
+        }
+        turn.wake(now.plus(CONFIRM_LIMIT));
         return false;
     }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
     if !seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
+        let asked = turn.lane.open.as_ref().and_then(|open| open.progress.shifted).unwrap_or(now);
+        if now >= asked.plus(CONFIRM_LIMIT) {
+            let reason = format!("no confirmation of all of the traffic from every gateway within {CONFIRM_LIMIT}");
+            hold(turn, reason, Vec::new(), now);
+        }
         return false;
     }
     if let Some(open) = &mut turn.lane.open {
@@ -36,7 +46,9 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
             RolloutKind::Rollback => format!("{version} serves again"),
         };
         if open.kind == RolloutKind::Rollback {
-            open.timing.rollback = Some(now.since(open.began_at));
+            let took = now.since(open.began_at);
+            open.timing.rollback = Some(took);
+            turn.lane.lately.rollback = Some(took);
         }
         open.timing.note(false, now);
         open.state = State::Ended { outcome: Outcome::Succeeded, cause };

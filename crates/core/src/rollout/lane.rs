@@ -7,7 +7,7 @@ use super::model::{Rollout, RolloutKind};
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
 use crate::traffic::{Endpoint, Epoch, Split};
-use crate::units::Timestamp;
+use crate::units::{Millis, Timestamp};
 
 /// A version of a service that can be offered to environments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,18 @@ pub struct Lane {
     pub routing: Option<Routing>,
     /// Numbers given out so far.
     pub counters: Counters,
+    /// How long things took the last time.
+    #[serde(default)]
+    pub lately: Lately,
+}
+
+/// How long things took in a lane the last time that they were done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Lately {
+    /// From asking for an instance until it was healthy and tested.
+    pub start: Option<Millis>,
+    /// From the decision to go back until every gateway had confirmed it.
+    pub rollback: Option<Millis>,
 }
 
 /// The last numbers that a lane gave out; none is used twice.
@@ -82,6 +94,7 @@ impl Lane {
             slots: Vec::new(),
             routing: None,
             counters: Counters::default(),
+            lately: Lately::default(),
         }
     }
 

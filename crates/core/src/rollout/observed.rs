@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::EffectResult;
-use super::estimate::Today;
 use crate::instance::InstanceStatus;
 use crate::judge::Counts;
 use crate::names::{Digest, InstanceId, VersionName};
+use crate::traffic::link::USERS_KEPT;
 use crate::traffic::{Epoch, Route};
 
 /// Everything that is seen of a lane.
@@ -26,8 +26,6 @@ pub struct Observed {
     pub evidence: Evidence,
     /// Artifacts that are here.
     pub artifacts: BTreeSet<Digest>,
-    /// What a plan made now may go by.
-    pub today: Today,
     /// What came of effects since the last turn that was committed.
     pub results: Vec<EffectResult>,
 }
@@ -95,6 +93,15 @@ pub struct Tally {
 }
 
 impl Evidence {
+    /// How many users were told apart in `epoch`: the number of them where they have come back often enough for most to
+    /// have been seen, and are not more than gateways count.
+    pub fn users(&self, epoch: Epoch) -> Option<u64> {
+        let tallies = || self.rows.iter().filter(|((e, _), _)| *e == epoch).map(|(_, tally)| tally);
+        let users: u64 = tallies().map(|t| t.users).sum();
+        let requests: u64 = tallies().map(|t| t.assigned).sum();
+        (users > 0 && users < USERS_KEPT as u64 && requests >= 5 * users).then_some(users)
+    }
+
     /// What `version` did in `epoch` under `objective`.
     pub fn counts(&self, epoch: Epoch, version: &VersionName, objective: &str) -> Counts {
         self.rows.get(&(epoch, version.clone())).and_then(|t| t.objectives.get(objective)).copied().unwrap_or_default()

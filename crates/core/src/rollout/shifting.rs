@@ -13,7 +13,7 @@ use crate::traffic::{Epoch, Split};
 use crate::units::{Millis, Timestamp, Weight};
 
 /// How long gateways may take to confirm a split before a person is asked.
-const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
+pub(super) const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
 
 /// Whether every gateway serves the step's split; asks for it if it was not asked for yet.
 pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) -> bool {

@@ -237,6 +237,9 @@ fn test_or_serve(turn: &mut Turn, slot: &mut Slot, status: &InstanceStatus, rele
     let round = match tested {
         Some(SmokeRun { passed: Some(true), .. }) => {
             if slot.ready.is_none() {
+                if status.incarnation == 1 {
+                    turn.lane.lately.start = Some(now.since(slot.since));
+                }
                 slot.ready = Some(Endpoint { instance: slot.id.clone(), incarnation: status.incarnation, address });
                 turn.record(
                     "instance.ready",

@@ -139,6 +139,7 @@ fn end(turn: &mut Turn, undo: &Undo, now: Timestamp) {
     turn.record("traffic.returned", &undo.actor, sentence, json!({ "ms": took.0 }));
     let Some(open) = &mut turn.lane.open else { return };
     open.timing.rollback = Some(took);
+    turn.lane.lately.rollback = Some(took);
     for record in open.steps.iter_mut().filter(|s| s.state == StepState::Pending) {
         record.state = StepState::Skipped;
     }
