@@ -86,7 +86,7 @@ impl Control {
         for id in engine.store.lanes().await? {
             if let Some(lane) = engine.lane(&id).await? {
                 control.note_artifacts(&lane).await;
-                engine.tables.put(&id, rollout::route_of(&lane));
+                engine.tables.put(&id, rollout::route_now(&lane, &engine.instances()));
             }
         }
         engine.tables.open();
@@ -145,6 +145,9 @@ impl Control {
         let Admitted { lane, release, strategy } = admitted;
         if let Some(before) = by.before(&self.engine, &lane).await? {
             return Ok(before);
+        }
+        if let Some(stable) = self.stable(&lane).await? {
+            self.engine.look_for_artifact(&stable.artifact).await;
         }
         let id = self.engine.store.next_rollout_id().await?;
         let asked = Asked {
@@ -248,12 +251,21 @@ impl Control {
     ) -> Result<(), Error> {
         let (_, new) = self.engine.cell(lane);
         let wish: Wish = Box::new(wish);
-        let done = self.engine.turn(lane, Some(wish)).await;
+        // A client that goes away meanwhile must not cut a turn in two: its table may be out already.
+        let (engine, id) = (self.engine.clone(), lane.clone());
+        let done = tokio::spawn(async move { engine.turn(&id, Some(wish)).await });
+        let done = done.await.unwrap_or_else(|error| Err(Error::Unavailable(format!("the turn was cut off: {error}"))));
         if new {
             self.drive(lane);
         }
         self.engine.nudge(lane);
         done.map(|_| ())
+    }
+
+    async fn stable(&self, lane: &LaneId) -> Result<Option<Release>, Error> {
+        let known = self.engine.lanes().contains(lane);
+        let kept = if known { self.engine.lane(lane).await? } else { None };
+        Ok(kept.and_then(|lane| lane.stable))
     }
 
     async fn existing(&self, lane: &LaneId) -> Result<Lane, Error> {

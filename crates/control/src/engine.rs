@@ -38,6 +38,8 @@ struct Seen {
     instances: Vec<InstanceStatus>,
     gateways: Vec<GatewayView>,
     lost: HashMap<LaneId, Vec<Lost>>,
+    /// Since when every gateway has been connected.
+    watched_since: Option<Timestamp>,
     results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
     artifacts: BTreeSet<Digest>,
 }
@@ -131,6 +133,8 @@ impl Engine {
         let mut seen = self.seen();
         let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
         let moved = seen.gateways != gateways;
+        let watched = !gateways.is_empty() && gateways.iter().all(|g| g.connected);
+        seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
         seen.gateways = gateways;
         for event in events {
             if let link::Event::CandidateLost { lane, version, epoch, why } = event {
@@ -163,7 +167,12 @@ impl Engine {
         }
     }
 
-    /// Notes that an artifact is here.
+    /// Instances as the target last showed them.
+    pub fn instances(&self) -> Vec<InstanceStatus> {
+        self.seen().instances.clone()
+    }
+
+    /// Notes whether an artifact is here.
     pub async fn look_for_artifact(&self, digest: &Digest) -> bool {
         let here = self.artifacts.path(digest).await.is_some();
         let mut seen = self.seen();
@@ -201,6 +210,7 @@ impl Engine {
                 .map(|i| (i.id.clone(), i.clone()))
                 .collect(),
             confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
+            watched_since: seen.watched_since,
             lapsed,
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
             in_flight: in_flight(&seen.gateways),
@@ -233,6 +243,8 @@ impl Engine {
     pub async fn turn(&self, id: &LaneId, wish: Option<Wish>) -> Result<Option<Timestamp>, Error> {
         let (cell, _) = self.cell(id);
         let mut state = cell.state.lock().await;
+        self.load(id, &mut state).await?;
+        self.look_for_way_back(&state).await;
         // Another control plane may have written in between, once there are several: then the turn is taken again.
         for _ in 0..5 {
             match self.try_turn(id, &mut state, wish.as_ref()).await {
@@ -241,6 +253,15 @@ impl Engine {
             }
         }
         Err(Error::Unavailable(format!("{id} is being changed by somebody else all the time")))
+    }
+
+    /// Looks again for what the next rollout of the queue goes to and back to: since it was asked for, it may be gone.
+    async fn look_for_way_back(&self, state: &CellState) {
+        let Some((_, lane)) = state.kept.as_ref().filter(|(_, lane)| lane.open.is_none()) else { return };
+        let releases = lane.queue.first().map(|asked| &asked.release).into_iter().chain(&lane.stable);
+        for release in releases.filter(|_| !lane.queue.is_empty()) {
+            self.look_for_artifact(&release.artifact).await;
+        }
     }
 
     async fn try_turn(

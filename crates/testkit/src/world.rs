@@ -220,6 +220,7 @@ impl World {
         Observed {
             instances: self.instances.iter().map(|(id, since)| (id.clone(), status(id, *since, now))).collect(),
             confirmed: Some(Confirmed { routes: self.route.clone().into_iter().collect(), newest: true }),
+            watched_since: Some(Timestamp(0)),
             lapsed: None,
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),

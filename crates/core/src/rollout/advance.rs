@@ -4,14 +4,15 @@ use serde_json::json;
 
 use super::agreement;
 use super::begin;
+use super::estimate;
 use super::finish;
 use super::judging;
-use super::model::{Decision, Progress, Rollout, State, StepState};
+use super::model::{Decision, Progress, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::outage::outage;
 use super::plan::{Step, StepKind};
 use super::rolling;
-use super::shifting::shifted;
+use super::shifting::{lighten, shifted};
 use super::slots::Trouble;
 use super::turn::{ENGINE, Turn};
 use super::undo;
@@ -22,8 +23,6 @@ use crate::units::{Millis, Timestamp, Weight};
 
 /// Unasked ends of candidate instances after which the candidate has failed even if others are left.
 const CRASH_LIMIT: u32 = 3;
-/// Beyond what its health check and smoke tests may take, how long an instance may need to be ready.
-const START_SLACK: Millis = Millis::from_secs(60);
 /// How long a rollout may stay paused before it needs a person.
 const PAUSE_LIMIT: Millis = Millis::from_secs(24 * 3600);
 
@@ -86,7 +85,9 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
     {
         return Some((format!("{} (the {crashes}th crash of {candidate})", trouble.sentence), Vec::new()));
     }
-    if turn.lane.candidate_weight() == Weight::ZERO {
+    let going_back = turn.lane.open.as_ref().is_some_and(|open| open.kind == RolloutKind::Rollback);
+    // There is no rollback of a rollback: once it has traffic it goes on.
+    if turn.lane.candidate_weight() == Weight::ZERO || going_back {
         return None;
     }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
@@ -130,7 +131,7 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         enter(turn, &step, now);
     }
     if step.kind == StepKind::Prepare {
-        return begin::prepare(turn, seen, now);
+        return begin::prepare(turn, now);
     }
     if !capacity(turn, &step, now) {
         return false;
@@ -148,9 +149,14 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     match step.kind {
         StepKind::Shift { .. } => judged(turn, seen, &step, now),
         StepKind::Verify { length, .. } => verified(turn, seen, &step, length, now),
-        StepKind::Batch { .. } if !settled(turn, now) => false,
+        StepKind::Batch { .. } if outage(turn, seen, now) || !settled(turn, seen, now) => false,
         _ => done(turn, &format!("{weight} of the traffic, confirmed by every gateway"), now),
     }
+}
+
+/// Since when the step's split has been served and watched without a gap: its clock begins here.
+pub(super) fn watched_from(open: &Rollout, seen: &Observed, now: Timestamp) -> Timestamp {
+    open.progress.confirmed.unwrap_or(now).max(seen.watched_since.unwrap_or(now))
 }
 
 /// Whether a person let the step at hand pass.
@@ -159,9 +165,9 @@ fn promoted(turn: &Turn) -> bool {
 }
 
 /// Whether a batch has stayed healthy under its traffic long enough for the next one to follow.
-fn settled(turn: &mut Turn, now: Timestamp) -> bool {
+fn settled(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
-    let over = open.progress.confirmed.unwrap_or(now).plus(rolling::settle(&open.release.spec.health));
+    let over = watched_from(open, seen, now).plus(rolling::settle(&open.release.spec.health));
     turn.wake(over);
     now >= over
 }
@@ -169,7 +175,7 @@ fn settled(turn: &mut Turn, now: Timestamp) -> bool {
 fn enter(turn: &mut Turn, step: &Step, now: Timestamp) {
     turn.record("step.entered", ENGINE, step.what.clone(), json!({ "step": step.name, "undo": step.undo }));
     if let Some(open) = &mut turn.lane.open {
-        open.progress = Progress { entered: now, ..Progress::default() };
+        open.progress = Progress::entered(now);
         let record = &mut open.steps[open.step];
         record.state = StepState::Acting;
         record.began_at = Some(now);
@@ -180,9 +186,7 @@ fn enter(turn: &mut Turn, step: &Step, now: Timestamp) {
 /// do not come within their limit, for whatever reason, the rollout is taken back.
 fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
     let Some(open) = &mut turn.lane.open else { return false };
-    let (version, release) = (open.release.version.clone(), &open.release);
-    let smoke: u64 = release.spec.smoke.iter().map(|t| t.timeout.0).sum();
-    let limit = Millis(release.spec.health.start_limit.0 * 2 + smoke + START_SLACK.0);
+    let (version, limit) = (open.release.version.clone(), estimate::start_limit(&open.release));
     let ready = turn.lane.ready(&version);
     let Some(open) = &mut turn.lane.open else { return false };
     if ready >= step.kind.instances() {
@@ -196,6 +200,7 @@ fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
         undo::begin(turn, &cause, ENGINE, None, Vec::new(), now);
     } else {
         turn.wake(over);
+        lighten(turn, ready);
     }
     false
 }
@@ -217,8 +222,8 @@ fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool
         decide(turn, "advance", ENGINE, sentence.clone(), judgements, now);
         return done(turn, &sentence, now);
     }
-    let confirmed = open.progress.confirmed.unwrap_or(now);
-    let limit = confirmed.plus(Millis(super::estimate::step_limit(&open.strategy).0 + open.progress.forgiven.0));
+    let limit =
+        watched_from(open, seen, now).plus(Millis(estimate::step_limit(&open.strategy).0 + open.progress.forgiven.0));
     if now >= limit {
         inconclusive(turn, step, judgements, now);
         return true;
@@ -231,7 +236,7 @@ fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool
 
 fn inconclusive(turn: &mut Turn, step: &Step, judgements: Vec<Judgement>, now: Timestamp) {
     let Some(open) = &turn.lane.open else { return };
-    let limit = super::estimate::step_limit(&open.strategy);
+    let limit = estimate::step_limit(&open.strategy);
     let cause = format!("inconclusive after {limit} at {}: {}", step.name, judging::sentence(&judgements));
     match open.strategy.on_inconclusive {
         OnInconclusive::Hold => hold(turn, cause, judgements, now),
@@ -248,7 +253,7 @@ pub(super) fn done(turn: &mut Turn, report: &str, now: Timestamp) -> bool {
     record.ended_at = Some(now);
     let name = record.name.clone();
     open.step += 1;
-    open.progress = Progress { entered: now, ..Progress::default() };
+    open.progress = Progress::entered(now);
     turn.record("step.done", ENGINE, report.to_string(), json!({ "step": name }));
     true
 }

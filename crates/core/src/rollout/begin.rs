@@ -8,7 +8,9 @@ use super::lane::Asked;
 use super::model::{Outcome, Progress, Rollout, State, StepRecord, StepState, Timing};
 use super::observed::Observed;
 use super::plan::{Plan, plan};
+use super::rolling;
 use super::turn::{ENGINE, Turn};
+use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
 
 /// How long a rollout may wait for the one before it.
@@ -30,7 +32,7 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         format!("{} replaces {from} by {}; way back: {}", open.release.version, open.plan.strategy, open.plan.way_back);
     let (actor, evidence) = (open.actor.clone(), json!(open.plan));
     turn.record("rollout.planned", &actor, sentence, evidence);
-    if let Some(blocked) = blocked(turn, seen, now) {
+    if let Some(blocked) = blocked(turn, seen) {
         turn.record("rollout.blocked", ENGINE, blocked.clone(), json!(null));
         if let Some(open) = &mut turn.lane.open {
             open.state = State::Ended { outcome: Outcome::Blocked, cause: blocked };
@@ -60,7 +62,7 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         ended_at: None,
         state: State::Running,
         step: 0,
-        progress: Progress { entered: now, ..Progress::default() },
+        progress: Progress::entered(now),
         decisions: Vec::new(),
         timing: Timing::default(),
         first_epoch: None,
@@ -71,15 +73,36 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
     }
 }
 
+/// Gives up on those that have waited too long for the one before them.
+pub(super) fn expire(turn: &mut Turn, now: Timestamp) {
+    let overdue = |asked: &Asked| now.since(asked.at) > QUEUE_LIMIT;
+    for asked in turn.lane.queue.extract_if(.., |asked| overdue(asked)).collect::<Vec<_>>() {
+        let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &Today::default());
+        let cause = format!("it waited for more than {QUEUE_LIMIT} behind another rollout; ask again");
+        let mut rollout = open(&turn.lane, asked, plan, now);
+        turn.facts.push(Fact {
+            kind: "rollout.blocked".to_string(),
+            lane: Some(turn.lane.id.clone()),
+            rollout: Some(rollout.id.clone()),
+            actor: ENGINE.to_string(),
+            cause: cause.clone(),
+            evidence: json!(null),
+        });
+        rollout.state = State::Ended { outcome: Outcome::Blocked, cause };
+        rollout.ended_at = Some(now);
+        turn.ended.push(rollout);
+    }
+    if let Some(first) = turn.lane.queue.iter().map(|asked| asked.at).min() {
+        turn.wake(first.plus(QUEUE_LIMIT));
+    }
+}
+
 /// What stands against the first act.
-fn blocked(turn: &Turn, seen: &Observed, now: Timestamp) -> Option<String> {
+fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
     let open = turn.lane.open.as_ref()?;
     let release = &open.release;
     if turn.lane.stable_version() == Some(&release.version) {
         return Some(format!("{} already serves {}", release.version, turn.lane.id));
-    }
-    if now.since(open.asked_at) > QUEUE_LIMIT {
-        return Some(format!("it waited for more than {QUEUE_LIMIT} behind another rollout; ask again"));
     }
     if !seen.artifacts.contains(&release.artifact) {
         return Some(format!(
@@ -88,10 +111,11 @@ fn blocked(turn: &Turn, seen: &Observed, now: Timestamp) -> Option<String> {
         ));
     }
     let stable = turn.lane.stable.as_ref()?;
-    let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id);
+    // Rolling gives stable's instances up, and going back starts them again.
+    let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id) && !rolling::applies(open);
     if !kept && !seen.artifacts.contains(&stable.artifact) {
         return Some(format!(
-            "no way back: the artifact of {} ({}) is not here and its instances are not all up",
+            "no way back: the artifact of {} ({}) is not here, and its instances would have to be started",
             stable.version, stable.artifact
         ));
     }
@@ -99,7 +123,7 @@ fn blocked(turn: &Turn, seen: &Observed, now: Timestamp) -> Option<String> {
 }
 
 /// The first step: there is a way back; an older standby is given up.
-pub(super) fn prepare(turn: &mut Turn, _seen: &Observed, now: Timestamp) -> bool {
+pub(super) fn prepare(turn: &mut Turn, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
     let (candidate, way_back) = (open.release.version.clone(), open.plan.way_back.clone());
     if let Some(standby) = turn.lane.standby.take() {

@@ -38,6 +38,8 @@ impl Today {
 
 /// Starting and testing instances, where it was never measured.
 const START_GUESS: Millis = Millis::from_secs(2);
+/// Beyond what its health check and smoke tests may take, how long an instance may need to be ready.
+const START_SLACK: Millis = Millis::from_secs(60);
 /// A routing change, confirmed.
 const SHIFT: Millis = Millis(50);
 
@@ -146,7 +148,7 @@ fn lengths(
 ) -> (Millis, Millis, Option<Millis>) {
     let smoke: u64 = release.spec.smoke.iter().map(|t| t.timeout.0).sum();
     let (mut best, mut worst) = match starts {
-        true => (today.lately.start.unwrap_or(START_GUESS), Millis(release.spec.health.start_limit.0 + smoke)),
+        true => (today.lately.start.unwrap_or(START_GUESS), start_limit(release)),
         false => (Millis(0), Millis(0)),
     };
     if step.weight().is_some() {
@@ -179,6 +181,12 @@ fn lengths(
         _ => {}
     }
     (best, worst, now)
+}
+
+/// How long the instances of a step may take to be ready: a first try, a second one, and slack for unpacking.
+pub(super) fn start_limit(release: &Release) -> Millis {
+    let smoke: u64 = release.spec.smoke.iter().map(|t| t.timeout.0).sum();
+    Millis(release.spec.health.start_limit.0 * 2 + smoke + START_SLACK.0)
 }
 
 /// How long one step may wait for a verdict.

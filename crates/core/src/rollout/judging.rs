@@ -1,6 +1,6 @@
 //! What the judge is shown of a rollout, and what it says.
 
-use super::lane::Lane;
+use super::lane::{Lane, Release};
 use super::model::Rollout;
 use super::observed::Observed;
 use super::plan::StepKind;
@@ -25,10 +25,14 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
     let step = open.plan.steps.get(open.step).map(|s| s.kind);
     let recent =
         |all: &std::collections::BTreeMap<String, Counts>| all.get(&objective.name).copied().unwrap_or_default();
+    // What was counted under another bound says nothing about this one.
+    let same_bound = |s: &Release| s.spec.objectives.iter().all(|o| o.name != objective.name || o.bad == objective.bad);
+    let comparable = lane.stable.as_ref().is_none_or(same_bound);
+    let earlier = |all| if comparable { recent(all) } else { Counts::default() };
     let stable = match &lane.stable {
         None => Comparison::None,
         Some(stable) if weight == Weight::ALL || rolling::applies(open) => Comparison::Before {
-            before: recent(&open.before),
+            before: earlier(&open.before),
             meanwhile: seen.evidence.counts(epoch, &stable.version, &objective.name),
         },
         Some(stable) => Comparison::Concurrent(seen.evidence.counts(epoch, &stable.version, &objective.name)),
@@ -37,8 +41,8 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
         candidate,
         stable,
         stable_ten_minutes: match weight == Weight::ALL {
-            true => recent(&open.before),
-            false => recent(&seen.evidence.stable_ten_minutes),
+            true => earlier(&open.before),
+            false => earlier(&seen.evidence.stable_ten_minutes),
         },
         stable_ten_seconds: match weight == Weight::ALL {
             true => Counts::default(),

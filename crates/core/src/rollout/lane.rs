@@ -200,6 +200,9 @@ pub struct Slot {
     pub ready: Option<Endpoint>,
     /// The latest smoke run that was asked for.
     pub smoke: Option<SmokeRun>,
+    /// Which start of it was last seen running, and since when.
+    #[serde(default)]
+    pub running: Option<(u32, Timestamp)>,
     /// Times that it ended unasked.
     pub exits: u32,
     /// When it was first seen unhealthy after having been ready.

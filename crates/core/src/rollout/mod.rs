@@ -39,5 +39,5 @@ pub use model::{
 pub use observed::{Confirmed, Evidence, Lost, Observed, Tally};
 pub use plan::{HOLD_BACK, Plan, Step, StepKind, plan};
 pub use report::{Report, Waiting, report};
-pub use routing::{LEASE, claims, route_of};
+pub use routing::{LEASE, claims, route_now, route_of};
 pub use turn::{ENGINE, Turn, complete, turn};

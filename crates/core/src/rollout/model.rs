@@ -171,6 +171,16 @@ pub struct Progress {
     pub promoted_by: Option<String>,
     /// Verification is over and the last smoke run was asked for.
     pub closing: Option<Timestamp>,
+    /// Since when no gateway, or not every one, could be asked whether it serves the split.
+    #[serde(default)]
+    pub blind_since: Option<Timestamp>,
+}
+
+impl Progress {
+    /// A step that begins.
+    pub fn entered(now: Timestamp) -> Progress {
+        Progress { entered: now, ..Progress::default() }
+    }
 }
 
 /// What became of a step.

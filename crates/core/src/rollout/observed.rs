@@ -8,6 +8,7 @@ use crate::judge::Counts;
 use crate::names::{Digest, InstanceId, VersionName};
 use crate::traffic::link::USERS_KEPT;
 use crate::traffic::{Epoch, Route};
+use crate::units::Timestamp;
 
 /// Everything that is seen of a lane.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub struct Observed {
     pub instances: BTreeMap<InstanceId, InstanceStatus>,
     /// The lane's route in the latest table that every live gateway has acknowledged; absent while no gateway has.
     pub confirmed: Option<Confirmed>,
+    /// Since when every gateway has been connected without a gap; absent while one is not.
+    pub watched_since: Option<Timestamp>,
     /// The epoch whose lease ran out at some gateway.
     pub lapsed: Option<Epoch>,
     /// Candidates that lost their last usable instance at a gateway.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::advance::{decide, hold};
+use super::estimate;
 use super::judging;
 use super::observed::Observed;
 use super::shifting::route;
@@ -20,7 +21,7 @@ pub(super) fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         Watch::Steady => false,
         Watch::Paused(pause) => {
             open.progress.outage = Some(pause);
-            let limit = super::estimate::step_limit(&open.strategy);
+            let limit = estimate::step_limit(&open.strategy);
             if now.since(pause.since) >= limit {
                 let reason = format!("stable has been above its own objective for {limit}: nothing can be judged");
                 hold(turn, reason, Vec::new(), now);

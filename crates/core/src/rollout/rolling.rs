@@ -1,5 +1,6 @@
 //! How many instances of which version a rolling rollout keeps at any moment, there and back. Capacity is counted in
-//! instances that are ready; the shares of the traffic follow it.
+//! instances that are ready; the shares of the traffic follow it. The two versions may declare different numbers: a
+//! share of the traffic is then that share of each version's own number.
 
 use super::lane::Lane;
 use super::model::{Rollout, RolloutKind, State};
@@ -21,8 +22,10 @@ pub(super) fn settle(health: &HealthCheck) -> Millis {
 }
 
 struct Shape {
-    /// The declared number.
+    /// The candidate's declared number.
     whole: u32,
+    /// Stable's declared number.
+    stable: u32,
     /// Instances replaced at a time.
     batch: u32,
     /// How far below the declared number ready capacity may fall.
@@ -31,25 +34,29 @@ struct Shape {
 
 fn shape(lane: &Lane, rollout: &Rollout) -> Shape {
     let whole = rollout.release.instances(&lane.id);
+    let stable = lane.stable.as_ref().map_or(0, |s| s.instances(&lane.id));
     let StrategyKind::Rolling { batch, min_ready } = &rollout.strategy.kind else {
-        return Shape { whole, batch: whole, slack: 0 };
+        return Shape { whole, stable, batch: whole, slack: 0 };
     };
-    Shape { whole, batch: batch.of(whole).max(1), slack: whole - min_ready.of(whole) }
+    Shape { whole, stable, batch: batch.of(whole).max(1), slack: whole - min_ready.of(whole) }
 }
 
 /// Stable instances to keep.
 pub(super) fn stable_wanted(lane: &Lane, rollout: &Rollout) -> u32 {
     let shape = shape(lane, rollout);
-    let declared = lane.stable.as_ref().map_or(0, |s| s.instances(&lane.id));
+    let declared = shape.stable;
     if let State::Undoing(_) = rollout.state {
         let kept = candidate_kept(lane, rollout);
-        return declared.min((shape.whole + shape.batch).saturating_sub(kept).max(1));
+        return declared.min((shape.whole.max(declared) + shape.batch).saturating_sub(kept).max(1));
     }
     let Some(step) = rollout.plan.steps.get(rollout.step) else { return declared };
     let earlier = rollout.plan.steps[..rollout.step].iter().filter_map(|s| updated(s.kind)).max().unwrap_or(0);
     match step.kind {
         // Those that a batch replaces go only when it has settled: if it dies of its first requests, nothing is missing.
-        StepKind::Batch { updated, .. } => declared.saturating_sub(earlier + shape.slack.min(updated - earlier)),
+        StepKind::Batch { updated, .. } => {
+            let replaced = (earlier + shape.slack.min(updated - earlier)).min(shape.whole);
+            (declared * (shape.whole - replaced)).div_ceil(shape.whole)
+        }
         StepKind::Verify { .. } => 0,
         _ => declared,
     }
@@ -62,16 +69,21 @@ fn updated(kind: StepKind) -> Option<u32> {
     }
 }
 
-/// On the way back: updated instances that must still carry their share, since stable is not all there yet.
+/// On the way back: updated instances that must still carry what stable, as far as it is back, cannot.
 pub(super) fn candidate_kept(lane: &Lane, rollout: &Rollout) -> u32 {
     let shape = shape(lane, rollout);
-    let stable = lane.stable_version().map_or(0, |v| lane.ready(v));
-    lane.ready(&rollout.release.version).min(shape.whole.saturating_sub(stable))
+    let missing = shape.stable.saturating_sub(stable_ready(lane));
+    lane.ready(&rollout.release.version).min((shape.whole * missing).div_ceil(shape.stable.max(1)))
 }
 
-/// On the way back: the candidate's share, by the instances that carry it.
+/// On the way back: the candidate's share, by the instances that carry it. It never grows.
 pub(super) fn weight_back(lane: &Lane, rollout: &Rollout) -> Weight {
-    let kept = candidate_kept(lane, rollout);
-    let stable = lane.stable_version().map_or(0, |v| lane.ready(v));
-    Weight::ratio(kept, kept + stable)
+    let shape = shape(lane, rollout);
+    let kept = candidate_kept(lane, rollout) * shape.stable;
+    let back = stable_ready(lane).min(shape.stable) * shape.whole;
+    Weight::ratio(kept, kept + back).min(lane.candidate_weight())
+}
+
+fn stable_ready(lane: &Lane) -> u32 {
+    lane.stable_version().map_or(0, |v| lane.ready(v))
 }

@@ -1,9 +1,10 @@
 //! From a lane to its route: what every gateway should serve of it.
 
 use super::lane::{Lane, Release};
+use crate::instance::{InstanceState, InstanceStatus};
 use crate::names::VersionName;
 use crate::spec::{Bad, ServiceSpec};
-use crate::traffic::{Counted, CountedBad, Limits, Match, Role, Route, Sticky, VersionRoute};
+use crate::traffic::{Counted, CountedBad, Endpoint, Limits, Match, Role, Route, Sticky, VersionRoute};
 use crate::units::Millis;
 
 /// How long gateways serve a split that is at stake without hearing from a control plane.
@@ -38,6 +39,22 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
         objectives: counted(objectives(lane, release)),
         limits: limits(&release.spec),
     })
+}
+
+/// The same with those endpoints only that the target still shows: as kept, they may be of another boot of the machine.
+pub fn route_now(lane: &Lane, instances: &[InstanceStatus]) -> Option<Route> {
+    let mut lane = lane.clone();
+    for slot in &mut lane.slots {
+        let is_there = |e: &Endpoint| {
+            let same = |i: &&InstanceStatus| i.id == e.instance && i.incarnation == e.incarnation;
+            instances
+                .iter()
+                .find(same)
+                .is_some_and(|i| i.state == InstanceState::Running && i.address == Some(e.address))
+        };
+        slot.ready = slot.ready.take().filter(is_there);
+    }
+    route_of(&lane)
 }
 
 /// While a rollout is open its own objectives are counted, on both sides.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::advance::hold;
 use super::lane::Routing;
-use super::model::{RolloutKind, StepState};
+use super::model::{Progress, Rollout, RolloutKind, StepState};
 use super::observed::Observed;
 use super::plan::{Step, StepKind};
 use super::rolling;
@@ -19,7 +19,7 @@ pub(super) const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
 pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
     if open.progress.confirmed.is_some() {
-        return true;
+        return watched(turn, seen, now);
     }
     // A split that stays what it was may be confirmed already.
     let shifted = open.progress.shifted.unwrap_or_else(|| {
@@ -47,6 +47,52 @@ pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Wei
         turn.wake(limit);
     }
     false
+}
+
+/// Whether every gateway still serves the split, as far as this control plane can tell. Unwatched nothing advances; a
+/// person is asked if it lasts.
+fn watched(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+    let Some(open) = &mut turn.lane.open else { return false };
+    if seen.watched_since.is_some() && seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
+        open.progress.blind_since = None;
+        return true;
+    }
+    let limit = open.progress.blind_since.get_or_insert(now).plus(CONFIRM_LIMIT);
+    if now >= limit {
+        hold(turn, format!("no word from every gateway for {CONFIRM_LIMIT}: nothing can be judged"), Vec::new(), now);
+        if let Some(open) = &mut turn.lane.open {
+            open.progress.blind_since = None;
+        }
+    } else {
+        turn.wake(limit);
+    }
+    false
+}
+
+/// Takes back the share that the ready instances of the candidate cannot carry, where stable can. The step's own share
+/// follows again once they can, as new evidence.
+pub(super) fn lighten(turn: &mut Turn, ready: u32) {
+    let (Some(open), Some(stable)) = (&turn.lane.open, turn.lane.stable_version().cloned()) else { return };
+    if open.kind != RolloutKind::Release || rolling::applies(open) || turn.lane.ready(&stable) == 0 {
+        return;
+    }
+    let (candidate, declared) = (open.release.version.clone(), open.release.instances(&turn.lane.id));
+    let weight = Weight::ratio(ready, declared);
+    if turn.lane.candidate_weight() <= weight {
+        return;
+    }
+    route(turn, Split::between(candidate.clone(), weight, stable), true);
+    turn.record(
+        "traffic.shifting",
+        ENGINE,
+        format!("{weight} of the traffic to {candidate}: only {ready} of its {declared} instances are ready"),
+        json!({ "weight_bp": weight.bp() }),
+    );
+    if let Some(open) = &mut turn.lane.open {
+        let Progress { short_since, attempt, promoted_by, .. } = open.progress.clone();
+        open.progress = Progress { short_since, attempt, promoted_by, ..Progress::entered(open.progress.entered) };
+    }
 }
 
 fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) {
@@ -86,12 +132,14 @@ fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Tim
 }
 
 /// Asks for a split in a new epoch. `guarded`: a rollout is at stake, so the gateways go back to stable by themselves
-/// if the control plane stays dead. Rolling is not guarded, since stable could not carry it all.
+/// if the control plane stays dead. Rolling is not guarded, since stable could not carry it all, nor is a rollback,
+/// whose stable is what is being left.
 pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
     turn.lane.counters.epoch += 1;
-    let rolling = turn.lane.open.as_ref().is_some_and(rolling::applies);
+    let guardable = |open: &Rollout| open.kind == RolloutKind::Release && !rolling::applies(open);
+    let guarded = guarded && turn.lane.open.as_ref().is_none_or(guardable);
     let fallback = match turn.lane.stable_version() {
-        Some(stable) if guarded && !rolling && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),
+        Some(stable) if guarded && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),
         _ => None,
     };
     let salt = turn.lane.open.as_ref().map(|r| r.id.to_string()).unwrap_or_default();

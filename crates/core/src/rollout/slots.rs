@@ -196,6 +196,18 @@ fn running(
     now: Timestamp,
     troubles: &mut Vec<Trouble>,
 ) {
+    let begun = match slot.running {
+        Some((incarnation, since)) if incarnation == status.incarnation => since,
+        // The first start is measured from when it was asked for.
+        _ => {
+            if status.incarnation == 1 {
+                slot.since
+            } else {
+                now
+            }
+        }
+    };
+    slot.running = Some((status.incarnation, begun));
     let why = match &status.health {
         Health::Healthy => {
             slot.unhealthy_since = None;
@@ -206,8 +218,8 @@ fn running(
     };
     match (slot.ready.is_some(), &status.health) {
         (false, _) => {
-            let limit = slot.since.plus(release.spec.health.start_limit);
-            if slot.replace || slot.smoke.is_some() {
+            let limit = begun.plus(release.spec.health.start_limit);
+            if slot.replace || slot.smoke.as_ref().is_some_and(|run| run.incarnation == status.incarnation) {
                 return;
             }
             turn.wake(limit);
@@ -418,6 +430,7 @@ fn start(turn: &mut Turn, release: &Release, now: Timestamp) {
         started: false,
         ready: None,
         smoke: None,
+        running: None,
         exits: 0,
         unhealthy_since: None,
         replace: false,

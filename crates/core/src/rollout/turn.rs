@@ -81,6 +81,7 @@ pub fn turn(lane: &Lane, seen: &Observed, now: Timestamp) -> Turn {
 pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let troubles = slots::observe(turn, seen, now);
     advance::advance(turn, seen, &troubles, now);
+    begin::expire(turn, now);
     if turn.lane.open.is_none() {
         begin::next(turn, seen, now);
         advance::advance(turn, seen, &[], now);

@@ -111,7 +111,8 @@ fn confirmed(lane: &Lane, seen: &Observed) -> bool {
     match (&lane.routing, &seen.confirmed) {
         (Some(routing), Some(confirmed)) => confirmed.serves(routing.epoch),
         (None, Some(confirmed)) => confirmed.newest && confirmed.routes.is_empty(),
-        (None, None) => true,
+        // A first release: nobody can be on it as long as no route to it was ever handed out.
+        (None, None) => lane.open.as_ref().is_none_or(|open| open.first_epoch.is_none()),
         (Some(_), None) => false,
     }
 }

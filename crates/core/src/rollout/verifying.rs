@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::advance::{decide, done};
+use super::advance::{decide, done, hold, watched_from};
+use super::estimate;
 use super::judging;
 use super::lane::{Slot, SlotState};
 use super::observed::Observed;
@@ -19,7 +20,14 @@ pub(super) fn verified(turn: &mut Turn, seen: &Observed, step: &Step, length: Mi
     if progress.promoted_by.is_none() && turn.lane.stable.is_some() && outage(turn, seen, now) {
         return false;
     }
-    let over = progress.confirmed.unwrap_or(now).plus(length);
+    let Some(open) = &turn.lane.open else { return false };
+    let over = watched_from(open, seen, now).plus(length);
+    let begun = progress.confirmed.unwrap_or(now).plus(progress.forgiven);
+    let limit = begun.plus(length).plus(estimate::step_limit(&open.strategy));
+    if now >= limit && now < over {
+        hold(turn, format!("{length} of verification could not be watched without a gap"), Vec::new(), now);
+        return true;
+    }
     if now < over && progress.promoted_by.is_none() {
         turn.wake(over);
         turn.wake(now.plus(Millis::from_secs(1)));

@@ -29,6 +29,9 @@ pub(super) async fn stop(shared: Arc<Shared>, id: InstanceId) -> Result<(), Targ
     let _turn = gate.lock().await;
     let folder = shared.folder(&id);
     if !folder.path().exists() {
+        // A start that failed and is tried again later must find out that it was stopped meanwhile.
+        mark_ended(&shared.ended_logs(&id))
+            .map_err(|e| TargetError::Transient(format!("cannot note that {id} was stopped: {e}")))?;
         shared.remove(&id);
         return Ok(());
     }
@@ -149,10 +152,15 @@ fn retire(shared: &Shared, folder: &Folder, id: &InstanceId) -> io::Result<()> {
     if folder.logs().exists() && !kept.exists() {
         fs::rename(folder.logs(), &kept)?;
     }
-    fs::create_dir_all(&kept)?;
-    fs::write(kept.join(ENDED), b"")?;
+    mark_ended(&kept)?;
     forget_old_logs(&shared.all_ended_logs())?;
     start::sweep(&shared.root, folder)
+}
+
+/// Marks the folder of an ended instance's logs, which from now on says that it never starts again.
+fn mark_ended(logs: &Path) -> io::Result<()> {
+    fs::create_dir_all(logs)?;
+    fs::write(logs.join(ENDED), b"")
 }
 
 fn forget_old_logs(logs: &Path) -> io::Result<()> {
