@@ -3,8 +3,10 @@
 //! A scenario file has the story's title as comment lines, then one line for each thing that happens, then `---`, then
 //! the journal as it must come out. Lines: `file PATH`, `environment NAME`, `seed N`, `rate N`, `users N`,
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
-//! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
-//! `promote`, `abort`, `silent` (the gateway takes no table), `heard` (it does again), `run SECONDS`, `settle SECONDS`.
+//! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`,
+//! `instances VERSION NUMBER`, `slower-than VERSION MS`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
+//! `promote`, `abort`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
+//! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
 
@@ -61,6 +63,8 @@ fn set(service: &mut SimulatedService, words: &[&str], folder: &Path) -> Result<
         "hates" => drop(service.behaviour.hates.insert(version()?, number(words.get(2))?)),
         "smoke-fails" => drop(service.fails_smoke.insert(version()?)),
         "misroutes" => service.misrouted = Some((version()?, number(words.get(2))?)),
+        "instances" => drop(service.instances.insert(version()?, number(words.get(2))?)),
+        "slower-than" => drop(service.slower_than.insert(version()?, Millis(number(words.get(2))?))),
         "outage" => {
             let at = |i| Ok::<Millis, String>(Millis::from_secs(number(words.get(i))?));
             service.behaviour.outage = Some((at(1)?, at(2)?, number(words.get(3))?));
@@ -80,6 +84,14 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         "resume" => world.command(|t, now| commands::resume(t, who, now)).map_err(refused),
         "promote" => world.command(|t, now| commands::promote(t, who, now)).map_err(refused),
         "abort" => world.command(|t, now| commands::abort(t, who, now)).map_err(refused),
+        "crash" => {
+            world.crash(&words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?);
+            Ok(())
+        }
+        "away" => {
+            world.away(Millis::from_secs(number(words.get(1))?));
+            Ok(())
+        }
         "silent" | "heard" => {
             world.silent = words[0] == "silent";
             Ok(())

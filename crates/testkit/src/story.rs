@@ -2,7 +2,8 @@
 
 use crate::world::World;
 
-/// The story of a world: time since its beginning, kind and cause of every entry, without instance chatter.
+/// The story of a world: time since its beginning, kind and cause of every entry, without instance chatter,
+/// and at the end how well each version could carry what it was given.
 pub fn tell(world: &World) -> String {
     let mut story = String::new();
     for (at, fact) in &world.journal {
@@ -19,6 +20,9 @@ pub fn tell(world: &World) -> String {
             if who.is_empty() { "" } else { ": " },
             fact.cause
         ));
+    }
+    for (version, least) in &world.carried {
+        story.push_str(&format!("{version} could always carry {:.0}% of its share\n", least * 100.0));
     }
     story
 }

@@ -12,9 +12,9 @@ use slipway_core::rollout::{
     commands,
 };
 use slipway_core::smoke::{SmokeReport, SmokeResult};
-use slipway_core::spec::{self, ServiceSpec};
+use slipway_core::spec::{self, Bad, ServiceSpec};
 use slipway_core::traffic::link::{CountRow, ObjectiveCount};
-use slipway_core::traffic::{CountedBad, Epoch, Role, Route, assign};
+use slipway_core::traffic::{CountedBad, Epoch, Route, assign};
 use slipway_core::units::{Millis, Timestamp};
 
 use crate::random::Random;
@@ -36,6 +36,10 @@ pub struct SimulatedService {
     pub users: Users,
     /// How versions behave.
     pub behaviour: Behaviour,
+    /// Numbers of instances that versions declare, where they differ from the file's.
+    pub instances: BTreeMap<VersionName, u32>,
+    /// Versions that call other requests slow than the file does.
+    pub slower_than: BTreeMap<VersionName, Millis>,
     /// Versions whose smoke tests fail.
     pub fails_smoke: BTreeSet<VersionName>,
     /// A gateway that does not keep to the split: this share of all requests goes to this version, whatever the table
@@ -53,6 +57,8 @@ impl SimulatedService {
             environment: "production".to_string(),
             users: Users::default(),
             behaviour: Behaviour::default(),
+            instances: BTreeMap::new(),
+            slower_than: BTreeMap::new(),
             fails_smoke: BTreeSet::new(),
             misrouted: None,
             seed: 1,
@@ -72,8 +78,8 @@ pub struct World {
     pub ended: Vec<Rollout>,
     /// Requests that each version got.
     pub served: BTreeMap<VersionName, u64>,
-    /// The smallest number of stable endpoints that the gateway ever had while stable had traffic.
-    pub fewest_stable: usize,
+    /// For each version, the least that its endpoints could ever carry of what they were given; 1 is all of it.
+    pub carried: BTreeMap<VersionName, f64>,
     /// The gateway takes no new table and goes on serving the one it has.
     pub silent: bool,
     spec: ServiceSpec,
@@ -89,6 +95,8 @@ pub struct World {
     owed: f64,
     rollouts: u64,
     artifacts: BTreeSet<Digest>,
+    watched_since: Timestamp,
+    lapsed: Option<Epoch>,
 }
 
 impl World {
@@ -106,7 +114,7 @@ impl World {
             journal: Vec::new(),
             ended: Vec::new(),
             served: BTreeMap::new(),
-            fewest_stable: usize::MAX,
+            carried: BTreeMap::new(),
             silent: false,
             instances: BTreeMap::new(),
             route: None,
@@ -118,6 +126,8 @@ impl World {
             owed: 0.0,
             rollouts: 0,
             artifacts: BTreeSet::new(),
+            watched_since: Timestamp(0),
+            lapsed: None,
         }
     }
 
@@ -128,12 +138,17 @@ impl World {
 
     /// The artifact that stands for a version.
     fn release_of(&self, version: &str) -> Release {
-        Release {
-            version: version.parse().expect("a valid version"),
-            artifact: Digest::of(version.as_bytes()),
-            config: spec::config_digest(&self.spec),
-            spec: self.spec.clone(),
+        let name: VersionName = version.parse().expect("a valid version");
+        let mut spec = self.spec.clone();
+        if let Some(number) = self.service.instances.get(&name) {
+            spec.environments.iter_mut().for_each(|environment| environment.instances = *number);
         }
+        if let Some(bound) = self.service.slower_than.get(&name) {
+            let bounds = spec.objectives.iter_mut().filter(|o| matches!(o.bad, Bad::SlowerThan(_)));
+            bounds.for_each(|objective| objective.bad = Bad::SlowerThan(*bound));
+        }
+        let config = spec::config_digest(&spec);
+        Release { version: name, artifact: Digest::of(version.as_bytes()), config, spec }
     }
 
     fn asked(&mut self, kind: RolloutKind, version: &str) -> Asked {
@@ -199,9 +214,30 @@ impl World {
         })
     }
 
-    /// Kills an instance, as a crash would.
-    pub fn crash(&mut self, instance: &InstanceId) {
-        self.instances.remove(instance);
+    /// The newest instance of a version is gone, as after a crash of it and its shim.
+    pub fn crash(&mut self, version: &VersionName) {
+        let newest = self.lane.wanted(version).filter(|s| s.ready.is_some()).map(|s| s.id.clone()).last();
+        if let Some(instance) = newest {
+            self.instances.remove(&instance);
+        }
+    }
+
+    /// The control plane is dead for so long: users come, the gateway serves what it has, and falls back when the lease
+    /// of a split has run out.
+    pub fn away(&mut self, length: Millis) {
+        let left = self.now;
+        while self.now.since(left) < length {
+            self.now = self.now.plus(TICK);
+            self.requests();
+            let Some(route) = self.route.as_mut() else { continue };
+            if let (Some(lease), Some(fallback)) = (route.lease, &route.fallback)
+                && self.now.since(left) >= lease
+            {
+                route.split = fallback.clone();
+                self.lapsed = Some(route.epoch);
+            }
+        }
+        self.watched_since = self.now;
     }
 
     fn tick(&mut self) {
@@ -220,8 +256,8 @@ impl World {
         Observed {
             instances: self.instances.iter().map(|(id, since)| (id.clone(), status(id, *since, now))).collect(),
             confirmed: Some(Confirmed { routes: self.route.clone().into_iter().collect(), newest: true }),
-            watched_since: Some(Timestamp(0)),
-            lapsed: None,
+            watched_since: Some(self.watched_since),
+            lapsed: self.lapsed,
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),
             artifacts: self.artifacts.clone(),
@@ -234,8 +270,11 @@ impl World {
         self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
         self.ended.extend(turn.ended);
         self.lane = turn.lane;
-        if !self.silent {
-            self.route = rollout::route_of(&self.lane);
+        let wanted = rollout::route_of(&self.lane);
+        // A lapsed split does not come back with a newer table of the same epoch.
+        let back = self.lapsed.is_some() && wanted.as_ref().map(|r| r.epoch) == self.lapsed;
+        if !self.silent && !back {
+            self.route = wanted;
         }
         for effect in turn.effects {
             let result = self.act(effect);
@@ -270,10 +309,12 @@ impl World {
 
     fn watch_capacity(&mut self) {
         let Some(route) = &self.route else { return };
-        for version in route.versions.iter().filter(|v| v.role == Role::Stable) {
-            if route.split.weight(&version.version).bp() > 0 {
-                self.fewest_stable = self.fewest_stable.min(version.endpoints.len());
-            }
+        for version in route.versions.iter().filter(|v| route.split.weight(&v.version).bp() > 0) {
+            let given = route.split.weight(&version.version).share();
+            let declared = self.release_of(version.version.as_str()).instances(&self.lane.id);
+            let carried = (version.endpoints.len() as f64 / f64::from(declared) / given).min(1.0);
+            let least = self.carried.entry(version.version.clone()).or_insert(1.0);
+            *least = least.min(carried);
         }
     }
 
