@@ -149,7 +149,7 @@ impl Control {
         if let Some(stable) = self.stable(&lane).await? {
             self.engine.look_for_artifact(&stable.artifact).await;
         }
-        let id = self.engine.store.next_rollout_id().await?;
+        let id = self.engine.store.next_rollout_id().await;
         let asked = Asked {
             id: id.clone(),
             kind: RolloutKind::Release,
@@ -212,7 +212,7 @@ impl Control {
                 if !self.engine.look_for_artifact(&release.artifact).await {
                     return Err(Error::UnknownArtifact(release.artifact));
                 }
-                let id = self.engine.store.next_rollout_id().await?;
+                let id = self.engine.store.next_rollout_id().await;
                 (Some(id.clone()), Some(self.back_to(&kept, id, release, by)?))
             }
         };

@@ -72,6 +72,24 @@ async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one
 }
 
 #[tokio::test]
+async fn a_standby_serves_again_without_a_store() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    world.promoted("1.1.0").await;
+    world.break_store().await;
+    let bob = By { actor: "user:bob".into(), key: Some("once".into()) };
+    let id = world.control.rollback(&shop(), None, &bob).await.unwrap();
+    until("the traffic is back", async || (world.gateway.share("1.0.0") == Weight::ALL).then_some(())).await;
+    assert_eq!(world.entries("rollback.asked").await, [0; 0], "nothing can be recorded");
+    world.mend_store().await;
+    assert_eq!(world.end(&id).await, "succeeded");
+    assert_eq!(world.entries("rollback.asked").await.len(), 1);
+    let next = world.release("1.2.0").await;
+    assert_ne!(next, id, "no number is given twice");
+    assert!(world.control.store().verify_journal().await.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn forward_nothing_happens_that_is_not_recorded() {
     let world = World::new().await;
     world.serving("1.0.0").await;

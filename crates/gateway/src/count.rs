@@ -5,12 +5,13 @@
 //! It judges nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use slipway_core::judge::UserCap;
 use slipway_core::names::{LaneId, VersionName};
 use slipway_core::traffic::link::{CountRow, ObjectiveCount};
 use slipway_core::traffic::{Counted, CountedBad, Epoch};
@@ -20,11 +21,6 @@ use crate::users::Users;
 
 /// Epochs of a lane that are remembered; requests of older ones that are still running are no longer reported.
 const EPOCHS_KEPT: usize = 8;
-/// A key counts until it has had this many bad events.
-const BAD_EVENTS_PER_KEY: u8 = 3;
-/// Keys with a bad event that one objective remembers. A key beyond that is not held to the cap, and is not
-/// among the distinct keys: with so many unhappy users the verdict does not hang on it.
-const KEYS_REMEMBERED: usize = 65_536;
 
 type Epochs = BTreeMap<Epoch, EpochCounts>;
 
@@ -240,9 +236,9 @@ struct Tally {
     bad: CountedBad,
     /// Events, bad ones and distinct bad keys, changed and read together.
     numbers: Mutex<(u64, u64, u64)>,
-    /// Bad events of each key that had one, by the key's hash.
-    bad_events: Mutex<HashMap<u64, u8>>,
-    keys: AtomicUsize,
+    cap: Mutex<UserCap>,
+    /// Whether any key had a bad event: until then none can be over the cap.
+    any_bad: AtomicBool,
 }
 
 impl Tally {
@@ -251,39 +247,27 @@ impl Tally {
             name: counted.name.clone(),
             bad: counted.bad,
             numbers: Mutex::default(),
-            bad_events: Mutex::default(),
-            keys: AtomicUsize::new(0),
+            cap: Mutex::default(),
+            any_bad: AtomicBool::new(false),
         }
     }
 
     fn event(&self, key: u64, bad: bool) {
-        let Some(new_key) = self.admit(key, bad) else { return };
+        if bad {
+            self.any_bad.store(true, Release);
+        }
+        let mut bad_keys = None;
+        if self.any_bad.load(Acquire) {
+            let mut cap = self.cap.lock().unwrap_or_else(PoisonError::into_inner);
+            if !cap.record(key, bad) {
+                return;
+            }
+            bad_keys = Some(cap.bad_keys());
+        }
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.0 += 1;
         numbers.1 += u64::from(bad);
-        numbers.2 += u64::from(new_key);
-    }
-
-    /// `None` where the key no longer counts; otherwise whether this is its first bad event.
-    fn admit(&self, key: u64, bad: bool) -> Option<bool> {
-        if !bad && self.keys.load(Acquire) == 0 {
-            return Some(false);
-        }
-        let mut keys = self.bad_events.lock().unwrap_or_else(PoisonError::into_inner);
-        let remembered = keys.len();
-        match keys.get_mut(&key) {
-            Some(events) if *events >= BAD_EVENTS_PER_KEY => None,
-            Some(events) => {
-                *events += u8::from(bad);
-                Some(false)
-            }
-            None if bad && remembered < KEYS_REMEMBERED => {
-                keys.insert(key, 1);
-                self.keys.store(keys.len(), Release);
-                Some(true)
-            }
-            None => Some(false),
-        }
+        numbers.2 = numbers.2.max(bad_keys.unwrap_or_default());
     }
 
     fn count(&self) -> ObjectiveCount {
@@ -334,20 +318,6 @@ mod tests {
         }
         let errors = &counts.row().objectives[0];
         assert_eq!((errors.n, errors.bad, errors.bad_keys), (6, 3, 1));
-    }
-
-    #[test]
-    fn beyond_the_bound_keys_are_not_held_to_the_cap() {
-        let counts = counts();
-        let bound = KEYS_REMEMBERED as u64;
-        for key in 0..bound {
-            counts.ended(key, true);
-        }
-        for _ in 0..5 {
-            counts.ended(bound, true);
-        }
-        let errors = &counts.row().objectives[0];
-        assert_eq!((errors.n, errors.bad, errors.bad_keys), (bound + 5, bound + 5, bound));
     }
 
     #[test]

@@ -70,7 +70,15 @@ async fn replay_or_run(app: &App, key: &str, by: By, request: Request, next: Nex
     let head = format!("{}\n{} {}\n", by.actor, parts.method, parts.uri);
     let asked = Digest::of(&[head.as_bytes(), &bytes].concat());
     let store = app.control.store();
-    if let Some(before) = store.recall(key, asked.as_str(), app.control.now()).await? {
+    let before = match store.recall(key, asked.as_str(), app.control.now()).await {
+        // A store that cannot be read must not keep anybody from going back; the act knows its key as well.
+        Err(error @ slipway_store::Error::Unavailable(_)) => {
+            tracing::warn!(%error, "what an idempotency key got before cannot be looked up");
+            None
+        }
+        before => before?,
+    };
+    if let Some(before) = before {
         let status = StatusCode::from_u16(before.status).unwrap_or(StatusCode::OK);
         let headers = [("content-type", "application/json"), ("idempotent-replayed", "true")];
         return Ok((status, headers, before.body).into_response());

@@ -88,7 +88,7 @@ pub fn router(app: App) -> axum::Router {
         .layer(once)
         .merge(axum::Router::from(guarded()))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state(app.clone(), auth::need_token));
+        .layer(from_fn_with_state((app.clone(), auth::Known::default()), auth::need_token));
     axum::Router::from(open())
         .merge(guarded)
         .fallback(nothing_here)

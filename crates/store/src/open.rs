@@ -1,7 +1,7 @@
 //! Opening the store.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use slipway_core::journal::Anchor;
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::folder::{self, Claim};
 use crate::journal;
 use crate::migrations;
+use crate::rollouts::ROLLOUTS;
 
 /// A handle to everything that is kept. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub(crate) struct Inner {
     /// The newest entry that this process committed, or found when it opened the store.
     pub newest: Mutex<Option<Anchor>>,
     pub head: watch::Sender<u64>,
+    /// The highest number that a rollout was given, as far as this process knows.
+    pub newest_rollout: AtomicU64,
     start: u64,
     _claim: Claim,
 }
@@ -46,6 +49,7 @@ impl Store {
         migrations::run(&writer).await?;
         let start = bump(&writer, "starts").await?;
         let newest = journal::newest(&mut *writer.acquire().await?).await?;
+        let newest_rollout = stands(&writer, ROLLOUTS).await?;
         let inner = Inner {
             writer,
             readers,
@@ -53,6 +57,7 @@ impl Store {
             anchored: AtomicBool::new(false),
             head: watch::Sender::new(newest.as_ref().map_or(0, |newest| newest.seq)),
             newest: Mutex::new(newest),
+            newest_rollout: AtomicU64::new(newest_rollout),
             start,
             _claim: claim,
         };
@@ -93,6 +98,22 @@ pub(crate) async fn bump(pool: &Pool, name: &str) -> Result<u64, Error> {
     let value = bump_in(&mut writing, name).await?;
     writing.commit().await?;
     Ok(value)
+}
+
+/// The value that a counter stands at.
+async fn stands(pool: &Pool, name: &str) -> Result<u64, Error> {
+    let row = sqlx::query("SELECT value FROM counters WHERE name = $1").bind(name).fetch_optional(pool).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get::<i64, _>(0))? as u64)
+}
+
+/// Brings a counter up to `value`, where it is not there yet.
+pub(crate) async fn reach(writing: &mut Writing, name: &str, value: u64) -> Result<(), Error> {
+    sqlx::query("UPDATE counters SET value = $2 WHERE name = $1 AND value < $2")
+        .bind(name)
+        .bind(value as i64)
+        .execute(&mut **writing)
+        .await?;
+    Ok(())
 }
 
 /// The next value of a counter, within a transaction.

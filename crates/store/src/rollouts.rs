@@ -1,5 +1,7 @@
 //! Rollouts: one row for each, for the history.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use slipway_core::names::{EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::units::Timestamp;
 use sqlx::Row;
@@ -8,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::dialect::Writing;
 use crate::error::{Error, text};
 use crate::lanes::lane;
-use crate::open::{Store, bump};
+use crate::open::{Store, bump, reach};
 
 /// A rollout's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,12 +33,21 @@ pub struct RolloutRecord {
     pub doc: serde_json::Value,
 }
 
+/// The counter of rollouts.
+pub(crate) const ROLLOUTS: &str = "rollouts";
 const COLUMNS: &str = "id, service, environment, version, strategy, outcome, started_at, ended_at, doc";
 
 impl Store {
-    /// A new rollout's id.
-    pub async fn next_rollout_id(&self) -> Result<RolloutId, Error> {
-        Ok(RolloutId::numbered(bump(&self.inner.writer, "rollouts").await?))
+    /// A new rollout's id. Where the counter cannot be written, it is counted in memory, and written with the rollout:
+    /// going back must not wait for room on a disk.
+    pub async fn next_rollout_id(&self) -> RolloutId {
+        let newest = &self.inner.newest_rollout;
+        match bump(&self.inner.writer, ROLLOUTS).await {
+            Ok(number) if newest.fetch_max(number, SeqCst) < number => return RolloutId::numbered(number),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the number of a rollout is only counted in memory for now"),
+        }
+        RolloutId::numbered(newest.fetch_add(1, SeqCst) + 1)
     }
 
     /// A rollout's row.
@@ -103,5 +114,5 @@ pub(crate) async fn keep(writing: &mut Writing, record: &RolloutRecord) -> Resul
     .bind(text(record.doc.to_string())?)
     .execute(&mut **writing)
     .await?;
-    Ok(())
+    reach(writing, ROLLOUTS, number as u64).await
 }

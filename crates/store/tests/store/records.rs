@@ -5,7 +5,7 @@ use slipway_core::names::{Digest, RolloutId};
 use slipway_core::units::{Millis, Timestamp};
 use slipway_store::{Commit, Error, ReleaseRecord, Remembered, RolloutRecord, Store};
 
-use crate::common::{folder, lane};
+use crate::common::{folder, lane, meddle};
 
 fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRecord {
     RolloutRecord {
@@ -26,7 +26,7 @@ async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first() {
     let store = Store::open(folder.path()).await.unwrap();
     let mut generation = 0;
     for n in 1..=12 {
-        let id = store.next_rollout_id().await.unwrap();
+        let id = store.next_rollout_id().await;
         assert_eq!(id, RolloutId::numbered(n));
         for outcome in [None, Some("succeeded")] {
             let shop = lane("shop");
@@ -50,6 +50,31 @@ async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first() {
     let other = "staging".parse().unwrap();
     assert_eq!(ids(store.history(&shop, Some(&other), 3).await.unwrap()), Vec::<String>::new());
     assert_eq!(store.rollout(&RolloutId::numbered(99)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_rollout_is_numbered_though_nothing_can_be_written() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    assert_eq!(store.next_rollout_id().await, RolloutId::numbered(1));
+    meddle(folder.path(), "CREATE TRIGGER broken BEFORE UPDATE ON counters BEGIN SELECT RAISE(ABORT, 'no room'); END")
+        .await;
+    assert_eq!(store.next_rollout_id().await, RolloutId::numbered(2));
+    assert_eq!(store.next_rollout_id().await, RolloutId::numbered(3));
+    meddle(folder.path(), "DROP TRIGGER broken").await;
+    assert_eq!(store.next_rollout_id().await, RolloutId::numbered(4), "what was counted in memory is not given again");
+    let shop = lane("shop");
+    let rollouts = vec![rollout(RolloutId::numbered(9), "shop", None)];
+    let (facts, effects, consumed) = (vec![], vec![], vec![]);
+    let (doc, at) = (&Value::Null, Timestamp(1));
+    store
+        .commit(Commit { lane: &shop, expected_generation: 0, doc, facts, effects, consumed, rollouts, at })
+        .await
+        .unwrap();
+    store.close().await;
+    drop(store);
+    let store = Store::open(folder.path()).await.unwrap();
+    assert_eq!(store.next_rollout_id().await, RolloutId::numbered(10), "a rollout that is kept takes its number along");
 }
 
 #[tokio::test]
