@@ -51,12 +51,12 @@ async fn follow(common: &Common, client: &Client, filter: &str, mut after: u64) 
     loop {
         match client.stream(&format!("/events?after={after}{filter}"), Some(after)).await {
             Ok(mut stream) => {
-                let mut rest = String::new();
+                let mut rest = Vec::new();
                 while let Ok(Some(chunk)) = stream.chunk().await {
-                    seen = Instant::now();
-                    rest.push_str(&String::from_utf8_lossy(&chunk));
-                    while let Some(end) = rest.find("\n\n") {
-                        let event: String = rest.drain(..end + 2).collect();
+                    rest.extend_from_slice(&chunk);
+                    while let Some(end) = rest.windows(2).position(|pair| pair == b"\n\n") {
+                        let event: Vec<u8> = rest.drain(..end + 2).collect();
+                        let event = String::from_utf8_lossy(&event);
                         let data = event
                             .lines()
                             .filter_map(|l| l.strip_prefix("data:"))
@@ -68,6 +68,8 @@ async fn follow(common: &Common, client: &Client, filter: &str, mut after: u64) 
                         }
                     }
                 }
+                // The minute of patience begins when the stream breaks.
+                seen = Instant::now();
             }
             Err(failure) if seen.elapsed() > Duration::from_secs(60) => return Err(failure.into()),
             Err(_) => {}
