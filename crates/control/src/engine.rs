@@ -1,22 +1,24 @@
 //! The lanes and what drives them. One turn at a time in each lane; every turn is load, plan, commit, act.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod seen;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use slipway_core::instance::{InstanceStatus, Target};
+use slipway_core::instance::Target;
 use slipway_core::journal::Fact;
-use slipway_core::names::{Digest, LaneId};
-use slipway_core::rollout::{self, Book, Effect, EffectResult, Lane, Lost, Observed, Refusal, Rollout, Turn};
-use slipway_core::traffic::link;
+use slipway_core::names::LaneId;
+use slipway_core::rollout::{self, Effect, Lane, Refusal, Rollout, Turn};
 use slipway_core::units::Timestamp;
 use slipway_store::{Commit, EffectId, NewEffect, Store};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::ports::{Artifacts, GatewayView, Router};
+use crate::ports::{Artifacts, Router};
 use crate::records;
 use crate::tables::Tables;
+use seen::Seen;
 
 /// Everything that the drivers, the effect workers and the front door share.
 pub(crate) struct Engine {
@@ -29,19 +31,6 @@ pub(crate) struct Engine {
     pub effects: Notify,
     seen: Mutex<Seen>,
     cells: Mutex<BTreeMap<LaneId, Arc<Cell>>>,
-}
-
-/// What is seen of the world between turns.
-#[derive(Default)]
-struct Seen {
-    book: Book,
-    instances: Vec<InstanceStatus>,
-    gateways: Vec<GatewayView>,
-    lost: HashMap<LaneId, Vec<Lost>>,
-    /// Since when every gateway has been connected.
-    watched_since: Option<Timestamp>,
-    results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
-    artifacts: BTreeSet<Digest>,
 }
 
 /// One lane in memory: the last state that is known to be kept, and what could not be kept yet.
@@ -122,103 +111,6 @@ impl Engine {
         for cell in self.cells.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cell.wake.notify_one();
         }
-    }
-
-    /// Looks at the gateways: counts, acknowledgements, events.
-    pub fn look_at_gateways(&self) {
-        let rows = self.router.counts();
-        let gateways = self.router.gateways();
-        let events = self.router.take_events();
-        let now = self.clock.now();
-        let mut seen = self.seen();
-        let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
-        let moved = seen.gateways != gateways;
-        let watched = !gateways.is_empty() && gateways.iter().all(|g| g.connected);
-        seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
-        seen.gateways = gateways;
-        for event in events {
-            if let link::Event::CandidateLost { lane, version, epoch, why } = event {
-                touched.insert(lane.clone());
-                let lost = seen.lost.entry(lane).or_default();
-                // Only the newest few matter: a turn looks at its own epoch.
-                if lost.len() >= 16 {
-                    lost.remove(0);
-                }
-                lost.push(Lost { version, epoch, why });
-            }
-        }
-        drop(seen);
-        if moved {
-            return self.nudge_all();
-        }
-        for lane in touched {
-            self.nudge(&lane);
-        }
-    }
-
-    /// Looks at the target.
-    pub fn look_at_target(&self) {
-        let instances = self.target.instances();
-        let mut seen = self.seen();
-        if seen.instances != instances {
-            seen.instances = instances;
-            drop(seen);
-            self.nudge_all();
-        }
-    }
-
-    /// Instances as the target last showed them.
-    pub fn instances(&self) -> Vec<InstanceStatus> {
-        self.seen().instances.clone()
-    }
-
-    /// Notes whether an artifact is here.
-    pub async fn look_for_artifact(&self, digest: &Digest) -> bool {
-        let here = self.artifacts.path(digest).await.is_some();
-        let mut seen = self.seen();
-        match here {
-            true => seen.artifacts.insert(digest.clone()),
-            false => seen.artifacts.remove(digest),
-        };
-        here
-    }
-
-    /// Hands what came of an effect to its lane's next turn.
-    pub fn came_of(&self, lane: &LaneId, id: EffectId, result: EffectResult) {
-        self.look_at_target();
-        self.seen().results.entry(lane.clone()).or_default().push((id, result));
-        self.nudge(lane);
-    }
-
-    /// What is seen of `lane` now.
-    pub fn observe(&self, lane: &Lane, now: Timestamp) -> (Observed, Vec<EffectId>) {
-        let seen = self.seen();
-        let epoch = lane.routing.as_ref().map(|r| r.epoch);
-        let lapsed = seen
-            .gateways
-            .iter()
-            .flat_map(|g| &g.lapsed)
-            .find(|l| l.lane == lane.id && Some(l.epoch) == epoch)
-            .map(|l| l.epoch);
-        let (consumed, results) = seen.results.get(&lane.id).cloned().unwrap_or_default().into_iter().unzip();
-        let evidence = seen.book.evidence(&lane.id, lane.stable_version(), now);
-        let observed = Observed {
-            instances: seen
-                .instances
-                .iter()
-                .filter(|i| lane.slots.iter().any(|s| s.id == i.id))
-                .map(|i| (i.id.clone(), i.clone()))
-                .collect(),
-            confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
-            watched_since: seen.watched_since,
-            lapsed,
-            lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
-            in_flight: in_flight(&seen.gateways),
-            evidence,
-            artifacts: seen.artifacts.clone(),
-            results,
-        };
-        (observed, consumed)
     }
 
     /// The lane as it is kept, if it exists.
@@ -348,12 +240,6 @@ impl Engine {
             .await?;
         Ok(committed.generation)
     }
-
-    fn forget_results(&self, lane: &LaneId, consumed: &[EffectId]) {
-        if let Some(results) = self.seen().results.get_mut(lane) {
-            results.retain(|(id, _)| !consumed.contains(id));
-        }
-    }
 }
 
 fn kind(effect: &Effect) -> &'static str {
@@ -376,14 +262,4 @@ fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
     joined.effects.extend(turn.effects);
     joined.ended.extend(turn.ended);
     joined
-}
-
-fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<slipway_core::names::InstanceId, u64>> {
-    let mut sums = BTreeMap::new();
-    for gateway in gateways {
-        for (instance, requests) in gateway.in_flight.as_ref()? {
-            *sums.entry(instance.clone()).or_default() += requests;
-        }
-    }
-    Some(sums)
 }

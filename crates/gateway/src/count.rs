@@ -41,7 +41,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// The counts of one version in one epoch, made where they are new. The objectives are those that the epoch
-    /// began with: another set of objectives is another epoch.
+    /// began with: those of a rollout are counted from its first shift on, which begins an epoch.
     pub(crate) fn version(
         &self,
         lane: &LaneId,

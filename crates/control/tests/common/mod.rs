@@ -49,9 +49,17 @@ pub struct Gateway {
     store: Store,
     published: Mutex<Vec<(RoutingTable, u64)>>,
     nudge: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    events: Mutex<Vec<Event>>,
 }
 
 impl Gateway {
+    /// Tells the control plane of something.
+    pub fn tell(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+        let nudge = self.nudge.lock().unwrap().clone();
+        nudge.expect("a control plane")();
+    }
+
     fn all(&self) -> MutexGuard<'_, Vec<(RoutingTable, u64)>> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,7 +95,7 @@ impl Router for Gateway {
         Vec::new()
     }
     fn take_events(&self) -> Vec<Event> {
-        Vec::new()
+        std::mem::take(&mut self.events.lock().unwrap())
     }
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
         *self.nudge.lock().unwrap() = Some(nudge);
@@ -117,7 +125,12 @@ impl World {
 
     async fn on(folder: tempfile::TempDir, target: Arc<FakeTarget>) -> World {
         let store = Store::open(folder.path()).await.unwrap();
-        let gateway = Arc::new(Gateway { store: store.clone(), published: Mutex::default(), nudge: Mutex::default() });
+        let gateway = Arc::new(Gateway {
+            store: store.clone(),
+            published: Mutex::default(),
+            nudge: Mutex::default(),
+            events: Mutex::default(),
+        });
         let clock = Clock::starting(store.newest_at().await.unwrap());
         let (target_, router) = (target.clone(), gateway.clone());
         let parts = Parts { store, target: target_, router, artifacts: Arc::new(Always), clock };

@@ -133,7 +133,7 @@ pub struct Evidence {
     pub stable_ten_seconds: Counts,
     /// The candidate's share of the requests.
     pub candidate_weight: Weight,
-    /// Its share after a pass; 100% in verification.
+    /// Its share after a pass; in verification, where no pass is asked for, its share then.
     pub next_weight: Weight,
     /// Which verdicts the step needs.
     pub rule: Rule,

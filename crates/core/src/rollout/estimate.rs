@@ -3,7 +3,7 @@
 use super::lane::{Lane, Lately, Release};
 use super::model::RolloutKind;
 use super::observed::Evidence;
-use super::plan::{HOLD_BACK, Plan, Step, StepKind};
+use super::plan::{HOLD_BACK, Plan, Step, StepKind, judged_steps};
 use super::rolling;
 use crate::judge::{self, Budget, FAIL_KEYS, Forecast};
 use crate::names::VersionName;
@@ -54,7 +54,7 @@ pub(super) fn complete(
 ) -> Plan {
     let stable = lane.stable_version();
     let kinds: Vec<StepKind> = bare.iter().map(|(k, _)| *k).collect();
-    let judged = judged(&kinds);
+    let judged = judged_steps(kinds.iter().copied());
     let mut have = 0;
     let mut steps = Vec::with_capacity(bare.len());
     for (index, (step, name)) in bare.into_iter().enumerate() {
@@ -107,12 +107,6 @@ pub(super) fn name(kind: RolloutKind, strategy: &Strategy) -> &'static str {
         RolloutKind::Rollback => "rollback",
         RolloutKind::Release => strategy.kind.name(),
     }
-}
-
-fn judged(kinds: &[StepKind]) -> usize {
-    let mut weights: Vec<Weight> = kinds.iter().filter_map(|k| k.weight()).collect();
-    weights.dedup();
-    weights.len().max(1)
 }
 
 /// Requests that each objective's verdict needs if the candidate is as good as stable was lately.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::advance::hold;
 use super::lane::{Standby, WentBack};
-use super::model::{Exposure, Outcome, Rollout, RolloutKind, State};
+use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::rolling;
 use super::shifting::{CONFIRM_LIMIT, route};
@@ -100,10 +100,8 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     note_exposure(open, seen);
     open.ended_at = Some(now);
     open.timing.note(false, now);
-    for record in open.steps.iter_mut().filter(|s| s.ended_at.is_none() && s.began_at.is_none()) {
-        if record.state == super::model::StepState::Pending {
-            record.state = super::model::StepState::Skipped;
-        }
+    for record in open.steps.iter_mut().filter(|s| s.state == StepState::Pending) {
+        record.state = StepState::Skipped;
     }
     let Some((outcome, cause)) = open.ended().map(|(o, c)| (o, c.to_string())) else { return };
     let exposed = open.exposed();

@@ -18,6 +18,8 @@ mod model;
 mod observed;
 mod outage;
 mod plan;
+mod readiness;
+mod reconcile;
 mod report;
 mod rolling;
 mod routing;

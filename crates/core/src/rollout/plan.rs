@@ -138,9 +138,7 @@ impl StepKind {
 impl Plan {
     /// Stretches of evidence that are judged: alpha is divided over them.
     pub fn judged_steps(&self) -> usize {
-        let mut weights: Vec<Weight> = self.steps.iter().filter_map(|s| s.kind.weight()).collect();
-        weights.dedup();
-        weights.len().max(1)
+        judged_steps(self.steps.iter().map(|s| s.kind))
     }
 
     /// The share that the candidate gets after step `index`: what *pass* has to vouch for.
@@ -148,6 +146,13 @@ impl Plan {
         let here = self.steps.get(index).and_then(|s| s.kind.weight()).unwrap_or(Weight::ZERO);
         self.steps.iter().skip(index + 1).find_map(|s| s.kind.weight()).unwrap_or(here)
     }
+}
+
+/// Stretches of evidence among steps: neighbours that leave the split as it is are one.
+pub(super) fn judged_steps(steps: impl Iterator<Item = StepKind>) -> usize {
+    let mut weights: Vec<Weight> = steps.filter_map(StepKind::weight).collect();
+    weights.dedup();
+    weights.len().max(1)
 }
 
 /// Makes the plan by which `release` would replace what serves in `lane` now.

@@ -7,6 +7,7 @@ use super::effect::Effect;
 use super::lane::Lane;
 use super::model::Rollout;
 use super::observed::Observed;
+use super::reconcile::reconcile;
 use super::{advance, begin, housekeeping, slots};
 use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
@@ -90,5 +91,5 @@ pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         turn.wake(now.plus(LOOK_AGAIN));
     }
     housekeeping::standby(turn, now);
-    slots::reconcile(turn, seen, now);
+    reconcile(turn, seen, now);
 }

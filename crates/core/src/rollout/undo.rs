@@ -141,8 +141,5 @@ fn end(turn: &mut Turn, undo: &Undo, now: Timestamp) {
     let Some(open) = &mut turn.lane.open else { return };
     open.timing.rollback = Some(took);
     turn.lane.lately.rollback = Some(took);
-    for record in open.steps.iter_mut().filter(|s| s.state == StepState::Pending) {
-        record.state = StepState::Skipped;
-    }
     open.state = State::Ended { outcome: undo.outcome, cause: undo.cause.clone() };
 }

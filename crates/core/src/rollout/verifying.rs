@@ -9,7 +9,7 @@ use super::lane::{Slot, SlotState};
 use super::observed::Observed;
 use super::outage::outage;
 use super::plan::Step;
-use super::slots::ask_smoke;
+use super::readiness::ask_smoke;
 use super::turn::{ENGINE, Turn};
 use crate::units::{Millis, Timestamp};
 

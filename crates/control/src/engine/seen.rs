@@ -1,0 +1,185 @@
+//! What is seen of the world between turns: taken in whenever somebody says that something changed, shown to each turn.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use slipway_core::instance::InstanceStatus;
+use slipway_core::journal::Fact;
+use slipway_core::names::{Digest, LaneId};
+use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed};
+use slipway_core::traffic::link;
+use slipway_core::units::Timestamp;
+use slipway_store::EffectId;
+
+use super::Engine;
+use crate::ports::GatewayView;
+
+/// What is seen of the world between turns.
+#[derive(Default)]
+pub(super) struct Seen {
+    book: Book,
+    instances: Vec<InstanceStatus>,
+    gateways: Vec<GatewayView>,
+    lost: HashMap<LaneId, Vec<Lost>>,
+    /// Since when every gateway has been connected.
+    watched_since: Option<Timestamp>,
+    results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
+    artifacts: BTreeSet<Digest>,
+}
+
+impl Engine {
+    /// Looks at the gateways: counts, acknowledgements, events.
+    pub fn look_at_gateways(&self) {
+        let rows = self.router.counts();
+        let gateways = self.router.gateways();
+        let events = self.router.take_events();
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
+        let moved = seen.gateways != gateways;
+        let watched = !gateways.is_empty() && gateways.iter().all(|g| g.connected);
+        seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
+        seen.gateways = gateways;
+        let mut facts = Vec::new();
+        for event in events {
+            match event {
+                link::Event::CandidateLost { lane, version, epoch, why } => {
+                    touched.insert(lane.clone());
+                    let lost = seen.lost.entry(lane).or_default();
+                    // Only the newest few matter: a turn looks at its own epoch.
+                    if lost.len() >= 16 {
+                        lost.remove(0);
+                    }
+                    lost.push(Lost { version, epoch, why });
+                }
+                link::Event::Ejected(e) => {
+                    facts.push(at_gateway(
+                        "instance.ejected",
+                        &e,
+                        format!("{} gets no requests: {}", e.instance, e.why),
+                    ));
+                }
+                link::Event::Readmitted(e) => {
+                    facts.push(at_gateway("instance.readmitted", &e, format!("{} gets requests again", e.instance)));
+                }
+                // Gateways tell which routes have lapsed for as long as they have.
+                link::Event::Lapsed(_) => {}
+            }
+        }
+        drop(seen);
+        self.note(facts, now);
+        if moved {
+            return self.nudge_all();
+        }
+        for lane in touched {
+            self.nudge(&lane);
+        }
+    }
+
+    /// Records what happened without any turn having decided it.
+    fn note(&self, facts: Vec<Fact>, now: Timestamp) {
+        if facts.is_empty() {
+            return;
+        }
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.append(facts, now).await {
+                tracing::warn!(%error, "what happened at a gateway could not be recorded");
+            }
+        });
+    }
+
+    /// Looks at the target.
+    pub fn look_at_target(&self) {
+        let instances = self.target.instances();
+        let mut seen = self.seen();
+        if seen.instances != instances {
+            seen.instances = instances;
+            drop(seen);
+            self.nudge_all();
+        }
+    }
+
+    /// Instances as the target last showed them.
+    pub fn instances(&self) -> Vec<InstanceStatus> {
+        self.seen().instances.clone()
+    }
+
+    /// Notes whether an artifact is here.
+    pub async fn look_for_artifact(&self, digest: &Digest) -> bool {
+        let here = self.artifacts.path(digest).await.is_some();
+        let mut seen = self.seen();
+        match here {
+            true => seen.artifacts.insert(digest.clone()),
+            false => seen.artifacts.remove(digest),
+        };
+        here
+    }
+
+    /// Hands what came of an effect to its lane's next turn.
+    pub fn came_of(&self, lane: &LaneId, id: EffectId, result: EffectResult) {
+        self.look_at_target();
+        self.seen().results.entry(lane.clone()).or_default().push((id, result));
+        self.nudge(lane);
+    }
+
+    /// What is seen of `lane` now.
+    pub fn observe(&self, lane: &Lane, now: Timestamp) -> (Observed, Vec<EffectId>) {
+        let seen = self.seen();
+        let epoch = lane.routing.as_ref().map(|r| r.epoch);
+        let lapsed = seen
+            .gateways
+            .iter()
+            .flat_map(|g| &g.lapsed)
+            .find(|l| l.lane == lane.id && Some(l.epoch) == epoch)
+            .map(|l| l.epoch);
+        let (consumed, results) = seen.results.get(&lane.id).cloned().unwrap_or_default().into_iter().unzip();
+        let evidence = seen.book.evidence(&lane.id, lane.stable_version(), now);
+        let observed = Observed {
+            instances: seen
+                .instances
+                .iter()
+                .filter(|i| lane.slots.iter().any(|s| s.id == i.id))
+                .map(|i| (i.id.clone(), i.clone()))
+                .collect(),
+            confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
+            watched_since: seen.watched_since,
+            lapsed,
+            lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
+            in_flight: in_flight(&seen.gateways),
+            evidence,
+            artifacts: seen.artifacts.clone(),
+            results,
+        };
+        (observed, consumed)
+    }
+
+    /// The results that a turn has taken in.
+    pub(super) fn forget_results(&self, lane: &LaneId, consumed: &[EffectId]) {
+        if let Some(results) = self.seen().results.get_mut(lane) {
+            results.retain(|(id, _)| !consumed.contains(id));
+        }
+    }
+}
+
+fn at_gateway(kind: &str, ejection: &link::Ejection, cause: String) -> Fact {
+    Fact {
+        kind: kind.to_string(),
+        lane: Some(ejection.lane.clone()),
+        rollout: None,
+        actor: "gateway".to_string(),
+        cause,
+        evidence: serde_json::json!({
+            "instance": ejection.instance, "version": ejection.version, "incarnation": ejection.incarnation,
+        }),
+    }
+}
+
+fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<slipway_core::names::InstanceId, u64>> {
+    let mut sums = BTreeMap::new();
+    for gateway in gateways {
+        for (instance, requests) in gateway.in_flight.as_ref()? {
+            *sums.entry(instance.clone()).or_default() += requests;
+        }
+    }
+    Some(sums)
+}
