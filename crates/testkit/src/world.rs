@@ -22,6 +22,8 @@ use crate::users::{Behaviour, Users};
 
 /// How far the world moves at once.
 const TICK: Millis = Millis(100);
+/// The same where nobody asks for anything.
+const IDLE_TICK: Millis = Millis::from_secs(2);
 /// From the start of an instance to its first good health answer.
 const STARTS_IN: Millis = Millis(500);
 
@@ -241,7 +243,7 @@ impl World {
     }
 
     fn tick(&mut self) {
-        self.now = self.now.plus(TICK);
+        self.now = self.now.plus(if self.service.users.rate > 0.0 { TICK } else { IDLE_TICK });
         self.requests();
         let seen = self.observe();
         self.results.clear();
