@@ -1,5 +1,7 @@
 //! Artifacts: packed folders, by digest.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -9,8 +11,14 @@ use serde_json::{Value, json};
 use slipway_core::names::Digest;
 use slipway_registry::BlobError;
 
+use tokio::io::{AsyncRead, AsyncReadExt};
+
 use crate::problem::{Problem, WireProblem};
 use crate::state::App;
+
+/// Of an upload that is refused, so many bytes are read all the same, and for so long.
+const HEARD_OUT: u64 = 256 << 20;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn digest(text: &str) -> Result<Digest, Problem> {
     Ok(text.parse::<Digest>()?)
@@ -25,12 +33,27 @@ pub(crate) async fn put(
     Path(name): Path<String>,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let digest = digest(&name)?;
     let stream = body.into_data_stream().map_err(std::io::Error::other);
-    let reader = tokio_util::io::StreamReader::new(stream);
-    let stored = app.blobs.put(reader, &digest).await.map_err(refused)?;
+    let mut reader = tokio_util::io::StreamReader::new(stream);
+    let stored = match digest(&name) {
+        Ok(digest) => app.blobs.put(&mut reader, &digest).await.map_err(refused).map(|stored| (digest, stored)),
+        Err(problem) => Err(problem),
+    };
+    let (digest, stored) = match stored {
+        Ok(stored) => stored,
+        Err(problem) => {
+            hear_out(reader).await;
+            return Err(problem);
+        }
+    };
     let status = if stored.new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(json!({ "digest": digest, "size": stored.size }))))
+}
+
+/// Reads what still comes, for a while: a client that is cut off in the middle of its upload never reads why.
+async fn hear_out(reader: impl AsyncRead + Unpin) {
+    let mut rest = reader.take(HEARD_OUT);
+    let _ = tokio::time::timeout(PATIENCE, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
 fn refused(error: BlobError) -> Problem {

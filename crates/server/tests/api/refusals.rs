@@ -116,6 +116,15 @@ async fn a_release_that_cannot_work_is_refused_before_anything_happens() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_refused_at_once_is_told_why_all_the_same() {
+    let api = Api::start().await;
+    // Far more than fits into the buffers between the two: the server has refused it long before all of it is sent.
+    let body = vec![0u8; 32 << 20];
+    let answer = api.ask(Method::PUT, "/artifacts/sha256:short").body(body).send().await.expect("an answer");
+    assert_eq!(read(answer).await.0, 400);
+}
+
+#[tokio::test]
 async fn an_artifact_is_kept_only_if_it_is_what_was_announced() {
     let api = Api::start().await;
     let digest = slipway_core::names::Digest::of(b"the build").to_string();
