@@ -194,7 +194,28 @@ async fn the_tutorial_runs() {
     slipway.down().await.expect("everything ends");
 }
 
-/// Runs a line of the tutorial as a user would.
+/// What the README shows under "By hand", in its order, with two builds of the shop.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_readme_run() {
+    let _alone = alone().await;
+    let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+    let folder = slipway.scratch().to_path_buf();
+    std::fs::copy(root().join("examples/shop/slipway.yaml"), folder.join("slipway.yaml")).expect("a declared file");
+    for name in ["build", "next"] {
+        slipway_e2e::build(&folder, name, &[]).expect("a build");
+    }
+    let readme = read("README.md");
+    let by_hand = readme.split("## By hand").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
+    let lines: Vec<&str> = by_hand.lines().filter_map(|l| l.strip_prefix("    ")).collect();
+    assert!(lines.len() >= 9, "{lines:?}");
+    assert!(lines[0].starts_with("slipway up") && lines[lines.len() - 1].starts_with("slipway down"));
+    for line in &lines[1..lines.len() - 1] {
+        assert_eq!(shell(&slipway, line).await, 0, "{line}");
+    }
+    slipway.down().await.expect("everything ends");
+}
+
+/// Runs a line of a document as a user would.
 async fn shell(slipway: &Slipway, line: &str) -> i32 {
     let programs = program("slipway").expect("the program");
     let programs = programs.parent().expect("a folder").to_path_buf();
