@@ -47,7 +47,7 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let text = format!("{error:#}");
     if json {
         let problem = problem.unwrap_or_else(|| serde_json::json!({ "code": name(code), "detail": text }));
-        println!("{}", serde_json::json!({ "error": problem }));
+        outln!("{}", serde_json::json!({ "error": problem }));
     }
     eprintln!("slipway: {text}");
     ExitCode::from(code)

@@ -1,5 +1,8 @@
 //! The `slipway` binary: command line, configuration and wiring. Decides nothing about releases.
 
+#[macro_use]
+mod out;
+
 mod args;
 mod client;
 mod commands;
@@ -8,6 +11,7 @@ mod folder;
 mod render;
 mod up;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -44,5 +48,6 @@ fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SLIPWAY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     // A log that cannot be written (a full disk) must not end whoever has something to say.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false).init();
 }

@@ -183,3 +183,12 @@ fn every_example_of_the_reference_page_is_understood() {
         assert_eq!(help.status.code(), Some(0), "slipway {example}: {}", err(&help));
     }
 }
+
+#[test]
+fn a_reader_that_went_away_ends_a_command_quietly() {
+    let program = env!("CARGO_BIN_EXE_slipway");
+    // The reader has ended before anything is written to it.
+    let script = format!("exec 3> >(exit 0); wait $!; '{program}' schema >&3");
+    let output = Command::new("bash").args(["-c", &script]).output().expect("it runs");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
+}

@@ -14,23 +14,23 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
     match spec::parse(&text) {
         Ok(declared) => {
             if common.json {
-                println!(
+                outln!(
                     "{}",
                     json!({ "ok": true, "service": declared.spec.service, "mistakes": [], "warnings": declared.warnings })
                 );
             } else {
-                declared.warnings.iter().for_each(|w| println!("{name}:{w} [warning]"));
+                declared.warnings.iter().for_each(|w| outln!("{name}:{w} [warning]"));
                 let count = declared.spec.environments.len();
                 let noun = if count == 1 { "environment" } else { "environments" };
-                println!("{name} is fine: service {}, {count} {noun}", declared.spec.service);
+                outln!("{name} is fine: service {}, {count} {noun}", declared.spec.service);
             }
             Ok(exit::OK)
         }
         Err(mistakes) => {
             if common.json {
-                println!("{}", json!({ "ok": false, "service": null, "mistakes": mistakes, "warnings": [] }));
+                outln!("{}", json!({ "ok": false, "service": null, "mistakes": mistakes, "warnings": [] }));
             } else {
-                mistakes.iter().for_each(|m| println!("{name}:{m}"));
+                mistakes.iter().for_each(|m| outln!("{name}:{m}"));
                 let noun = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
                 eprintln!("slipway: {} {noun} in {name}", mistakes.len());
             }
@@ -65,6 +65,6 @@ pub(crate) fn read(file: &File) -> Result<String> {
 
 /// Prints the JSON Schema.
 pub(crate) fn schema() -> u8 {
-    println!("{}", spec::json_schema());
+    outln!("{}", spec::json_schema());
     exit::OK
 }

@@ -31,8 +31,8 @@ pub(crate) async fn run(common: &Common) -> Result<u8> {
         },
     }
     match common.json {
-        true => println!("{}", json!({ "down": true })),
-        false => println!("everything has ended; slipway up brings it back"),
+        true => outln!("{}", json!({ "down": true })),
+        false => outln!("everything has ended; slipway up brings it back"),
     }
     Ok(exit::OK)
 }

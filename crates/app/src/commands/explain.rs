@@ -13,8 +13,8 @@ pub(crate) async fn run(common: &Common, rollout: &str) -> Result<u8> {
     let client = Client::find(common)?;
     let explanation: Explanation = client.get(&format!("/rollouts/{rollout}/explanation")).await?;
     match common.json {
-        true => println!("{}", serde_json::to_string(&explanation)?),
-        false => print!("{}", render::explanation(&explanation)),
+        true => outln!("{}", serde_json::to_string(&explanation)?),
+        false => out!("{}", render::explanation(&explanation)),
     }
     Ok(exit::OK)
 }

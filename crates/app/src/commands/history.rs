@@ -15,8 +15,8 @@ pub(crate) async fn run(common: &Common, service: &str, env: Option<&str>, limit
     let path = format!("/services/{service}/history?limit={limit}{environment}");
     let entries: Vec<HistoryEntry> = client.get(&path).await?;
     match common.json {
-        true => println!("{}", serde_json::to_string(&entries)?),
-        false => print!("{}", render::history(service, &entries)),
+        true => outln!("{}", serde_json::to_string(&entries)?),
+        false => out!("{}", render::history(service, &entries)),
     }
     Ok(exit::OK)
 }

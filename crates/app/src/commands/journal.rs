@@ -22,8 +22,8 @@ pub(crate) async fn run(common: &Common, journal: Journal) -> Result<u8> {
     entries.reverse();
     if !journal.follow {
         match common.json {
-            true => println!("{}", json!(entries)),
-            false => entries.iter().for_each(|e| println!("{}", render::entry(e))),
+            true => outln!("{}", json!(entries)),
+            false => entries.iter().for_each(|e| outln!("{}", render::entry(e))),
         }
         return Ok(exit::OK);
     }
@@ -39,8 +39,8 @@ fn filter(journal: &Journal) -> String {
 
 fn show(common: &Common, entry: &Entry) -> Result<()> {
     match common.json {
-        true => println!("{}", serde_json::to_string(entry)?),
-        false => println!("{}", render::entry(entry)),
+        true => outln!("{}", serde_json::to_string(entry)?),
+        false => outln!("{}", render::entry(entry)),
     }
     Ok(())
 }
@@ -82,13 +82,11 @@ async fn verify(common: &Common, client: &Client) -> Result<u8> {
     let found: Value = client.post("/journal/verification", &json!({})).await?;
     let ok = found["ok"] == true;
     match (common.json, ok) {
-        (true, _) => println!("{found}"),
-        (false, true) => println!(
-            "the journal is whole: {} entries, head {}",
-            found["entries"],
-            found["head"].as_str().unwrap_or("")
-        ),
-        (false, false) => println!("the journal is broken: {}", found["error"].as_str().unwrap_or("")),
+        (true, _) => outln!("{found}"),
+        (false, true) => {
+            outln!("the journal is whole: {} entries, head {}", found["entries"], found["head"].as_str().unwrap_or(""))
+        }
+        (false, false) => outln!("the journal is broken: {}", found["error"].as_str().unwrap_or("")),
     }
     Ok(if ok { exit::OK } else { exit::INTERNAL })
 }

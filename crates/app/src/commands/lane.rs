@@ -15,8 +15,8 @@ pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8>
     let path = format!("/services/{}/environments/{}/{word}", lane.service, lane.env);
     let rollout: WireRollout = client.post(&path, &json!({})).await?;
     match common.json {
-        true => println!("{}", serde_json::to_string(&rollout)?),
-        false => println!(
+        true => outln!("{}", serde_json::to_string(&rollout)?),
+        false => outln!(
             "{}: {}{}",
             rollout.rollout,
             rollout.state,

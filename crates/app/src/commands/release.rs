@@ -29,8 +29,8 @@ pub(crate) async fn plan(common: &Common, release: Release) -> Result<u8> {
     let parcel = pack(release.path.as_deref()).await?;
     let plan: WirePlan = client.post("/plans", &asked(&release, parcel.as_ref())?).await?;
     match common.json {
-        true => println!("{}", serde_json::to_string(&plan)?),
-        false => print!("{}", render::plan(&plan)),
+        true => outln!("{}", serde_json::to_string(&plan)?),
+        false => out!("{}", render::plan(&plan)),
     }
     Ok(exit::OK)
 }
@@ -74,10 +74,14 @@ fn unwrap_context(error: anyhow::Error) -> anyhow::Error {
 
 fn detached(common: &Common, rollout: &WireRollout) -> Result<u8> {
     match common.json {
-        true => println!("{}", serde_json::to_string(rollout)?),
-        false => println!(
+        true => outln!("{}", serde_json::to_string(rollout)?),
+        false => outln!(
             "{}: {} {} goes to {}; slipway explain {}",
-            rollout.rollout, rollout.service, rollout.version, rollout.environment, rollout.rollout
+            rollout.rollout,
+            rollout.service,
+            rollout.version,
+            rollout.environment,
+            rollout.rollout
         ),
     }
     Ok(match rollout.outcome.as_deref() {
@@ -142,8 +146,8 @@ pub(crate) async fn wait(client: &Client, id: &str, view: View) -> Result<WireRo
 /// Tells how it ended.
 pub(crate) fn conclude(common: &Common, end: &WireRollout, code: u8) -> Result<u8> {
     match common.json {
-        true => println!("{}", serde_json::to_string(end)?),
-        false => println!("{}", render::conclusion(end)),
+        true => outln!("{}", serde_json::to_string(end)?),
+        false => outln!("{}", render::conclusion(end)),
     }
     Ok(code)
 }

@@ -14,8 +14,8 @@ pub(crate) async fn run(common: &Common, service: Option<&str>) -> Result<u8> {
     let path = service.map_or_else(|| "/services".to_string(), |s| format!("/services/{s}"));
     let lanes: Vec<LaneStatus> = client.get(&path).await?;
     match common.json {
-        true => println!("{}", serde_json::to_string(&lanes)?),
-        false => print!("{}", render::status(&lanes)),
+        true => outln!("{}", serde_json::to_string(&lanes)?),
+        false => out!("{}", render::status(&lanes)),
     }
     Ok(exit::OK)
 }

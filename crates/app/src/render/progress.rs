@@ -17,7 +17,7 @@ pub(crate) struct Lines {
 impl Lines {
     /// Prints what is new.
     pub fn show(&mut self, rollout: &WireRollout) {
-        self.new_lines(rollout).iter().for_each(|line| println!("{line}"));
+        self.new_lines(rollout).iter().for_each(|line| outln!("{line}"));
     }
 
     fn new_lines(&mut self, r: &WireRollout) -> Vec<String> {

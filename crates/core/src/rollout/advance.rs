@@ -10,7 +10,7 @@ use super::judging;
 use super::model::{Decision, Progress, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::outage::outage;
-use super::plan::{Step, StepKind};
+use super::plan::{Step, StepKind, counted};
 use super::rolling;
 use super::shifting::{lighten, shifted};
 use super::slots::Trouble;
@@ -137,7 +137,7 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         return false;
     }
     let Some(weight) = step.kind.weight() else {
-        return done(turn, &format!("{} instances are healthy and tested", step.kind.instances()), now);
+        return done(turn, &format!("{} healthy and tested", counted(step.kind.instances())), now);
     };
     if !shifted(turn, seen, &step, weight, now) {
         return false;

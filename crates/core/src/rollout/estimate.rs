@@ -3,7 +3,7 @@
 use super::lane::{Lane, Lately, Release};
 use super::model::RolloutKind;
 use super::observed::Evidence;
-use super::plan::{HOLD_BACK, Plan, Step, StepKind, judged_steps};
+use super::plan::{HOLD_BACK, Plan, Step, StepKind, counted, judged_steps};
 use super::rolling;
 use crate::judge::{self, Budget, FAIL_KEYS, Forecast};
 use crate::names::VersionName;
@@ -192,14 +192,16 @@ pub(super) fn step_limit(strategy: &Strategy) -> Millis {
 }
 
 fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> String {
-    let of = |n: u32| if n == 1 { "1 instance".to_string() } else { format!("{n} instances") };
     match step {
         StepKind::Prepare => "check that there is a way back; give up an older standby".to_string(),
         StepKind::Scale { instances } => {
-            format!("start {} of {version}, wait until healthy, smoke-test", of(instances))
+            format!("start {} of {version}, wait until healthy, smoke-test", counted(instances))
         }
         StepKind::Shift { weight, instances } => {
-            format!("{} of {version} ready and tested, then {weight} of the users; judged until passed", of(instances))
+            format!(
+                "{} of {version} ready and tested, then {weight} of the users; judged until passed",
+                counted(instances)
+            )
         }
         StepKind::Switch { .. } => match stable {
             Some(stable) => format!("all of the traffic from {stable} to {version} at once"),
@@ -239,7 +241,11 @@ fn way_back(lane: &Lane, kind: RolloutKind, strategy: &Strategy) -> String {
             format!("start {} again, batch by batch, newest first, and give it its share back", s.version)
         }
         (Some(s), _, _) => {
-            format!("{} keeps all of its {} instances warm; one routing change", s.version, s.instances(&lane.id))
+            let kept = match s.instances(&lane.id) {
+                1 => "its only instance".to_string(),
+                n => format!("all of its {n} instances"),
+            };
+            format!("{} keeps {kept} warm; one routing change", s.version)
         }
     }
 }

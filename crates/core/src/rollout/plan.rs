@@ -155,6 +155,11 @@ pub(super) fn judged_steps(steps: impl Iterator<Item = StepKind>) -> usize {
     weights.len().max(1)
 }
 
+/// So many instances, in words.
+pub(super) fn counted(instances: u32) -> String {
+    if instances == 1 { "1 instance".to_string() } else { format!("{instances} instances") }
+}
+
 /// Makes the plan by which `release` would replace what serves in `lane` now.
 pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, today: &Today) -> Plan {
     let wanted = release.instances(&lane.id);
