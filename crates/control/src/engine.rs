@@ -182,6 +182,8 @@ impl Engine {
         rollout::complete(&mut turn, &seen, now);
         let wake = turn.wake_at;
         if !turn.changed(&before) && unkept.is_none() && consumed.is_empty() {
+            // After a start the table holds only what the target showed then; a turn has looked at all of it.
+            self.tables.put(id, rollout::route_of(&before));
             return Ok(wake);
         }
         let in_a_hurry = turn.traffic_first || unkept.is_some();
