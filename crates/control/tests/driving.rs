@@ -243,3 +243,19 @@ async fn what_a_gateway_stops_using_is_in_the_journal() {
     let entry = world.journal().await.into_iter().find(|e| e.fact.kind == "instance.ejected").unwrap();
     assert_eq!(entry.fact.cause, format!("{instance} gets no requests: connection refused"));
 }
+
+#[tokio::test]
+async fn after_a_reboot_nobody_is_sent_to_where_instances_used_to_be() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let before: Vec<_> = world.now().await.instances.into_iter().map(|i| i.id).collect();
+    let world = world.reboot().await;
+    let offered =
+        until("stable is back", async || world.gateway.offered().ends_with(&[2]).then(|| world.gateway.offered()));
+    let offered = offered.await;
+    assert_eq!(offered[0], 0, "the first table: {offered:?}");
+    for instance in world.now().await.instances {
+        assert!(!before.contains(&instance.id), "started anew");
+        assert!(world.target.smokes(&instance.id) >= 1, "and tested before anybody meets it");
+    }
+}

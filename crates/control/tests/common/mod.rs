@@ -72,6 +72,14 @@ impl Gateway {
         self.all().iter().map(|(table, head)| (route(table).unwrap_or(Weight::ZERO), *head)).collect()
     }
 
+    /// How many instances every table so far had to offer.
+    pub fn offered(&self) -> Vec<usize> {
+        let endpoints = |table: &RoutingTable| {
+            table.routes.iter().flat_map(|r| &r.versions).map(|v| v.endpoints.len()).sum::<usize>()
+        };
+        self.all().iter().map(|(table, _)| endpoints(table)).collect()
+    }
+
     /// The share that a version has now.
     pub fn share(&self, version: &str) -> Weight {
         self.shares(version).last().map_or(Weight::ZERO, |(weight, _)| *weight)
@@ -139,7 +147,17 @@ impl World {
 
     /// The control plane ends and another one starts on what is kept, while instances go on.
     pub async fn restart(self) -> World {
-        let World { control, gateway, target, folder } = self;
+        let target = self.target.clone();
+        self.restart_with(target).await
+    }
+
+    /// The same after a reboot of the machine: nothing runs any more.
+    pub async fn reboot(self) -> World {
+        self.restart_with(Arc::new(FakeTarget::new())).await
+    }
+
+    async fn restart_with(self, target: Arc<FakeTarget>) -> World {
+        let World { control, gateway, folder, .. } = self;
         control.stop().await;
         control.store().close().await;
         drop((control, gateway));
