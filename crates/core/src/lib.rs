@@ -13,3 +13,4 @@ pub mod smoke;
 pub mod spec;
 pub mod traffic;
 pub mod units;
+pub mod window;

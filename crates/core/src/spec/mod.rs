@@ -8,6 +8,7 @@
 mod digest;
 mod mistake;
 mod model;
+mod policy;
 mod read;
 mod reader;
 mod scalar;
@@ -21,6 +22,7 @@ pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,
     SmokeAction, SmokeTest, Strategy, StrategyKind, Tolerate, Traffic, TrafficOverlay,
 };
+pub use policy::{After, Approvals, DrillPolicy, Freeze, Gates, Readiness};
 pub use schema::json_schema;
 pub use strategy::UnknownStrategy;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::{DrillPolicy, Gates};
 use crate::names::{EnvironmentName, ServiceName};
 use crate::units::{Millis, Weight};
 
@@ -188,6 +189,15 @@ pub struct EnvironmentSpec {
     pub env: BTreeMap<String, String>,
     /// The environment's own traffic, where it differs: host and path.
     pub traffic: Option<TrafficOverlay>,
+    /// When the way back is practised by itself.
+    #[serde(default)]
+    pub drill: Option<DrillPolicy>,
+    /// How old the last drill may be when a release begins.
+    #[serde(default)]
+    pub require_drill: Option<Millis>,
+    /// What must hold before the first act of a release.
+    #[serde(default)]
+    pub gates: Gates,
 }
 
 /// What an environment may say differently about traffic.

@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{EnvironmentSpec, Strategy};
+use super::super::policy::{Gates, Readiness};
 use super::super::reader::{Keys, Reader};
+use super::policy;
 use super::run::env;
 use super::strategy::strategy;
 use super::traffic::overlay;
 use crate::names::EnvironmentName;
 
 const KEYS: Keys = Keys {
-    known: &["instances", "strategy", "env", "traffic"],
+    known: &["instances", "strategy", "env", "traffic", "drill", "require_drill", "gates"],
     later: &[
         "cohorts",
-        "gates",
-        "require_drill",
-        "drill",
         "config",
         "migrate",
         "hooks",
@@ -69,9 +68,32 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader) -> Option<Environ
     let strategy = fields.or("strategy", Strategy::default(), |r| strategy(r, instances));
     let env = fields.or("env", BTreeMap::new(), env);
     let traffic = fields.get("traffic").and_then(overlay);
-    Some(EnvironmentSpec { name: name?, instances, strategy, env, traffic })
+    let drill = fields.get("drill").and_then(policy::drill);
+    let require_drill = fields.get("require_drill").and_then(policy::require_drill);
+    let gates = fields.or("gates", Gates::default(), policy::gates);
+    Some(EnvironmentSpec { instances, strategy, env, traffic, drill, require_drill, gates, ..defaults(name?) })
+}
+
+/// Notes what an environment asks for and the file does not declare: such a gate could never hold.
+pub(super) fn can_be_ready(reader: &Reader, environments: &[EnvironmentSpec], declared: impl Fn(Readiness) -> bool) {
+    for environment in environments {
+        for what in environment.gates.readiness.iter().filter(|what| !declared(**what)) {
+            let name = what.name();
+            let message = format!("gates.readiness of {} asks for {name}, and none is declared", environment.name);
+            reader.mistake(Wrong::new(message).hint(format!("declare {name} in this file, or do not ask for it")));
+        }
+    }
 }
 
 fn defaults(name: EnvironmentName) -> EnvironmentSpec {
-    EnvironmentSpec { name, instances: 1, strategy: Strategy::default(), env: BTreeMap::new(), traffic: None }
+    EnvironmentSpec {
+        name,
+        instances: 1,
+        strategy: Strategy::default(),
+        env: BTreeMap::new(),
+        traffic: None,
+        drill: None,
+        require_drill: None,
+        gates: Gates::default(),
+    }
 }

@@ -7,6 +7,7 @@ mod environment;
 mod health;
 mod json;
 mod objective;
+mod policy;
 mod run;
 mod service;
 mod smoke;

@@ -2,6 +2,7 @@
 
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{Objective, ServiceSpec};
+use super::super::policy::Readiness;
 use super::super::reader::{Fields, Keys, Reader};
 use super::environment::{self, environments};
 use super::health::{self, health};
@@ -54,6 +55,15 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
     let objectives = declared_or_assumed(&fields);
     let environments = environments_section.and_then(environments);
+    if let (Some(section), Some(environments)) = (environments_section, &environments) {
+        let declared = |what: Readiness| match what {
+            Readiness::Owner => owner.is_some(),
+            Readiness::Objectives => fields.get("objectives").is_some(),
+            Readiness::Smoke => !smoke.is_empty(),
+            Readiness::Drill => true,
+        };
+        environment::can_be_ready(section, environments, declared);
+    }
     Some(ServiceSpec {
         service: name?,
         owner,

@@ -3,6 +3,7 @@
 //! For editors and other tools; [`super::parse`] does not use it, and checks more than a schema can say. The tests
 //! hold the two together: the same keys, the same defaults, and nothing that is read here is refused there.
 
+mod policy;
 mod sections;
 mod values;
 

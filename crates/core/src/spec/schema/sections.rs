@@ -172,6 +172,7 @@ pub(super) fn environment() -> Value {
             })),
         }),
     );
+    super::policy::add_to(&mut environment);
     environment["type"] = json!(["object", "null"]);
     environment
 }

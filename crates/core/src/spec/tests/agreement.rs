@@ -35,6 +35,12 @@ fn full() -> Value {
         "environments": {
             "one": {
                 "instances": 4, "env": { "A": "c" }, "traffic": { "host": "d.e", "path": "/f" },
+                "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d",
+                "gates": {
+                    "approvals": { "count": 2, "from": ["a", "b", "c"], "expire": "8h" },
+                    "freeze": [{ "window": "Fri 15:00 to Mon 08:00 UTC", "reason": "weekend" }],
+                    "after": ["payments >= 2.1 in one"], "readiness": ["drill"]
+                },
                 "strategy": { "canary": {
                     "steps": ["50%", "100%"], "step_limit": "1s", "verify": "2s", "standby": "3s",
                     "on_inconclusive": "rollback", "alpha": "3%", "beta": "4%", "min_requests": 9

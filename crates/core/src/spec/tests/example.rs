@@ -26,7 +26,16 @@ fn strategy(kind: StrategyKind, verify: u64, standby: u64) -> Strategy {
 
 fn environment(name: &str, instances: u32, strategy: Strategy) -> EnvironmentSpec {
     let name = EnvironmentName::new(name).unwrap();
-    EnvironmentSpec { name, instances, strategy, env: BTreeMap::new(), traffic: None }
+    EnvironmentSpec {
+        name,
+        instances,
+        strategy,
+        env: BTreeMap::new(),
+        traffic: None,
+        drill: None,
+        require_drill: None,
+        gates: Gates::default(),
+    }
 }
 
 fn request(name: &str, method: &str, path: &str, body: Option<serde_json::Value>, expect: Expect) -> SmokeTest {

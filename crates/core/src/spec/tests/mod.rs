@@ -4,6 +4,7 @@ mod agreement;
 mod example;
 mod mistakes;
 mod page;
+mod policies;
 mod properties;
 mod validator;
 

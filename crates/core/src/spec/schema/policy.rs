@@ -1,0 +1,79 @@
+//! Schemas of `drill`, `require_drill` and `gates`.
+
+use serde_json::{Value, json};
+
+use super::super::policy::Readiness;
+use super::values::{count, duration, only_true, or, section, text};
+
+/// Adds the keys to an environment's schema.
+pub(super) fn add_to(environment: &mut Value) {
+    for (key, schema) in [("drill", drill()), ("require_drill", require_drill()), ("gates", gates())] {
+        environment["properties"][key] = schema;
+    }
+}
+
+fn window(description: &str) -> Value {
+    text(description, "Tue-Thu 10:00-16:00 Europe/Berlin")
+}
+
+fn drill() -> Value {
+    section(
+        "When the way back is practised by itself.",
+        &["every"],
+        json!({
+            "every": duration("From one drill to the next: at least 1m.", "7d"),
+            "window": window("When a drill may begin, by the clock of a place; at any time where absent."),
+            "cold": only_true("The standby is stopped first, so that going back has to start its instances again."),
+        }),
+    )
+}
+
+fn require_drill() -> Value {
+    duration("A release is blocked unless the last drill is at most this old, has passed, and was no slower than the deployment.", "30d")
+}
+
+fn gates() -> Value {
+    let approvals = section(
+        "Other people's word. Nobody approves their own release.",
+        &[],
+        json!({
+            "count": or(count("How many people.", 1, 100, 2), json!(1)),
+            "from": {
+                "description": "Names of the tokens that may approve; any with the right to where absent.",
+                "type": "array", "maxItems": 100, "default": [],
+                "items": { "type": ["string", "number", "boolean"] }, "examples": [["alice", "bob", "carol"]]
+            },
+            "expire": or(duration("How long an approval holds, and how long a release waits for it.", "8h"), json!("24h")),
+        }),
+    );
+    let freeze = section(
+        "A time at which no release begins.",
+        &["window"],
+        json!({
+            "window": text("When, by the clock of a place.", "Fri 15:00 to Mon 08:00 Europe/Berlin"),
+            "reason": text("Why, for people.", "nobody is here"),
+        }),
+    );
+    section(
+        "What must hold before the first act of a release.",
+        &[],
+        json!({
+            "approvals": approvals,
+            "freeze": {
+                "description": "When no release begins.",
+                "type": "array", "maxItems": 100, "items": freeze, "default": [],
+                "examples": [[{ "window": "2026-12-20 18:00 to 2027-01-04 08:00 Europe/Berlin", "reason": "holidays" }]]
+            },
+            "after": {
+                "description": "What other services must serve first: SERVICE, SERVICE >= VERSION, each with in ENVIRONMENT or without.",
+                "type": "array", "maxItems": 100, "default": [],
+                "items": { "type": ["string", "number", "boolean"] }, "examples": [["payments >= 2.1 in production"]]
+            },
+            "readiness": {
+                "description": "What a service that goes here must have.",
+                "type": "array", "maxItems": 4, "default": [], "items": { "enum": Readiness::NAMES },
+                "examples": [["owner", "objectives", "smoke", "drill"]]
+            },
+        }),
+    )
+}

@@ -1,0 +1,56 @@
+//! What is wrong with drills and gates, and where.
+
+use super::{Mistake, parse};
+
+fn production(policy: &str) -> String {
+    format!(
+        "service: checkout\nrun: {{ command: [\"./checkout\", \"{{port}}\"] }}\nhealth: {{ http: /healthz }}\n\
+         objectives: [{{ name: errors, bad: failed, at_most: 1% }}]\nenvironments:\n  production:\n    {policy}\n"
+    )
+}
+
+fn said(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(|m| m.to_string()).collect::<Vec<_>>().join("\n")
+}
+
+fn refused(policy: &str) -> String {
+    said(&parse(&production(policy)).expect_err(policy))
+}
+
+#[test]
+fn a_drill_says_when() {
+    assert!(refused("drill: {}").contains("does not say how often"), "{}", refused("drill: {}"));
+    assert!(refused("drill: { every: 5s }").contains("more often than every 1m"));
+    let zone = refused("drill: { every: 7d, window: \"Tue 10:00-16:00 Europe/Atlantis\" }");
+    assert!(zone.starts_with("7:") && zone.contains("Europe/Atlantis"), "{zone}");
+    assert!(refused("drill: { every: 7d, window: \"2026-12-20 18:00 to 2026-12-21 18:00 UTC\" }").contains("only once"));
+    assert!(refused("require_drill: 0s").contains("never so young"));
+}
+
+#[test]
+fn a_gate_that_can_never_hold_is_refused() {
+    let few = refused("gates: { approvals: { count: 3, from: [alice, bob] } }");
+    assert!(few.contains("3 approvals are asked for, and only 2 may give one"), "{few}");
+    let always = refused("gates: { freeze: [{ window: \"Mon 00:00 to Fri 12:00 UTC\" }, { window: \"Fri 10:00 to Mon 01:00 Europe/Berlin\" }] }");
+    assert!(always.contains("no time of the week"), "{always}");
+    let owner = refused("gates: { readiness: [owner] }");
+    assert!(owner.contains("asks for owner, and none is declared"), "{owner}");
+    assert!(refused("gates: { readiness: [onwer] }").contains("did you mean owner?"));
+    assert!(refused("gates: { after: [\"payments >= latest\"] }").contains("no number to compare by"));
+    assert!(refused("gates: { approvals: { from: [alice, alice] } }").contains("twice"));
+}
+
+#[test]
+fn a_gate_that_shuts_its_own_people_out_is_doubtful() {
+    let declared = parse(&production("gates: { approvals: { count: 2, from: [alice, bob] } }")).unwrap();
+    assert!(said(&declared.warnings).contains("none of them can release here"));
+}
+
+#[test]
+fn what_is_declared_is_what_is_meant() {
+    let policy = "gates: { after: [\"payments >= 2.1 in staging\", ledger], readiness: [objectives] }";
+    let spec = parse(&production(policy)).unwrap().spec;
+    let gates = &spec.environments[0].gates;
+    assert_eq!(gates.after.iter().map(|a| a.to_string()).collect::<Vec<_>>(), ["payments >= 2.1 in staging", "ledger"]);
+    assert_eq!(gates.readiness.len(), 1);
+}
