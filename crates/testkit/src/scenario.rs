@@ -5,7 +5,7 @@
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
 //! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`,
 //! `instances VERSION NUMBER`, `slower-than VERSION MS`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
-//! `promote`, `abort`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
+//! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
@@ -80,6 +80,19 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
     match words[0] {
         "release" => world.release(words.get(1).ok_or("a version is missing")?).map_err(refused),
         "rollback" => world.rollback(words.get(1).copied()).map_err(refused),
+        "drill" => world.drill(words.get(1) == Some(&"cold")).map_err(refused),
+        "refused" => match happen(world, &words[1..]) {
+            Err(why) => {
+                world.note(&why);
+                Ok(())
+            }
+            Ok(()) => Err("it was not refused".to_string()),
+        },
+        "worsens" => {
+            let version = words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?;
+            world.worsen(version, number(words.get(2))?);
+            Ok(())
+        }
         "pause" => world.command(|t, now| commands::pause(t, who, now)).map_err(refused),
         "resume" => world.command(|t, now| commands::resume(t, who, now)).map_err(refused),
         "promote" => world.command(|t, now| commands::promote(t, who, now)).map_err(refused),

@@ -185,6 +185,14 @@ impl World {
         self.command(|turn, now| commands::rollback(turn, asked, "user:test", now))
     }
 
+    /// Asks for a drill of the way back.
+    pub fn drill(&mut self, cold: bool) -> Result<(), Refusal> {
+        let seen = self.observe();
+        let to = rollout::drillable(&self.lane, &seen)?;
+        let asked = self.asked(RolloutKind::Drill { cold }, to.version.as_str());
+        self.command(|turn, _| commands::drill(turn, asked, &seen))
+    }
+
     /// Lets a person say something.
     pub fn command(&mut self, wish: impl FnOnce(&mut Turn, Timestamp) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let seen = self.observe();
@@ -194,6 +202,24 @@ impl World {
         self.results.clear();
         self.apply(turn);
         Ok(())
+    }
+
+    /// A version errs from now on as it did not before.
+    pub fn worsen(&mut self, version: VersionName, share: f64) {
+        self.service.behaviour.errors.insert(version, share);
+    }
+
+    /// Writes a line into the story.
+    pub fn note(&mut self, line: &str) {
+        let fact = Fact {
+            kind: "story".to_string(),
+            lane: Some(self.lane.id.clone()),
+            rollout: None,
+            actor: rollout::ENGINE.to_string(),
+            cause: line.to_string(),
+            evidence: serde_json::Value::Null,
+        };
+        self.journal.push((self.now, fact));
     }
 
     /// Goes on until `done`, or until `limit` is over. Returns whether it was done.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::agreement;
 use super::begin;
+use super::drilling;
 use super::estimate;
 use super::finish;
 use super::judging;
@@ -150,7 +151,11 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         StepKind::Shift { .. } => judged(turn, seen, &step, now),
         StepKind::Verify { length, .. } => verified(turn, seen, &step, length, now),
         StepKind::Batch { .. } if outage(turn, seen, now) || !settled(turn, seen, now) => false,
-        _ => done(turn, &format!("{weight} of the traffic, confirmed by every gateway"), now),
+        StepKind::Return => drilling::returned(turn, &step, now),
+        _ => {
+            drilling::time(turn, &step, now);
+            done(turn, &format!("{weight} of the traffic, confirmed by every gateway"), now)
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use super::advance::done;
+use super::drilling;
 use super::estimate::Today;
+use super::gates;
 use super::lane::Asked;
-use super::model::{Outcome, Progress, Rollout, State, StepRecord, StepState, Timing};
+use super::model::{Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing};
 use super::observed::Observed;
 use super::plan::{Plan, plan};
 use super::rolling;
@@ -31,8 +33,22 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let sentence =
         format!("{} replaces {from} by {}; way back: {}", open.release.version, open.plan.strategy, open.plan.way_back);
     let (actor, evidence) = (open.actor.clone(), json!(open.plan));
+    let (kind, release) = (open.kind, open.release.clone());
     turn.record("rollout.planned", &actor, sentence, evidence);
-    if let Some(blocked) = blocked(turn, seen) {
+    let standing = match kind {
+        RolloutKind::Release => gates::gates(&turn.lane, &release, seen, now),
+        // Nothing may stand in the way back.
+        RolloutKind::Rollback | RolloutKind::Drill { .. } => Vec::new(),
+    };
+    if !standing.is_empty() {
+        let sentence = gates::sentence(&standing);
+        turn.record("gates.looked_at", ENGINE, sentence, json!({ "gates": standing }));
+    }
+    let by_gate = gates::blocked(&standing);
+    if let Some(open) = &mut turn.lane.open {
+        open.gates = standing;
+    }
+    if let Some(blocked) = blocked(turn, seen).or(by_gate) {
         turn.record("rollout.blocked", ENGINE, blocked.clone(), json!(null));
         if let Some(open) = &mut turn.lane.open {
             open.state = State::Ended { outcome: Outcome::Blocked, cause: blocked };
@@ -70,6 +86,8 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         before: Default::default(),
         crashes: 0,
         keys: asked.key.into_iter().collect(),
+        drill: None,
+        gates: Vec::new(),
     }
 }
 
@@ -111,6 +129,11 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
         ));
     }
     let stable = turn.lane.stable.as_ref()?;
+    if matches!(open.kind, RolloutKind::Drill { .. })
+        && let Err(refusal) = drilling::way_back(&turn.lane, seen)
+    {
+        return Some(refusal.reason);
+    }
     // Rolling gives stable's instances up, and going back starts them again.
     let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id) && !rolling::applies(open);
     if !kept && !seen.artifacts.contains(&stable.artifact) {
@@ -126,6 +149,9 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
 pub(super) fn prepare(turn: &mut Turn, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
     let (candidate, way_back) = (open.release.version.clone(), open.plan.way_back.clone());
+    if matches!(open.kind, RolloutKind::Drill { .. }) {
+        return drilling::stopped(turn, now) && done(turn, &way_back, now);
+    }
     if let Some(standby) = turn.lane.standby.take() {
         let version = standby.release.version.clone();
         let sentence = match version == candidate {

@@ -89,7 +89,7 @@ pub(super) fn complete(
         best: sum(&|s| s.best),
         worst: sum(&|s| s.worst),
         today: steps.iter().map(|s| s.today).sum::<Option<Millis>>(),
-        rollback: rollback(lane, strategy, today),
+        rollback: rollback(lane, kind, strategy, today),
         remarks: remarks(lane, kind, release, strategy, today, &steps),
         steps,
     }
@@ -105,6 +105,7 @@ impl std::iter::Sum for Millis {
 pub(super) fn name(kind: RolloutKind, strategy: &Strategy) -> &'static str {
     match kind {
         RolloutKind::Rollback => "rollback",
+        RolloutKind::Drill { .. } => "drill",
         RolloutKind::Release => strategy.kind.name(),
     }
 }
@@ -210,6 +211,10 @@ fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> 
         StepKind::Batch { updated, of: whole } => {
             format!("{updated} of {whole} instances on {version}, healthy and tested, then their share of the users")
         }
+        StepKind::Return => match stable {
+            Some(stable) => format!("all of the traffic to {stable} again; {version} stands by as before"),
+            None => "nothing to return to".to_string(),
+        },
         StepKind::Verify { weight, length, .. } if weight < Weight::ALL => format!(
             "{weight} of the users for {length}, {} held back on stable to compare with; then test again and finish",
             HOLD_BACK
@@ -222,7 +227,7 @@ fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> 
 
 fn undo(step: StepKind, kind: RolloutKind, version: &VersionName, stable: Option<&VersionName>) -> String {
     match (step, stable) {
-        (StepKind::Prepare, _) => "nothing to undo".to_string(),
+        (StepKind::Prepare | StepKind::Return, _) => "nothing to undo".to_string(),
         (StepKind::Scale { .. }, _) => format!("stop {version}; no user has met it"),
         (_, None) => format!("stop {version}: there is no version to go back to"),
         (StepKind::Batch { .. }, Some(stable)) => {
@@ -237,7 +242,7 @@ fn way_back(lane: &Lane, kind: RolloutKind, strategy: &Strategy) -> String {
     match (&lane.stable, kind, &strategy.kind) {
         (None, _, _) => "first release: there is nothing to go back to; its undo is to stop".to_string(),
         (Some(s), RolloutKind::Rollback, _) => format!("until the switch {} serves on", s.version),
-        (Some(s), _, StrategyKind::Rolling { .. }) => {
+        (Some(s), RolloutKind::Release, StrategyKind::Rolling { .. }) => {
             format!("start {} again, batch by batch, newest first, and give it its share back", s.version)
         }
         (Some(s), _, _) => {
@@ -261,11 +266,11 @@ fn extra(lane: &Lane, release: &Release, strategy: &Strategy, kind: RolloutKind)
     }
 }
 
-fn rollback(lane: &Lane, strategy: &Strategy, today: &Today) -> String {
+fn rollback(lane: &Lane, kind: RolloutKind, strategy: &Strategy, today: &Today) -> String {
     let measured = today.lately.rollback.map(|m| format!(", {m} the last time"));
     match (&lane.stable, &strategy.kind) {
         (None, _) => "no way back on a first release".to_string(),
-        (Some(_), StrategyKind::Rolling { .. }) => {
+        (Some(_), StrategyKind::Rolling { .. }) if kind == RolloutKind::Release => {
             format!("as long as starting the replaced instances takes{}", measured.unwrap_or_default())
         }
         (Some(_), _) => {
@@ -288,8 +293,16 @@ fn remarks(
             .push("first release: there is no stable version to compare with, only the objectives' own bounds".into());
         return remarks;
     }
-    if kind == RolloutKind::Rollback {
-        return remarks;
+    match (kind, &lane.stable) {
+        (RolloutKind::Rollback, _) => return remarks,
+        (RolloutKind::Drill { .. }, Some(stable)) => {
+            remarks.push(format!(
+                "all users are on {} for {}: what only {} can do is missing meanwhile",
+                release.version, strategy.verify, stable.version
+            ));
+            return remarks;
+        }
+        _ => {}
     }
     if let Some(standby) = &lane.standby
         && standby.release.version != release.version

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::advance::hold;
+use super::drilling;
 use super::lane::{Standby, WentBack};
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
@@ -15,6 +16,9 @@ use crate::units::Timestamp;
 /// Every step is done: what is held back goes over as well, and once that is confirmed the candidate is stable.
 pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
+    if matches!(open.kind, RolloutKind::Drill { .. }) {
+        return drilling::succeed(turn, now);
+    }
     let version = open.release.version.clone();
     let all = Split::all(version.clone());
     if turn.lane.routing.as_ref().is_none_or(|r| r.split != all) {
@@ -43,14 +47,18 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
     if let Some(open) = &mut turn.lane.open {
         let cause = match open.kind {
             RolloutKind::Release => format!("{version} passed every step and was verified"),
-            RolloutKind::Rollback => format!("{version} serves again"),
+            RolloutKind::Rollback | RolloutKind::Drill { .. } => format!("{version} serves again"),
         };
+        open.timing.note(false, now);
         if open.kind == RolloutKind::Rollback {
-            let took = now.since(open.began_at);
+            // Out of a drill it was asked for later than the drill.
+            let asked = open.decisions.iter().find(|d| d.what == "stay").map_or(open.began_at, |d| d.at);
+            let took = now.since(asked);
             open.timing.rollback = Some(took);
             turn.lane.lately.rollback = Some(took);
+        } else {
+            turn.lane.lately.deploy = Some(open.timing.deploy(now));
         }
-        open.timing.note(false, now);
         open.state = State::Ended { outcome: Outcome::Succeeded, cause };
     }
     promote(turn, now);
@@ -67,6 +75,7 @@ fn promote(turn: &mut Turn, now: Timestamp) {
     turn.lane.predecessor = None;
     turn.lane.standby = None;
     turn.lane.went_back = None;
+    turn.lane.deployed_at = Some(now);
     let Some(old) = old else { return };
     match open.kind {
         RolloutKind::Rollback => {
@@ -76,7 +85,7 @@ fn promote(turn: &mut Turn, now: Timestamp) {
                 to: open.release.version.clone(),
             });
         }
-        RolloutKind::Release => {
+        RolloutKind::Release | RolloutKind::Drill { .. } => {
             turn.lane.predecessor = Some(old.clone());
             if !rolling::applies(&open) && open.strategy.standby.0 > 0 {
                 let until = now.plus(open.strategy.standby);
@@ -113,8 +122,10 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         "failed_requests": exposed.failed,
         "failed_by_slipway": exposed.failed_by_slipway,
     });
+    drilling::note(&mut turn.lane, now);
     if let (Outcome::RolledBack, Some(stable)) = (outcome, turn.lane.stable_version().cloned())
         && let Some(open) = &turn.lane.open
+        && open.kind == RolloutKind::Release
     {
         turn.lane.went_back =
             Some(WentBack { rollout: open.id.clone(), from: open.release.version.clone(), to: stable });

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::drilling::Drilled;
 use super::model::{Rollout, RolloutKind};
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
@@ -60,6 +61,12 @@ pub struct Lane {
     /// How long things took the last time.
     #[serde(default)]
     pub lately: Lately,
+    /// The last drill.
+    #[serde(default)]
+    pub drilled: Option<Drilled>,
+    /// When stable came to serve.
+    #[serde(default)]
+    pub deployed_at: Option<Timestamp>,
 }
 
 /// How long things took in a lane the last time that they were done.
@@ -69,6 +76,9 @@ pub struct Lately {
     pub start: Option<Millis>,
     /// From the decision to go back until every gateway had confirmed it.
     pub rollback: Option<Millis>,
+    /// How long the last deployment that succeeded had acted.
+    #[serde(default)]
+    pub deploy: Option<Millis>,
 }
 
 /// The last numbers that a lane gave out; none is used twice.
@@ -95,6 +105,8 @@ impl Lane {
             routing: None,
             counters: Counters::default(),
             lately: Lately::default(),
+            drilled: None,
+            deployed_at: None,
         }
     }
 

@@ -8,9 +8,11 @@ mod agreement;
 mod begin;
 mod book;
 pub mod commands;
+mod drilling;
 mod effect;
 mod estimate;
 mod finish;
+mod gates;
 mod housekeeping;
 mod judging;
 mod lane;
@@ -31,8 +33,10 @@ mod verifying;
 
 pub use book::Book;
 pub use commands::Refusal;
+pub use drilling::{DrillTimes, Drilled, drill_due, drillable};
 pub use effect::{Effect, EffectResult};
 pub use estimate::Today;
+pub use gates::{Gate, Standing as GateStanding, blocked as blocked_by, gates};
 pub use judging::judge_all;
 pub use lane::{Asked, Counters, Lane, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
 pub use model::{

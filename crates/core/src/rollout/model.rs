@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::drilling::DrillTimes;
+use super::gates::Gate;
 use super::lane::Release;
 use super::plan::Plan;
 use crate::judge::{Judgement, Pause};
@@ -58,6 +60,12 @@ pub struct Rollout {
     /// Keys of the requests that had to do with it, oldest first, so that none of them is carried out twice.
     #[serde(default)]
     pub keys: Vec<String>,
+    /// The times of a drill.
+    #[serde(default)]
+    pub drill: Option<DrillTimes>,
+    /// How the gates stood when it began.
+    #[serde(default)]
+    pub gates: Vec<Gate>,
 }
 
 /// Whether a rollout brings something or takes something back.
@@ -68,6 +76,11 @@ pub enum RolloutKind {
     Release,
     /// An earlier version comes back after another one had succeeded.
     Rollback,
+    /// The way back is taken on purpose, and the way forth again.
+    Drill {
+        /// The standby is stopped first, so that its instances have to be started again.
+        cold: bool,
+    },
 }
 
 /// Where a rollout stands.

@@ -109,13 +109,15 @@ pub enum StepKind {
         /// How long.
         length: Millis,
     },
+    /// Gives stable everything again, at the end of a drill.
+    Return,
 }
 
 impl StepKind {
     /// Candidate instances that must be ready before the step's traffic moves.
     pub fn instances(self) -> u32 {
         match self {
-            StepKind::Prepare => 0,
+            StepKind::Prepare | StepKind::Return => 0,
             StepKind::Scale { instances }
             | StepKind::Shift { instances, .. }
             | StepKind::Switch { instances }
@@ -130,6 +132,7 @@ impl StepKind {
             StepKind::Prepare | StepKind::Scale { .. } => None,
             StepKind::Shift { weight, .. } | StepKind::Verify { weight, .. } => Some(weight),
             StepKind::Switch { .. } => Some(Weight::ALL),
+            StepKind::Return => Some(Weight::ZERO),
             StepKind::Batch { updated, of } => Some(Weight::ratio(updated, of)),
         }
     }
@@ -144,13 +147,14 @@ impl Plan {
     /// The share that the candidate gets after step `index`: what *pass* has to vouch for.
     pub fn next_weight(&self, index: usize) -> Weight {
         let here = self.steps.get(index).and_then(|s| s.kind.weight()).unwrap_or(Weight::ZERO);
-        self.steps.iter().skip(index + 1).find_map(|s| s.kind.weight()).unwrap_or(here)
+        let mut follows = self.steps.iter().skip(index + 1).filter_map(|s| s.kind.weight());
+        follows.find(|w| *w > Weight::ZERO).unwrap_or(here)
     }
 }
 
 /// Stretches of evidence among steps: neighbours that leave the split as it is are one.
 pub(super) fn judged_steps(steps: impl Iterator<Item = StepKind>) -> usize {
-    let mut weights: Vec<Weight> = steps.filter_map(StepKind::weight).collect();
+    let mut weights: Vec<Weight> = steps.filter_map(StepKind::weight).filter(|w| *w > Weight::ZERO).collect();
     weights.dedup();
     weights.len().max(1)
 }
@@ -171,6 +175,15 @@ pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strate
                 steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));
             }
             steps.push((StepKind::Switch { instances: wanted }, "switch".to_string()));
+        }
+        (RolloutKind::Drill { cold }, _, _) => {
+            if cold || !warm {
+                steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));
+            }
+            steps.push((StepKind::Switch { instances: wanted }, "back".to_string()));
+            let (stay, _) = verification(Weight::ALL, wanted, strategy);
+            steps.push((stay, "stay".to_string()));
+            steps.push((StepKind::Return, "return".to_string()));
         }
         (RolloutKind::Release, None, _) => {
             steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));

@@ -74,7 +74,7 @@ fn watched(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
 /// follows again once they can, as new evidence.
 pub(super) fn lighten(turn: &mut Turn, ready: u32) {
     let (Some(open), Some(stable)) = (&turn.lane.open, turn.lane.stable_version().cloned()) else { return };
-    if open.kind != RolloutKind::Release || rolling::applies(open) || turn.lane.ready(&stable) == 0 {
+    if open.kind == RolloutKind::Rollback || rolling::applies(open) || turn.lane.ready(&stable) == 0 {
         return;
     }
     let (candidate, declared) = (open.release.version.clone(), open.release.instances(&turn.lane.id));
@@ -136,7 +136,7 @@ fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Tim
 /// whose stable is what is being left.
 pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
     turn.lane.counters.epoch += 1;
-    let guardable = |open: &Rollout| open.kind == RolloutKind::Release && !rolling::applies(open);
+    let guardable = |open: &Rollout| open.kind != RolloutKind::Rollback && !rolling::applies(open);
     let guarded = guarded && turn.lane.open.as_ref().is_none_or(guardable);
     let fallback = match turn.lane.stable_version() {
         Some(stable) if guarded && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),

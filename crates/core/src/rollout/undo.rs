@@ -30,7 +30,7 @@ pub(super) fn begin(
 ) {
     let Some(open) = &turn.lane.open else { return };
     let natural = match (open.kind, &turn.lane.stable) {
-        (RolloutKind::Release, Some(_)) => Outcome::RolledBack,
+        (RolloutKind::Release | RolloutKind::Drill { .. }, Some(_)) => Outcome::RolledBack,
         _ => Outcome::Failed,
     };
     decide(turn, "undo", actor, cause.to_string(), judgements, now);

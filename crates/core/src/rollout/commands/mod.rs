@@ -2,6 +2,7 @@
 //! of the turn then follows as always.
 
 mod abort;
+mod drill;
 mod pause;
 mod promote;
 mod release;
@@ -9,6 +10,7 @@ mod resume;
 mod rollback;
 
 pub use abort::abort;
+pub use drill::drill;
 pub use pause::pause;
 pub use promote::promote;
 pub use release::release;

@@ -45,10 +45,9 @@ fn give_way(turn: &mut Turn, to: &RolloutId, actor: &str, now: Timestamp) {
         rollout.ended_at = Some(now);
         turn.ended.push(rollout);
     }
-    let undoable =
-        turn.lane.open.as_ref().is_some_and(|r| {
-            r.kind == RolloutKind::Release && !matches!(r.state, State::Undoing(_) | State::Ended { .. })
-        });
+    let undoable = turn.lane.open.as_ref().is_some_and(|r| {
+        r.kind != RolloutKind::Rollback && !matches!(r.state, State::Undoing(_) | State::Ended { .. })
+    });
     if undoable {
         undo::begin(turn, &cause, actor, Some(Outcome::Superseded), Vec::new(), now);
     }

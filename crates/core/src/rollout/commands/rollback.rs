@@ -4,13 +4,13 @@
 use super::abort::take_back;
 use super::{Refusal, refuse};
 use crate::names::VersionName;
-use crate::rollout::{Asked, Lane, Turn};
+use crate::rollout::{Asked, Lane, Rollout, RolloutKind, Turn, drilling};
 use crate::units::Timestamp;
 
 /// What a rollback would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Back {
-    /// The open rollout is taken back.
+    /// The open rollout is taken back; an open drill stays where it went.
     TakeBack,
     /// This version serves again, by a rollout of its own.
     To(VersionName),
@@ -27,7 +27,8 @@ pub fn way_back(lane: &Lane, to: Option<&VersionName>) -> Result<Back, Refusal> 
     if let Some(open) = &lane.open {
         return match to {
             None => Ok(Back::TakeBack),
-            Some(to) if to == stable => Ok(Back::TakeBack),
+            Some(to) if to == stable && !drills(open) => Ok(Back::TakeBack),
+            Some(to) if *to == open.release.version && drills(open) => Ok(Back::TakeBack),
             Some(to) => refuse(
                 "rollout_open",
                 format!("{} is open: take it back first (slipway abort), then roll back to {to}", open.id),
@@ -49,10 +50,15 @@ pub fn way_back(lane: &Lane, to: Option<&VersionName>) -> Result<Back, Refusal> 
     }
 }
 
+fn drills(open: &Rollout) -> bool {
+    matches!(open.kind, RolloutKind::Drill { .. })
+}
+
 /// Takes the open rollout back, or opens a rollout that brings `asked` back. `asked` is present where
 /// [`way_back`] named a version.
 pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timestamp) -> Result<(), Refusal> {
     match asked {
+        None if turn.lane.open.as_ref().is_some_and(drills) => drilling::stay(turn, actor, now),
         None => take_back(turn, actor, "rollback asked for", now),
         Some(asked) => {
             let artifact = asked.release.artifact.clone();

@@ -49,8 +49,7 @@ fn every(reader: &Reader) -> Option<Millis> {
 /// A window of time.
 fn window(reader: &Reader) -> Option<Window> {
     reader.typed("a window of time", window::EXAMPLES, |text| {
-        Window::parse(text)
-            .map_err(|invalid| Wrong::new(format!("{} {invalid}", quoted(text))).hint(window::EXAMPLES))
+        Window::parse(text).map_err(|invalid| Wrong::new(format!("{} {invalid}", quoted(text))).hint(window::EXAMPLES))
     })
 }
 
@@ -82,10 +81,11 @@ fn people(reader: &Reader) -> Option<Vec<String>> {
     let items = reader.items(MOST, "write [alice, bob]")?;
     let mut names: Vec<String> = Vec::new();
     for item in &items {
-        let name = item.typed("a name", "for example alice", |text| match text.trim().is_empty() || text.len() > 100 {
-            true => Err(Wrong::new("must be the name of a token").hint("for example alice")),
-            false => Ok(text.to_string()),
-        })?;
+        let name =
+            item.typed("a name", "for example alice", |text| match text.trim().is_empty() || text.len() > 100 {
+                true => Err(Wrong::new("must be the name of a token").hint("for example alice")),
+                false => Ok(text.to_string()),
+            })?;
         if names.contains(&name) {
             item.mistake(Wrong::new(format!("{} stands here twice", quoted(&name))).hint("leave one out"));
         }
@@ -123,7 +123,8 @@ fn always_within(windows: &[&Window]) -> bool {
 
 fn freeze(reader: &Reader) -> Option<Freeze> {
     let fields = reader.fields(&FREEZE_KEYS, r#"write { window: "Fri 15:00 to Mon 08:00 Europe/Berlin" }"#)?;
-    let when = fields.required("window", "the freeze does not say when", "window: Fri 15:00 to Mon 08:00 Europe/Berlin");
+    let when =
+        fields.required("window", "the freeze does not say when", "window: Fri 15:00 to Mon 08:00 Europe/Berlin");
     let when = when.and_then(window);
     let reason = fields.get("reason").and_then(|r| {
         r.typed("a text", "for example the books are closed", |text| {
@@ -178,8 +179,7 @@ fn readiness(reader: &Reader) -> Option<Vec<Readiness>> {
             Wrong::new(format!("{} is nothing that is looked for", quoted(text))).hint(hint)
         })
     };
-    let all: Vec<Option<Readiness>> =
-        items.iter().map(|item| item.typed("a name", "for example owner", one)).collect();
+    let all: Vec<Option<Readiness>> = items.iter().map(|item| item.typed("a name", "for example owner", one)).collect();
     all.into_iter().collect()
 }
 

@@ -29,7 +29,10 @@ fn drill() -> Value {
 }
 
 fn require_drill() -> Value {
-    duration("A release is blocked unless the last drill is at most this old, has passed, and was no slower than the deployment.", "30d")
+    duration(
+        "A release is blocked unless the last drill is at most this old, has passed, and was no slower than the deployment.",
+        "30d",
+    )
 }
 
 fn gates() -> Value {

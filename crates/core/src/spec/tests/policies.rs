@@ -23,7 +23,9 @@ fn a_drill_says_when() {
     assert!(refused("drill: { every: 5s }").contains("more often than every 1m"));
     let zone = refused("drill: { every: 7d, window: \"Tue 10:00-16:00 Europe/Atlantis\" }");
     assert!(zone.starts_with("7:") && zone.contains("Europe/Atlantis"), "{zone}");
-    assert!(refused("drill: { every: 7d, window: \"2026-12-20 18:00 to 2026-12-21 18:00 UTC\" }").contains("only once"));
+    assert!(
+        refused("drill: { every: 7d, window: \"2026-12-20 18:00 to 2026-12-21 18:00 UTC\" }").contains("only once")
+    );
     assert!(refused("require_drill: 0s").contains("never so young"));
 }
 
@@ -31,7 +33,9 @@ fn a_drill_says_when() {
 fn a_gate_that_can_never_hold_is_refused() {
     let few = refused("gates: { approvals: { count: 3, from: [alice, bob] } }");
     assert!(few.contains("3 approvals are asked for, and only 2 may give one"), "{few}");
-    let always = refused("gates: { freeze: [{ window: \"Mon 00:00 to Fri 12:00 UTC\" }, { window: \"Fri 10:00 to Mon 01:00 Europe/Berlin\" }] }");
+    let always = refused(
+        "gates: { freeze: [{ window: \"Mon 00:00 to Fri 12:00 UTC\" }, { window: \"Fri 10:00 to Mon 01:00 Europe/Berlin\" }] }",
+    );
     assert!(always.contains("no time of the week"), "{always}");
     let owner = refused("gates: { readiness: [owner] }");
     assert!(owner.contains("asks for owner, and none is declared"), "{owner}");
