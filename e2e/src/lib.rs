@@ -6,12 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod page;
 pub mod process;
 mod programs;
 mod shop;
 mod slipway;
 mod wait;
 
+pub use page::{Page, words};
 pub use programs::{FOLDER_VARIABLE, program};
 pub use shop::{Standalone, build, declaration};
 pub use slipway::{Options, Output, Slipway, kill};

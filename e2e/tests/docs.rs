@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use common::alone;
-use slipway_e2e::{Options, Slipway, program};
+use slipway_e2e::{Options, Slipway, program, words};
 use slipway_load::Load;
 
 fn root() -> PathBuf {
@@ -154,8 +154,7 @@ async fn every_command_in_the_documents_is_understood() {
     let commands = commands();
     assert!(commands.len() > 60, "the documents show how it is used: {commands:?}");
     for (path, line) in commands {
-        let words: Vec<String> =
-            line.split_whitespace().filter(|w| !w.contains(['[', ']', '|'])).map(str::to_string).collect();
+        let words: Vec<String> = words(&line).into_iter().filter(|w| !w.contains(['[', ']', '|'])).collect();
         let output = tokio::process::Command::new(&program).args(&words).arg("--help").output().await.expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: slipway {line}: {said}", path.display());

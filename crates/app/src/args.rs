@@ -103,6 +103,18 @@ pub(crate) enum Command {
         #[arg(long)]
         detach: bool,
     },
+    /// Practise the way back: take it, stay for a while, and return. Judged and timed like a rollout.
+    #[command(after_help = "Example:\n  slipway drill checkout --env production")]
+    Drill {
+        #[command(flatten)]
+        lane: Lane,
+        /// Stop the standby first, so that going back has to start its instances again.
+        #[arg(long)]
+        cold: bool,
+        /// Do not wait for the end.
+        #[arg(long)]
+        detach: bool,
+    },
     /// Pause the open rollout: the split stays, nothing advances, a failure is still taken back.
     #[command(after_help = "Example:\n  slipway pause checkout --env production")]
     Pause(Lane),
@@ -175,6 +187,9 @@ pub(crate) struct Release {
     /// Whatever is open or queued gives way.
     #[arg(long)]
     pub supersede: bool,
+    /// Pass gates that block all the same; the reason goes into the journal.
+    #[arg(long = "override", value_name = "REASON")]
+    pub overriding: Option<String>,
     /// Do not wait for the end.
     #[arg(long)]
     pub detach: bool,

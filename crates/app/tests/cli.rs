@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const COMMANDS: [&str; 16] = [
-    "up", "check", "schema", "plan", "release", "status", "history", "explain", "logs", "rollback", "pause", "resume",
-    "promote", "abort", "journal", "down",
+const COMMANDS: &[&str] = &[
+    "up", "check", "schema", "plan", "release", "status", "history", "explain", "logs", "rollback", "drill", "pause",
+    "resume", "promote", "abort", "journal", "down",
 ];
 const GOOD: &str = "\
 service: shop

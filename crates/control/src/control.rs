@@ -17,6 +17,7 @@ use crate::effects;
 use crate::engine::{Engine, Wish};
 use crate::error::Error;
 use crate::ports::{Artifacts, Router};
+use crate::schedule;
 use crate::views::{LaneNow, LoggedInstance, MeasuredShare, RolloutNow};
 
 /// Instances of a service that are looked up for their logs, newest first.
@@ -53,6 +54,8 @@ pub struct ReleaseRequest {
     pub strategy: Option<String>,
     /// Everything before it gives way.
     pub supersede: bool,
+    /// Why gates that block are to be passed all the same.
+    pub overriding: Option<String>,
 }
 
 /// What people ask of an open rollout.
@@ -96,6 +99,7 @@ impl Control {
         }
         control.spawn(effects::work(engine.clone()));
         control.spawn(driver::renew(engine.clone()));
+        control.spawn(schedule::keep(control.clone()));
         Ok(control)
     }
 
@@ -158,6 +162,7 @@ impl Control {
             actor: by.actor.clone(),
             key: by.key.clone(),
             at: self.now(),
+            overriding: request.overriding.clone(),
         };
         let supersede = request.supersede;
         self.wish(&lane, move |turn, now| commands::release(turn, asked.clone(), supersede, now)).await?;
@@ -228,6 +233,43 @@ impl Control {
         id.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
     }
 
+    /// Takes the way back on purpose, and the way forth again.
+    pub async fn drill(&self, lane: &LaneId, cold: bool, by: &By) -> Result<RolloutId, Error> {
+        let kept = self.existing(lane).await?;
+        if let Some(before) = by.before(&self.engine, lane).await? {
+            return Ok(before);
+        }
+        if let Some(predecessor) = &kept.predecessor {
+            self.engine.look_for_artifact(&predecessor.artifact).await;
+        }
+        let release = rollout::drillable(&kept, &self.observed(&kept))?;
+        let policy = kept.stable.as_ref().unwrap_or(&release);
+        let strategy = policy.environment(lane).map(|e| e.strategy.clone()).unwrap_or_default();
+        let id = self.engine.store.next_rollout_id().await;
+        let asked = Asked {
+            id: id.clone(),
+            kind: RolloutKind::Drill { cold },
+            release,
+            strategy,
+            actor: by.actor.clone(),
+            key: by.key.clone(),
+            at: self.now(),
+            overriding: None,
+        };
+        let engine = self.engine.clone();
+        self.wish(lane, move |turn, now| {
+            let (seen, _) = engine.observe(&turn.lane, now);
+            commands::drill(turn, asked.clone(), &seen)
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// What is seen of a lane now.
+    pub(crate) fn observed(&self, lane: &Lane) -> Observed {
+        self.engine.observe(lane, self.now()).0
+    }
+
     fn back_to(&self, lane: &Lane, id: RolloutId, release: Release, by: &By) -> Result<Asked, Error> {
         let environment = release.environment(&lane.id).ok_or_else(|| Error::UnknownEnvironment {
             environment: lane.id.environment.clone(),
@@ -241,6 +283,7 @@ impl Control {
             actor: by.actor.clone(),
             key: by.key.clone(),
             at: self.now(),
+            overriding: None,
         })
     }
 

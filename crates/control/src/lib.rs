@@ -12,6 +12,7 @@ mod engine;
 mod error;
 pub mod ports;
 mod records;
+mod schedule;
 mod tables;
 pub mod views;
 

@@ -7,7 +7,7 @@ use slipway_control::views::RolloutNow;
 use slipway_control::{By, Command, Error};
 use slipway_core::rollout::Lane;
 use slipway_core::traffic::link;
-use slipway_core::units::{Timestamp, Weight};
+use slipway_core::units::{Millis, Timestamp, Weight};
 use slipway_store::{Commit, NewEffect};
 
 #[tokio::test]
@@ -258,4 +258,21 @@ async fn after_a_reboot_nobody_is_sent_to_where_instances_used_to_be() {
         assert!(!before.contains(&instance.id), "started anew");
         assert!(world.target.smokes(&instance.id) >= 1, "and tested before anybody meets it");
     }
+}
+
+#[tokio::test]
+async fn a_drill_that_is_due_begins_by_itself_and_only_then() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    world.promoted("1.1.0").await;
+    let early = world.restart_after(Millis::from_secs(6 * 24 * 3600)).await;
+    until("it has looked around", async || early.now().await.lane.standby.is_none().then_some(())).await;
+    assert_eq!(early.control.history(&name("shop"), None, 10).await.unwrap().len(), 2, "six days are not seven");
+    let due = early.restart_after(Millis::from_secs(2 * 24 * 3600)).await;
+    let drilled = until("a drill ends", async || due.now().await.lane.drilled.clone()).await;
+    assert!(drilled.passed, "{drilled:?}");
+    assert_eq!((drilled.to, due.now().await.lane.stable_version()), (name("1.0.0"), Some(&name("1.1.0"))));
+    let history = due.control.history(&name("shop"), None, 10).await.unwrap();
+    assert_eq!(history[0].1.actor, "slipway:schedule");
+    assert_eq!(history.len(), 3, "one drill, not one after the other");
 }

@@ -46,7 +46,10 @@ fn open() -> OpenApiRouter<App> {
 
 /// Needs a token, and makes something new: takes an `Idempotency-Key`.
 fn creating() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(releases::create)).routes(routes!(commands::rollback))
+    OpenApiRouter::new()
+        .routes(routes!(releases::create))
+        .routes(routes!(commands::rollback))
+        .routes(routes!(commands::drill))
 }
 
 /// Needs a token.

@@ -166,6 +166,7 @@ impl World {
             key: None,
             actor: "user:test".to_string(),
             at: self.now,
+            overriding: None,
         }
     }
 

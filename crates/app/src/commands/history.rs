@@ -1,7 +1,7 @@
 //! `slipway history`.
 
 use anyhow::Result;
-use slipway_server::wire::HistoryEntry;
+use slipway_server::wire::{HistoryEntry, LaneStatus};
 
 use crate::args::Common;
 use crate::client::Client;
@@ -16,7 +16,16 @@ pub(crate) async fn run(common: &Common, service: &str, env: Option<&str>, limit
     let entries: Vec<HistoryEntry> = client.get(&path).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&entries)?),
-        false => out!("{}", render::history(service, &entries)),
+        false => {
+            out!("{}", render::history(service, &entries));
+            let lanes: Vec<LaneStatus> = client.get("/services").await?;
+            let ours = |lane: &&LaneStatus| lane.service == service && env.is_none_or(|e| e == lane.environment);
+            for lane in lanes.iter().filter(ours) {
+                if let Some(times) = render::times(&lane.times) {
+                    outln!("{}: {times}", lane.environment);
+                }
+            }
+        }
     }
     Ok(exit::OK)
 }

@@ -1,4 +1,4 @@
-//! What is said to a service in an environment: rollback, pause, resume, promote, abort.
+//! What is said to a service in an environment: rollback, drill, pause, resume, promote, abort.
 
 use anyhow::Result;
 use serde_json::json;
@@ -42,4 +42,17 @@ pub(crate) async fn rollback(common: &Common, lane: &Lane, to: Option<&str>, det
         (_, other) => exit::of_outcome(other),
     };
     conclude(common, &end, code)
+}
+
+/// Practises the way back.
+pub(crate) async fn drill(common: &Common, lane: &Lane, cold: bool, detach: bool) -> Result<u8> {
+    let client = Client::find(common)?;
+    let path = format!("/services/{}/environments/{}/drill", lane.service, lane.env);
+    let rollout: WireRollout = client.post_once(&path, &json!({ "cold": cold })).await?;
+    if detach {
+        return conclude(common, &rollout, exit::OK);
+    }
+    let view = if common.json { View::Silent } else { View::Lines };
+    let end = wait(&client, &rollout.rollout, view).await?;
+    conclude(common, &end, exit::of_outcome(end.outcome.as_deref()))
 }

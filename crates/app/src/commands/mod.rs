@@ -34,6 +34,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
             logs::run(&common, &service, version.as_deref(), follow, lines).await?
         }
         Command::Rollback { lane, to, detach } => lane::rollback(&common, &lane, to.as_deref(), detach).await?,
+        Command::Drill { lane, cold, detach } => lane::drill(&common, &lane, cold, detach).await?,
         Command::Pause(lane) => lane::tell(&common, &lane, "pause").await?,
         Command::Resume(lane) => lane::tell(&common, &lane, "resume").await?,
         Command::Promote(lane) => lane::tell(&common, &lane, "promote").await?,

@@ -111,6 +111,7 @@ fn asked(release: &Release, parcel: Option<&Parcel>) -> Result<Value> {
         "environment": release.env,
         "strategy": release.strategy,
         "supersede": release.supersede,
+        "override": release.overriding,
     }))
 }
 

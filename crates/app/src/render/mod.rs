@@ -11,6 +11,7 @@ mod progress;
 mod rail;
 mod status;
 mod table;
+mod times;
 
 pub(crate) use explanation::{entry, explanation};
 pub(crate) use history::history;
@@ -18,6 +19,7 @@ pub(crate) use live::Live;
 pub(crate) use plan::plan;
 pub(crate) use progress::{Lines, conclusion};
 pub(crate) use status::status;
+pub(crate) use times::times;
 
 use slipway_core::units::{Millis, Weight};
 use slipway_server::wire::WireStepRecord;

@@ -25,6 +25,9 @@ fn lane(lane: &LaneStatus) -> String {
         }
     }
     text.push_str(&columns(&rows));
+    if let Some(times) = super::times(&lane.times) {
+        text.push_str(&format!("  {times}\n"));
+    }
     if !lane.queue.is_empty() {
         text.push_str(&format!("  waiting: {}\n", lane.queue.join(", ")));
     }

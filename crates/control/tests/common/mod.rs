@@ -33,6 +33,7 @@ objectives: [{ name: errors, bad: failed, at_most: 1% }]
 environments:
   production:
     instances: 2
+    drill: { every: 7d }
     strategy: { canary: { steps: [10%, 100%], verify: 1s, standby: 1h } }
 "#;
 
@@ -128,10 +129,10 @@ pub struct World {
 
 impl World {
     pub async fn new() -> World {
-        World::on(tempfile::tempdir().unwrap(), Arc::new(FakeTarget::new())).await
+        World::on(tempfile::tempdir().unwrap(), Arc::new(FakeTarget::new()), Millis(0)).await
     }
 
-    async fn on(folder: tempfile::TempDir, target: Arc<FakeTarget>) -> World {
+    async fn on(folder: tempfile::TempDir, target: Arc<FakeTarget>, later: Millis) -> World {
         let store = Store::open(folder.path()).await.unwrap();
         let gateway = Arc::new(Gateway {
             store: store.clone(),
@@ -139,7 +140,7 @@ impl World {
             nudge: Mutex::default(),
             events: Mutex::default(),
         });
-        let clock = Clock::starting(store.newest_at().await.unwrap());
+        let clock = Clock::starting(store.newest_at().await.unwrap().plus(later));
         let (target_, router) = (target.clone(), gateway.clone());
         let parts = Parts { store, target: target_, router, artifacts: Arc::new(Always), clock };
         World { control: Control::start(parts).await.unwrap(), gateway, target, folder }
@@ -148,15 +149,21 @@ impl World {
     /// The control plane ends and another one starts on what is kept, while instances go on.
     pub async fn restart(self) -> World {
         let target = self.target.clone();
-        self.restart_with(target).await
+        self.restart_with(target, Millis(0)).await
+    }
+
+    /// The same so much later.
+    pub async fn restart_after(self, length: Millis) -> World {
+        let target = self.target.clone();
+        self.restart_with(target, length).await
     }
 
     /// The same after a reboot of the machine: nothing runs any more.
     pub async fn reboot(self) -> World {
-        self.restart_with(Arc::new(FakeTarget::new())).await
+        self.restart_with(Arc::new(FakeTarget::new()), Millis(0)).await
     }
 
-    async fn restart_with(self, target: Arc<FakeTarget>) -> World {
+    async fn restart_with(self, target: Arc<FakeTarget>, later: Millis) -> World {
         let World { control, gateway, folder, .. } = self;
         control.stop().await;
         control.store().close().await;
@@ -165,7 +172,7 @@ impl World {
         let store = until("the folder is free", async || Store::open(folder.path()).await.ok()).await;
         store.close().await;
         drop(store);
-        World::on(folder, target).await
+        World::on(folder, target, later).await
     }
 
     pub async fn release(&self, version: &str) -> RolloutId {
@@ -185,6 +192,7 @@ impl World {
             environment: name("production"),
             strategy: None,
             supersede,
+            overriding: None,
         };
         self.control.release(request, by).await.unwrap()
     }

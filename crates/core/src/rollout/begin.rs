@@ -24,6 +24,7 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         return;
     }
     let asked = turn.lane.queue.remove(0);
+    let overriding = asked.overriding.clone();
     let today = Today::of(&turn.lane, &seen.evidence);
     let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &today);
     let rollout = open(&turn.lane, asked, plan, now);
@@ -44,7 +45,12 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         let sentence = gates::sentence(&standing);
         turn.record("gates.looked_at", ENGINE, sentence, json!({ "gates": standing }));
     }
-    let by_gate = gates::blocked(&standing);
+    let mut by_gate = gates::blocked(&standing);
+    if let (Some(reason), Some(blocked)) = (&overriding, &by_gate) {
+        let cause = format!("{reason} (passed all the same: {blocked})");
+        turn.record("gates.overridden", &actor, cause, json!({ "reason": reason, "blocked": blocked }));
+        by_gate = None;
+    }
     if let Some(open) = &mut turn.lane.open {
         open.gates = standing;
     }

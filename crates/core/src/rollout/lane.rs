@@ -193,6 +193,9 @@ pub struct Asked {
     pub key: Option<String>,
     /// When.
     pub at: Timestamp,
+    /// Why gates that block are to be passed all the same, in the words of whoever asked.
+    #[serde(default)]
+    pub overriding: Option<String>,
 }
 
 /// One instance in a lane's books.

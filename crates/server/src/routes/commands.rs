@@ -8,7 +8,7 @@ use crate::body::Body;
 use crate::problem::{Problem, WireProblem};
 use crate::routes::{lane, rollouts};
 use crate::state::App;
-use crate::wire::{NewRollback, WireRollout};
+use crate::wire::{NewDrill, NewRollback, WireRollout};
 
 async fn command(app: &App, path: &(String, String), command: Command, by: &By) -> Result<Json<WireRollout>, Problem> {
     let id = app.control.command(&lane(&path.0, &path.1)?, command, by).await?;
@@ -74,5 +74,19 @@ pub(crate) async fn rollback(
     Body(new): Body<NewRollback>,
 ) -> Result<Json<WireRollout>, Problem> {
     let id = app.control.rollback(&lane(&path.0, &path.1)?, new.to, &by).await?;
+    Ok(Json(rollouts::find(&app, &id).await?))
+}
+
+/// Takes the way back on purpose and the way forth again, timed and judged. Send an `Idempotency-Key`.
+#[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/drill", tag = "commands",
+    params(("service" = String, Path), ("environment" = String, Path)), request_body = NewDrill,
+    responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
+pub(crate) async fn drill(
+    State(app): State<App>,
+    Extension(by): Extension<By>,
+    Path(path): Path<(String, String)>,
+    Body(new): Body<NewDrill>,
+) -> Result<Json<WireRollout>, Problem> {
+    let id = app.control.drill(&lane(&path.0, &path.1)?, new.cold, &by).await?;
     Ok(Json(rollouts::find(&app, &id).await?))
 }

@@ -1,14 +1,16 @@
 //! What goes over the wire: stable shapes, made from the values of `core` and never the other way round.
 
+mod drill;
 mod explanation;
 mod plan;
 mod release;
 mod rollout;
 mod status;
 
+pub use drill::{WireDrill, WireTimes};
 pub use explanation::{Explanation, WireDecision, WireJudgement, WireStable};
 pub use plan::{WirePlan, WireStep};
-pub use release::{NewRelease, NewRollback};
+pub use release::{NewDrill, NewRelease, NewRollback};
 pub(crate) use rollout::explanation;
 pub use rollout::{HistoryEntry, WireRollout, WireShare, WireStepRecord, WireWaiting, history_entry, rollout};
 pub use status::{LaneStatus, VersionStatus, WireInstance, lane_status};

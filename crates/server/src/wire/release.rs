@@ -30,6 +30,9 @@ pub struct NewRelease {
     /// Whatever is open or queued gives way.
     #[serde(default)]
     pub supersede: bool,
+    /// Why gates that block are to be passed all the same: at most 500 characters, kept in the journal.
+    #[serde(default, rename = "override")]
+    pub overriding: Option<String>,
 }
 
 impl From<NewRelease> for slipway_control::ReleaseRequest {
@@ -42,6 +45,7 @@ impl From<NewRelease> for slipway_control::ReleaseRequest {
             environment: new.environment,
             strategy: new.strategy,
             supersede: new.supersede,
+            overriding: new.overriding,
         }
     }
 }
@@ -54,4 +58,13 @@ pub struct NewRollback {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub to: Option<slipway_core::names::VersionName>,
+}
+
+/// A drill that is asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDrill {
+    /// The standby is stopped first, so that its instances have to be started again.
+    #[serde(default)]
+    pub cold: bool,
 }

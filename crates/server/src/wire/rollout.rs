@@ -14,7 +14,7 @@ use super::explanation::{Explanation, WireDecision, WireJudgement};
 pub struct WireRollout {
     /// Its id.
     pub rollout: String,
-    /// `release`, or `rollback` where an earlier version comes back after another one had succeeded.
+    /// `release`; `rollback` where an earlier version comes back after another one had succeeded; `drill`.
     pub kind: String,
     /// The service.
     pub service: String,
@@ -182,6 +182,7 @@ fn kind(kind: RolloutKind) -> &'static str {
     match kind {
         RolloutKind::Release => "release",
         RolloutKind::Rollback => "rollback",
+        RolloutKind::Drill { .. } => "drill",
     }
 }
 

@@ -6,6 +6,7 @@ use slipway_core::names::VersionName;
 use slipway_core::rollout::{Release, Slot, SlotState};
 use utoipa::ToSchema;
 
+use super::drill::{WireTimes, times};
 use super::rollout::{WireShare, shares};
 
 /// A service in an environment.
@@ -31,6 +32,9 @@ pub struct LaneStatus {
     pub queue: Vec<String>,
     /// Requests per second over the last minute.
     pub requests_per_second: Option<f64>,
+    /// How long going back and deploying took the last time, and the last drill.
+    #[serde(default)]
+    pub times: WireTimes,
 }
 
 /// A version and its instances.
@@ -77,6 +81,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         rollout: open.map(|o| o.id.to_string()),
         queue: lane.queue.iter().map(|a| a.id.to_string()).collect(),
         requests_per_second: now.rate,
+        times: times(lane, now.at),
     }
 }
 
