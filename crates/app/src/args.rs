@@ -115,6 +115,24 @@ pub(crate) enum Command {
         #[arg(long)]
         detach: bool,
     },
+    /// Show what must hold before a release begins, what is missing, and how to get it.
+    #[command(after_help = "Example:\n  slipway gates checkout --env production")]
+    Gates(Lane),
+    /// Give your word for somebody else's release that waits for it.
+    #[command(after_help = "Example:\n  slipway approve ro-12")]
+    Approve {
+        /// The rollout.
+        rollout: String,
+        /// What `slipway gates` has shown, or its beginning; refused if it is something else by now.
+        #[arg(long, value_name = "DIGEST")]
+        shown: Option<String>,
+    },
+    /// Make, list and revoke tokens.
+    #[command(after_help = "Example:\n  slipway token create alice --may approve")]
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Pause the open rollout: the split stays, nothing advances, a failure is still taken back.
     #[command(after_help = "Example:\n  slipway pause checkout --env production")]
     Pause(Lane),
@@ -223,6 +241,28 @@ pub(crate) struct Journal {
     /// Entries from before, at most.
     #[arg(long, default_value_t = 50)]
     pub limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token; its text is printed this once.
+    #[command(after_help = "Example:\n  slipway token create alice --may approve,rollback")]
+    Create {
+        /// Whose it is; the journal says user:NAME.
+        name: String,
+        /// What its holder may do: release, rollback, operate, approve, override, admin. By default all but the last two.
+        #[arg(long, value_delimiter = ',', value_name = "RIGHT,…")]
+        may: Option<Vec<String>>,
+    },
+    /// List tokens and what their holders may do.
+    #[command(after_help = "Example:\n  slipway token list")]
+    List,
+    /// Revoke a token.
+    #[command(after_help = "Example:\n  slipway token revoke alice")]
+    Revoke {
+        /// Whose.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -130,7 +130,7 @@ impl Client {
 
     /// POST with a body, once for each key: repeated while the server is away, it is still done once.
     pub async fn post_once<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
-        let key = crate::folder::secret();
+        let key = slipway_server::secret();
         let begun = Instant::now();
         let mut reached = false;
         loop {
@@ -153,6 +153,12 @@ impl Client {
     /// POST with a body.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
         self.read(self.send(self.request(Method::POST, path).json(body)).await?).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<()> {
+        self.send(self.request(Method::DELETE, path).timeout(ANSWER_LIMIT)).await?;
+        Ok(())
     }
 
     /// A stream of bytes.

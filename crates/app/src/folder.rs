@@ -82,12 +82,7 @@ pub(crate) fn first_token(folder: &Folder) -> Result<String> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(e).with_context(|| format!("{} cannot be read", path.display())),
     }
-    let token = secret();
+    let token = slipway_server::secret();
     replace(&path, &token).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(token)
-}
-
-/// 256 random bits as text.
-pub(crate) fn secret() -> String {
-    (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect()
 }

@@ -1,7 +1,9 @@
 //! From what was asked to a release that can be planned: the file is read, the version is looked up or made known,
 //! and what can never work is refused before anything happens.
 
-use slipway_core::names::{LaneId, VersionName};
+use std::collections::BTreeSet;
+
+use slipway_core::names::{EnvironmentName, LaneId, VersionName};
 use slipway_core::rollout::{Lane, Release, claims};
 use slipway_core::spec::{self, ServiceSpec, Strategy};
 use slipway_store::ReleaseRecord;
@@ -38,6 +40,7 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
         environment: request.environment.clone(),
         declared: declared(&release.spec),
     })?;
+    no_cycle(engine, &lane, &release).await?;
     let strategy = match &request.strategy {
         None => environment.strategy.clone(),
         Some(name) => environment.strategy.with_kind(name).map_err(|_| Error::UnknownStrategy(name.clone()))?,
@@ -65,6 +68,35 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
             .await?;
     }
     Ok(Admitted { lane, release, strategy })
+}
+
+/// Services that each wait for the other could never be released again.
+async fn no_cycle(engine: &Engine, lane: &LaneId, release: &Release) -> Result<(), Error> {
+    let after = |lane: &LaneId, release: &Release| -> Vec<LaneId> {
+        let gates = release.environment(lane).map(|e| e.gates.after.clone()).unwrap_or_default();
+        let environment = |named: Option<EnvironmentName>| named.unwrap_or_else(|| lane.environment.clone());
+        gates.into_iter().map(|a| LaneId { service: a.service, environment: environment(a.environment) }).collect()
+    };
+    let mut open: Vec<Vec<LaneId>> = after(lane, release).into_iter().map(|next| vec![lane.clone(), next]).collect();
+    let mut visited: BTreeSet<LaneId> = BTreeSet::new();
+    while let Some(way) = open.pop() {
+        let Some(last) = way.last().cloned() else { continue };
+        if last == *lane {
+            let names = way.iter().map(ToString::to_string).collect::<Vec<_>>().join(" after ");
+            return Err(Error::Refused(slipway_core::rollout::Refusal {
+                code: "gates_in_a_circle",
+                reason: format!("gates.after goes round in a circle, so none could be released: {names}"),
+            }));
+        }
+        if !visited.insert(last.clone()) || !engine.lanes().contains(&last) {
+            continue;
+        }
+        let stable = engine.lane(&last).await?.and_then(|lane| lane.stable);
+        for next in stable.iter().flat_map(|stable| after(&last, stable)) {
+            open.push([way.as_slice(), &[next]].concat());
+        }
+    }
+    Ok(())
 }
 
 async fn from_file(

@@ -1,11 +1,13 @@
 //! The front door: what can be asked of the control plane, and what it tells.
 
+mod gating;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_core::instance::Target;
 use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
-use slipway_core::rollout::{self, Asked, Lane, Observed, Plan, Release, Rollout, RolloutKind, Today, commands};
+use slipway_core::rollout::{self, Asked, Gate, Lane, Observed, Plan, Release, Rollout, RolloutKind, Today, commands};
 use slipway_core::units::{Timestamp, Weight};
 use slipway_store::{Filter, Store};
 
@@ -89,6 +91,7 @@ impl Control {
         for id in engine.store.lanes().await? {
             if let Some(lane) = engine.lane(&id).await? {
                 control.note_artifacts(&lane).await;
+                engine.note_serving(&lane);
                 engine.tables.put(&id, rollout::route_now(&lane, &engine.instances()));
             }
         }
@@ -163,21 +166,24 @@ impl Control {
             key: by.key.clone(),
             at: self.now(),
             overriding: request.overriding.clone(),
+            approvals: Vec::new(),
         };
         let supersede = request.supersede;
         self.wish(&lane, move |turn, now| commands::release(turn, asked.clone(), supersede, now)).await?;
         Ok(id)
     }
 
-    /// What a release would do, without doing anything.
-    pub async fn plan(&self, request: ReleaseRequest) -> Result<Plan, Error> {
+    /// What a release would do and which gates it would meet, without doing anything.
+    pub async fn plan(&self, request: ReleaseRequest, by: &By) -> Result<(Plan, Vec<Gate>), Error> {
         let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, None).await?;
         // Only a release makes a lane known: one that is known is being driven.
         let known = self.engine.lanes().contains(&lane);
         let kept = if known { self.engine.lane(&lane).await? } else { None };
         let kept = kept.unwrap_or_else(|| Lane::new(lane));
         let (seen, _) = self.engine.observe(&kept, self.now());
-        Ok(rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &Today::of(&kept, &seen.evidence)))
+        let plan = rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &Today::of(&kept, &seen.evidence));
+        let asked = Asked { strategy, actor: by.actor.clone(), ..self.hypothetical(&kept, release) };
+        Ok((plan, rollout::gates::of(&kept, &asked, &seen, self.now())))
     }
 
     /// Passes a person's word to the open rollout.
@@ -255,6 +261,7 @@ impl Control {
             key: by.key.clone(),
             at: self.now(),
             overriding: None,
+            approvals: Vec::new(),
         };
         let engine = self.engine.clone();
         self.wish(lane, move |turn, now| {
@@ -284,6 +291,7 @@ impl Control {
             key: by.key.clone(),
             at: self.now(),
             overriding: None,
+            approvals: Vec::new(),
         })
     }
 
@@ -354,8 +362,10 @@ impl Control {
                 let asked = Box::new(lane.lane.queue[place].clone());
                 let before = place.checked_sub(1).map(|i| lane.lane.queue[i].id.clone());
                 let behind = before.or(lane.lane.open.as_ref().map(|r| r.id.clone()));
+                let (seen, _) = self.engine.observe(&lane.lane, lane.at);
+                let gates = rollout::gates::of(&lane.lane, &asked, &seen, lane.at);
                 let lane = lane.lane.id.clone();
-                return Ok(Some(RolloutNow::Queued { lane, asked, behind }));
+                return Ok(Some(RolloutNow::Queued { lane, asked, behind, gates }));
             }
         }
         match self.engine.store.rollout(id).await? {

@@ -194,6 +194,7 @@ impl Engine {
         match self.keep(id, generation, &decided, consumed.clone(), now).await {
             Ok(generation) => {
                 self.tables.put(id, rollout::route_of(&decided.lane));
+                self.note_serving(&decided.lane);
                 state.kept = Some((generation, decided.lane));
                 self.forget_results(id, &consumed);
                 if !decided.effects.is_empty() {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use slipway_core::instance::InstanceStatus;
-use slipway_core::names::{InstanceId, LaneId, RolloutId, VersionName};
-use slipway_core::rollout::{Asked, Lane, Report, Rollout};
+use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
+use slipway_core::rollout::{Asked, Gate, Lane, Plan, Report, Rollout};
 use slipway_core::units::{Timestamp, Weight};
 
 /// A lane at one moment.
@@ -46,6 +46,8 @@ pub enum RolloutNow {
         asked: Box<Asked>,
         /// The rollout that it waits for.
         behind: Option<RolloutId>,
+        /// How its gates stand.
+        gates: Vec<Gate>,
     },
     /// It is open: the lane says the rest.
     Open(Box<LaneNow>),
@@ -62,4 +64,21 @@ pub struct LoggedInstance {
     pub version: VersionName,
     /// Its log files, oldest first.
     pub files: Vec<std::path::PathBuf>,
+}
+
+/// How the gates of a lane stand.
+#[derive(Debug, Clone)]
+pub struct GatesNow {
+    /// Where.
+    pub lane: LaneId,
+    /// What is asked for; a release that nobody has asked for yet where nothing waits.
+    pub asked: Asked,
+    /// Whether it waits for somebody's word, or for its turn.
+    pub waiting: bool,
+    /// What it would do.
+    pub plan: Plan,
+    /// What an approval of it is bound to.
+    pub seal: Digest,
+    /// Each gate.
+    pub gates: Vec<Gate>,
 }

@@ -1,8 +1,9 @@
-//! Who asks: a bearer token, looked up by its hash.
+//! Who asks and what they may: a bearer token, looked up by its hash.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
@@ -10,35 +11,41 @@ use axum::response::{IntoResponse, Response};
 
 use slipway_control::By;
 use slipway_core::names::Digest;
-use slipway_store::Error;
+use slipway_core::rights::{Right, Rights};
+use slipway_store::{Error, TokenRecord};
 
 use crate::problem::Problem;
 use crate::state::App;
 
-/// Whose token it was, by its hash, as looked up before: for when the store cannot be read. Tokens are never taken back
-/// while the control plane runs.
+/// Whose token it was, by its hash, as looked up before: for when the store cannot be read.
 #[derive(Clone, Default)]
-pub(crate) struct Known(Arc<Mutex<HashMap<Digest, String>>>);
+pub struct Known(Arc<Mutex<HashMap<Digest, TokenRecord>>>);
 
 impl Known {
-    async fn name(&self, app: &App, token: &str) -> Result<Option<String>, Error> {
+    async fn record(&self, app: &App, token: &str) -> Result<Option<TokenRecord>, Error> {
         let hash = Digest::of(token.as_bytes());
-        let found = app.control.store().token_name(token).await;
+        let found = app.control.store().token(token).await;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
-            Ok(name) => {
-                if let Some(name) = &name {
-                    known.insert(hash, name.clone());
+            Ok(record) => {
+                match &record {
+                    Some(record) => drop(known.insert(hash, record.clone())),
+                    None => drop(known.remove(&hash)),
                 }
-                Ok(name)
+                Ok(record)
             }
             Err(error) => known.get(&hash).cloned().map(Some).ok_or(error),
         }
     }
+
+    /// Forgets the tokens of a name, so that a store that breaks does not bring a revoked one back.
+    pub(crate) fn forget(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, record| record.name != name);
+    }
 }
 
-/// Lets through whoever has a token, and says who it is.
-pub(crate) async fn need_token(State((app, known)): State<(App, Known)>, mut request: Request, next: Next) -> Response {
+/// Lets through whoever has a token, and says who it is and what they may.
+pub(crate) async fn need_token(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -51,9 +58,10 @@ pub(crate) async fn need_token(State((app, known)): State<(App, Known)>, mut req
             "a token is needed: send Authorization: Bearer TOKEN; the first one is in the data folder's file `token`",
         );
     };
-    match known.name(&app, &token).await {
-        Ok(Some(name)) => {
-            request.extensions_mut().insert(By::once(&format!("user:{name}")));
+    match app.known.record(&app, &token).await {
+        Ok(Some(record)) => {
+            request.extensions_mut().insert(By::once(&format!("user:{}", record.name)));
+            request.extensions_mut().insert(record.rights);
             next.run(request).await
         }
         Ok(None) => refused("the token is not known"),
@@ -61,8 +69,36 @@ pub(crate) async fn need_token(State((app, known)): State<(App, Known)>, mut req
     }
 }
 
+/// Lets through whoever may do this.
+pub(crate) async fn need_right(
+    State(right): State<Right>,
+    Extension(by): Extension<By>,
+    Extension(rights): Extension<Rights>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match allowed(&by, &rights, right) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Whether somebody may do this.
+pub(crate) fn allowed(by: &By, rights: &Rights, right: Right) -> Result<(), Problem> {
+    if rights.may(right) {
+        return Ok(());
+    }
+    let detail = format!("{} may not {right}: the token may {rights}; ask for one that may {right}", by.actor);
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}
+
 fn refused(detail: &str) -> Response {
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     response
+}
+
+/// 256 random bits as text: what a token is.
+pub fn secret() -> String {
+    (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect()
 }

@@ -11,6 +11,7 @@ mod routes;
 mod state;
 pub mod wire;
 
+pub use auth::{Known, secret};
 pub use problem::WireProblem;
 pub use router::{document, router};
 pub use state::{App, Farewell};

@@ -3,6 +3,7 @@
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn_with_state, map_response};
+use slipway_core::rights::Right;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +11,9 @@ use utoipa_axum::routes;
 
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
-use crate::routes::{artifacts, commands, events, files, journal, logs, plans, releases, rollouts, services, system};
+use crate::routes::{
+    artifacts, commands, events, files, gates, journal, logs, plans, releases, rollouts, services, system, tokens,
+};
 use crate::state::App;
 use crate::{auth, idempotency};
 
@@ -44,35 +47,53 @@ fn open() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(system::healthz))
 }
 
-/// Needs a token, and makes something new: takes an `Idempotency-Key`.
-fn creating() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(releases::create))
-        .routes(routes!(commands::rollback))
-        .routes(routes!(commands::drill))
+/// Each makes something new, so it takes an `Idempotency-Key`, and needs a token that may do it.
+fn creating() -> Vec<(Right, OpenApiRouter<App>)> {
+    let routes = OpenApiRouter::new;
+    vec![
+        (Right::Release, routes().routes(routes!(releases::create))),
+        (Right::Rollback, routes().routes(routes!(commands::rollback))),
+        (Right::Operate, routes().routes(routes!(commands::drill))),
+    ]
 }
 
-/// Needs a token.
-fn guarded() -> OpenApiRouter<App> {
+/// Each needs a token that may do it.
+fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
+    let operate = OpenApiRouter::new()
+        .routes(routes!(commands::pause))
+        .routes(routes!(commands::resume))
+        .routes(routes!(commands::promote));
+    let admin = OpenApiRouter::new()
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(system::down));
+    vec![
+        (Right::Release, OpenApiRouter::new().routes(routes!(artifacts::put))),
+        (Right::Rollback, OpenApiRouter::new().routes(routes!(commands::abort))),
+        (Right::Operate, operate),
+        (Right::Approve, OpenApiRouter::new().routes(routes!(gates::approve))),
+        (Right::Admin, admin),
+    ]
+}
+
+/// Needs a token, whatever it may do.
+fn looking() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(plans::create))
         .routes(routes!(files::check))
         .routes(routes!(files::schema))
-        .routes(routes!(artifacts::put, artifacts::head))
+        .routes(routes!(artifacts::head))
         .routes(routes!(services::list))
         .routes(routes!(services::show))
         .routes(routes!(services::history))
-        .routes(routes!(commands::pause))
-        .routes(routes!(commands::resume))
-        .routes(routes!(commands::promote))
-        .routes(routes!(commands::abort))
+        .routes(routes!(gates::of_lane))
+        .routes(routes!(gates::of_rollout))
         .routes(routes!(rollouts::show))
         .routes(routes!(rollouts::explain))
         .routes(routes!(journal::list))
         .routes(routes!(journal::verify))
         .routes(routes!(logs::read))
         .routes(routes!(events::stream))
-        .routes(routes!(system::down))
         .routes(routes!(system::version))
         .routes(routes!(system::openapi))
 }
@@ -80,18 +101,27 @@ fn guarded() -> OpenApiRouter<App> {
 /// The API's OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
-    document.merge(open().merge(creating()).merge(guarded()).into_openapi());
+    let acting = creating().into_iter().chain(acting()).map(|(_, routes)| routes);
+    let all = acting.fold(open().merge(looking()), OpenApiRouter::merge);
+    document.merge(all.into_openapi());
     document
 }
 
 /// The API.
 pub fn router(app: App) -> axum::Router {
+    let merged = |groups: Vec<(Right, OpenApiRouter<App>)>| {
+        let guarded = |(right, routes): (Right, OpenApiRouter<App>)| {
+            axum::Router::from(routes).layer(from_fn_with_state(right, auth::need_right))
+        };
+        groups.into_iter().map(guarded).fold(axum::Router::new(), axum::Router::merge)
+    };
     let once = from_fn_with_state((app.clone(), Keys::default()), idempotency::once);
-    let guarded = axum::Router::from(creating())
+    let guarded = merged(creating())
         .layer(once)
-        .merge(axum::Router::from(guarded()))
+        .merge(merged(acting()))
+        .merge(axum::Router::from(looking()))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state((app.clone(), auth::Known::default()), auth::need_token));
+        .layer(from_fn_with_state(app.clone(), auth::need_token));
     axum::Router::from(open())
         .merge(guarded)
         .fallback(nothing_here)

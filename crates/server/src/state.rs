@@ -4,11 +4,15 @@ use slipway_control::Control;
 use slipway_registry::Blobs;
 use tokio::sync::mpsc;
 
+use crate::auth::Known;
+
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The control plane.
     pub control: Control,
+    /// Tokens as they were looked up before.
+    pub known: Known,
     /// Where artifacts are kept.
     pub blobs: Blobs,
     /// Where a request to end goes. When the other end is gone, so is the control plane soon: streams end.

@@ -27,3 +27,4 @@ pub use open::Store;
 pub use outbox::{EffectId, EffectRow, NewEffect};
 pub use releases::ReleaseRecord;
 pub use rollouts::RolloutRecord;
+pub use tokens::TokenRecord;

@@ -6,7 +6,10 @@ use crate::dialect::{BEGIN_WRITE, Pool, definition};
 use crate::error::Error;
 
 /// Every migration, in order.
-const ALL: &[(&str, &str)] = &[("0001_start", include_str!("migrations/0001_start.sql"))];
+const ALL: &[(&str, &str)] = &[
+    ("0001_start", include_str!("migrations/0001_start.sql")),
+    ("0002_rights", include_str!("migrations/0002_rights.sql")),
+];
 
 /// Brings the schema up to date; refuses one that is newer than this program.
 pub(crate) async fn run(pool: &Pool) -> Result<(), Error> {

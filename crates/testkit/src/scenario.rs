@@ -5,11 +5,13 @@
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
 //! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`,
 //! `instances VERSION NUMBER`, `slower-than VERSION MS`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
-//! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
+//! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`,
+//! `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
 
+use slipway_core::names::LaneId;
 use slipway_core::rollout::{Refusal, commands};
 use slipway_core::units::Millis;
 
@@ -81,6 +83,20 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         "release" => world.release(words.get(1).ok_or("a version is missing")?).map_err(refused),
         "rollback" => world.rollback(words.get(1).copied()).map_err(refused),
         "drill" => world.drill(words.get(1) == Some(&"cold")).map_err(refused),
+        "approve" => world.approve(words.get(1).ok_or("a name is missing")?).map_err(refused),
+        "look" => {
+            world.look();
+            Ok(())
+        }
+        "serves" => {
+            let name = |i: usize| words.get(i).copied().ok_or("a name is missing");
+            let lane = LaneId {
+                service: name(1)?.parse().map_err(|_| "no service")?,
+                environment: name(2)?.parse().map_err(|_| "no environment")?,
+            };
+            world.serving.insert(lane, name(3)?.parse().map_err(|_| "no version")?);
+            Ok(())
+        }
         "refused" => match happen(world, &words[1..]) {
             Err(why) => {
                 world.note(&why);

@@ -76,6 +76,9 @@ pub struct World {
     pub lane: Lane,
     /// Everything that was recorded, with its time.
     pub journal: Vec<(Timestamp, Fact)>,
+    /// What other services serve.
+    pub serving: BTreeMap<LaneId, VersionName>,
+    shown: Option<Digest>,
     /// Rollouts that ended, in order.
     pub ended: Vec<Rollout>,
     /// Requests that each version got.
@@ -114,6 +117,8 @@ impl World {
             random: Random::new(service.seed),
             service,
             journal: Vec::new(),
+            serving: BTreeMap::new(),
+            shown: None,
             ended: Vec::new(),
             served: BTreeMap::new(),
             carried: BTreeMap::new(),
@@ -167,6 +172,7 @@ impl World {
             actor: "user:test".to_string(),
             at: self.now,
             overriding: None,
+            approvals: Vec::new(),
         }
     }
 
@@ -203,6 +209,22 @@ impl World {
         self.results.clear();
         self.apply(turn);
         Ok(())
+    }
+
+    /// Somebody gives their word for what waits, as it is shown now or as it was shown at first.
+    pub fn approve(&mut self, who: &str) -> Result<(), Refusal> {
+        let Some(asked) = self.lane.queue.first().cloned() else {
+            return Err(Refusal { code: "not_waiting", reason: "nothing waits".to_string() });
+        };
+        let shown = self.shown.clone().unwrap_or_else(|| rollout::gates::seal(&self.lane, &asked));
+        let seen = self.observe();
+        let by = format!("user:{who}");
+        self.command(|turn, now| commands::approve(turn, &asked.id, &by, &shown, &seen, now))
+    }
+
+    /// Somebody looks at what waits, and will approve that and nothing else.
+    pub fn look(&mut self) {
+        self.shown = self.lane.queue.first().map(|asked| rollout::gates::seal(&self.lane, asked));
     }
 
     /// A version errs from now on as it did not before.
@@ -291,6 +313,7 @@ impl World {
             in_flight: Some(BTreeMap::new()),
             artifacts: self.artifacts.clone(),
             evidence,
+            serving: self.serving.clone(),
             results: self.results.clone(),
         }
     }

@@ -3,6 +3,7 @@
 mod check;
 mod down;
 mod explain;
+mod gates;
 mod gateway;
 mod history;
 mod journal;
@@ -10,6 +11,7 @@ mod lane;
 mod logs;
 mod release;
 mod status;
+mod token;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         }
         Command::Rollback { lane, to, detach } => lane::rollback(&common, &lane, to.as_deref(), detach).await?,
         Command::Drill { lane, cold, detach } => lane::drill(&common, &lane, cold, detach).await?,
+        Command::Gates(lane) => gates::show(&common, &lane).await?,
+        Command::Approve { rollout, shown } => gates::approve(&common, &rollout, shown.as_deref()).await?,
+        Command::Token { command } => token::run(&common, command).await?,
         Command::Pause(lane) => lane::tell(&common, &lane, "pause").await?,
         Command::Resume(lane) => lane::tell(&common, &lane, "resume").await?,
         Command::Promote(lane) => lane::tell(&common, &lane, "promote").await?,

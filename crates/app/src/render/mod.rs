@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod examples;
 mod explanation;
+mod gates;
 mod history;
 mod live;
 mod paint;
@@ -14,6 +15,7 @@ mod table;
 mod times;
 
 pub(crate) use explanation::{entry, explanation};
+pub(crate) use gates::{gates, tokens};
 pub(crate) use history::history;
 pub(crate) use live::Live;
 pub(crate) use plan::plan;

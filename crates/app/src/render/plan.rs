@@ -38,6 +38,9 @@ pub(crate) fn plan(plan: &WirePlan) -> String {
     if !plan.points_of_no_return.is_empty() {
         text.push_str(&format!("no return after  {}\n", plan.points_of_no_return.join(", ")));
     }
+    if !plan.gates.is_empty() {
+        text.push_str(&format!("\ngates\n{}", super::gates::list(&plan.gates)));
+    }
     plan.remarks.iter().for_each(|r| text.push_str(&format!("note             {r}\n")));
     text
 }

@@ -57,7 +57,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
 
     let mut starter = Starter::new(&folder, up.traffic, up.access_log)?;
     starter.check_port()?;
-    let hub = Hub::bind(folder.gateway().join("control.json"), folder::secret()).await?;
+    let hub = Hub::bind(folder.gateway().join("control.json"), slipway_server::secret()).await?;
     let mut child = starter.ensure()?;
     let target = Arc::new(process_target(&folder, clock)?);
     let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
@@ -71,7 +71,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     .await?;
     let (farewell, asked) = mpsc::channel::<Farewell>(1);
     let stop = CancellationToken::new();
-    let app = slipway_server::router(App { control: control.clone(), blobs, farewell });
+    let app = slipway_server::router(App { control: control.clone(), known: Default::default(), blobs, farewell });
     let closing = stop.clone();
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { closing.cancelled().await }).await

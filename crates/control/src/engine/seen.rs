@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use slipway_core::instance::InstanceStatus;
 use slipway_core::journal::Fact;
-use slipway_core::names::{Digest, LaneId};
+use slipway_core::names::{Digest, LaneId, VersionName};
 use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed};
 use slipway_core::traffic::link;
 use slipway_core::units::Timestamp;
@@ -24,6 +24,7 @@ pub(super) struct Seen {
     watched_since: Option<Timestamp>,
     results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
     artifacts: BTreeSet<Digest>,
+    serving: BTreeMap<LaneId, VersionName>,
 }
 
 impl Engine {
@@ -99,6 +100,15 @@ impl Engine {
         }
     }
 
+    /// Notes what a lane serves, for the gates of others.
+    pub fn note_serving(&self, lane: &Lane) {
+        let mut seen = self.seen();
+        match lane.stable_version() {
+            Some(version) => drop(seen.serving.insert(lane.id.clone(), version.clone())),
+            None => drop(seen.serving.remove(&lane.id)),
+        }
+    }
+
     /// Instances as the target last showed them.
     pub fn instances(&self) -> Vec<InstanceStatus> {
         self.seen().instances.clone()
@@ -148,6 +158,7 @@ impl Engine {
             in_flight: in_flight(&seen.gateways),
             evidence,
             artifacts: seen.artifacts.clone(),
+            serving: seen.serving.clone(),
             results,
         };
         (observed, consumed)

@@ -20,11 +20,10 @@ const QUEUE_LIMIT: Millis = Millis::from_secs(24 * 3600);
 
 /// Opens the next rollout of the queue, if there is one.
 pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
-    if turn.lane.queue.is_empty() {
-        return;
-    }
-    let asked = turn.lane.queue.remove(0);
-    let overriding = asked.overriding.clone();
+    let lane = &turn.lane;
+    let Some(place) = lane.queue.iter().position(|asked| !gates::waits(lane, asked, now)) else { return };
+    let asked = turn.lane.queue.remove(place);
+    let (overriding, standing) = (asked.overriding.clone(), gates::of(&turn.lane, &asked, seen, now));
     let today = Today::of(&turn.lane, &seen.evidence);
     let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &today);
     let rollout = open(&turn.lane, asked, plan, now);
@@ -34,13 +33,8 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let sentence =
         format!("{} replaces {from} by {}; way back: {}", open.release.version, open.plan.strategy, open.plan.way_back);
     let (actor, evidence) = (open.actor.clone(), json!(open.plan));
-    let (kind, release) = (open.kind, open.release.clone());
+
     turn.record("rollout.planned", &actor, sentence, evidence);
-    let standing = match kind {
-        RolloutKind::Release => gates::gates(&turn.lane, &release, seen, now),
-        // Nothing may stand in the way back.
-        RolloutKind::Rollback | RolloutKind::Drill { .. } => Vec::new(),
-    };
     if !standing.is_empty() {
         let sentence = gates::sentence(&standing);
         turn.record("gates.looked_at", ENGINE, sentence, json!({ "gates": standing }));
@@ -94,15 +88,26 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         keys: asked.key.into_iter().collect(),
         drill: None,
         gates: Vec::new(),
+        approvals: asked.approvals,
     }
 }
 
 /// Gives up on those that have waited too long for the one before them.
 pub(super) fn expire(turn: &mut Turn, now: Timestamp) {
-    let overdue = |asked: &Asked| now.since(asked.at) > QUEUE_LIMIT;
+    let lane = turn.lane.clone();
+    let limit = |asked: &Asked| match gates::patience(&lane, asked) {
+        Some(patience) if gates::waits(&lane, asked, now) => patience,
+        Some(patience) => patience.max(QUEUE_LIMIT),
+        None => QUEUE_LIMIT,
+    };
+    let overdue = |asked: &Asked| now.since(asked.at) > limit(asked);
     for asked in turn.lane.queue.extract_if(.., |asked| overdue(asked)).collect::<Vec<_>>() {
         let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &Today::default());
-        let cause = format!("it waited for more than {QUEUE_LIMIT} behind another rollout; ask again");
+        let limit = limit(&asked);
+        let cause = match gates::waits(&lane, &asked, now) {
+            true => format!("it was not approved within {limit}; ask again"),
+            false => format!("it waited for more than {limit} behind another rollout; ask again"),
+        };
         let mut rollout = open(&turn.lane, asked, plan, now);
         turn.facts.push(Fact {
             kind: "rollout.blocked".to_string(),
@@ -116,8 +121,8 @@ pub(super) fn expire(turn: &mut Turn, now: Timestamp) {
         rollout.ended_at = Some(now);
         turn.ended.push(rollout);
     }
-    if let Some(first) = turn.lane.queue.iter().map(|asked| asked.at).min() {
-        turn.wake(first.plus(QUEUE_LIMIT));
+    if let Some(first) = turn.lane.queue.iter().map(|asked| asked.at.plus(limit(asked))).min() {
+        turn.wake(first.plus(Millis(1)));
     }
 }
 

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::drilling::Drilled;
+use super::gates::Approval;
 use super::model::{Rollout, RolloutKind};
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
@@ -196,6 +197,9 @@ pub struct Asked {
     /// Why gates that block are to be passed all the same, in the words of whoever asked.
     #[serde(default)]
     pub overriding: Option<String>,
+    /// Other people's word for it.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
 }
 
 /// One instance in a lane's books.

@@ -12,7 +12,7 @@ mod drilling;
 mod effect;
 mod estimate;
 mod finish;
-mod gates;
+pub mod gates;
 mod housekeeping;
 mod judging;
 mod lane;
@@ -36,7 +36,7 @@ pub use commands::Refusal;
 pub use drilling::{DrillTimes, Drilled, drill_due, drillable};
 pub use effect::{Effect, EffectResult};
 pub use estimate::Today;
-pub use gates::{Gate, Standing as GateStanding, blocked as blocked_by, gates};
+pub use gates::{Approval, Gate, Standing};
 pub use judging::judge_all;
 pub use lane::{Asked, Counters, Lane, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
 pub use model::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::drilling::DrillTimes;
-use super::gates::Gate;
+use super::gates::{Approval, Gate};
 use super::lane::Release;
 use super::plan::Plan;
 use crate::judge::{Judgement, Pause};
@@ -66,6 +66,9 @@ pub struct Rollout {
     /// How the gates stood when it began.
     #[serde(default)]
     pub gates: Vec<Gate>,
+    /// Whose word it began with.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
 }
 
 /// Whether a rollout brings something or takes something back.

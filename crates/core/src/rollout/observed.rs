@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::effect::EffectResult;
 use crate::instance::InstanceStatus;
 use crate::judge::Counts;
-use crate::names::{Digest, InstanceId, VersionName};
+use crate::names::{Digest, InstanceId, LaneId, VersionName};
 use crate::traffic::link::USERS_KEPT;
 use crate::traffic::{Epoch, Route};
 use crate::units::Timestamp;
@@ -29,6 +29,8 @@ pub struct Observed {
     pub evidence: Evidence,
     /// Artifacts that are here.
     pub artifacts: BTreeSet<Digest>,
+    /// What other services serve, by lane.
+    pub serving: BTreeMap<LaneId, VersionName>,
     /// What came of effects since the last turn that was committed.
     pub results: Vec<EffectResult>,
 }

@@ -4,6 +4,7 @@ pub(crate) mod artifacts;
 pub(crate) mod commands;
 pub(crate) mod events;
 pub(crate) mod files;
+pub(crate) mod gates;
 pub(crate) mod journal;
 pub(crate) mod logs;
 pub(crate) mod plans;
@@ -11,6 +12,7 @@ pub(crate) mod releases;
 pub(crate) mod rollouts;
 pub(crate) mod services;
 pub(crate) mod system;
+pub(crate) mod tokens;
 
 use slipway_core::names::{EnvironmentName, LaneId, ServiceName};
 

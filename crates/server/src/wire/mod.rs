@@ -2,15 +2,19 @@
 
 mod drill;
 mod explanation;
+mod gates;
 mod plan;
 mod release;
 mod rollout;
 mod status;
+mod token;
 
 pub use drill::{WireDrill, WireTimes};
 pub use explanation::{Explanation, WireDecision, WireJudgement, WireStable};
+pub use gates::{NewApproval, WireApproval, WireGate, WireGates};
 pub use plan::{WirePlan, WireStep};
 pub use release::{NewDrill, NewRelease, NewRollback};
 pub(crate) use rollout::explanation;
 pub use rollout::{HistoryEntry, WireRollout, WireShare, WireStepRecord, WireWaiting, history_entry, rollout};
 pub use status::{LaneStatus, VersionStatus, WireInstance, lane_status};
+pub use token::{MadeToken, NewToken, WireToken};

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use slipway_core::rollout::{Plan, Step};
+use slipway_core::rollout::{Gate, Plan, Step};
 use utoipa::ToSchema;
+
+use super::gates::WireGate;
 
 /// A plan.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -33,6 +35,16 @@ pub struct WirePlan {
     pub rollback: String,
     /// What a person should know.
     pub remarks: Vec<String>,
+    /// How the gates before it stand.
+    #[serde(default)]
+    pub gates: Vec<WireGate>,
+}
+
+impl WirePlan {
+    /// The same with the gates before it.
+    pub fn behind(self, gates: &[Gate]) -> WirePlan {
+        WirePlan { gates: gates.iter().map(WireGate::from).collect(), ..self }
+    }
 }
 
 /// A step of a plan.
@@ -71,6 +83,7 @@ impl From<Plan> for WirePlan {
             today_ms: plan.today.map(|t| t.0),
             rollback: plan.rollback,
             remarks: plan.remarks,
+            gates: Vec::new(),
         }
     }
 }

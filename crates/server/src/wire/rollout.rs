@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_control::views::{LaneNow, RolloutNow};
-use slipway_core::names::LaneId;
-use slipway_core::rollout::{Rollout, RolloutKind, State, StepRecord};
+use slipway_core::names::{LaneId, RolloutId};
+use slipway_core::rollout::{Gate, Rollout, RolloutKind, Standing, State, StepRecord};
 use slipway_core::units::Timestamp;
 use utoipa::ToSchema;
 
 use super::explanation::{Explanation, WireDecision, WireJudgement};
+use super::plan::WirePlan;
 
 /// A rollout.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -104,7 +105,7 @@ pub struct HistoryEntry {
 /// A rollout wherever it stands.
 pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
     match now {
-        RolloutNow::Queued { lane, asked, behind } => Some(WireRollout {
+        RolloutNow::Queued { lane, asked, behind, gates } => Some(WireRollout {
             rollout: asked.id.to_string(),
             kind: kind(asked.kind).to_string(),
             service: lane.service.to_string(),
@@ -121,13 +122,24 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
             failed_requests: 0,
             failed_by_slipway: 0,
             steps: Vec::new(),
-            waiting: behind.as_ref().map(|b| WireWaiting { on: format!("{b} to end"), remaining_ms: None }),
+            waiting: waiting(gates, behind.as_ref()),
             split: Vec::new(),
             judgements: Vec::new(),
         }),
         RolloutNow::Open(lane) => lane.lane.open.as_ref().map(|open| live(lane, open)),
         RolloutNow::Ended(lane, rollout) => Some(bare(lane, rollout, rollout.ended_at.unwrap_or_default())),
     }
+}
+
+/// What a release that has not begun waits for: somebody's word, or another rollout.
+fn waiting(gates: &[Gate], behind: Option<&RolloutId>) -> Option<WireWaiting> {
+    let gate = gates.iter().find(|gate| gate.standing == Standing::Waiting);
+    let word = gate.map(|gate| match &gate.remedy {
+        Some(remedy) => format!("{}; {remedy}", gate.sentence),
+        None => gate.sentence.clone(),
+    });
+    let on = word.or_else(|| behind.map(|b| format!("{b} to end")))?;
+    Some(WireWaiting { on, remaining_ms: None })
 }
 
 /// Why a rollout went as it did; `None` while it is queued.
@@ -147,7 +159,7 @@ pub(crate) fn explanation(now: &RolloutNow) -> Option<Explanation> {
         actor: doc.actor.clone(),
         began_at: doc.began_at.0,
         ended_at: doc.ended_at.map(|t| t.0),
-        plan: doc.plan.clone().into(),
+        plan: WirePlan::from(doc.plan.clone()).behind(&doc.gates),
         decisions: doc.decisions.iter().map(WireDecision::from).collect(),
     })
 }

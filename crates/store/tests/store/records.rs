@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use slipway_core::names::{Digest, RolloutId};
+use slipway_core::rights::{Right, Rights};
 use slipway_core::units::{Millis, Timestamp};
-use slipway_store::{Commit, Error, ReleaseRecord, Remembered, RolloutRecord, Store};
+use slipway_store::{Commit, Error, Filter, ReleaseRecord, Remembered, RolloutRecord, Store, TokenRecord};
 
 use crate::common::{folder, lane, meddle};
 
@@ -124,13 +125,38 @@ async fn a_token_is_known_by_its_hash_and_a_new_one_replaces_it() {
     let folder = folder();
     let store = Store::open(folder.path()).await.unwrap();
     store.insert_token("first", "secret-one", Timestamp(1)).await.unwrap();
-    assert_eq!(store.token_name("secret-one").await.unwrap().as_deref(), Some("first"));
+    assert_eq!(store.token("secret-one").await.unwrap().map(|t| t.name).as_deref(), Some("first"));
     store.insert_token("first", "secret-two", Timestamp(2)).await.unwrap();
-    assert_eq!(store.token_name("secret-one").await.unwrap(), None);
-    assert_eq!(store.token_name("secret-two").await.unwrap().as_deref(), Some("first"));
+    assert_eq!(store.token("secret-one").await.unwrap(), None);
+    let first = store.token("secret-two").await.unwrap().unwrap();
+    assert_eq!((first.name.as_str(), first.rights), ("first", Rights::all()));
     store.close().await;
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(10).any(|part| part == b"secret-two"), "the text of a token is kept nowhere");
     }
+}
+
+#[tokio::test]
+async fn a_token_is_made_once_looked_up_with_its_rights_and_revoked_all_in_the_journal() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    let bob = TokenRecord {
+        name: "bob".to_string(),
+        rights: [Right::Approve].into_iter().collect(),
+        created_at: Timestamp(5),
+    };
+    assert!(store.create_token(&bob, "bobs-secret", "user:first").await.unwrap());
+    assert!(!store.create_token(&bob, "another", "user:first").await.unwrap(), "the name is taken");
+    assert_eq!(store.token("bobs-secret").await.unwrap(), Some(bob.clone()));
+    assert_eq!(store.token("another").await.unwrap(), None);
+    assert_eq!(store.tokens().await.unwrap(), [bob]);
+    assert!(store.revoke_token("bob", "user:first", Timestamp(6)).await.unwrap());
+    assert!(!store.revoke_token("bob", "user:first", Timestamp(7)).await.unwrap());
+    assert_eq!(store.token("bobs-secret").await.unwrap(), None);
+    let entries = store.entries(&Filter { kind: Some("token".into()), ..Filter::default() }).await.unwrap();
+    let kinds: Vec<&str> = entries.iter().map(|e| e.fact.kind.as_str()).collect();
+    assert_eq!(kinds, ["token.revoked", "token.created"]);
+    let journal = serde_json::to_string(&entries).unwrap();
+    assert!(!journal.contains("secret"), "never its text: {journal}");
 }

@@ -1,11 +1,16 @@
 //! Aborting: the open rollout is taken back.
 
-use super::{Refusal, open, refuse};
-use crate::rollout::{RolloutKind, State, Turn, undo};
+use super::{Refusal, end_queued, open, refuse};
+use crate::rollout::{Outcome, RolloutKind, State, Turn, undo};
 use crate::units::Timestamp;
 
-/// Takes the open rollout back.
+/// Takes the open rollout back; where none is open, the first that waits is withdrawn.
 pub fn abort(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+    if let (None, Some(first)) = (&turn.lane.open, turn.lane.queue.first().map(|asked| asked.id.clone())) {
+        let cause = format!("withdrawn by {actor}");
+        end_queued(turn, Outcome::Blocked, &cause, actor, now, |asked| asked.id == first);
+        return Ok(());
+    }
     take_back(turn, actor, "aborted", now)
 }
 

@@ -2,6 +2,7 @@
 //! of the turn then follows as always.
 
 mod abort;
+mod approve;
 mod drill;
 mod pause;
 mod promote;
@@ -10,12 +11,19 @@ mod resume;
 mod rollback;
 
 pub use abort::abort;
+pub use approve::approve;
 pub use drill::drill;
 pub use pause::pause;
 pub use promote::promote;
 pub use release::release;
 pub use resume::resume;
 pub use rollback::{Back, rollback, way_back};
+
+use super::begin::open as opened;
+use super::model::{Outcome, State};
+use super::{Asked, Today, Turn, plan};
+use crate::journal::Fact;
+use crate::units::Timestamp;
 
 /// Why a command was refused: what is, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,5 +44,31 @@ fn open(lane: &super::Lane) -> Result<&super::Rollout, Refusal> {
     match &lane.open {
         Some(open) if open.ended().is_none() => Ok(open),
         _ => refuse("nothing_open", format!("no rollout of {} is open", lane.id)),
+    }
+}
+
+/// Ends those that wait and that `which` names.
+fn end_queued(
+    turn: &mut Turn,
+    outcome: Outcome,
+    cause: &str,
+    actor: &str,
+    now: Timestamp,
+    which: impl Fn(&Asked) -> bool,
+) {
+    for asked in turn.lane.queue.extract_if(.., |asked| which(asked)).collect::<Vec<_>>() {
+        let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &Today::default());
+        let mut rollout = opened(&turn.lane, asked, plan, now);
+        rollout.state = State::Ended { outcome, cause: cause.to_string() };
+        rollout.ended_at = Some(now);
+        turn.facts.push(Fact {
+            kind: format!("rollout.{}", outcome.as_str()),
+            lane: Some(turn.lane.id.clone()),
+            rollout: Some(rollout.id.clone()),
+            actor: actor.to_string(),
+            cause: cause.to_string(),
+            evidence: serde_json::Value::Null,
+        });
+        turn.ended.push(rollout);
     }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::Refusal;
+use super::{Refusal, end_queued};
+use crate::journal::Fact;
 use crate::names::RolloutId;
-use crate::rollout::begin::open as opened;
 use crate::rollout::model::{Outcome, RolloutKind, State};
-use crate::rollout::{Asked, Today, Turn, plan, undo};
+use crate::rollout::{Asked, Turn, gates, undo};
 use crate::units::Timestamp;
 
 /// Queues a rollout; with `supersede`, everything before it gives way.
@@ -15,6 +15,10 @@ pub fn release(turn: &mut Turn, asked: Asked, supersede: bool, now: Timestamp) -
     if supersede {
         give_way(turn, &id, &actor, now);
     }
+    // Nobody is asked twice for their word: the newer one is what they would approve.
+    let lane = turn.lane.clone();
+    let cause = format!("superseded by {id}, which is newer");
+    end_queued(turn, Outcome::Superseded, &cause, &actor, now, |older| gates::waits(&lane, older, now));
     let behind = turn.lane.open.as_ref().map(|r| r.id.clone()).or(turn.lane.queue.last().map(|a| a.id.clone()));
     let sentence = match &behind {
         Some(other) => format!("{version} is asked for and waits for {other}"),
@@ -24,7 +28,7 @@ pub fn release(turn: &mut Turn, asked: Asked, supersede: bool, now: Timestamp) -
         "version": version, "artifact": asked.release.artifact, "config": asked.release.config,
         "strategy": asked.strategy.kind.name(),
     });
-    turn.facts.push(crate::journal::Fact {
+    turn.facts.push(Fact {
         kind: "rollout.asked".to_string(),
         lane: Some(turn.lane.id.clone()),
         rollout: Some(id),
@@ -38,13 +42,7 @@ pub fn release(turn: &mut Turn, asked: Asked, supersede: bool, now: Timestamp) -
 
 fn give_way(turn: &mut Turn, to: &RolloutId, actor: &str, now: Timestamp) {
     let cause = format!("superseded by {to}");
-    for asked in std::mem::take(&mut turn.lane.queue) {
-        let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &Today::default());
-        let mut rollout = opened(&turn.lane, asked, plan, now);
-        rollout.state = State::Ended { outcome: Outcome::Superseded, cause: cause.clone() };
-        rollout.ended_at = Some(now);
-        turn.ended.push(rollout);
-    }
+    end_queued(turn, Outcome::Superseded, &cause, actor, now, |_| true);
     let undoable = turn.lane.open.as_ref().is_some_and(|r| {
         r.kind != RolloutKind::Rollback && !matches!(r.state, State::Undoing(_) | State::Ended { .. })
     });

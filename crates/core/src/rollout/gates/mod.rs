@@ -3,13 +3,20 @@
 //! Pure: looked at when a plan is shown, when somebody asks, and at the moment at which a rollout would begin. Rollbacks
 //! and drills pass no gate: nothing may stand in the way back.
 
+mod after;
+mod approvals;
 mod drill;
+mod freeze;
+mod readiness;
 
 use serde::{Deserialize, Serialize};
 
-use super::lane::{Lane, Release};
+use super::lane::{Asked, Lane, Release};
+use super::model::RolloutKind;
 use super::observed::Observed;
-use crate::units::Timestamp;
+use crate::units::{Millis, Timestamp};
+
+pub use approvals::{Approval, counting, may_approve, seal};
 
 /// One gate as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,17 +54,54 @@ impl Gate {
         Gate { name: name.to_string(), standing: Standing::Waived, sentence, remedy: None }
     }
 
+    fn waiting(name: &str, sentence: String, remedy: String) -> Gate {
+        Gate { standing: Standing::Waiting, ..Gate::blocking(name, sentence, remedy) }
+    }
+
     fn blocking(name: &str, sentence: String, remedy: String) -> Gate {
         Gate { name: name.to_string(), standing: Standing::Blocking, sentence, remedy: Some(remedy) }
     }
 }
 
-/// Every gate of `release` into `lane` at `now`, in the order in which they are declared.
-pub fn gates(lane: &Lane, release: &Release, seen: &Observed, now: Timestamp) -> Vec<Gate> {
-    let Some(environment) = release.environment(&lane.id) else { return Vec::new() };
-    let mut gates = Vec::new();
-    gates.extend(environment.require_drill.map(|age| drill::young(lane, age, seen, now)));
+/// Every gate of what is asked for at `now`. Nothing may stand in the way back: only releases have gates.
+pub fn of(lane: &Lane, asked: &Asked, seen: &Observed, now: Timestamp) -> Vec<Gate> {
+    let Some(environment) = asked.release.environment(&lane.id) else { return Vec::new() };
+    if asked.kind != RolloutKind::Release {
+        return Vec::new();
+    }
+    let mut gates = of_release(lane, &asked.release, seen, now);
+    let approvals = environment.gates.approvals.as_ref();
+    gates.extend(approvals.map(|policy| approvals::enough(lane, asked, policy, now)));
     gates
+}
+
+/// The gates that hold or not whoever asks: all but the approvals.
+pub fn of_release(lane: &Lane, release: &Release, seen: &Observed, now: Timestamp) -> Vec<Gate> {
+    let Some(environment) = release.environment(&lane.id) else { return Vec::new() };
+    let declared = &environment.gates;
+    let mut gates = Vec::new();
+    gates.extend(declared.readiness.iter().map(|what| readiness::has(lane, release, *what, seen)));
+    gates.extend(environment.require_drill.map(|age| drill::young(lane, age, seen, now)));
+    gates.extend(declared.after.iter().map(|after| after::serves(lane, after, seen)));
+    if !declared.freeze.is_empty() {
+        gates.push(freeze::off(&declared.freeze, now));
+    }
+    gates
+}
+
+/// Whether what is asked for has to wait for somebody's word.
+pub(super) fn waits(lane: &Lane, asked: &Asked, now: Timestamp) -> bool {
+    policy(lane, asked).is_some_and(|policy| counting(lane, asked, policy, now).len() < policy.count as usize)
+}
+
+/// How long it may wait for it.
+pub(super) fn patience(lane: &Lane, asked: &Asked) -> Option<Millis> {
+    policy(lane, asked).map(|policy| policy.expire)
+}
+
+fn policy<'a>(lane: &Lane, asked: &'a Asked) -> Option<&'a crate::spec::Approvals> {
+    let environment = asked.release.environment(&lane.id).filter(|_| asked.kind == RolloutKind::Release)?;
+    environment.gates.approvals.as_ref()
 }
 
 /// What blocks, as a sentence with the remedy of each.

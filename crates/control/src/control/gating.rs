@@ -1,0 +1,90 @@
+//! Gates as people ask for them: how they stand, whose word is missing, and giving it.
+
+use slipway_core::names::{Digest, LaneId, RolloutId};
+use slipway_core::rollout::gates::{self, Gate};
+use slipway_core::rollout::{Asked, Lane, RolloutKind, Today, commands, plan};
+
+use super::Control;
+use crate::by::By;
+use crate::error::Error;
+use crate::views::GatesNow;
+
+impl Control {
+    /// How the gates of a lane stand: for the release that waits at them, or for the next one if it declares what stable
+    /// does.
+    pub async fn gates(&self, lane: &LaneId) -> Result<GatesNow, Error> {
+        let kept = self.existing(lane).await?;
+        let waiting = kept.queue.iter().find(|asked| asked.kind == RolloutKind::Release);
+        let asked = match (waiting, &kept.stable, &kept.open) {
+            (Some(asked), _, _) => asked.clone(),
+            (None, Some(stable), _) => self.hypothetical(&kept, stable.clone()),
+            (None, None, Some(open)) => self.hypothetical(&kept, open.release.clone()),
+            (None, None, None) => return Err(Error::NotFound(format!("nothing was ever released to {lane}"))),
+        };
+        let waiting = waiting.is_some();
+        Ok(self.gates_of(kept, asked, waiting))
+    }
+
+    /// The same for one release that waits.
+    pub async fn gates_of_rollout(&self, id: &RolloutId) -> Result<GatesNow, Error> {
+        let (lane, asked) = self.waiting(id).await?;
+        Ok(self.gates_of(lane, asked, true))
+    }
+
+    /// Gives a person's word for a release that waits. `shown` is the seal of what they were shown.
+    pub async fn approve(&self, id: &RolloutId, shown: &Digest, by: &By) -> Result<(), Error> {
+        let (lane, _) = self.waiting(id).await?;
+        let (engine, id, by, shown) = (self.engine.clone(), id.clone(), by.actor.clone(), shown.clone());
+        self.wish(&lane.id, move |turn, now| {
+            let (seen, _) = engine.observe(&turn.lane, now);
+            commands::approve(turn, &id, &by, &shown, &seen, now)
+        })
+        .await
+    }
+
+    async fn waiting(&self, id: &RolloutId) -> Result<(Lane, Asked), Error> {
+        for lane in self.engine.lanes() {
+            let Some(lane) = self.engine.lane(&lane).await? else { continue };
+            if let Some(asked) = lane.queue.iter().find(|asked| asked.id == *id).cloned() {
+                return Ok((lane, asked));
+            }
+        }
+        match self.rollout(id).await? {
+            Some(_) => Err(Error::Refused(slipway_core::rollout::Refusal {
+                code: "not_waiting",
+                reason: format!("{id} does not wait for anybody's word"),
+            })),
+            None => Err(Error::NotFound(format!("there is no rollout {id}"))),
+        }
+    }
+
+    fn gates_of(&self, lane: Lane, asked: Asked, waiting: bool) -> GatesNow {
+        let now = self.now();
+        let (seen, _) = self.engine.observe(&lane, now);
+        let gates: Vec<Gate> = gates::of(&lane, &asked, &seen, now);
+        let today = Today::of(&lane, &seen.evidence);
+        GatesNow {
+            seal: gates::seal(&lane, &asked),
+            plan: plan(&lane, asked.kind, &asked.release, &asked.strategy, &today),
+            lane: lane.id,
+            gates,
+            asked,
+            waiting,
+        }
+    }
+
+    pub(super) fn hypothetical(&self, lane: &Lane, release: slipway_core::rollout::Release) -> Asked {
+        let strategy = release.environment(&lane.id).map(|e| e.strategy.clone()).unwrap_or_default();
+        Asked {
+            id: RolloutId::numbered(0),
+            kind: RolloutKind::Release,
+            release,
+            strategy,
+            actor: "nobody".to_string(),
+            key: None,
+            at: self.now(),
+            overriding: None,
+            approvals: Vec::new(),
+        }
+    }
+}

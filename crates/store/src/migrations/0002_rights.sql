@@ -1,0 +1,1 @@
+ALTER TABLE tokens ADD COLUMN rights TEXT NOT NULL DEFAULT 'all';
