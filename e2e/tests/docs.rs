@@ -123,6 +123,31 @@ fn metrics_and_answers_of_the_gateway_are_those_of_its_page() {
     }
 }
 
+#[test]
+fn every_command_of_a_page_that_is_tested_is_run_by_its_test() {
+    let mut pages = 0;
+    for entry in std::fs::read_dir(root().join("e2e/tests")).expect("the tests") {
+        let path = entry.expect("an entry").path();
+        let Ok(source) = std::fs::read_to_string(&path) else { continue };
+        let Some((_, page)) = source.split_once("const PAGE: &str = \"") else { continue };
+        let page = page.split('"').next().unwrap_or_default();
+        // As the string says it: lines that go on joined, quotes bare.
+        let mut said = String::new();
+        for line in source.lines() {
+            match line.trim_start().trim_end().strip_suffix('\\') {
+                Some(begun) => said += begun,
+                None => said = said + line.trim_start() + "\n",
+            }
+        }
+        let said = said.replace("\\\"", "\"");
+        for command in slipway_e2e::Page::open(page).commands() {
+            assert!(said.contains(command), "{page} says what {} does not run: {command}", path.display());
+        }
+        pages += 1;
+    }
+    assert!(pages >= 2, "no page is tested");
+}
+
 /// Calls of slipway in blocks of code, indented or fenced, and in code within sentences.
 fn commands() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();

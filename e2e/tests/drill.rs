@@ -13,7 +13,7 @@ const PAGE: &str = "docs/how-to/drill.md";
 async fn a_release_is_blocked_until_the_way_back_was_practised_as_the_message_says() {
     let _alone = alone().await;
     let stage = Stage::set(DRILLED).await;
-    let mut page = Page::open(PAGE);
+    let page = Page::open(PAGE);
     let (first, code) = stage.release("1.1.0", &[], &[]).await;
     assert_eq!(code, 0, "nothing could be practised yet, so it is waived: {first:#}");
     let serving = instances(&stage.lane().await, "stable");
@@ -57,7 +57,7 @@ async fn a_release_is_blocked_until_the_way_back_was_practised_as_the_message_sa
 async fn a_drill_that_finds_the_predecessor_broken_brings_everybody_back_and_blocks() {
     let _alone = alone().await;
     let stage = Stage::set(DRILLED).await;
-    let mut page = Page::open(PAGE);
+    let page = Page::open(PAGE);
     let outage = stage.slipway.scratch().join("outage");
     assert_eq!(stage.release("1.0.1", &[("OUTAGE_FILE", &outage.to_string_lossy())], &[]).await.1, 0);
     stage.say("drill", &[]).await.expect(0).expect("the way back is fine as yet");

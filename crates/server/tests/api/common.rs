@@ -10,16 +10,19 @@ use slipway_control::ports::{Artifacts, GatewayView, Router};
 use slipway_control::{Clock, Control, Parts};
 use slipway_core::instance::Pending;
 use slipway_core::names::Digest;
+use slipway_core::rights::Rights;
 use slipway_core::traffic::link::{CountRow, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
 use slipway_registry::Blobs;
 use slipway_server::{App, Farewell};
-use slipway_store::Store;
+use slipway_store::{Store, TokenRecord};
 use slipway_target::fake::FakeTarget;
 use tokio::sync::mpsc;
 
 pub const TOKEN: &str = "a-token-for-tests";
+/// May look, and do nothing.
+pub const ONLOOKER: &str = "an-onlookers-token";
 /// How long a test waits for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -88,6 +91,9 @@ impl Api {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         store.insert_token("tester", TOKEN, Timestamp(1)).await.unwrap();
+        let rights = Rights::default();
+        let onlooker = TokenRecord { name: "onlooker".to_string(), rights, created_at: Timestamp(1) };
+        assert!(store.create_token(&onlooker, ONLOOKER, "user:tester").await.unwrap());
         let blobs = Blobs::open(folder.path().join("artifacts")).unwrap();
         let control = Control::start(Parts {
             store: store.clone(),
@@ -109,6 +115,19 @@ impl Api {
     /// A request with the token.
     pub fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(TOKEN)
+    }
+
+    /// What an endpoint needs of a token, as one without rights is told.
+    pub async fn right(&self, method: &Method, url: &str) -> String {
+        let request = self.http.request(method.clone(), url).bearer_auth(ONLOOKER);
+        let answer = request.send().await.unwrap();
+        if answer.status().as_u16() != 403 {
+            return "token".to_string();
+        }
+        let problem: Value = answer.json().await.unwrap();
+        let detail = problem["detail"].as_str().unwrap();
+        let right = detail.split("may not ").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
+        format!("token that may {right}")
     }
 
     pub async fn get(&self, path: &str) -> Value {

@@ -5,3 +5,4 @@ mod endpoints;
 mod pages;
 mod refusals;
 mod rollouts;
+mod tokens;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{EnvironmentSpec, Strategy};
-use super::super::policy::{Gates, Readiness};
+use super::super::policy::{After, Gates, Readiness};
 use super::super::reader::{Keys, Reader};
 use super::policy;
 use super::run::env;
 use super::strategy::strategy;
 use super::traffic::overlay;
-use crate::names::EnvironmentName;
+use crate::names::{EnvironmentName, ServiceName};
 
 const KEYS: Keys = Keys {
     known: &["instances", "strategy", "env", "traffic", "drill", "require_drill", "gates"],
@@ -74,9 +74,19 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader) -> Option<Environ
     Some(EnvironmentSpec { instances, strategy, env, traffic, drill, require_drill, gates, ..defaults(name?) })
 }
 
-/// Notes what an environment asks for and the file does not declare: such a gate could never hold.
-pub(super) fn can_be_ready(reader: &Reader, environments: &[EnvironmentSpec], declared: impl Fn(Readiness) -> bool) {
+/// Notes gates that could never hold: they ask for the service itself, or for what the file does not declare.
+pub(super) fn can_hold(
+    reader: &Reader,
+    service: Option<&ServiceName>,
+    environments: &[EnvironmentSpec],
+    declared: impl Fn(Readiness) -> bool,
+) {
     for environment in environments {
+        let same = |after: &&After| after.environment.as_ref().is_none_or(|e| *e == environment.name);
+        for after in environment.gates.after.iter().filter(|a| service == Some(&a.service)).filter(same) {
+            let message = format!("gates.after of {} asks for {after}, which is the service itself", environment.name);
+            reader.mistake(Wrong::new(message).hint("name another service, or another environment"));
+        }
         for what in environment.gates.readiness.iter().filter(|what| !declared(**what)) {
             let name = what.name();
             let message = format!("gates.readiness of {} asks for {name}, and none is declared", environment.name);

@@ -62,7 +62,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
             Readiness::Smoke => !smoke.is_empty(),
             Readiness::Drill => true,
         };
-        environment::can_be_ready(section, environments, declared);
+        environment::can_hold(section, name.as_ref(), environments, declared);
     }
     Some(ServiceSpec {
         service: name?,

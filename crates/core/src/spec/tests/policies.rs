@@ -41,6 +41,7 @@ fn a_gate_that_can_never_hold_is_refused() {
     assert!(owner.contains("asks for owner, and none is declared"), "{owner}");
     assert!(refused("gates: { readiness: [onwer] }").contains("did you mean owner?"));
     assert!(refused("gates: { after: [\"payments >= latest\"] }").contains("no number to compare by"));
+    assert!(refused("gates: { after: [checkout] }").contains("the service itself"));
     assert!(refused("gates: { approvals: { from: [alice, alice] } }").contains("twice"));
 }
 
