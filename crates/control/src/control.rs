@@ -103,6 +103,7 @@ impl Control {
         control.spawn(effects::work(engine.clone()));
         control.spawn(driver::renew(engine.clone()));
         control.spawn(schedule::keep(control.clone()));
+        control.spawn(schedule::watch(control.clone()));
         Ok(control)
     }
 
@@ -270,6 +271,11 @@ impl Control {
         })
         .await?;
         Ok(id)
+    }
+
+    /// Lanes in which an incident is open.
+    pub(crate) fn incidents(&self) -> Vec<LaneId> {
+        self.engine.incidents()
     }
 
     /// What is seen of a lane now.

@@ -1,17 +1,21 @@
-//! What begins by itself at its time: drills.
+//! What begins by itself: drills at their time, and rollbacks that a policy wants after a breach.
 
 use std::time::Duration;
 
-use slipway_core::rollout::drill_due;
+use slipway_core::rollout::{drill_due, rollback_due};
 
 use crate::by::By;
 use crate::control::Control;
 use crate::error::Error;
 
-/// How often it is looked whether something is due.
+/// How often it is looked whether a drill is due.
 const LOOK: Duration = Duration::from_secs(5);
-/// Who is named in the journal where nobody asked.
+/// How often incidents are looked at.
+const WATCH: Duration = Duration::from_millis(500);
+/// Who is named in the journal where a drill was due.
 const SCHEDULE: &str = "slipway:schedule";
+/// Who is named where a breach led to a rollback.
+const WATCHER: &str = "slipway:watch";
 
 /// Begins what is due, for ever.
 pub(crate) async fn keep(control: Control) {
@@ -29,7 +33,7 @@ async fn drills(control: &Control) -> Result<(), Error> {
     for now in control.lanes().await? {
         let id = now.lane.id.clone();
         let Some(cold) = drill_due(&now.lane, &control.observed(&now.lane), now.at) else { continue };
-        let by = By { actor: SCHEDULE.to_string(), key: None };
+        let by = By::once(SCHEDULE);
         match control.drill(&id, cold, &by).await {
             Ok(rollout) => tracing::info!(lane = %id, %rollout, "a drill was due"),
             // Somebody came first, or there is no way back any more: it is looked at again.
@@ -37,4 +41,26 @@ async fn drills(control: &Control) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Goes back where a breach after success calls for it, for ever.
+pub(crate) async fn watch(control: Control) {
+    let mut ticks = tokio::time::interval(WATCH);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for lane in control.incidents() {
+            match control.lane(&lane).await {
+                Ok(Some(now)) if rollback_due(&now.lane, now.at) => {
+                    let by = By::once(WATCHER);
+                    match control.rollback(&lane, None, &by).await {
+                        Ok(rollout) => tracing::warn!(%lane, %rollout, "an incident leads to a rollback"),
+                        Err(error) => tracing::warn!(%lane, %error, "an incident calls for a rollback that is refused"),
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%lane, %error, "an incident could not be looked at"),
+            }
+        }
+    }
 }

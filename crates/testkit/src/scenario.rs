@@ -12,7 +12,7 @@
 use std::path::Path;
 
 use slipway_core::names::LaneId;
-use slipway_core::rollout::{Refusal, commands};
+use slipway_core::rollout::{Refusal, Serving, commands};
 use slipway_core::units::Millis;
 
 use crate::story::tell;
@@ -94,7 +94,8 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
                 service: name(1)?.parse().map_err(|_| "no service")?,
                 environment: name(2)?.parse().map_err(|_| "no environment")?,
             };
-            world.serving.insert(lane, name(3)?.parse().map_err(|_| "no version")?);
+            let version = name(3)?.parse().map_err(|_| "no version")?;
+            world.serving.insert(lane, Serving { version, since: None });
             Ok(())
         }
         "refused" => match happen(world, &words[1..]) {

@@ -8,8 +8,8 @@ use slipway_core::journal::Fact;
 use slipway_core::judge::UserCap;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use slipway_core::rollout::{
-    self, Asked, Book, Confirmed, Effect, EffectResult, Lane, Observed, Refusal, Release, Rollout, RolloutKind, Turn,
-    commands,
+    self, Asked, Book, Confirmed, Effect, EffectResult, Lane, Observed, Refusal, Release, Rollout, RolloutKind,
+    Serving, Turn, commands,
 };
 use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::spec::{self, Bad, ServiceSpec};
@@ -77,7 +77,7 @@ pub struct World {
     /// Everything that was recorded, with its time.
     pub journal: Vec<(Timestamp, Fact)>,
     /// What other services serve.
-    pub serving: BTreeMap<LaneId, VersionName>,
+    pub serving: BTreeMap<LaneId, Serving>,
     shown: Option<Digest>,
     /// Rollouts that ended, in order.
     pub ended: Vec<Rollout>,
@@ -184,12 +184,16 @@ impl World {
 
     /// Asks for the way back.
     pub fn rollback(&mut self, to: Option<&str>) -> Result<(), Refusal> {
+        self.rollback_by("user:test", to)
+    }
+
+    fn rollback_by(&mut self, who: &str, to: Option<&str>) -> Result<(), Refusal> {
         let to = to.map(|v| v.parse().expect("a valid version"));
         let asked = match commands::way_back(&self.lane, to.as_ref())? {
             commands::Back::TakeBack => None,
             commands::Back::To(version) => Some(self.asked(RolloutKind::Rollback, version.as_str())),
         };
-        self.command(|turn, now| commands::rollback(turn, asked, "user:test", now))
+        self.command(|turn, now| commands::rollback(turn, asked, who, now))
     }
 
     /// Asks for a drill of the way back.
@@ -298,6 +302,9 @@ impl World {
         self.results.clear();
         let turn = rollout::turn(&self.lane, &seen, self.now);
         self.apply(turn);
+        if rollout::rollback_due(&self.lane, self.now) {
+            let _ = self.rollback_by("slipway:watch", None);
+        }
     }
 
     fn observe(&mut self) -> Observed {

@@ -1,9 +1,10 @@
 //! What runs where, as text.
 
+use slipway_core::units::Timestamp;
 use slipway_server::wire::{LaneStatus, VersionStatus};
 
-use super::share;
 use super::table::columns;
+use super::{flat, share};
 
 /// One block for each service in an environment.
 pub(crate) fn status(lanes: &[LaneStatus]) -> String {
@@ -25,6 +26,11 @@ fn lane(lane: &LaneStatus) -> String {
         }
     }
     text.push_str(&columns(&rows));
+    if let Some(incident) = &lane.incident {
+        let (number, since) = (incident.number, Timestamp(incident.since));
+        text.push_str(&format!("  incident {number} since {since}: {}\n", flat(&incident.what.join("; "))));
+        text.push_str(&format!("    likely: {}\n", flat(&incident.likely.join("; "))));
+    }
     if let Some(times) = super::times(&lane.times) {
         text.push_str(&format!("  {times}\n"));
     }

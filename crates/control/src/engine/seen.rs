@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use slipway_core::instance::InstanceStatus;
 use slipway_core::journal::Fact;
-use slipway_core::names::{Digest, LaneId, VersionName};
-use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed};
+use slipway_core::names::{Digest, LaneId};
+use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed, Serving};
 use slipway_core::traffic::link;
 use slipway_core::units::Timestamp;
 use slipway_store::EffectId;
@@ -24,7 +24,9 @@ pub(super) struct Seen {
     watched_since: Option<Timestamp>,
     results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
     artifacts: BTreeSet<Digest>,
-    serving: BTreeMap<LaneId, VersionName>,
+    serving: BTreeMap<LaneId, Serving>,
+    /// Lanes in which an incident is open.
+    incidents: BTreeSet<LaneId>,
 }
 
 impl Engine {
@@ -100,13 +102,24 @@ impl Engine {
         }
     }
 
-    /// Notes what a lane serves, for the gates of others.
+    /// Notes what others need to know of a lane: what it serves, and whether it is in trouble.
     pub fn note_serving(&self, lane: &Lane) {
         let mut seen = self.seen();
-        match lane.stable_version() {
-            Some(version) => drop(seen.serving.insert(lane.id.clone(), version.clone())),
+        match lane.stable_version().cloned() {
+            Some(version) => {
+                drop(seen.serving.insert(lane.id.clone(), Serving { version, since: lane.deployed_at }));
+            }
             None => drop(seen.serving.remove(&lane.id)),
         }
+        match lane.watching.incident {
+            Some(_) => seen.incidents.insert(lane.id.clone()),
+            None => seen.incidents.remove(&lane.id),
+        };
+    }
+
+    /// Lanes in which an incident is open.
+    pub fn incidents(&self) -> Vec<LaneId> {
+        self.seen().incidents.iter().cloned().collect()
     }
 
     /// Instances as the target last showed them.

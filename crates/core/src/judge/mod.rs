@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Timestamp, Weight};
 
 pub use cap::UserCap;
-pub use outage::{MAX_RESTARTS, Pause, Stability, Watch, stability, watch};
+pub use outage::{MAX_RESTARTS, Pause, Stability, Watch, breached, stability, watch};
 pub use requests_needed::{Forecast, requests_needed, requests_to_catch};
 pub use verdict::{FAIL_KEYS, STABLE_WAIT, judge};
 

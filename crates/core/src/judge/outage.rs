@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Counts;
 use super::sequence::Sequence;
+use super::{Counts, FAIL_KEYS};
 use crate::spec::Objective;
 use crate::units::{Millis, Timestamp};
 
@@ -31,6 +31,16 @@ pub fn stability(objective: &Objective, ten_seconds: Counts) -> Stability {
         true => Stability::Above,
         false => Stability::NotAbove,
     }
+}
+
+/// The chance of calling a version broken that is none, for one look: a day of looks, one each second, stays below 1%.
+const BREACH_LEVEL: f64 = 1e-7;
+
+/// Whether a version that serves is shown to be above `at_most` so surely that people are woken for it. As everywhere,
+/// one unhappy user is not enough.
+pub fn breached(objective: &Objective, counts: Counts) -> bool {
+    counts.bad_keys >= FAIL_KEYS
+        && Sequence::new(objective.at_most).shown_above(counts, objective.at_most, BREACH_LEVEL)
 }
 
 /// A step that waits for stable. Kept with the step.

@@ -72,6 +72,9 @@ pub fn drillable(lane: &Lane, seen: &Observed) -> Result<Release, Refusal> {
     if let Some(asked) = lane.queue.first() {
         return refuse("rollout_open", format!("{} is waiting: ask for a drill when it is over", asked.id));
     }
+    if let Some(incident) = &lane.watching.incident {
+        return refuse("outage", format!("incident {} is open: no drill meanwhile", incident.number));
+    }
     way_back(lane, seen)?;
     match &lane.predecessor {
         Some(predecessor) => Ok(predecessor.clone()),

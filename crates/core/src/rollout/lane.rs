@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::drilling::Drilled;
 use super::gates::Approval;
 use super::model::{Rollout, RolloutKind};
+use super::watching::Watching;
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
 use crate::traffic::{Endpoint, Epoch, Split};
@@ -68,6 +69,9 @@ pub struct Lane {
     /// When stable came to serve.
     #[serde(default)]
     pub deployed_at: Option<Timestamp>,
+    /// What is watched while no rollout is open.
+    #[serde(default)]
+    pub watching: Watching,
 }
 
 /// How long things took in a lane the last time that they were done.
@@ -108,6 +112,7 @@ impl Lane {
             lately: Lately::default(),
             drilled: None,
             deployed_at: None,
+            watching: Watching::default(),
         }
     }
 

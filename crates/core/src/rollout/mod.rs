@@ -30,6 +30,7 @@ mod slots;
 mod turn;
 mod undo;
 mod verifying;
+mod watching;
 
 pub use book::Book;
 pub use commands::Refusal;
@@ -42,8 +43,9 @@ pub use lane::{Asked, Counters, Lane, Release, Routing, Slot, SlotState, SmokeRu
 pub use model::{
     Decision, Exposure, Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing, Undo,
 };
-pub use observed::{Confirmed, Evidence, Lost, Observed, Tally};
+pub use observed::{Confirmed, Evidence, Lost, Observed, Serving, Tally};
 pub use plan::{HOLD_BACK, Plan, Step, StepKind, plan};
 pub use report::{Report, Waiting, report};
 pub use routing::{LEASE, claims, route_now, route_of};
 pub use turn::{ENGINE, Turn, complete, turn};
+pub use watching::{Incident, Watching, rollback_due};

@@ -30,9 +30,18 @@ pub struct Observed {
     /// Artifacts that are here.
     pub artifacts: BTreeSet<Digest>,
     /// What other services serve, by lane.
-    pub serving: BTreeMap<LaneId, VersionName>,
+    pub serving: BTreeMap<LaneId, Serving>,
     /// What came of effects since the last turn that was committed.
     pub results: Vec<EffectResult>,
+}
+
+/// What a lane serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serving {
+    /// The version.
+    pub version: VersionName,
+    /// Since when; absent where that was before it was kept.
+    pub since: Option<Timestamp>,
 }
 
 /// What the gateways have acknowledged of a lane.

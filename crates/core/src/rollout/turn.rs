@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::model::Rollout;
 use super::observed::Observed;
 use super::reconcile::reconcile;
-use super::{advance, begin, housekeeping, slots};
+use super::{advance, begin, housekeeping, slots, watching};
 use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
 
@@ -91,5 +91,6 @@ pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         turn.wake(now.plus(LOOK_AGAIN));
     }
     housekeeping::standby(turn, now);
+    watching::watch(turn, seen, now);
     reconcile(turn, seen, now);
 }

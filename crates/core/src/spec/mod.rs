@@ -22,7 +22,7 @@ pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,
     SmokeAction, SmokeTest, Strategy, StrategyKind, Tolerate, Traffic, TrafficOverlay,
 };
-pub use policy::{After, Approvals, DrillPolicy, Freeze, Gates, Readiness};
+pub use policy::{After, Approvals, DrillPolicy, Freeze, Gates, OnBreach, Readiness};
 pub use schema::json_schema;
 pub use strategy::UnknownStrategy;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::{DrillPolicy, Gates};
+use super::policy::{self, DrillPolicy, Gates, OnBreach};
 use crate::names::{EnvironmentName, ServiceName};
 use crate::units::{Millis, Weight};
 
@@ -198,6 +198,12 @@ pub struct EnvironmentSpec {
     /// What must hold before the first act of a release.
     #[serde(default)]
     pub gates: Gates,
+    /// How long after its coming trouble may be a version's doing. Default 24h.
+    #[serde(default = "policy::default_watch")]
+    pub watch: Millis,
+    /// What such trouble leads to. Default tell.
+    #[serde(default)]
+    pub on_breach: OnBreach,
 }
 
 /// What an environment may say differently about traffic.

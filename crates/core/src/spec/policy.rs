@@ -17,6 +17,22 @@ pub struct DrillPolicy {
     pub cold: bool,
 }
 
+/// What trouble after a change leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBreach {
+    /// An incident in the journal and in the status.
+    #[default]
+    Tell,
+    /// The same, and the predecessor serves again.
+    Rollback,
+}
+
+/// A day: how long after its coming trouble may be a version's doing.
+pub(in crate::spec) fn default_watch() -> Millis {
+    Millis::from_secs(24 * 3600)
+}
+
 /// What must hold before the first act of a release.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Gates {

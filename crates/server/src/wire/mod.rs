@@ -16,5 +16,5 @@ pub use plan::{WirePlan, WireStep};
 pub use release::{NewDrill, NewRelease, NewRollback};
 pub(crate) use rollout::explanation;
 pub use rollout::{HistoryEntry, WireRollout, WireShare, WireStepRecord, WireWaiting, history_entry, rollout};
-pub use status::{LaneStatus, VersionStatus, WireInstance, lane_status};
+pub use status::{LaneStatus, VersionStatus, WireIncident, WireInstance, lane_status};
 pub use token::{MadeToken, NewToken, WireToken};

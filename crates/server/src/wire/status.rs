@@ -35,6 +35,22 @@ pub struct LaneStatus {
     /// How long going back and deploying took the last time, and the last drill.
     #[serde(default)]
     pub times: WireTimes,
+    /// The incident that is open.
+    #[serde(default)]
+    pub incident: Option<WireIncident>,
+}
+
+/// Trouble after a change.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireIncident {
+    /// Its number in this lane.
+    pub number: u64,
+    /// When it opened, milliseconds since 1970.
+    pub since: u64,
+    /// What is broken.
+    pub what: Vec<String>,
+    /// Changes that may have caused it, the likeliest first.
+    pub likely: Vec<String>,
 }
 
 /// A version and its instances.
@@ -82,6 +98,12 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         queue: lane.queue.iter().map(|a| a.id.to_string()).collect(),
         requests_per_second: now.rate,
         times: times(lane, now.at),
+        incident: lane.watching.incident.as_ref().map(|i| WireIncident {
+            number: i.number,
+            since: i.since.0,
+            what: i.what.clone(),
+            likely: i.likely.clone(),
+        }),
     }
 }
 

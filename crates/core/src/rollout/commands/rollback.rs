@@ -61,6 +61,9 @@ pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timesta
         None if turn.lane.open.as_ref().is_some_and(drills) => drilling::stay(turn, actor, now),
         None => take_back(turn, actor, "rollback asked for", now),
         Some(asked) => {
+            if let Some(incident) = &mut turn.lane.watching.incident {
+                incident.acted = true;
+            }
             let artifact = asked.release.artifact.clone();
             let evidence = serde_json::json!({ "version": asked.release.version, "artifact": artifact });
             turn.facts.push(crate::journal::Fact {

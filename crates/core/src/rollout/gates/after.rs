@@ -13,7 +13,7 @@ pub(super) fn serves(lane: &Lane, after: &After, seen: &Observed) -> Gate {
     let other = LaneId { service: after.service.clone(), environment };
     let wanted = after.at_least.as_deref().map_or_else(|| "any version".to_string(), |v| format!("{v} or later"));
     let remedy = format!("release {} to {} first ({wanted})", other.service, other.environment);
-    let Some(serving) = seen.serving.get(&other) else {
+    let Some(serving) = seen.serving.get(&other).map(|serving| &serving.version) else {
         return Gate::blocking(&name, format!("nothing of it serves in {}", other.environment), remedy);
     };
     let sentence = format!("it serves {serving} in {}, and {wanted} is asked for", other.environment);

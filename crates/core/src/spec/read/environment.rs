@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{EnvironmentSpec, Strategy};
-use super::super::policy::{After, Gates, Readiness};
+use super::super::policy::{After, Gates, OnBreach, Readiness, default_watch};
 use super::super::reader::{Keys, Reader};
+use super::duration;
 use super::policy;
 use super::run::env;
 use super::strategy::strategy;
@@ -13,13 +14,12 @@ use super::traffic::overlay;
 use crate::names::{EnvironmentName, ServiceName};
 
 const KEYS: Keys = Keys {
-    known: &["instances", "strategy", "env", "traffic", "drill", "require_drill", "gates"],
+    known: &["instances", "strategy", "env", "traffic", "drill", "require_drill", "gates", "watch", "on_breach"],
     later: &[
         "cohorts",
         "config",
         "migrate",
         "hooks",
-        "watch",
         "secrets",
         "flags",
         "target",
@@ -71,7 +71,20 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader) -> Option<Environ
     let drill = fields.get("drill").and_then(policy::drill);
     let require_drill = fields.get("require_drill").and_then(policy::require_drill);
     let gates = fields.or("gates", Gates::default(), policy::gates);
-    Some(EnvironmentSpec { instances, strategy, env, traffic, drill, require_drill, gates, ..defaults(name?) })
+    let watch = fields.or("watch", default_watch(), duration);
+    let on_breach = fields.or("on_breach", OnBreach::Tell, policy::on_breach);
+    Some(EnvironmentSpec {
+        watch,
+        on_breach,
+        instances,
+        strategy,
+        env,
+        traffic,
+        drill,
+        require_drill,
+        gates,
+        ..defaults(name?)
+    })
 }
 
 /// Notes gates that could never hold: they ask for the service itself, or for what the file does not declare.
@@ -105,5 +118,7 @@ fn defaults(name: EnvironmentName) -> EnvironmentSpec {
         drill: None,
         require_drill: None,
         gates: Gates::default(),
+        watch: default_watch(),
+        on_breach: OnBreach::Tell,
     }
 }

@@ -1,7 +1,7 @@
 //! `drill`, `require_drill` and `gates` of an environment.
 
 use super::super::mistake::{Wrong, nearest, quoted};
-use super::super::policy::{After, Approvals, DrillPolicy, Freeze, Gates, Readiness};
+use super::super::policy::{After, Approvals, DrillPolicy, Freeze, Gates, OnBreach, Readiness};
 use super::super::reader::{Keys, Reader};
 use super::super::scalar;
 use super::time;
@@ -192,4 +192,13 @@ pub(super) fn require_drill(reader: &Reader) -> Option<Millis> {
         }
         _ => Some(age),
     })
+}
+
+/// What trouble after a change leads to.
+pub(super) fn on_breach(reader: &Reader) -> Option<OnBreach> {
+    match reader.scalar() {
+        Some(("tell", _)) => Some(OnBreach::Tell),
+        Some(("rollback", _)) => Some(OnBreach::Rollback),
+        _ => reader.expected("tell or rollback", "tell opens an incident, rollback goes back as well"),
+    }
 }

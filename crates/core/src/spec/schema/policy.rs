@@ -7,7 +7,19 @@ use super::values::{count, duration, only_true, or, section, text};
 
 /// Adds the keys to an environment's schema.
 pub(super) fn add_to(environment: &mut Value) {
-    for (key, schema) in [("drill", drill()), ("require_drill", require_drill()), ("gates", gates())] {
+    let watch = duration("How long after its coming trouble may be a version's doing, and opens an incident.", "2h");
+    let on_breach = json!({
+        "description": "What such trouble leads to: tell opens an incident, rollback goes back as well.",
+        "enum": ["tell", "rollback"], "default": "tell", "examples": ["rollback"]
+    });
+    let keys = [
+        ("drill", drill()),
+        ("require_drill", require_drill()),
+        ("gates", gates()),
+        ("watch", or(watch, json!("24h"))),
+        ("on_breach", on_breach),
+    ];
+    for (key, schema) in keys {
         environment["properties"][key] = schema;
     }
 }

@@ -35,7 +35,7 @@ fn full() -> Value {
         "environments": {
             "one": {
                 "instances": 4, "env": { "A": "c" }, "traffic": { "host": "d.e", "path": "/f" },
-                "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d",
+                "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d", "watch": "2h", "on_breach": "rollback",
                 "gates": {
                     "approvals": { "count": 2, "from": ["a", "b", "c"], "expire": "8h" },
                     "freeze": [{ "window": "Fri 15:00 to Mon 08:00 UTC", "reason": "weekend" }],

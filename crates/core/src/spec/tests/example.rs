@@ -35,6 +35,8 @@ fn environment(name: &str, instances: u32, strategy: Strategy) -> EnvironmentSpe
         drill: None,
         require_drill: None,
         gates: Gates::default(),
+        watch: Millis::from_secs(86_400),
+        on_breach: OnBreach::Tell,
     }
 }
 

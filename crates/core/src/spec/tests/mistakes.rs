@@ -152,7 +152,7 @@ fn keys_that_are_not_known() {
             "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, health, smoke, traffic, objectives, environments)",
         ),
     ]);
-    let later = ["cohorts", "config", "migrate", "hooks", "watch"];
+    let later = ["cohorts", "config", "migrate", "hooks"];
     for key in later {
         changes(&[(
             "production: {}",

@@ -1,0 +1,222 @@
+//! After success: health and objectives go on being watched, and a breach that a change may have caused is an incident.
+//!
+//! An incident opens when stable is shown to be above one of its objectives, or short of instances, within `watch` of its
+//! coming; it closes by itself once it is over. While a rollout is open the rollout has its own eyes. Nothing here goes
+//! back; [`rollback_due`] says when the declared policy wants it, and the control plane asks for it like anybody else.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::lane::Lane;
+use super::observed::Observed;
+use super::shifting::route;
+use super::turn::{ENGINE, Turn};
+use crate::judge::{self, Counts};
+use crate::spec::OnBreach;
+use crate::units::{Millis, Timestamp};
+
+/// How long it must have been over before an incident closes.
+const QUIET: Millis = Millis::from_secs(30);
+/// How long stable may be short of instances: a restart is no incident.
+const SHORT: Millis = Millis::from_secs(60);
+/// How often all users are counted again while an incident is open.
+const RECOUNT: Millis = Millis::from_secs(10);
+/// The same while none is.
+const RECOUNT_CALM: Millis = Millis::from_secs(600);
+/// Requests within ten seconds that can show that all is well again.
+const ENOUGH: u64 = 50;
+/// How far back a change of another service is named as a likely cause.
+const LIKELY: Millis = Millis::from_secs(3600);
+
+/// What a lane's watch keeps.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Watching {
+    /// Since when stable has been short of instances.
+    pub short_since: Option<Timestamp>,
+    /// The incident that is open.
+    pub incident: Option<Incident>,
+    /// Incidents so far.
+    pub incidents: u64,
+    /// When users who had met too much to be counted began to be counted again.
+    #[serde(default)]
+    pub counted_since: Option<Timestamp>,
+}
+
+/// Trouble after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its number in the lane.
+    pub number: u64,
+    /// When it opened.
+    pub since: Timestamp,
+    /// What is broken, as it was last seen.
+    pub what: Vec<String>,
+    /// Changes that may have caused it, the likeliest first.
+    pub likely: Vec<String>,
+    /// Since when nothing has been broken any more.
+    pub over_since: Option<Timestamp>,
+    /// Somebody went back, or Slipway did.
+    pub acted: bool,
+}
+
+/// Looks at what serves, while no rollout does.
+pub(super) fn watch(turn: &mut Turn, seen: &Observed, now: Timestamp) {
+    // What was seen for this turn was seen of the version that served before.
+    if turn.lane.open.is_some() || turn.lane.stable.is_none() || turn.lane.deployed_at == Some(now) {
+        return;
+    }
+    note_shortage(turn, now);
+    recount(turn, now);
+    let breaches = breaches(&turn.lane, seen, now);
+    match (&turn.lane.watching.incident, breaches.is_empty()) {
+        (None, false) if within(&turn.lane, now) => open(turn, seen, breaches, now),
+        (Some(_), _) => follow(turn, breaches, now),
+        _ => {}
+    }
+}
+
+/// Whether stable came so lately that trouble may be its doing.
+fn within(lane: &Lane, now: Timestamp) -> bool {
+    let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
+    match (environment, lane.deployed_at) {
+        (Some(environment), Some(at)) => now.since(at) < environment.watch,
+        _ => false,
+    }
+}
+
+fn note_shortage(turn: &mut Turn, now: Timestamp) {
+    let Some(stable) = &turn.lane.stable else { return };
+    let short = turn.lane.ready(&stable.version) < stable.instances(&turn.lane.id);
+    turn.lane.watching.short_since = match short {
+        true => {
+            let since = turn.lane.watching.short_since.unwrap_or(now);
+            turn.wake(since.plus(SHORT));
+            Some(since)
+        }
+        false => None,
+    };
+}
+
+/// What is broken now, a sentence each.
+fn breaches(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
+    let Some(stable) = &lane.stable else { return Vec::new() };
+    let mut broken = Vec::new();
+    for objective in &stable.spec.objectives {
+        let of = |counts: &BTreeMap<String, Counts>| counts.get(&objective.name).copied().unwrap_or_default();
+        let (latest, lately) = (of(&seen.evidence.stable_ten_seconds), of(&seen.evidence.stable_ten_minutes));
+        // What was bad ten minutes ago keeps no incident open once enough has been good since.
+        let well = latest.n >= ENOUGH && latest.rate() <= objective.at_most;
+        let windows = [(latest, "ten seconds"), (lately, "ten minutes")];
+        let found = windows.into_iter().find(|(counts, _)| !well && judge::breached(objective, *counts));
+        if let Some((counts, length)) = found {
+            broken.push(format!(
+                "{}: {} of {} in {length}, and {}% is the most",
+                objective.name,
+                counts.bad,
+                counts.n,
+                objective.at_most * 100.0
+            ));
+        }
+    }
+    let (ready, declared) = (lane.ready(&stable.version), stable.instances(&lane.id));
+    let long = lane.watching.short_since.is_some_and(|since| now.since(since) >= SHORT);
+    if long {
+        broken.push(format!("only {ready} of {declared} instances of {} are ready", stable.version));
+    }
+    broken
+}
+
+fn open(turn: &mut Turn, seen: &Observed, what: Vec<String>, now: Timestamp) {
+    let likely = likely(&turn.lane, seen, now);
+    let watching = &mut turn.lane.watching;
+    watching.incidents += 1;
+    let number = watching.incidents;
+    watching.incident = Some(Incident {
+        number,
+        since: now,
+        what: what.clone(),
+        likely: likely.clone(),
+        over_since: None,
+        acted: false,
+    });
+    let sentence = format!("incident {number}: {}; likely: {}", what.join("; "), likely.join("; "));
+    turn.record("incident.opened", ENGINE, sentence, json!({ "incident": number, "what": what, "likely": likely }));
+}
+
+/// Goes on watching an open incident, and closes it once it has been over for a while.
+fn follow(turn: &mut Turn, what: Vec<String>, now: Timestamp) {
+    let Some(incident) = &mut turn.lane.watching.incident else { return };
+    if !what.is_empty() {
+        // The numbers change with every look; that something else is broken is worth keeping.
+        let names =
+            |all: &[String]| all.iter().filter_map(|s| s.split(':').next()).map(str::to_string).collect::<Vec<_>>();
+        if names(&what) != names(&incident.what) {
+            incident.what = what;
+        }
+        incident.over_since = None;
+        turn.wake(now.plus(Millis::from_secs(5)));
+        return;
+    }
+    let over = *incident.over_since.get_or_insert(now);
+    if now.since(over) < QUIET {
+        return turn.wake(over.plus(QUIET));
+    }
+    let (number, lasted) = (incident.number, over.since(incident.since));
+    turn.lane.watching.incident = None;
+    let sentence = format!("incident {number} is over after {lasted}");
+    turn.record("incident.closed", ENGINE, sentence, json!({ "incident": number, "ms": lasted.0 }));
+}
+
+/// A user who met three failures is not counted any more in a stretch of evidence. In a long one that would sooner or
+/// later be everybody whom anything could be told from: so stretches are kept short while somebody watches.
+fn recount(turn: &mut Turn, now: Timestamp) {
+    let length = match turn.lane.watching.incident {
+        Some(_) => RECOUNT,
+        None if within(&turn.lane, now) => RECOUNT_CALM,
+        None => return,
+    };
+    let since = *turn.lane.watching.counted_since.get_or_insert(now);
+    if now.since(since) < length {
+        return;
+    }
+    turn.lane.watching.counted_since = Some(now);
+    if let Some(split) = turn.lane.routing.as_ref().map(|routing| routing.split.clone()) {
+        route(turn, split, false);
+    }
+}
+
+/// Changes before an incident: the service's own first, then those of others in the environment, newest first.
+fn likely(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
+    let own = lane.stable_version().zip(lane.deployed_at);
+    let mut named: Vec<String> = own
+        .map(|(version, at)| format!("{version} of {}, {} ago", lane.id.service, now.since(at)))
+        .into_iter()
+        .collect();
+    let mut others: Vec<_> = seen
+        .serving
+        .iter()
+        .filter(|(other, _)| **other != lane.id && other.environment == lane.id.environment)
+        .filter_map(|(other, serving)| Some((other, &serving.version, serving.since?)))
+        .filter(|(_, _, since)| now.since(*since) <= LIKELY)
+        .collect();
+    others.sort_by_key(|(_, _, since)| std::cmp::Reverse(*since));
+    named.extend(
+        others
+            .iter()
+            .take(5)
+            .map(|(other, version, at)| format!("{version} of {}, {} ago", other.service, now.since(*at))),
+    );
+    named
+}
+
+/// Whether the policy of what serves wants to go back by itself now.
+pub fn rollback_due(lane: &Lane, now: Timestamp) -> bool {
+    let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
+    lane.open.is_none()
+        && lane.predecessor.is_some()
+        && environment.is_some_and(|e| e.on_breach == OnBreach::Rollback)
+        && within(lane, now)
+        && lane.watching.incident.as_ref().is_some_and(|i| !i.acted && i.over_since.is_none())
+}

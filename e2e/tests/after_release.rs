@@ -1,0 +1,52 @@
+//! After success: a version that breaks later is an incident, goes back where that is declared, and is over by itself.
+
+mod common;
+
+use common::{Stage, alone, nothing_failed_by_slipway};
+use slipway_e2e::{Page, until, until_within};
+use std::time::Duration;
+
+const PAGE: &str = "docs/how-to/after-a-release.md";
+const TELL: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
+const ROLLBACK: &str =
+    "{ instances: 1, watch: 1h, on_breach: rollback, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
+
+/// How long an incident may take to close: it waits for half a minute of quiet.
+const CLOSE_LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_after_success_goes_back_by_itself_or_is_told() {
+    let _alone = alone().await;
+    let stage = Stage::set(TELL).await;
+    let page = Page::open(PAGE);
+    let outage = |name: &str| stage.slipway.scratch().join(name).to_string_lossy().into_owned();
+    let (first, second) = (outage("first"), outage("second"));
+
+    stage.slipway.declare(&format!("production: {ROLLBACK}")).expect("a declared file");
+    assert_eq!(stage.release("1.1.0", &[("OUTAGE_FILE", &first)], &[]).await.1, 0);
+    std::fs::write(&first, "").expect("it breaks");
+    until("everybody is back", async || (stage.stable().await == "1.0.0").then_some(())).await.expect("a rollback");
+    let opened = stage.slipway.get("/journal?limit=10&kind=incident.opened").await.expect("a journal");
+    let cause = opened[0]["cause"].as_str().expect("a cause").to_string();
+    assert!(cause.contains("errors: ") && cause.contains("likely: 1.1.0 of shop"), "{cause}");
+    let history = stage.slipway.get("/services/shop/history?limit=1").await.expect("a history");
+    assert_eq!((&history[0]["kind"], &history[0]["actor"]), (&"rollback".into(), &"slipway:watch".into()));
+    until_within(CLOSE_LIMIT, "the incident closes", async || stage.lane().await["incident"].is_null().then_some(()))
+        .await
+        .expect("it is over");
+
+    stage.slipway.declare(&format!("production: {TELL}")).expect("a declared file");
+    assert_eq!(stage.release("1.2.0", &[("OUTAGE_FILE", &second)], &[]).await.1, 0);
+    std::fs::write(&second, "").expect("it breaks");
+    until("an incident opens", async || stage.lane().await["incident"].is_object().then_some(())).await.expect("one");
+    let status = page.run(&stage.slipway, "slipway status shop", None).await.expect(0).expect("a status");
+    assert!(status.stdout.contains("incident 2 since") && status.stdout.contains("likely: 1.2.0"), "{status}");
+    let drill = stage.say("drill", &[]).await.expect(12).expect("no drill in an incident");
+    assert!(drill.stderr.contains("incident 2"), "{drill}");
+    assert_eq!(stage.stable().await, "1.2.0", "going back is a person's business");
+    let journal = page.run(&stage.slipway, "slipway journal --service shop", None).await.expect(0).expect("entries");
+    assert!(journal.stdout.contains("incident 2"), "{journal}");
+    page.run(&stage.slipway, "slipway rollback shop --env production", None).await.expect(0).expect("a way back");
+    assert_eq!(stage.stable().await, "1.0.0");
+    nothing_failed_by_slipway(&stage.strike().await);
+}
