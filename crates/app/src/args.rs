@@ -115,6 +115,29 @@ pub(crate) enum Command {
         #[arg(long)]
         detach: bool,
     },
+    /// Run another number of instances, until the next release brings its own.
+    #[command(after_help = "Example:\n  slipway scale checkout --env production 6")]
+    Scale {
+        #[command(flatten)]
+        lane: Lane,
+        /// How many.
+        instances: u32,
+    },
+    /// Replace every instance of what serves, one after the other, each tested before its elder goes.
+    #[command(after_help = "Example:\n  slipway restart checkout --env production")]
+    Restart {
+        #[command(flatten)]
+        lane: Lane,
+        /// Do not wait for the end.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Hold requests for a while, then answer them with a page, instead of reaching anybody.
+    #[command(after_help = "Example:\n  slipway maintenance on checkout --env production --hold 20s --page sorry.html")]
+    Maintenance {
+        #[command(subcommand)]
+        command: MaintenanceCommand,
+    },
     /// Show what must hold before a release begins, what is missing, and how to get it.
     #[command(after_help = "Example:\n  slipway gates checkout --env production")]
     Gates(Lane),
@@ -241,6 +264,25 @@ pub(crate) struct Journal {
     /// Entries from before, at most.
     #[arg(long, default_value_t = 50)]
     pub limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintenanceCommand {
+    /// Begin maintenance, or change what is said meanwhile.
+    #[command(after_help = "Example:\n  slipway maintenance on checkout --env production --hold 20s")]
+    On {
+        #[command(flatten)]
+        lane: Lane,
+        /// How long a request waits for the end before it is told, 60s at the most.
+        #[arg(long, default_value = "0s", value_name = "DURATION")]
+        hold: String,
+        /// A file with what it is told: HTML, or plain text.
+        #[arg(long, value_name = "FILE")]
+        page: Option<PathBuf>,
+    },
+    /// End it: requests that are held go on.
+    #[command(after_help = "Example:\n  slipway maintenance off checkout --env production")]
+    Off(Lane),
 }
 
 #[derive(Debug, Subcommand)]

@@ -155,10 +155,14 @@ impl Client {
         self.read(self.send(self.request(Method::POST, path).json(body)).await?).await
     }
 
-    /// DELETE.
-    pub async fn delete(&self, path: &str) -> Result<()> {
-        self.send(self.request(Method::DELETE, path).timeout(ANSWER_LIMIT)).await?;
-        Ok(())
+    /// PUT with a body.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        self.read(self.send(self.request(Method::PUT, path).json(body).timeout(ANSWER_LIMIT)).await?).await
+    }
+
+    /// DELETE, with an answer.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.read(self.send(self.request(Method::DELETE, path).timeout(ANSWER_LIMIT)).await?).await
     }
 
     /// A stream of bytes.

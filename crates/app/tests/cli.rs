@@ -7,8 +7,29 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 const COMMANDS: &[&str] = &[
-    "up", "check", "schema", "plan", "release", "status", "history", "explain", "logs", "rollback", "drill", "gates",
-    "approve", "token", "pause", "resume", "promote", "abort", "journal", "down",
+    "up",
+    "check",
+    "schema",
+    "plan",
+    "release",
+    "status",
+    "history",
+    "explain",
+    "logs",
+    "rollback",
+    "drill",
+    "scale",
+    "restart",
+    "maintenance",
+    "gates",
+    "approve",
+    "token",
+    "pause",
+    "resume",
+    "promote",
+    "abort",
+    "journal",
+    "down",
 ];
 const GOOD: &str = "\
 service: shop

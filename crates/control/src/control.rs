@@ -1,6 +1,7 @@
 //! The front door: what can be asked of the control plane, and what it tells.
 
 mod gating;
+mod operating;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,7 @@ use crate::access_log::AccessLog;
 use crate::count::Counts;
 use crate::eject;
 use crate::lease::Leases;
+use crate::maintenance::Held;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
@@ -56,9 +57,12 @@ pub(crate) struct Gateway {
     pub(crate) told_all: CancellationToken,
     /// Client connections and tunnels.
     pub(crate) running: TaskTracker,
+    /// Requests that are held by maintenance.
+    pub(crate) held: Held,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
     served: ArcSwap<Served>,
+    tables: watch::Sender<()>,
     dispatch: RwLock<()>,
     control: tokio::sync::Mutex<Control>,
     leases_changed: Notify,
@@ -119,7 +123,9 @@ impl Gateway {
             ended,
             told_all: CancellationToken::new(),
             running: TaskTracker::new(),
+            held: Held::default(),
             in_step: watch::Sender::new(false),
+            tables: watch::Sender::new(()),
             served: ArcSwap::default(),
             dispatch: RwLock::new(()),
             control: tokio::sync::Mutex::new(Control { table: None, leases: Leases::default() }),
@@ -151,6 +157,11 @@ impl Gateway {
             let now = Served::build(table.clone(), &control.leases, &before, &self.counts, &self.stopped);
             self.served.store(Arc::new(now));
         }
+    }
+
+    /// Changes whenever something else is served.
+    pub(crate) fn tables(&self) -> watch::Receiver<()> {
+        self.tables.subscribe()
     }
 
     /// What is served at this instant.
@@ -243,6 +254,7 @@ impl Gateway {
         let before = self.served.load_full();
         let now = Arc::new(Served::build(table.clone(), &control.leases, &before, &self.counts, &self.stopped));
         self.served.store(now.clone());
+        self.tables.send_replace(());
         drop(self.dispatch.write().unwrap_or_else(PoisonError::into_inner));
         self.drain_what_left(&before, &now);
         for route in &now.routes {

@@ -18,6 +18,7 @@ pub mod hub;
 mod key;
 mod lease;
 mod link;
+mod maintenance;
 mod metrics;
 mod proxy;
 mod report;

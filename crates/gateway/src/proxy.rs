@@ -22,6 +22,7 @@ use crate::fault::Fault;
 use crate::gateway::Gateway;
 use crate::headers::{self, Origin};
 use crate::key::Key;
+use crate::maintenance;
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
 use crate::served::{Pick, RouteState, Served};
 use crate::tunnel;
@@ -48,7 +49,10 @@ pub(crate) async fn handle(
     let mut log = gateway.access_log.as_ref().map(|log| log.begin(client, &request));
     let mut response = match Exchange::open(gateway, client, request) {
         Ok((mut exchange, request)) => {
-            let answered = exchange.run(request).await;
+            let answered = match maintenance::wait(gateway, &exchange.host, &exchange.path).await {
+                Some(told) => Ok(told),
+                None => exchange.run(request).await,
+            };
             if let Some(log) = &mut log {
                 exchange.describe(log);
             }

@@ -12,7 +12,8 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, events, files, gates, journal, logs, plans, releases, rollouts, services, system, tokens,
+    artifacts, commands, events, files, gates, journal, logs, operating, plans, releases, rollouts, services, system,
+    tokens,
 };
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -62,7 +63,10 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
     let operate = OpenApiRouter::new()
         .routes(routes!(commands::pause))
         .routes(routes!(commands::resume))
-        .routes(routes!(commands::promote));
+        .routes(routes!(commands::promote))
+        .routes(routes!(operating::scale))
+        .routes(routes!(operating::restart))
+        .routes(routes!(operating::begin, operating::end));
     let admin = OpenApiRouter::new()
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))

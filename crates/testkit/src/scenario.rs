@@ -5,7 +5,7 @@
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
 //! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`,
 //! `instances VERSION NUMBER`, `slower-than VERSION MS`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
-//! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`,
+//! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `restart`, `scale N`,
 //! `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
@@ -109,6 +109,11 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
             let version = words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?;
             world.worsen(version, number(words.get(2))?);
             Ok(())
+        }
+        "restart" => world.command(|t, now| commands::restart(t, who, now)).map_err(refused),
+        "scale" => {
+            let instances = number(words.get(1))?;
+            world.command(|t, _| commands::scale(t, instances, who)).map_err(refused)
         }
         "pause" => world.command(|t, now| commands::pause(t, who, now)).map_err(refused),
         "resume" => world.command(|t, now| commands::resume(t, who, now)).map_err(refused),

@@ -9,6 +9,7 @@ mod history;
 mod journal;
 mod lane;
 mod logs;
+mod operating;
 mod release;
 mod status;
 mod token;
@@ -37,6 +38,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         }
         Command::Rollback { lane, to, detach } => lane::rollback(&common, &lane, to.as_deref(), detach).await?,
         Command::Drill { lane, cold, detach } => lane::drill(&common, &lane, cold, detach).await?,
+        Command::Scale { lane, instances } => operating::scale(&common, &lane, instances).await?,
+        Command::Restart { lane, detach } => operating::restart(&common, &lane, detach).await?,
+        Command::Maintenance { command } => operating::maintenance(&common, command).await?,
         Command::Gates(lane) => gates::show(&common, &lane).await?,
         Command::Approve { rollout, shown } => gates::approve(&common, &rollout, shown.as_deref()).await?,
         Command::Token { command } => token::run(&common, command).await?,

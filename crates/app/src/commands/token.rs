@@ -29,9 +29,10 @@ pub(crate) async fn run(common: &Common, command: TokenCommand) -> Result<u8> {
             }
         }
         TokenCommand::Revoke { name } => {
-            client.delete(&format!("/tokens/{name}")).await?;
-            if !common.json {
-                outln!("the token of {name} is revoked");
+            let token: WireToken = client.delete(&format!("/tokens/{name}")).await?;
+            match common.json {
+                true => outln!("{}", serde_json::to_string(&token)?),
+                false => outln!("the token of {name} is revoked"),
             }
         }
     }

@@ -26,6 +26,13 @@ fn lane(lane: &LaneStatus) -> String {
         }
     }
     text.push_str(&columns(&rows));
+    if lane.maintenance {
+        text.push_str("  in maintenance: nobody is reached\n");
+    }
+    if let Some(restart) = &lane.restart {
+        let (by, left, of) = (&restart.by, restart.left, restart.of);
+        text.push_str(&format!("  being restarted by {by}: {left} of {of} instances left\n"));
+    }
     if let Some(incident) = &lane.incident {
         let (number, since) = (incident.number, Timestamp(incident.since));
         text.push_str(&format!("  incident {number} since {since}: {}\n", flat(&incident.what.join("; "))));

@@ -304,6 +304,10 @@ fn remarks(
         }
         _ => {}
     }
+    if let Some(scaled) = lane.scaled.filter(|n| *n != release.instances(&lane.id)) {
+        let declared = counted(release.instances(&lane.id));
+        remarks.push(format!("somebody scaled it to {scaled}; this release declares {declared}, and that will count"));
+    }
     if let Some(standby) = &lane.standby
         && standby.release.version != release.version
     {

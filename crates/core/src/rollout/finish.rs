@@ -76,6 +76,7 @@ fn promote(turn: &mut Turn, now: Timestamp) {
     turn.lane.standby = None;
     turn.lane.went_back = None;
     turn.lane.deployed_at = Some(now);
+    turn.lane.scaled = None;
     let Some(old) = old else { return };
     match open.kind {
         RolloutKind::Rollback => {

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::drilling::Drilled;
 use super::gates::Approval;
 use super::model::{Rollout, RolloutKind};
+use super::restarting::Restart;
 use super::watching::Watching;
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
-use crate::traffic::{Endpoint, Epoch, Split};
+use crate::traffic::{Endpoint, Epoch, Maintenance, Split};
 use crate::units::{Millis, Timestamp};
 
 /// A version of a service that can be offered to environments.
@@ -72,6 +73,15 @@ pub struct Lane {
     /// What is watched while no rollout is open.
     #[serde(default)]
     pub watching: Watching,
+    /// A restart of what serves.
+    #[serde(default)]
+    pub restarting: Option<Restart>,
+    /// The number of instances that somebody wants until the next release.
+    #[serde(default)]
+    pub scaled: Option<u32>,
+    /// Nobody is reached on purpose.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
 }
 
 /// How long things took in a lane the last time that they were done.
@@ -113,6 +123,9 @@ impl Lane {
             drilled: None,
             deployed_at: None,
             watching: Watching::default(),
+            restarting: None,
+            scaled: None,
+            maintenance: None,
         }
     }
 

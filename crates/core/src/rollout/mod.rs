@@ -23,6 +23,7 @@ mod plan;
 mod readiness;
 mod reconcile;
 mod report;
+mod restarting;
 mod rolling;
 mod routing;
 mod shifting;
@@ -46,6 +47,7 @@ pub use model::{
 pub use observed::{Confirmed, Evidence, Lost, Observed, Serving, Tally};
 pub use plan::{HOLD_BACK, Plan, Step, StepKind, plan};
 pub use report::{Report, Waiting, report};
+pub use restarting::Restart;
 pub use routing::{LEASE, claims, route_now, route_of};
 pub use turn::{ENGINE, Turn, complete, turn};
 pub use watching::{Incident, Watching, rollback_due};

@@ -38,6 +38,7 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
         versions: versions.into_iter().map(|v| endpoints(lane, v, sole || Some(v) == stable)).collect(),
         objectives: counted(objectives(lane, release)),
         limits: limits(&release.spec),
+        maintenance: lane.maintenance.clone(),
     })
 }
 

@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::model::Rollout;
 use super::observed::Observed;
 use super::reconcile::reconcile;
-use super::{advance, begin, housekeeping, slots, watching};
+use super::{advance, begin, housekeeping, restarting, slots, watching};
 use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
 
@@ -92,5 +92,6 @@ pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     }
     housekeeping::standby(turn, now);
     watching::watch(turn, seen, now);
+    restarting::proceed(turn, now);
     reconcile(turn, seen, now);
 }

@@ -56,5 +56,13 @@ pub fn parse(text: &str) -> Result<Declared, Vec<Mistake>> {
     }
 }
 
+/// A duration as it is written in a declared file: `20s`, `1h30m`. The error says what to write instead.
+pub fn duration(text: &str) -> Result<crate::units::Millis, String> {
+    scalar::duration(text).map_err(|wrong| match wrong.hint {
+        Some(hint) => format!("{} ({hint})", wrong.message),
+        None => wrong.message,
+    })
+}
+
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,6 @@ mod table;
 
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Role, Route, RoutingTable, Share, Split,
-    SplitError, Sticky, TableError, VersionRoute,
+    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Role, Route, RoutingTable, Share,
+    Split, SplitError, Sticky, TableError, VersionRoute,
 };

@@ -55,6 +55,20 @@ pub struct Route {
     pub objectives: Vec<Counted>,
     /// Limits on requests of this route.
     pub limits: Limits,
+    /// Nobody is reached; requests are held, then told so.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
+}
+
+/// What is said while a route reaches nobody on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// How long a request waits for the end before it is told.
+    pub hold: Millis,
+    /// What it is told: HTML where it begins with `<`, otherwise plain text; a sentence where absent.
+    pub page: Option<String>,
+    /// When a client is told to come back.
+    pub retry_after: Millis,
 }
 
 impl Route {

@@ -43,17 +43,18 @@ pub(crate) async fn create(
 
 /// Revokes a token.
 #[utoipa::path(delete, path = "/api/v1/tokens/{name}", tag = "tokens", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = WireProblem)))]
+    responses((status = 200, body = WireToken), (status = 404, body = WireProblem)))]
 pub(crate) async fn revoke(
     State(app): State<App>,
     Extension(by): Extension<By>,
     Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<WireToken>, Problem> {
+    let record = app.control.store().tokens().await?.into_iter().find(|record| record.name == name);
     let known = app.control.store().revoke_token(&name, &by.actor, app.control.now()).await?;
     app.known.forget(&name);
-    match known {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found(format!("there is no token of {name:?}"))),
+    match record.filter(|_| known) {
+        Some(record) => Ok(Json(record.into())),
+        None => Err(Problem::not_found(format!("there is no token of {name:?}"))),
     }
 }
 

@@ -3,6 +3,7 @@
 mod drill;
 mod explanation;
 mod gates;
+mod operating;
 mod plan;
 mod release;
 mod rollout;
@@ -12,6 +13,7 @@ mod token;
 pub use drill::{WireDrill, WireTimes};
 pub use explanation::{Explanation, WireDecision, WireJudgement, WireStable};
 pub use gates::{NewApproval, WireApproval, WireGate, WireGates};
+pub use operating::{NewMaintenance, NewScale, WireRestart};
 pub use plan::{WirePlan, WireStep};
 pub use release::{NewDrill, NewRelease, NewRollback};
 pub(crate) use rollout::explanation;

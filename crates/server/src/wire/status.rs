@@ -7,6 +7,7 @@ use slipway_core::rollout::{Release, Slot, SlotState};
 use utoipa::ToSchema;
 
 use super::drill::{WireTimes, times};
+use super::operating::{WireRestart, restart};
 use super::rollout::{WireShare, shares};
 
 /// A service in an environment.
@@ -38,6 +39,12 @@ pub struct LaneStatus {
     /// The incident that is open.
     #[serde(default)]
     pub incident: Option<WireIncident>,
+    /// A restart that goes on.
+    #[serde(default)]
+    pub restart: Option<WireRestart>,
+    /// Nobody is reached on purpose.
+    #[serde(default)]
+    pub maintenance: bool,
 }
 
 /// Trouble after a change.
@@ -98,6 +105,8 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         queue: lane.queue.iter().map(|a| a.id.to_string()).collect(),
         requests_per_second: now.rate,
         times: times(lane, now.at),
+        restart: restart(lane),
+        maintenance: lane.maintenance.is_some(),
         incident: lane.watching.incident.as_ref().map(|i| WireIncident {
             number: i.number,
             since: i.since.0,

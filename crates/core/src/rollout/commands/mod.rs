@@ -4,20 +4,26 @@
 mod abort;
 mod approve;
 mod drill;
+mod maintenance;
 mod pause;
 mod promote;
 mod release;
+mod restart;
 mod resume;
 mod rollback;
+mod scale;
 
 pub use abort::abort;
 pub use approve::approve;
 pub use drill::drill;
+pub use maintenance::{begin_maintenance, end_maintenance};
 pub use pause::pause;
 pub use promote::promote;
 pub use release::release;
+pub use restart::restart;
 pub use resume::resume;
 pub use rollback::{Back, rollback, way_back};
+pub use scale::scale;
 
 use super::begin::open as opened;
 use super::model::{Outcome, State};

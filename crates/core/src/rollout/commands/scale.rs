@@ -1,0 +1,37 @@
+//! Scaling what serves: another number of instances until the next release, which brings its own.
+
+use serde_json::json;
+
+use super::{Refusal, refuse};
+use crate::rollout::{Release, Turn};
+
+/// Wants `instances` of stable, and of what may take its place again.
+pub fn scale(turn: &mut Turn, instances: u32, actor: &str) -> Result<(), Refusal> {
+    let Some(stable) = &turn.lane.stable else {
+        return refuse("nothing_serves", format!("nothing serves {}", turn.lane.id));
+    };
+    if let Some(open) = &turn.lane.open {
+        return refuse("rollout_open", format!("{} is open: its plan counts on the instances that are", open.id));
+    }
+    let before = stable.instances(&turn.lane.id);
+    if before == instances {
+        return refuse("already_so", format!("{} has {instances} instances already", turn.lane.id));
+    }
+    let lane = turn.lane.id.clone();
+    let set = |release: &mut Release| {
+        for environment in release.spec.environments.iter_mut().filter(|e| e.name == lane.environment) {
+            environment.instances = instances;
+        }
+    };
+    turn.lane.stable.iter_mut().for_each(set);
+    turn.lane.predecessor.iter_mut().for_each(set);
+    turn.lane.standby.iter_mut().for_each(|standby| set(&mut standby.release));
+    turn.lane.scaled = Some(instances);
+    turn.record(
+        "lane.scaled",
+        actor,
+        format!("{actor} scaled {lane} from {before} to {instances} instances, until the next release"),
+        json!({ "from": before, "to": instances }),
+    );
+    Ok(())
+}

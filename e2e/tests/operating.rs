@@ -1,0 +1,87 @@
+//! What serves is scaled, restarted and put into maintenance under load, and nobody loses a request by it.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Stage, alone, instances, nothing_failed_by_slipway};
+use slipway_e2e::{Page, until};
+
+const PAGE: &str = "docs/how-to/scale-restart-maintain.md";
+const TWO: &str = "{ instances: 2, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
+
+/// How long a client waits that only wants to know whether it is held.
+const IMPATIENT: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_come_and_go_and_are_replaced_without_a_lost_request() {
+    let _alone = alone().await;
+    let stage = Stage::set(TWO).await;
+    let page = Page::open(PAGE);
+    page.run(&stage.slipway, "slipway scale shop --env production 3", None).await.expect(0).expect("it scales");
+    until("three are ready", async || (stage.lane().await["stable"]["ready"] == 3).then_some(())).await.expect("three");
+    assert_eq!(stage.say("scale", &["3"]).await.code, 12, "it is so already");
+    assert_eq!(stage.say("scale", &["0"]).await.code, 2);
+    let before = instances(&stage.lane().await, "stable");
+    assert_eq!(before.len(), 3);
+    let restarted = page.run(&stage.slipway, "slipway restart shop --env production", None).await;
+    let restarted = restarted.expect(0).expect("it ends");
+    assert!(restarted.stdout.contains("3 instances were replaced"), "{restarted}");
+    let after = instances(&stage.lane().await, "stable");
+    let fresh: Vec<_> = after.iter().filter(|instance| !before.contains(instance)).collect();
+    assert_eq!(fresh.len(), 3, "{before:?} {after:?}");
+    stage.say("scale", &["1"]).await.expect(0).expect("it scales down");
+    until("one is left", async || (instances(&stage.lane().await, "stable").len() == 1).then_some(()))
+        .await
+        .expect("one");
+    assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0);
+    assert_eq!(stage.lane().await["stable"]["desired"], 2, "the release brings its own number");
+    let report = stage.strike().await;
+    nothing_failed_by_slipway(&report);
+    assert_eq!(report.failures.total(), 0, "{:?}", report.first_failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_maintenance_requests_wait_or_get_the_page_and_go_on_when_it_is_over() {
+    let _alone = alone().await;
+    let stage = Stage::set_with(TWO, 30.0).await;
+    let page = Page::open(PAGE);
+    let slipway = &stage.slipway;
+    let client = reqwest::Client::new();
+    let ask = || client.get(slipway.traffic_url()).header("host", "shop.local").send();
+    page.run(slipway, "slipway maintenance on shop --env production --hold 20s", None)
+        .await
+        .expect(0)
+        .expect("it begins");
+    assert_eq!(stage.lane().await["maintenance"], true);
+    let given = stage.given("1.0.0");
+    until("requests are held", async || {
+        let request = client.get(slipway.traffic_url()).header("host", "shop.local").timeout(IMPATIENT);
+        request.send().await.is_err_and(|e| e.is_timeout()).then_some(())
+    })
+    .await
+    .expect("they wait");
+    let waiting = tokio::spawn(ask());
+    page.run(slipway, "slipway maintenance off shop --env production", None).await.expect(0).expect("it ends");
+    let answer = waiting.await.expect("a task").expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200, "it went on");
+    until("answers come again", async || (stage.given("1.0.0") > given + 30).then_some(())).await.expect("answers");
+
+    std::fs::write(slipway.scratch().join("sorry.html"), "<h1>back at noon</h1>").expect("a page");
+    let load = stage.load.stop().await;
+    nothing_failed_by_slipway(&load);
+    page.run(slipway, "slipway maintenance on shop --env production --page sorry.html", None)
+        .await
+        .expect(0)
+        .expect("on");
+    let told = ask().await.expect("an answer");
+    assert_eq!((told.status().as_u16(), told.headers()["retry-after"].to_str().ok()), (503, Some("30")));
+    assert!(told.headers()["content-type"].to_str().is_ok_and(|kind| kind.starts_with("text/html")));
+    assert_eq!(told.text().await.expect("a body"), "<h1>back at noon</h1>");
+    let off = slipway.cli(&["maintenance", "off", "shop", "--env", "production"]).await.expect("it runs");
+    off.expect(0).expect("it ends");
+    assert_eq!(ask().await.expect("an answer").status().as_u16(), 200);
+    let again = slipway.cli(&["maintenance", "off", "shop", "--env", "production"]).await.expect("it runs");
+    assert_eq!(again.code, 12, "{again}");
+    stage.slipway.down().await.expect("down");
+}
