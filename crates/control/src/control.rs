@@ -2,6 +2,7 @@
 
 mod gating;
 mod operating;
+mod outcomes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +106,7 @@ impl Control {
         control.spawn(driver::renew(engine.clone()));
         control.spawn(schedule::keep(control.clone()));
         control.spawn(schedule::watch(control.clone()));
+        control.spawn(async move { engine.show_reported().await });
         Ok(control)
     }
 

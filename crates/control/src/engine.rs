@@ -1,5 +1,6 @@
 //! The lanes and what drives them. One turn at a time in each lane; every turn is load, plan, commit, act.
 
+mod outcomes;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ pub(crate) struct Engine {
     pub clock: Clock,
     pub tables: Tables,
     pub effects: Notify,
+    /// Says that outcomes were reported.
+    pub reported: Notify,
+    outcomes: Mutex<slipway_core::outcome::Ledger>,
     seen: Mutex<Seen>,
     cells: Mutex<BTreeMap<LaneId, Arc<Cell>>>,
 }
@@ -74,6 +78,8 @@ impl Engine {
             clock,
             tables,
             effects: Notify::new(),
+            reported: Notify::new(),
+            outcomes: Mutex::default(),
             seen: Mutex::default(),
             cells: Mutex::default(),
         }

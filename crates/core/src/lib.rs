@@ -8,6 +8,7 @@ pub mod instance;
 pub mod journal;
 pub mod judge;
 pub mod names;
+pub mod outcome;
 pub mod rights;
 pub mod rollout;
 pub mod smoke;

@@ -24,12 +24,14 @@ pub enum Right {
     Override,
     /// Make and revoke tokens, stop everything.
     Admin,
+    /// Report outcomes and complaints, on which the judge rests.
+    Report,
 }
 
 impl Right {
     /// Every one.
-    pub const ALL: [Right; 6] =
-        [Right::Release, Right::Rollback, Right::Operate, Right::Approve, Right::Override, Right::Admin];
+    pub const ALL: [Right; 7] =
+        [Right::Release, Right::Rollback, Right::Operate, Right::Approve, Right::Override, Right::Admin, Right::Report];
 
     /// As it is written on the command line and in the API.
     pub fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Right {
             Right::Approve => "approve",
             Right::Override => "override",
             Right::Admin => "admin",
+            Right::Report => "report",
         }
     }
 }
@@ -74,7 +77,8 @@ impl Rights {
         Rights(Right::ALL.into())
     }
 
-    /// What a token may do where nothing is said: everything but passing gates and making tokens.
+    /// What a token may do where nothing is said: everything but passing gates, making tokens and
+    /// reporting outcomes, which is a service's own.
     pub fn usual() -> Rights {
         Rights([Right::Release, Right::Rollback, Right::Operate, Right::Approve].into())
     }
@@ -124,12 +128,15 @@ mod tests {
 
     #[test]
     fn written_as_they_are_read() {
-        for text in ["release, approve", "look", "release, rollback, operate, approve, override, admin"] {
+        for text in ["release, approve", "look", "release, rollback, operate, approve, override, admin, report"] {
             assert_eq!(text.parse::<Rights>().unwrap().to_string(), text);
         }
         assert_eq!("all".parse::<Rights>().unwrap(), Rights::all());
         assert!(!Rights::usual().may(Right::Override) && !Rights::usual().may(Right::Admin));
         let said = "approve,fly".parse::<Rights>().unwrap_err().to_string();
-        assert_eq!(said, "there is no right \"fly\"; there are release, rollback, operate, approve, override, admin");
+        assert_eq!(
+            said,
+            "there is no right \"fly\"; there are release, rollback, operate, approve, override, admin, report"
+        );
     }
 }

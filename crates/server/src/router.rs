@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, events, files, gates, journal, logs, operating, plans, releases, rollouts, services, system,
-    tokens,
+    artifacts, commands, events, files, gates, journal, logs, operating, outcomes, plans, releases, rollouts, services,
+    system, tokens,
 };
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -77,6 +77,7 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
         (Right::Operate, operate),
         (Right::Approve, OpenApiRouter::new().routes(routes!(gates::approve))),
         (Right::Admin, admin),
+        (Right::Report, OpenApiRouter::new().routes(routes!(outcomes::report))),
     ]
 }
 

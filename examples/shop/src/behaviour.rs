@@ -39,6 +39,11 @@ Customers' paths (/, /checkout, /slow) only, so that a bad build can pass its sm
     CRASH_AFTER=100              exits with code 3 in the middle of that request
     CRASH_RATE=0.01              exits with code 3 in the middle of this share of requests
 
+    LOSE_ORDERS=0.2              this share of orders is lost: answered with 200, reported as failed, never completed
+    OUTCOMES_URL=http://HOST:PORT/PATH  where POST /checkout reports what became of orders, with OUTCOMES_TOKEN,
+                                 of OUTCOMES_ENVIRONMENT (default: production); silent where absent
+    OUTCOMES_BY_KEY=1            reports name the user and not the version
+
     SMOKE_FAIL=1                 nobody can log in
     OUTAGE_FILE=/tmp/outage      while that file exists, all but /healthz and /version get a 503
     NEVER_HEALTHY=1              /healthz gets a 503
@@ -62,6 +67,11 @@ pub struct Behaviour {
     pub slow_rate: f64,
     pub crash_after: Option<u64>,
     pub crash_rate: f64,
+    pub lose_orders: f64,
+    pub outcomes_url: Option<String>,
+    pub outcomes_token: String,
+    pub outcomes_environment: String,
+    pub outcomes_by_key: bool,
     pub smoke_fail: bool,
     pub outage_file: Option<PathBuf>,
     pub never_healthy: bool,
@@ -108,6 +118,11 @@ impl Behaviour {
             slow_rate: share("SLOW_RATE", 1.0)?,
             crash_after: number(values, "CRASH_AFTER")?,
             crash_rate: share("CRASH_RATE", 0.0)?,
+            lose_orders: share("LOSE_ORDERS", 0.0)?,
+            outcomes_url: text("OUTCOMES_URL"),
+            outcomes_token: text("OUTCOMES_TOKEN").unwrap_or_default(),
+            outcomes_environment: text("OUTCOMES_ENVIRONMENT").unwrap_or_else(|| "production".into()),
+            outcomes_by_key: flag("OUTCOMES_BY_KEY"),
             smoke_fail: flag("SMOKE_FAIL"),
             outage_file: text("OUTAGE_FILE").map(PathBuf::from),
             never_healthy: flag("NEVER_HEALTHY"),

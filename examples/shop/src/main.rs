@@ -1,9 +1,11 @@
 //! `shop`: a small real HTTP service to release with Slipway, and to break on purpose.
 //!
 //! It sells nothing. It answers as a web shop would, keeps long connections open, and misbehaves exactly as its
-//! environment says. It knows nothing of Slipway: `PORT`, `VERSION` and `INSTANCE` are all that it is told.
+//! environment says. It knows nothing of Slipway: `PORT`, `VERSION` and `INSTANCE` are all that it is told, unless it is
+//! to report what becomes of its orders.
 
 mod behaviour;
+mod outcomes;
 mod service;
 mod streams;
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::behaviour::Behaviour;
+use crate::outcomes::Reporter;
 use crate::streams;
 
 pub type Body = BoxBody<Bytes, Infallible>;
@@ -32,13 +33,15 @@ pub struct Shop {
     /// Customers' requests so far.
     requests: AtomicU64,
     orders: AtomicU64,
+    reporter: Option<Reporter>,
     /// Turns true when the shop is asked to stop; long answers end then, and drop their copy.
     closing: watch::Receiver<bool>,
 }
 
 impl Shop {
     pub fn new(behaviour: Behaviour, closing: watch::Receiver<bool>) -> Self {
-        Self { behaviour, requests: AtomicU64::new(0), orders: AtomicU64::new(0), closing }
+        let reporter = Reporter::start(&behaviour);
+        Self { behaviour, requests: AtomicU64::new(0), orders: AtomicU64::new(0), reporter, closing }
     }
 }
 
@@ -71,7 +74,7 @@ async fn route(shop: &Shop, request: Request<Incoming>) -> Response<Body> {
         ),
         (&Method::POST, "/login") => log_in(shop, request).await,
         (&Method::GET, "/cart") => cart(&request),
-        (&Method::POST, "/checkout") => check_out(shop),
+        (&Method::POST, "/checkout") => check_out(shop, &request),
         (&Method::GET, "/slow") => {
             tokio::time::sleep(Duration::from_millis(query(&request, "ms").unwrap_or(1000))).await;
             json_answer(StatusCode::OK, &json!({"ok": true}))
@@ -145,8 +148,12 @@ fn cart(request: &Request<Incoming>) -> Response<Body> {
     }
 }
 
-fn check_out(shop: &Shop) -> Response<Body> {
+fn check_out(shop: &Shop, request: &Request<Incoming>) -> Response<Body> {
     let order = shop.orders.fetch_add(1, Relaxed) + 1;
+    let lost = happens(shop.behaviour.lose_orders);
+    if let Some(reporter) = &shop.reporter {
+        reporter.order(order, session(request), lost);
+    }
     json_answer(StatusCode::OK, &json!({"ok": true, "order": order}))
 }
 

@@ -32,7 +32,8 @@ pub(super) struct Seen {
 impl Engine {
     /// Looks at the gateways: counts, acknowledgements, events.
     pub fn look_at_gateways(&self) {
-        let rows = self.router.counts();
+        let mut rows = self.router.counts();
+        self.ledger().complete(&mut rows);
         let gateways = self.router.gateways();
         let events = self.router.take_events();
         let now = self.clock.now();
@@ -102,8 +103,9 @@ impl Engine {
         }
     }
 
-    /// Notes what others need to know of a lane: what it serves, and whether it is in trouble.
+    /// Notes what others need to know of a lane: what it serves, whether it is in trouble, whose an outcome is.
     pub fn note_serving(&self, lane: &Lane) {
+        self.ledger().follow(lane, self.clock.now());
         let mut seen = self.seen();
         match lane.stable_version().cloned() {
             Some(version) => {

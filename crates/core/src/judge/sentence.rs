@@ -30,7 +30,8 @@ pub(super) fn tell(
 ) -> String {
     let words = Words { objective, evidence, look };
     if evidence.candidate.n == 0 {
-        return format!("no requests seen in {}{}", now.since(evidence.since), words.still_needed(waiting));
+        let what = if objective.bad.is_reported() { "nothing reported" } else { "no requests seen" };
+        return format!("{what} in {}{}", now.since(evidence.since), words.still_needed(waiting));
     }
     match (verdict, waiting) {
         (Verdict::Fail, Waiting::Nothing(Some(ground))) => words.against(*ground),
@@ -65,11 +66,29 @@ impl Words<'_> {
     /// "12 of 340 requests failed (3.5%)".
     fn seen(&self) -> String {
         let counts = self.evidence.candidate;
-        let what = match self.objective.bad {
+        let what = match &self.objective.bad {
             Bad::Failed => "failed".to_string(),
             Bad::SlowerThan(bound) => format!("took longer than {bound}"),
+            Bad::Outcome { .. } | Bad::Missing { .. } => return self.reported(),
         };
         format!("{} of {} {what} ({})", grouped(counts.bad), count(counts.n, "request"), percent(counts.rate()))
+    }
+
+    /// "12 order_failed of 340 order_placed (3.5%)".
+    fn reported(&self) -> String {
+        let counts = self.evidence.candidate;
+        let (bad, of) = match &self.objective.bad {
+            Bad::Outcome { kind, of } => (kind.to_string(), of.as_ref().map(|of| of.to_string())),
+            Bad::Missing { kind, after, within } => {
+                (format!("without {kind} within {within}"), Some(after.to_string()))
+            }
+            Bad::Failed | Bad::SlowerThan(_) => (String::new(), None),
+        };
+        let of = of.map_or_else(|| count(counts.n, "request"), |of| format!("{} {of}", grouped(counts.n)));
+        match self.objective.bad {
+            Bad::Missing { .. } => format!("{} of {of} {bad} ({})", grouped(counts.bad), percent(counts.rate())),
+            _ => format!("{} {bad} of {of} ({})", grouped(counts.bad), percent(counts.rate())),
+        }
     }
 
     /// "stable's 30 of 9,000 (0.33%)".

@@ -72,11 +72,12 @@ fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {
 }
 
 fn counted(spec: &ServiceSpec) -> Vec<Counted> {
-    let bad = |bad| match bad {
-        Bad::Failed => CountedBad::Failed,
-        Bad::SlowerThan(bound) => CountedBad::SlowerThan(bound),
+    let bad = |bad: &Bad| match bad {
+        Bad::Failed => Some(CountedBad::Failed),
+        Bad::SlowerThan(bound) => Some(CountedBad::SlowerThan(*bound)),
+        Bad::Outcome { .. } | Bad::Missing { .. } => None,
     };
-    spec.objectives.iter().map(|o| Counted { name: o.name.clone(), bad: bad(o.bad) }).collect()
+    spec.objectives.iter().filter_map(|o| Some(Counted { name: o.name.clone(), bad: bad(&o.bad)? })).collect()
 }
 
 fn limits(spec: &ServiceSpec) -> Limits {

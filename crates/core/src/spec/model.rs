@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
 use crate::names::{EnvironmentName, ServiceName};
+use crate::outcome::Kind;
 use crate::units::{Millis, Weight};
 
 /// A service as its `slipway.yaml` declares it. Defaults are filled in.
@@ -159,13 +160,36 @@ pub struct Objective {
 }
 
 /// What a bad event is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bad {
     /// 5xx, connection failure, time-out, truncated answer.
     Failed,
     /// The response head took longer than this.
     SlowerThan(Millis),
+    /// An outcome of this kind was reported.
+    Outcome {
+        /// What went wrong.
+        kind: Kind,
+        /// Among what: outcomes of this kind. Requests, for as long as reports come, where absent.
+        of: Option<Kind>,
+    },
+    /// Something began and did not end in time.
+    Missing {
+        /// The end.
+        kind: Kind,
+        /// The beginning.
+        after: Kind,
+        /// In what time.
+        within: Millis,
+    },
+}
+
+impl Bad {
+    /// Whether it is reported, and not counted by the gateway.
+    pub fn is_reported(&self) -> bool {
+        matches!(self, Bad::Outcome { .. } | Bad::Missing { .. })
+    }
 }
 
 /// How much worse than stable a candidate may be.

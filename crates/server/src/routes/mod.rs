@@ -8,6 +8,7 @@ pub(crate) mod gates;
 pub(crate) mod journal;
 pub(crate) mod logs;
 pub(crate) mod operating;
+pub(crate) mod outcomes;
 pub(crate) mod plans;
 pub(crate) mod releases;
 pub(crate) mod rollouts;

@@ -8,6 +8,7 @@ mod health;
 mod json;
 mod objective;
 mod policy;
+mod reported;
 mod run;
 mod service;
 mod smoke;

@@ -4,12 +4,12 @@ use super::super::mistake::{Wrong, quoted};
 use super::super::model::{Bad, Objective, Tolerate};
 use super::super::reader::{Keys, Reader};
 use super::super::scalar;
-use super::label;
+use super::{label, reported};
 
-const KEYS: Keys = Keys { known: &["name", "bad", "at_most", "tolerate"], later: &["query", "window"] };
+const KEYS: Keys = Keys { known: &["name", "bad", "of", "after", "at_most", "tolerate"], later: &["query", "window"] };
 const EXAMPLE: &str = "for example - { name: errors, bad: failed, at_most: 1% }";
 /// Kinds of bad events that come later.
-const LATER: [&str; 5] = ["outcome", "missing", "complaint", "gauge", "query"];
+const LATER: [&str; 2] = ["gauge", "query"];
 
 /// What holds where nothing is declared.
 pub(super) fn default() -> Objective {
@@ -38,6 +38,7 @@ fn objective(reader: &Reader) -> Option<Objective> {
     let bad_events =
         fields.required("bad", "says nothing of what a bad event is", "bad: failed, or bad: slower_than 300ms");
     let bad_events = bad_events.and_then(|r| r.typed("what a bad event is", "failed, or slower_than 300ms", bad));
+    let bad_events = bad_events.and_then(|bad| reported::complete(reader, &fields, bad));
     let at_most =
         fields.required("at_most", "says nothing of how many bad events are acceptable", "for example at_most: 1%");
     let at_most = at_most.and_then(|r| r.typed("a percentage", "write 1% or 0.5%", at_most_share));
@@ -58,6 +59,7 @@ fn bad(text: &str) -> Result<Bad, Wrong> {
             bound => Ok(Bad::SlowerThan(bound)),
         },
         (Some("slower_than"), None, _) => Err(Wrong::new("slower_than needs a bound").hint("slower_than 300ms")),
+        (Some(word), _, _) if reported::WORDS.contains(&word) => reported::bad(text),
         (Some(word), _, _) if LATER.contains(&word) => {
             Err(Wrong::new(format!("{word:?} is not supported yet by this version of Slipway")).hint(HINT))
         }

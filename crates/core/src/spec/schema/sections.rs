@@ -135,6 +135,13 @@ fn host(description: &str) -> Value {
     })
 }
 
+fn kind(description: &str, example: &str) -> Value {
+    json!({
+        "description": description, "type": ["string", "boolean"], "pattern": "^\\s*[a-z][a-z0-9_.-]*\\s*$", "maxLength": 64,
+        "examples": [example]
+    })
+}
+
 pub(super) fn objectives() -> Value {
     let objective = section(
         "A share of bad events among all events.",
@@ -142,10 +149,13 @@ pub(super) fn objectives() -> Value {
         json!({
             "name": label("Its name: unique; letters, digits, - and _, starting with a letter.", "errors"),
             "bad": {
-                "description": "What a bad event is. failed: 5xx, connection failure, time-out, truncated answer. slower_than BOUND: the head of the answer took longer.",
-                "type": "string", "pattern": "^\\s*(failed|slower_than\\s+[0-9][0-9.a-z]*)\\s*$",
-                "examples": ["failed", "slower_than 300ms"]
+                "description": "What a bad event is. failed: 5xx, connection failure, time-out, truncated answer. slower_than BOUND: the head of the answer took longer. outcome KIND, missing KIND within TIME, complaint: as somebody reports.",
+                "type": "string",
+                "pattern": "^\\s*(failed|slower_than\\s+[0-9][0-9.a-z]*|complaint|outcome\\s+[a-z][a-z0-9_.-]*|missing\\s+[a-z][a-z0-9_.-]*\\s+within\\s+[0-9][0-9.a-z]*)\\s*$",
+                "examples": ["failed", "slower_than 300ms", "outcome order_failed", "missing checkout_completed within 30s"]
             },
+            "of": kind("With outcome and complaint: all events are outcomes of this kind; requests, while reports come, where absent.", "order_placed"),
+            "after": kind("With missing: the kind of outcome that starts the clock.", "checkout_started"),
             "at_most": percent("The share of bad events that is acceptable at all: above 0%, below 100%.", "1%"),
             "tolerate": percent("How much worse than stable the candidate may be when it serves everyone: above 0%. Half of at_most where absent.", "0.5%"),
         }),

@@ -98,6 +98,18 @@ fn with(pointer: &str, key: &str, value: Option<Value>) -> Value {
     if ALTERNATIVES.contains(&key) && !pointer.ends_with("/run") {
         section.retain(|key, _| !ALTERNATIVES.contains(&key.as_str()) && key != "capture");
     }
+    // What goes with it only.
+    let is_missing = value.as_ref().and_then(Value::as_str).is_some_and(|v| key == "bad" && v.starts_with("missing"));
+    let beside = match key {
+        _ if !pointer.contains("/objectives/") => None,
+        "of" => Some(("bad", "outcome lost")),
+        "after" => Some(("bad", "missing end within 1s")),
+        "bad" if is_missing => Some(("after", "beginning")),
+        _ => None,
+    };
+    if let Some((other, text)) = beside.filter(|_| value.is_some()) {
+        section.insert(other.to_string(), text.into());
+    }
     match value {
         Some(value) => section.insert(key.to_string(), value),
         None => section.remove(key),

@@ -175,7 +175,7 @@ environments:
     assert_eq!((spec.traffic.drain, spec.traffic.max_body), (Millis(0), 10_000_000));
     let slow = &spec.objectives[0];
     assert_eq!(
-        (slow.bad, slow.at_most, slow.tolerate),
+        (slow.bad.clone(), slow.at_most, slow.tolerate),
         (Bad::SlowerThan(Millis(1_500)), 0.001, Tolerate::Share(0.0003))
     );
     let [a, b, c, d] = spec.environments.as_slice() else { panic!() };

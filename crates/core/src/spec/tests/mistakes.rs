@@ -43,7 +43,7 @@ run: { command: "./checkout --port {port}", env: { PORT: 1, A: } }
 traffic: { sticky: {}, timeout: 5 }
 objectives:
   - { name: errors, bad: failed, at_most: 1 }
-  - { name: errors, bad: outcome lost, at_most: 120%, tolerate: 2x }
+  - { name: errors, bad: gauge lost__, at_most: 120%, tolerate: 2x }
 environments:
   production:
     instances: many
@@ -60,7 +60,7 @@ environments:
         r#"5:20: traffic.sticky: names neither a cookie nor a header (write sticky: { cookie: session } or sticky: { header: x-user-id })"#,
         r#"5:33: traffic.timeout: "5" has no unit (write 5s for seconds, 5ms for milliseconds, 5m for minutes)"#,
         r#"7:43: objectives[0].at_most: "1" has no percent sign (write 1%)"#,
-        r#"8:26: objectives[1].bad: "outcome" is not supported yet by this version of Slipway (failed, or slower_than 300ms)"#,
+        r#"8:26: objectives[1].bad: "gauge" is not supported yet by this version of Slipway (failed, or slower_than 300ms)"#,
         r#"8:49: objectives[1].at_most: "120%" is more than 100%"#,
         r#"8:65: objectives[1].tolerate: a multiple of stable's rate is not supported yet by this version of Slipway (write a percentage: 0.5%)"#,
         r#"11:16: environments.production.instances: expected a whole number from 1 to 1000, got "many""#,
@@ -475,7 +475,32 @@ fn objectives() {
         (
             "bad: failed",
             "bad: missing order_paid",
-            "4:35: objectives[0].bad: \"missing\" is not supported yet by this version of Slipway (failed, or slower_than 300ms)",
+            "4:35: objectives[0].bad: missing needs an end and its time (missing checkout_completed within 30s, with after: checkout_started)",
+        ),
+        (
+            "bad: failed",
+            "bad: missing order_paid within 3m, after: x",
+            "4:35: objectives[0].bad: an end has above 0s and at most 2m to come (within 30s)",
+        ),
+        (
+            "bad: failed",
+            "bad: missing order_paid within 30s",
+            "4:14: objectives[0]: nothing says what starts the clock (after: checkout_started)",
+        ),
+        (
+            "bad: failed",
+            "bad: outcome order_failed, of: order_failed",
+            "4:14: objectives[0]: every order_failed is one: of names all that could have been (of: order_placed)",
+        ),
+        (
+            "bad: failed",
+            "bad: failed, of: order_placed",
+            "4:14: objectives[0]: of goes with outcome and complaint only (outcome order_failed)",
+        ),
+        (
+            "bad: failed",
+            "bad: outcome Order, of: order_placed",
+            "4:35: objectives[0].bad: a kind of outcome has 1 to 64 lower-case letters, digits and _-., and begins with a letter, like order_failed (for example order_failed)",
         ),
         (
             "at_most: 1%",
