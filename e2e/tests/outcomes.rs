@@ -86,6 +86,15 @@ async fn a_version_that_loses_orders_with_perfect_status_codes_is_taken_back() {
         (&"unknown_version".into(), &"malformed".into())
     );
 
+    // Through the gateway's address, which knows whose host it is and who the user is.
+    let client = reqwest::Client::new();
+    let path = format!("{}.slipway/outcomes", shop.stage.slipway.traffic_url());
+    let bare = json!({ "outcomes": [{ "kind": "order_placed", "id": "through-the-gateway" }] });
+    let ask = || client.post(&path).header("host", "shop.local").header("cookie", "session=ann").json(&bare);
+    let told: Value = ask().bearer_auth(&shop.token).send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(told["taken"], 1, "{told:#}");
+    assert_eq!(ask().send().await.expect("an answer").status(), 401, "no more rights than at the API");
+
     // Only who may report does, and a flood is told to wait.
     let made = shop.stage.slipway.json(&["token", "create", "reader", "--may", "rollback"]).await.expect("a token");
     let reader = made["token"].as_str().expect("its text");

@@ -22,6 +22,7 @@ use crate::count::Counts;
 use crate::eject;
 use crate::lease::Leases;
 use crate::maintenance::Held;
+use crate::outcomes::Passing;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
@@ -59,6 +60,10 @@ pub(crate) struct Gateway {
     pub(crate) running: TaskTracker,
     /// Requests that are held by maintenance.
     pub(crate) held: Held,
+    /// Reports of outcomes on their way to the API.
+    pub(crate) reports: Passing,
+    /// Where the control plane's API listens, as it last said.
+    pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
     served: ArcSwap<Served>,
@@ -124,6 +129,8 @@ impl Gateway {
             told_all: CancellationToken::new(),
             running: TaskTracker::new(),
             held: Held::default(),
+            reports: Passing::default(),
+            api: Mutex::default(),
             in_step: watch::Sender::new(false),
             tables: watch::Sender::new(()),
             served: ArcSwap::default(),

@@ -20,6 +20,7 @@ mod lease;
 mod link;
 mod maintenance;
 mod metrics;
+mod outcomes;
 mod proxy;
 mod report;
 mod request;

@@ -29,6 +29,9 @@ const WRITE_LIMIT: Duration = Duration::from_secs(5);
 struct Control {
     address: SocketAddr,
     token: String,
+    /// Where its API listens.
+    #[serde(default)]
+    api: Option<SocketAddr>,
 }
 
 /// Keeps the link up until the gateway ends.
@@ -51,6 +54,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control_file: &Path, traffic: Soc
 
 async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr) -> io::Result<()> {
     let control: Control = serde_json::from_slice(&tokio::fs::read(control_file).await?)?;
+    *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = control.api;
     let stream = TcpStream::connect(control.address).await?;
     stream.set_nodelay(true)?;
     let (read, mut write) = stream.into_split();

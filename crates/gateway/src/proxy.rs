@@ -23,6 +23,7 @@ use crate::gateway::Gateway;
 use crate::headers::{self, Origin};
 use crate::key::Key;
 use crate::maintenance;
+use crate::outcomes;
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
 use crate::served::{Pick, RouteState, Served};
 use crate::tunnel;
@@ -47,6 +48,14 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let mut log = gateway.access_log.as_ref().map(|log| log.begin(client, &request));
+    if request.uri().path() == outcomes::PATH {
+        let mut response = outcomes::handle(gateway, request).await;
+        if let Some(mut log) = log {
+            log.answered(response.status());
+            response.body_mut().log(log);
+        }
+        return response;
+    }
     let mut response = match Exchange::open(gateway, client, request) {
         Ok((mut exchange, request)) => {
             let answered = match maintenance::wait(gateway, &exchange.host, &exchange.path).await {

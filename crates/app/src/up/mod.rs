@@ -57,7 +57,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
 
     let mut starter = Starter::new(&folder, up.traffic, up.access_log)?;
     starter.check_port()?;
-    let hub = Hub::bind(folder.gateway().join("control.json"), slipway_server::secret()).await?;
+    let hub = Hub::bind_beside(folder.gateway().join("control.json"), slipway_server::secret(), Some(api)).await?;
     let mut child = starter.ensure()?;
     let target = Arc::new(process_target(&folder, clock)?);
     let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;

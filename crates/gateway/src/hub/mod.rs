@@ -103,10 +103,19 @@ struct Known {
 impl Hub {
     /// Listens on a free loopback port and writes it, with `token`, into `control_file` (mode 0600, replaced whole).
     pub async fn bind(control_file: PathBuf, token: impl Into<String>) -> io::Result<Hub> {
+        Hub::bind_beside(control_file, token, None).await
+    }
+
+    /// The same, and tells gateways where the API listens, so that they can pass reports of outcomes on.
+    pub async fn bind_beside(
+        control_file: PathBuf,
+        token: impl Into<String>,
+        api: Option<SocketAddr>,
+    ) -> io::Result<Hub> {
         let token = token.into();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        write_control_file(&control_file, address, &token)?;
+        write_control_file(&control_file, address, &token, api)?;
         let stopped = CancellationToken::new();
         let shared = Arc::new(Shared {
             token,
@@ -252,10 +261,13 @@ fn runs(pid: u32) -> bool {
     pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }
 
-fn write_control_file(file: &Path, address: SocketAddr, token: &str) -> io::Result<()> {
+fn write_control_file(file: &Path, address: SocketAddr, token: &str, api: Option<SocketAddr>) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let content = serde_json::json!({ "address": address, "token": token });
+    let mut content = serde_json::json!({ "address": address, "token": token });
+    if let Some(api) = api {
+        content["api"] = api.to_string().into();
+    }
     crate::table_store::replace(file, format!("{content}\n").as_bytes())
 }

@@ -1,0 +1,157 @@
+//! The reserved path by which outcomes are reported without knowing where the API is: `POST /.slipway/outcomes`. What the
+//! request itself says of service, environment and user is filled in where a report leaves it out; the API decides who
+//! may report, and its answer is passed on. Nothing is kept here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::body::ResponseBody;
+use crate::gateway::Gateway;
+use crate::key::Key;
+use crate::request::{check, host_name};
+
+/// The path.
+pub(crate) const PATH: &str = "/.slipway/outcomes";
+/// Largest batch in bytes, as the API has it.
+const BODY_LIMIT: usize = 2 << 20;
+/// Batches that are passed on at once.
+const MOST: usize = 32;
+/// How long one may take in all.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Batches on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Passing(AtomicUsize);
+
+struct Place<'a>(&'a Passing);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Passes a batch on to the API.
+pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<ResponseBody> {
+    if request.method() != Method::POST {
+        return told(StatusCode::METHOD_NOT_ALLOWED, "outcomes are reported by POST");
+    }
+    let place = Place(&gateway.reports);
+    if gateway.reports.0.fetch_add(1, Relaxed) >= MOST {
+        return told(StatusCode::TOO_MANY_REQUESTS, "too many reports at once; send it again in a second");
+    }
+    let passed = tokio::time::timeout(LIMIT, pass(gateway, request)).await;
+    drop(place);
+    passed.unwrap_or_else(|_| told(StatusCode::GATEWAY_TIMEOUT, "no answer in time; send it again, each counts once"))
+}
+
+async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Response<ResponseBody> {
+    let Ok(host) = check(&gateway.tuning, &request) else {
+        return told(StatusCode::BAD_REQUEST, "the request's head cannot be used");
+    };
+    let Some(route) = gateway.served().find(&host_name(&host), PATH).cloned() else {
+        return told(StatusCode::NOT_FOUND, "no service is routed for this host");
+    };
+    let api = *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some(api) = api else {
+        return told(StatusCode::SERVICE_UNAVAILABLE, "no control plane was heard of yet; send it again");
+    };
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
+        return told(StatusCode::PAYLOAD_TOO_LARGE, "a batch has at most 2 MiB");
+    };
+    let Ok(mut batch) = serde_json::from_slice::<Value>(&body.to_bytes()) else {
+        return told(StatusCode::BAD_REQUEST, "the body is no JSON");
+    };
+    let key = Key::of(&parts.headers, &route.route.sticky);
+    let user = (!key.fresh).then_some(key.text.as_str());
+    fill(&mut batch, route.route.service.as_str(), route.route.environment.as_str(), user);
+    match ask(api, parts.headers.get(AUTHORIZATION), batch.to_string()).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::debug!(%error, "a report could not be passed on");
+            told(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer; send it again")
+        }
+    }
+}
+
+/// Adds what the request itself says where a report says nothing.
+fn fill(batch: &mut Value, service: &str, environment: &str, user: Option<&str>) {
+    let outcomes = batch.get_mut("outcomes").and_then(Value::as_array_mut);
+    for outcome in outcomes.into_iter().flatten().filter_map(Value::as_object_mut) {
+        outcome.entry("service").or_insert_with(|| service.into());
+        outcome.entry("environment").or_insert_with(|| environment.into());
+        if let Some(user) = user.filter(|_| !outcome.contains_key("version")) {
+            outcome.entry("key").or_insert_with(|| user.into());
+        }
+    }
+}
+
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+async fn ask(api: SocketAddr, token: Option<&HeaderValue>, body: String) -> Result<Response<ResponseBody>, Trouble> {
+    let stream = TcpStream::connect(api).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::post("/api/v1/outcomes").header(HOST, api.to_string());
+    request = request.header(CONTENT_TYPE, "application/json");
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, token);
+    }
+    let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
+    let (parts, body) = answer.into_parts();
+    let body = Limited::new(body, BODY_LIMIT).collect().await?.to_bytes();
+    connection.abort();
+    let mut response = Response::new(ResponseBody::own(body));
+    *response.status_mut() = parts.status;
+    for name in [CONTENT_TYPE, RETRY_AFTER] {
+        if let Some(value) = parts.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    Ok(response)
+}
+
+/// The gateway's own word.
+fn told(status: StatusCode, sentence: &'static str) -> Response<ResponseBody> {
+    let error = "proxy_internal_response";
+    let body = json!({ "error": error, "status": status.as_u16(), "message": sentence });
+    let mut response = Response::new(ResponseBody::own(format!("{body}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(value) = HeaderValue::try_from(format!("slipway; error={error}; details=\"{sentence}\"")) {
+        headers.insert("proxy-status", value);
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_report_says_is_kept_and_what_it_leaves_out_is_filled_in() {
+        let mut batch = json!({ "outcomes": [{ "kind": "a" }, { "service": "x", "version": "1" }, 7] });
+        fill(&mut batch, "shop", "production", Some("ann"));
+        let expected = json!({ "outcomes": [
+            { "kind": "a", "service": "shop", "environment": "production", "key": "ann" },
+            { "service": "x", "version": "1", "environment": "production" }, 7
+        ] });
+        assert_eq!(batch, expected);
+    }
+}
