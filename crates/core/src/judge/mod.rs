@@ -7,6 +7,7 @@
 //! does, with [`UserCap`]), and decides nothing about steps: the planner asks, and acts on the answer.
 
 mod cap;
+mod multiple;
 mod outage;
 mod requests_needed;
 mod sentence;
@@ -178,6 +179,9 @@ pub struct Judgement {
     pub stable: Option<StableNumbers>,
     /// Bounds of the candidate's rate minus stable's; absent for a first release.
     pub excess: Option<Bounds>,
+    /// Bounds of the candidate's rate as a multiple of stable's, where `tolerate` is a multiple and there is a stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<Bounds>,
     /// For people: what was seen, against what bound, and what is waited for.
     pub sentence: String,
     /// The candidate would have failed, but stable may be in the same trouble and has had no time to show it. The

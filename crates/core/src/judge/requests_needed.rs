@@ -1,10 +1,10 @@
 //! Planning arithmetic: how many requests a verdict will take, before or while they come. Expected numbers go through
 //! the same bounds as real ones do; nothing here decides anything.
 
+use super::multiple::{Multiple, Side, largest_ratio};
 use super::sequence::Sequence;
-use super::verdict::tolerated;
 use super::{Budget, Counts};
-use crate::spec::Objective;
+use crate::spec::{Objective, Tolerate};
 use crate::units::Weight;
 
 /// More requests than this are as good as never.
@@ -29,9 +29,13 @@ pub struct Forecast {
 
 /// Candidate requests until it passes a step, if all goes as forecast. `None` where it never would.
 pub fn requests_needed(objective: &Objective, budget: &Budget, forecast: &Forecast) -> Option<u64> {
+    let share = match objective.tolerate {
+        Tolerate::Share(share) => share,
+        Tolerate::Times(times) => return needed_by_multiple(objective, times, budget, forecast),
+    };
     let sequence = Sequence::new(objective.at_most);
     let level = budget.beta / 2.0;
-    let margin = tolerated(objective) / forecast.next_weight.share();
+    let margin = share / forecast.next_weight.share();
     let enough = |n: f64| {
         let stable = match alongside(n, forecast.weight) {
             Some(of) => sequence.lower_expected(of, of * forecast.stable_rate, level),
@@ -42,17 +46,46 @@ pub fn requests_needed(objective: &Objective, budget: &Budget, forecast: &Foreca
     first(enough).map(|n| n.max(forecast.min_requests))
 }
 
+/// The same where a multiple of stable's rate is tolerated: by the ratio, or by being within half of `at_most`.
+fn needed_by_multiple(objective: &Objective, times: f64, budget: &Budget, forecast: &Forecast) -> Option<u64> {
+    let sequence = Sequence::new(objective.at_most);
+    let next = forecast.next_weight.share();
+    let (largest, least) = (largest_ratio(times, next), objective.at_most / 2.0 / next);
+    let by_rate = first(|n| sequence.shown_within_expected(n, n * forecast.candidate_rate, least, budget.beta / 4.0));
+    let multiple = Multiple::new(forecast.weight);
+    let by_ratio = first(|n| {
+        let candidate = Side { n, bad: n * forecast.candidate_rate };
+        match alongside(n, forecast.weight) {
+            Some(of) => {
+                let stable = Side { n: of, bad: of * forecast.stable_rate };
+                multiple.concurrent(candidate, stable, budget.alpha / 2.0, budget.beta / 2.0).upper <= largest
+            }
+            None => sequence.upper_expected(n, candidate.bad, budget.beta / 2.0) <= largest * forecast.stable_rate,
+        }
+    });
+    by_rate.into_iter().chain(by_ratio).min().map(|n| n.max(forecast.min_requests))
+}
+
 /// Candidate requests until it fails, if it is as bad as forecast. `None` where it never would.
 pub fn requests_to_catch(objective: &Objective, budget: &Budget, forecast: &Forecast) -> Option<u64> {
     let sequence = Sequence::new(objective.at_most);
+    let multiple = Multiple::new(forecast.weight);
     let level = budget.alpha / 2.0;
     let caught = |n: f64| {
-        let candidate = sequence.lower_expected(n, n * forecast.candidate_rate, level);
+        let bad = n * forecast.candidate_rate;
+        if let (Tolerate::Times(times), Some(of)) = (objective.tolerate, alongside(n, forecast.weight)) {
+            let sides = (Side { n, bad }, Side { n: of, bad: of * forecast.stable_rate });
+            return multiple.concurrent(sides.0, sides.1, level, level).lower > times;
+        }
+        let candidate = sequence.lower_expected(n, bad, level);
         let stable = match alongside(n, forecast.weight) {
             Some(of) => sequence.upper_expected(of, of * forecast.stable_rate, level),
             None => forecast.stable_rate,
         };
-        candidate - stable > tolerated(objective)
+        match objective.tolerate {
+            Tolerate::Share(share) => candidate - stable > share,
+            Tolerate::Times(times) => candidate > times * stable,
+        }
     };
     let events = (FAIL_EVENTS as f64 / forecast.candidate_rate).ceil() as u64;
     first(caught).map(|n| n.max(events))
@@ -64,6 +97,25 @@ pub(super) fn more_requests(sequence: &Sequence, counts: Counts, max_upper: f64,
     let rate = counts.rate();
     let (n, bad) = (counts.n as f64, counts.bad.min(counts.n) as f64);
     first(|more| sequence.shown_within_expected(n + more, bad + more * rate, max_upper, level))
+}
+
+/// Requests that a candidate still needs until it is shown within `largest` times stable's rate, if both go on as they
+/// are.
+pub(super) fn more_requests_by_multiple(
+    weight: Weight,
+    (candidate, stable): (Side, Side),
+    largest: f64,
+    beta: f64,
+) -> Option<u64> {
+    if candidate.n <= 0.0 {
+        return None;
+    }
+    let multiple = Multiple::new(weight);
+    first(|more| {
+        let grown = 1.0 + more / candidate.n;
+        let [candidate, stable] = [candidate, stable].map(|s| Side { n: s.n * grown, bad: s.bad * grown });
+        multiple.concurrent(candidate, stable, beta, beta).upper <= largest
+    })
 }
 
 /// Stable's requests beside `n` of the candidate; none at 100%.

@@ -1,8 +1,9 @@
 //! A judgement in one sentence for people, with its numbers: what was seen, against what, and what is waited for.
 
-use super::verdict::{Ground, Look, tolerated};
+use super::multiple::largest_ratio;
+use super::verdict::{Ground, Look};
 use super::{Evidence, Rule, StableNumbers, Verdict};
-use crate::spec::{Bad, Objective};
+use crate::spec::{Bad, Objective, Tolerate};
 use crate::units::Timestamp;
 
 /// What an inconclusive judgement waits for.
@@ -111,11 +112,16 @@ impl Words<'_> {
     /// The bound that a candidate broke.
     fn against(&self, ground: Ground) -> String {
         let seen = self.seen_beside_stable();
-        match (ground, self.look.excess) {
-            (Ground::Excess, Some(excess)) => format!(
+        match (ground, self.look.excess, self.objective.tolerate) {
+            (Ground::Excess, Some(excess), Tolerate::Share(share)) => format!(
                 "{seen}: at least {} more than stable, where {} more is tolerated",
                 percent(excess.lower),
-                percent(tolerated(self.objective))
+                percent(share)
+            ),
+            (Ground::Excess, Some(_), Tolerate::Times(most)) => format!(
+                "{seen}: at least {} times stable's rate, where {} times is tolerated",
+                times(self.look.times.map_or(0.0, |t| t.lower)),
+                times(most)
             ),
             _ => format!(
                 "{seen}: at least {}, where at most {} is acceptable",
@@ -128,16 +134,33 @@ impl Words<'_> {
     /// The bound that a candidate kept.
     fn in_favour(&self) -> String {
         let seen = self.seen_beside_stable();
-        match self.look.excess {
-            Some(excess) => format!(
+        let next = self.evidence.next_weight;
+        match (self.look.excess, self.objective.tolerate) {
+            (Some(_), Tolerate::Times(most)) => match self.look.times.map(|t| t.upper) {
+                Some(ratio) if ratio <= largest_ratio(most, next.share()) => format!(
+                    "{seen}: at most {} times stable's rate, so at {next} of the traffic at most {} times overall, \
+                     where {} is tolerated",
+                    times(ratio),
+                    times(1.0 + (ratio - 1.0).max(0.0) * next.share()),
+                    times(most)
+                ),
+                _ => format!(
+                    "{seen}: at most {}, so at {next} of the traffic at most {} overall, within half of the {} that is \
+                     acceptable",
+                    percent(self.look.candidate.upper),
+                    percent(self.look.candidate.upper * next.share()),
+                    percent(self.objective.at_most)
+                ),
+            },
+            (Some(excess), Tolerate::Share(share)) => format!(
                 "{seen}: at most {} more than stable, so at {} of the traffic at most {} more overall, \
                  where {} is tolerated",
                 percent(excess.upper.max(0.0)),
-                self.evidence.next_weight,
-                percent(excess.upper.max(0.0) * self.evidence.next_weight.share()),
-                percent(tolerated(self.objective))
+                next,
+                percent(excess.upper.max(0.0) * next.share()),
+                percent(share)
             ),
-            None => format!("{seen}: at most {}", percent(self.look.candidate.upper)),
+            (None, _) => format!("{seen}: at most {}", percent(self.look.candidate.upper)),
         }
     }
 
@@ -183,6 +206,15 @@ fn percent(share: f64) -> String {
         true => format!("{}%", text.trim_end_matches('0').trim_end_matches('.')),
         false => format!("{text}%"),
     }
+}
+
+/// A multiple with two significant digits below ten: `1.3`, `2`, `15`.
+fn times(ratio: f64) -> String {
+    if ratio >= 9.95 {
+        return format!("{ratio:.0}");
+    }
+    let text = format!("{ratio:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_string)
 }
 
 fn count(n: u64, noun: &str) -> String {

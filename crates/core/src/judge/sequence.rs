@@ -82,6 +82,11 @@ impl Sequence {
         }
     }
 
+    /// A sequence for whose an event is: its alternatives are odds of 1.02 to 99 times those that are asked about.
+    pub(super) fn of_odds() -> Sequence {
+        Sequence { above: tilts(FARTHEST, |ratio| ratio), below: tilts(FARTHEST, |ratio| 1.0 / ratio) }
+    }
+
     /// Whether the rate is shown to be above `rate`, wrongly with a chance of at most `level` over all looks.
     pub(super) fn shown_above(&self, counts: Counts, rate: f64, level: f64) -> bool {
         let (n, bad) = numbers(counts);
@@ -133,6 +138,14 @@ impl Sequence {
 }
 
 fn mixture(anchor: f64, farthest: f64, alternative: impl Fn(f64) -> f64) -> Mixture {
+    tilts(farthest, |ratio| {
+        let q = alternative(ratio).min(CEILING);
+        q / (1.0 - q) * (1.0 - anchor) / anchor
+    })
+}
+
+/// Tilts by the odds of an alternative, as a multiple of the odds that are asked about.
+fn tilts(farthest: f64, odds: impl Fn(f64) -> f64) -> Mixture {
     let nearest = NEAREST.min(farthest);
     std::array::from_fn(|k| {
         let (from, to, k, of, weight) = if k < COARSE {
@@ -140,9 +153,7 @@ fn mixture(anchor: f64, farthest: f64, alternative: impl Fn(f64) -> f64) -> Mixt
         } else {
             (FINEST, nearest, k - COARSE, FINE, FINE_WEIGHT / FINE as f64)
         };
-        let ratio = from * (to / from).powf(k as f64 / of as f64);
-        let q = alternative(ratio).min(CEILING);
-        let odds = q / (1.0 - q) * (1.0 - anchor) / anchor;
+        let odds = odds(from * (to / from).powf(k as f64 / of as f64));
         Tilt { log_weight: weight.ln(), tilt: odds.ln(), growth: odds - 1.0 }
     })
 }

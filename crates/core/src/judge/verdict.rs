@@ -22,8 +22,9 @@
 //! before this rule), and a candidate that is slightly worse than stable by itself was due to be found in the steps
 //! before.
 
+use super::multiple::{Multiple, Side, largest_ratio};
 use super::outage;
-use super::requests_needed::more_requests;
+use super::requests_needed::{more_requests, more_requests_by_multiple};
 use super::sentence::{self, Waiting};
 use super::sequence::Sequence;
 use super::{Bounds, Budget, Comparison, Counts, Evidence, Judgement, Rule, StableNumbers, Verdict};
@@ -62,6 +63,7 @@ pub fn judge(objective: &Objective, budget: &Budget, evidence: &Evidence, now: T
         upper: look.candidate.upper,
         stable: look.stable,
         excess: look.excess,
+        times: look.times,
         sentence: sentence::tell(objective, evidence, &look, verdict, &waiting, now),
         waiting_for_stable: matches!(waiting, Waiting::Stable(_)),
         more_requests,
@@ -90,17 +92,19 @@ enum Word {
 /// The bounds at one look.
 pub(super) struct Look<'a> {
     objective: &'a Objective,
-    budget: &'a Budget,
+    budget: Budget,
     evidence: &'a Evidence,
     sequence: Sequence,
     pub(super) candidate: Bounds,
     pub(super) stable: Option<StableNumbers>,
     pub(super) excess: Option<Bounds>,
+    pub(super) times: Option<Bounds>,
 }
 
 impl<'a> Look<'a> {
     fn new(objective: &'a Objective, budget: &'a Budget, evidence: &'a Evidence) -> Look<'a> {
         let sequence = Sequence::new(objective.at_most);
+        let budget = grounds(objective, budget, &evidence.stable);
         let compared = compared(&evidence.stable);
         let (alpha, beta) = match compared {
             Some(_) => (budget.alpha / 2.0, budget.beta / 2.0),
@@ -118,7 +122,17 @@ impl<'a> Look<'a> {
             before,
         });
         let excess = stable.map(|s| Bounds { lower: candidate.lower - s.upper, upper: candidate.upper - s.lower });
-        Look { objective, budget, evidence, sequence, candidate, stable, excess }
+        let times =
+            matches!(objective.tolerate, Tolerate::Times(_)).then_some(()).and(stable).map(|s| match evidence.stable {
+                Comparison::Concurrent(counts) => Multiple::new(evidence.candidate_weight).concurrent(
+                    Side::from(evidence.candidate),
+                    Side::from(counts),
+                    budget.alpha,
+                    budget.beta,
+                ),
+                _ => Multiple::before(candidate, Bounds { lower: s.lower, upper: s.upper }),
+            });
+        Look { objective, budget, evidence, sequence, candidate, stable, excess, times }
     }
 
     /// Why the candidate would fail, if stable has nothing to say to it.
@@ -126,7 +140,12 @@ impl<'a> Look<'a> {
         let Some(excess) = self.excess else {
             return (self.candidate.lower > self.objective.at_most).then_some(Ground::Absolute);
         };
-        if excess.lower > tolerated(self.objective) {
+        let worse = match (self.objective.tolerate, self.times) {
+            (Tolerate::Times(most), Some(times)) => times.lower > most,
+            (Tolerate::Times(_), None) => false,
+            (Tolerate::Share(share), _) => excess.lower > share,
+        };
+        if worse {
             return Some(Ground::Excess);
         }
         let above = self.candidate.lower > self.objective.at_most;
@@ -145,7 +164,7 @@ impl<'a> Look<'a> {
         let level = self.budget.alpha / 2.0;
         (self.mute() && counts.bad == 0)
             || self.sequence.shown_within(counts, self.objective.at_most, level)
-            || self.candidate.lower > self.sequence.upper(counts, level) + tolerated(self.objective)
+            || self.candidate.lower > beyond(self.objective, self.sequence.upper(counts, level))
     }
 
     /// Stable gets no traffic and will never say anything.
@@ -177,7 +196,7 @@ impl<'a> Look<'a> {
 
     fn pass_or_wait(&self) -> (Verdict, Waiting) {
         let harm = self.limit();
-        let shown = self.candidate.upper <= harm.max_upper;
+        let shown = self.candidate.upper <= harm.max_upper || self.within_multiple();
         let missing = self.evidence.min_requests.saturating_sub(self.evidence.candidate.n);
         if self.stable_is_above() {
             (Verdict::Inconclusive, Waiting::Recovery)
@@ -187,7 +206,12 @@ impl<'a> Look<'a> {
             (Verdict::Inconclusive, Waiting::Nothing(None))
         } else {
             let counts = self.evidence.candidate;
-            let more = more_requests(&self.sequence, counts, harm.max_upper, harm.level).map(|more| more.max(missing));
+            let by_rate = more_requests(&self.sequence, counts, harm.max_upper, harm.level);
+            let by_multiple = self.ratio_limit().and_then(|(ratio, stable)| {
+                let sides = (Side::from(counts), Side::from(stable));
+                more_requests_by_multiple(self.evidence.candidate_weight, sides, ratio, self.budget.beta)
+            });
+            let more = by_rate.into_iter().chain(by_multiple).min().map(|more| more.max(missing));
             (Verdict::Inconclusive, Waiting::Requests(if shown { Some(missing) } else { more }))
         }
     }
@@ -195,11 +219,33 @@ impl<'a> Look<'a> {
     /// What the candidate's upper bound must not exceed for a pass.
     fn limit(&self) -> Limit {
         let next = self.evidence.next_weight.share();
-        match self.stable {
-            Some(stable) => {
-                Limit { max_upper: stable.lower + tolerated(self.objective) / next, level: self.budget.beta / 2.0 }
+        match (self.stable, self.objective.tolerate) {
+            (Some(stable), Tolerate::Share(share)) => {
+                Limit { max_upper: stable.lower + share / next, level: self.budget.beta / 2.0 }
             }
-            None => Limit { max_upper: self.objective.at_most / next, level: self.budget.beta },
+            (Some(_), Tolerate::Times(_)) => {
+                Limit { max_upper: self.objective.at_most / 2.0 / next, level: self.budget.beta / 2.0 }
+            }
+            (None, _) => Limit { max_upper: self.objective.at_most / next, level: self.budget.beta },
+        }
+    }
+
+    /// The ratio to stable's rate is shown to be small enough for the next step.
+    fn within_multiple(&self) -> bool {
+        let next = self.evidence.next_weight.share();
+        match (self.objective.tolerate, self.times) {
+            (Tolerate::Times(most), Some(times)) => times.upper <= largest_ratio(most, next),
+            _ => false,
+        }
+    }
+
+    /// What the ratio must be within, and stable at the same time, where there is one to compare with.
+    fn ratio_limit(&self) -> Option<(f64, Counts)> {
+        match (self.objective.tolerate, self.evidence.stable) {
+            (Tolerate::Times(most), Comparison::Concurrent(stable)) => {
+                Some((largest_ratio(most, self.evidence.next_weight.share()), stable))
+            }
+            _ => None,
         }
     }
 
@@ -228,9 +274,21 @@ fn compared(stable: &Comparison) -> Option<(Counts, bool)> {
     }
 }
 
-/// The excess over stable's rate that is tolerated once the candidate serves everyone.
-pub(super) fn tolerated(objective: &Objective) -> f64 {
+/// What the bounds of the rates may spend. Where the ratio to a stable at the same time is a ground of its own, it has
+/// half, and they have the other.
+fn grounds(objective: &Objective, budget: &Budget, stable: &Comparison) -> Budget {
+    match (objective.tolerate, stable) {
+        (Tolerate::Times(_), Comparison::Concurrent(_)) => {
+            Budget { alpha: budget.alpha / 2.0, beta: budget.beta / 2.0 }
+        }
+        _ => *budget,
+    }
+}
+
+/// The rate from which on a candidate is worse than tolerated, where stable's is `rate`.
+fn beyond(objective: &Objective, rate: f64) -> f64 {
     match objective.tolerate {
-        Tolerate::Share(share) => share,
+        Tolerate::Share(share) => rate + share,
+        Tolerate::Times(times) => rate * times,
     }
 }

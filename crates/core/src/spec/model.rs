@@ -198,6 +198,8 @@ impl Bad {
 pub enum Tolerate {
     /// An excess over stable's share of bad events, 0 to 1. Default: half of `at_most`.
     Share(f64),
+    /// So many times stable's share of bad events, above 1.
+    Times(f64),
 }
 
 /// One environment's policy.

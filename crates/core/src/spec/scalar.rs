@@ -9,6 +9,8 @@ use crate::units::{Millis, Weight};
 pub(super) const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(d|h|ms|m|s))+$";
 /// What a percentage looks like.
 pub(super) const PERCENT_PATTERN: &str = r"^[0-9]+(\.[0-9]+)?%$";
+/// What a share or a multiple of another looks like.
+pub(super) const TOLERATED_PATTERN: &str = r"^[0-9]+(\.[0-9]+)?[%x]$";
 /// What a size looks like.
 pub(super) const SIZE_PATTERN: &str = r"^[0-9]+(\.[0-9]+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)$";
 
@@ -77,6 +79,13 @@ pub(super) fn share(text: &str) -> Result<f64, Wrong> {
     // Shifting the point in the text keeps 0.1% the same number as 0.001; a division would not.
     let share = format!("{number}e-2").parse::<f64>().unwrap_or(f64::INFINITY);
     if share > 1.0 { Err(Wrong::new(format!("{} is more than 100%", quoted(text)))) } else { Ok(share) }
+}
+
+/// A multiple: `2x`, `1.5x`. `None` where the text is not one.
+pub(super) fn times(text: &str) -> Option<f64> {
+    let number = text.strip_suffix('x')?;
+    scaled(number, 1_000_000)?;
+    number.parse().ok()
 }
 
 /// A percentage in steps of 0.01%, 0% to 100%.

@@ -3,6 +3,7 @@
 
 mod broken;
 mod healthy;
+mod multiple;
 mod properties;
 mod shared_outage;
 mod table;

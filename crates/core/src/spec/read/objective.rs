@@ -8,6 +8,8 @@ use super::{label, reported};
 
 const KEYS: Keys = Keys { known: &["name", "bad", "of", "after", "at_most", "tolerate"], later: &["query", "window"] };
 const EXAMPLE: &str = "for example - { name: errors, bad: failed, at_most: 1% }";
+/// No larger multiple of stable's rate can be tolerated.
+const MOST_TIMES: f64 = 100.0;
 /// Kinds of bad events that come later.
 const LATER: [&str; 2] = ["gauge", "query"];
 
@@ -43,7 +45,7 @@ fn objective(reader: &Reader) -> Option<Objective> {
         fields.required("at_most", "says nothing of how many bad events are acceptable", "for example at_most: 1%");
     let at_most = at_most.and_then(|r| r.typed("a percentage", "write 1% or 0.5%", at_most_share));
     let tolerate = match fields.get("tolerate") {
-        Some(declared) => declared.typed("a percentage", "write 0.5%", tolerated),
+        Some(declared) => declared.typed("a percentage or a multiple", "write 0.5% or 2x", tolerated),
         None => at_most.map(|share| Tolerate::Share(share / 2.0)),
     };
     Some(Objective { name: name?, bad: bad_events?, at_most: at_most?, tolerate: tolerate? })
@@ -77,9 +79,17 @@ fn at_most_share(text: &str) -> Result<f64, Wrong> {
 }
 
 fn tolerated(text: &str) -> Result<Tolerate, Wrong> {
-    if text.strip_suffix('x').is_some_and(|times| times.parse::<f64>().is_ok()) {
-        return Err(Wrong::new("a multiple of stable's rate is not supported yet by this version of Slipway")
-            .hint("write a percentage: 0.5%"));
+    if let Some(times) = scalar::times(text) {
+        return match times {
+            times if times <= 1.0 => {
+                Err(Wrong::new("must be above 1x: no amount of requests shows that two versions are exactly alike")
+                    .hint("for example 2x"))
+            }
+            times if times > MOST_TIMES => {
+                Err(Wrong::new(format!("{} is more than {MOST_TIMES}x", quoted(text))).hint("for example 2x"))
+            }
+            times => Ok(Tolerate::Times(times)),
+        };
     }
     match scalar::share(text)? {
         share if share > 0.0 => Ok(Tolerate::Share(share)),

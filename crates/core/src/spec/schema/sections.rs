@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::values::{
-    amount, any, command, count, duration, exactly_one, label, only_true, or, path, percent, section, size, text, texts,
+    amount, any, command, count, duration, exactly_one, label, only_true, or, path, percent, section, size, text,
+    texts, tolerated,
 };
 
 pub(super) fn run() -> Value {
@@ -157,7 +158,7 @@ pub(super) fn objectives() -> Value {
             "of": kind("With outcome and complaint: all events are outcomes of this kind; requests, while reports come, where absent.", "order_placed"),
             "after": kind("With missing: the kind of outcome that starts the clock.", "checkout_started"),
             "at_most": percent("The share of bad events that is acceptable at all: above 0%, below 100%.", "1%"),
-            "tolerate": percent("How much worse than stable the candidate may be when it serves everyone: above 0%. Half of at_most where absent.", "0.5%"),
+            "tolerate": tolerated("How much worse than stable the candidate may be when it serves everyone: a share of all events above 0%, or a multiple of stable's rate above 1x, up to 100x. Half of at_most where absent.", "0.5%"),
         }),
     );
     json!({

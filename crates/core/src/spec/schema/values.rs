@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::scalar::{DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN};
+use super::super::scalar::{DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN, TOLERATED_PATTERN};
 
 /// Names of services and environments.
 pub(super) const NAME_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9_-]*$";
@@ -36,6 +36,11 @@ pub(super) fn duration(description: &str, example: &str) -> Value {
 
 pub(super) fn percent(description: &str, example: &str) -> Value {
     json!({ "description": description, "type": "string", "pattern": PERCENT_PATTERN, "examples": [example] })
+}
+
+/// A percentage, or a multiple of what it is compared with.
+pub(super) fn tolerated(description: &str, example: &str) -> Value {
+    json!({ "description": description, "type": "string", "pattern": TOLERATED_PATTERN, "examples": [example, "2x"] })
 }
 
 pub(super) fn size(description: &str, example: &str) -> Value {
