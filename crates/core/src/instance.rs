@@ -31,6 +31,9 @@ pub struct InstanceSpec {
     pub command: Vec<String>,
     /// Added to PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE; nothing else is passed.
     pub env: BTreeMap<String, String>,
+    /// Text files written into the working folder after the artifact, by their path in it.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// How its health is asked for.
     pub health: HealthCheck,
     /// How long it may take to end after SIGTERM before its whole process group is killed.

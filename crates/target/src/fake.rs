@@ -264,6 +264,7 @@ mod tests {
             artifact: Digest::of(b""),
             command: vec!["x".to_string()],
             env: BTreeMap::new(),
+            files: Default::default(),
             health: HealthCheck {
                 probe: HealthProbe::Tcp,
                 interval: Millis(1),

@@ -89,10 +89,6 @@ fn start(turn: &mut Turn, release: &Release, now: Timestamp) {
     turn.lane.counters.instance += 1;
     let lane = &turn.lane.id;
     let id = InstanceId::numbered(&lane.service, &lane.environment, turn.lane.counters.instance);
-    let mut env = release.spec.run.env.clone();
-    if let Some(environment) = release.environment(lane) {
-        env.extend(environment.env.clone());
-    }
     let spec = InstanceSpec {
         id: id.clone(),
         service: lane.service.clone(),
@@ -100,7 +96,8 @@ fn start(turn: &mut Turn, release: &Release, now: Timestamp) {
         version: release.version.clone(),
         artifact: release.artifact.clone(),
         command: release.spec.run.command.clone(),
-        env,
+        env: release.spec.env(&lane.environment),
+        files: release.spec.files(&lane.environment),
         health: release.spec.health.clone(),
         stop_grace: release.spec.run.stop_grace,
     };

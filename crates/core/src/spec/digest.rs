@@ -1,6 +1,6 @@
 //! The configuration digest: what, beside the artifact, makes a version that version.
 //!
-//! It covers `run` and every environment's overlay of it, and nothing else: the number of instances, health checks,
+//! It covers `run`, `config` and every environment's overlay of them, and nothing else: the number of instances, health checks,
 //! smoke tests, objectives, traffic and strategies may change without a new version.
 //!
 //! The bytes that are hashed are the compact JSON of [`Canonical`], and their rules keep a digest for ever:
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::config::Config;
 use super::model::ServiceSpec;
 use crate::names::Digest;
 
@@ -27,6 +28,23 @@ struct Canonical<'s> {
     run: Run<'s>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     environments: BTreeMap<&'s str, Overlay<'s>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Files<'s>>,
+}
+
+#[derive(Serialize)]
+struct Files<'s> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    values: &'s BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    files: &'s BTreeMap<String, String>,
+}
+
+impl<'s> Files<'s> {
+    fn of(config: &'s Config) -> Option<Files<'s>> {
+        let empty = config.values.is_empty() && config.files.is_empty();
+        (!empty).then_some(Files { values: &config.values, files: &config.files })
+    }
 }
 
 #[derive(Serialize)]
@@ -40,7 +58,10 @@ struct Run<'s> {
 
 #[derive(Serialize)]
 struct Overlay<'s> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     env: &'s BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Files<'s>>,
 }
 
 /// The digest of the configuration that `spec` declares.
@@ -57,11 +78,12 @@ fn canonical(spec: &ServiceSpec) -> Vec<u8> {
     let environments = spec
         .environments
         .iter()
-        .filter(|environment| !environment.env.is_empty())
-        .map(|environment| (environment.name.as_str(), Overlay { env: &environment.env }))
+        .map(|e| (e.name.as_str(), Overlay { env: &e.env, config: Files::of(&e.config) }))
+        .filter(|(_, overlay)| !overlay.env.is_empty() || overlay.config.is_some())
         .collect();
     // Texts, numbers and maps with text keys always become JSON; there is nothing here that could fail.
-    serde_json::to_vec(&Canonical { format: FORMAT, run, environments }).unwrap_or_default()
+    serde_json::to_vec(&Canonical { format: FORMAT, run, environments, config: Files::of(&spec.config) })
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -127,6 +149,9 @@ environments:
             ("LOG_LEVEL: warn", "LOG_LEVEL: info"),
             ("health:", "  stop_grace: 11s\nhealth:"),
             ("{ instances: 2 }", "{ env: { A: b } }"),
+            ("{ instances: 2 }", "{ config: { values: { A: b } } }"),
+            ("health:", "config: { values: { A: b } }\nhealth:"),
+            ("health:", "config: { files: { a.conf: b } }\nhealth:"),
         ] {
             assert!(FILE.contains(from), "{from}");
             assert_ne!(digest(&FILE.replace(from, to)), digest(FILE), "{to}");

@@ -5,6 +5,7 @@
 //! here opens a file or knows what a rollout is. Called by the command line (`check`, `schema`, `plan`, `release`) and
 //! by the server, which takes nobody's word that a file was checked.
 
+mod config;
 mod digest;
 mod mistake;
 mod model;
@@ -16,6 +17,7 @@ mod schema;
 mod strategy;
 mod tree;
 
+pub use config::Config;
 pub use digest::config_digest;
 pub use mistake::Mistake;
 pub use model::{

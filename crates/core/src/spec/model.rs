@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
 use crate::names::{EnvironmentName, ServiceName};
 use crate::outcome::Kind;
@@ -18,6 +19,9 @@ pub struct ServiceSpec {
     pub owner: Option<String>,
     /// What is run.
     pub run: Run,
+    /// Values and files beside the artifact.
+    #[serde(default)]
+    pub config: Config,
     /// How its health is asked for.
     pub health: HealthCheck,
     /// What must work before the first user.
@@ -213,6 +217,9 @@ pub struct EnvironmentSpec {
     pub strategy: Strategy,
     /// Overlay of `run.env`. Part of the configuration digest.
     pub env: BTreeMap<String, String>,
+    /// Overlay of `config`. Part of the configuration digest.
+    #[serde(default)]
+    pub config: Config,
     /// The environment's own traffic, where it differs: host and path.
     pub traffic: Option<TrafficOverlay>,
     /// When the way back is practised by itself.

@@ -17,6 +17,7 @@ use slipway_core::names::InstanceId;
 use tokio::process::{Child, Command};
 
 use super::{Shared, follow};
+use crate::config_files;
 use crate::folder::{Folder, Launch, Phase, State};
 use crate::shim::resolve;
 use crate::unpack::unpack;
@@ -119,6 +120,7 @@ fn prepare(root: &Path, folder: &Folder, launch: &Launch, artifact: &Path) -> Re
     let lock =
         lock.ok_or_else(|| TargetError::Transient(format!("another process holds {}", folder.path().display())))?;
     unpack(artifact, &folder.unpacking())?;
+    config_files::write(&launch.spec.files, &folder.unpacking())?;
     fs::rename(folder.unpacking(), folder.work()).map_err(failed)?;
     let command = launch.command(0);
     let path = launch.environment(0).remove("PATH").unwrap_or_default();

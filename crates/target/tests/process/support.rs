@@ -149,6 +149,7 @@ pub fn spec(name: &str, command: &[&str]) -> InstanceSpec {
         artifact: Digest::of(b""),
         command: command.iter().map(|part| part.to_string()).collect(),
         env: BTreeMap::from([("COLOUR".to_string(), "blue".to_string())]),
+        files: Default::default(),
         health: HealthCheck {
             probe: HealthProbe::Http("/healthz".to_string()),
             interval: Millis(50),

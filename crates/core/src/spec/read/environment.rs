@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::super::config::Config;
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{EnvironmentSpec, Strategy};
 use super::super::policy::{After, Gates, OnBreach, Readiness, default_watch};
 use super::super::reader::{Keys, Reader};
+use super::config::config;
 use super::duration;
 use super::policy;
 use super::run::env;
@@ -14,10 +16,20 @@ use super::traffic::overlay;
 use crate::names::{EnvironmentName, ServiceName};
 
 const KEYS: Keys = Keys {
-    known: &["instances", "strategy", "env", "traffic", "drill", "require_drill", "gates", "watch", "on_breach"],
+    known: &[
+        "instances",
+        "strategy",
+        "env",
+        "config",
+        "traffic",
+        "drill",
+        "require_drill",
+        "gates",
+        "watch",
+        "on_breach",
+    ],
     later: &[
         "cohorts",
-        "config",
         "migrate",
         "hooks",
         "secrets",
@@ -68,12 +80,14 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader) -> Option<Environ
     let strategy = fields.or("strategy", Strategy::default(), |r| strategy(r, instances));
     let env = fields.or("env", BTreeMap::new(), env);
     let traffic = fields.get("traffic").and_then(overlay);
+    let config = fields.or("config", Config::default(), |r| config(r, &env));
     let drill = fields.get("drill").and_then(policy::drill);
     let require_drill = fields.get("require_drill").and_then(policy::require_drill);
     let gates = fields.or("gates", Gates::default(), policy::gates);
     let watch = fields.or("watch", default_watch(), duration);
     let on_breach = fields.or("on_breach", OnBreach::Tell, policy::on_breach);
     Some(EnvironmentSpec {
+        config,
         watch,
         on_breach,
         instances,
@@ -114,6 +128,7 @@ fn defaults(name: EnvironmentName) -> EnvironmentSpec {
         instances: 1,
         strategy: Strategy::default(),
         env: BTreeMap::new(),
+        config: Config::default(),
         traffic: None,
         drill: None,
         require_drill: None,

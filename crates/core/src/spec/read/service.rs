@@ -1,9 +1,11 @@
 //! The file as a whole.
 
+use super::super::config::Config;
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{Objective, ServiceSpec};
 use super::super::policy::Readiness;
 use super::super::reader::{Fields, Keys, Reader};
+use super::config::config;
 use super::environment::{self, environments};
 use super::health::{self, health};
 use super::objective::{self, objectives};
@@ -13,9 +15,8 @@ use super::traffic::{self, traffic};
 use crate::names::ServiceName;
 
 const KEYS: Keys = Keys {
-    known: &["service", "owner", "run", "health", "smoke", "traffic", "objectives", "environments"],
+    known: &["service", "owner", "run", "config", "health", "smoke", "traffic", "objectives", "environments"],
     later: &[
-        "config",
         "migrate",
         "secrets",
         "flags",
@@ -50,6 +51,8 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let name = name.and_then(|r| r.typed("a name", "for example checkout", service_name));
     let owner = fields.get("owner").and_then(|r| r.typed("a text", "for example payments-team", owner));
     let run = run_section.and_then(run);
+    let taken = run.as_ref().map(|run| run.env.clone()).unwrap_or_default();
+    let config = fields.or("config", Config::default(), |r| config(r, &taken));
     let health = health_section.and_then(health);
     let smoke = fields.or("smoke", Vec::new(), smoke);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
@@ -68,6 +71,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         service: name?,
         owner,
         run: run?,
+        config,
         health: health?,
         smoke,
         traffic,

@@ -28,6 +28,7 @@ pub fn json_schema() -> Value {
                 "type": ["string", "number", "boolean"], "examples": ["payments-team"]
             },
             "run": sections::run(),
+            "config": sections::config("Values and files that belong to a version beside its artifact. Part of the configuration digest."),
             "health": sections::health(),
             "smoke": sections::smoke(),
             "traffic": sections::traffic(),

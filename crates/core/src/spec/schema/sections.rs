@@ -28,6 +28,21 @@ fn env(description: &str) -> Value {
     env
 }
 
+/// Values and files that belong to a version.
+pub(super) fn config(description: &str) -> Value {
+    let files = json!({
+        "description": "Text files in the instance's folder by their path in it, 256 KiB each at the most; they win over the artifact's.",
+        "type": "object", "maxProperties": 100,
+        "propertyNames": { "pattern": "^[^/\\\\]+(/[^/\\\\]+)*$", "maxLength": 200 },
+        "additionalProperties": { "type": ["string", "number", "boolean"] },
+        "default": {}, "examples": [{ "conf/app.toml": "level = 1" }]
+    });
+    let mut values = env("Environment variables, beside those of env; none may stand in both.");
+    values["default"] = json!({});
+    values["examples"] = json!([{ "GREETING": "hello" }]);
+    section(description, &[], json!({ "values": values, "files": files }))
+}
+
 pub(super) fn health() -> Value {
     let health = section(
         "How an instance's health is asked for: exactly one of http and tcp.",
@@ -177,6 +192,7 @@ pub(super) fn environment() -> Value {
             "instances": or(count("How many instances of the stable version run.", 1, 1000, 4), json!(1)),
             "strategy": strategy(),
             "env": env("Overlay of run.env: these are added, and win. Part of the configuration digest."),
+            "config": config("Overlay of config: these are added, and win. Part of the configuration digest."),
             "traffic": section("What is different about traffic here.", &[], json!({
                 "host": host("The environment's own host."),
                 "path": path("The environment's own path prefix.", "/staging"),

@@ -15,6 +15,7 @@ fn full() -> Value {
         "service": "checkout",
         "owner": "payments-team",
         "run": { "command": ["./checkout", "{port}"], "env": { "A": "b" }, "stop_grace": "5s" },
+        "config": { "values": { "B": "c" }, "files": { "conf/d": "e" } },
         "health": { "http": "/healthz", "interval": "5s", "timeout": "2s", "healthy_after": 4, "unhealthy_after": 5, "start_limit": "30s" },
         "smoke": [
             {
@@ -34,7 +35,7 @@ fn full() -> Value {
         "objectives": [{ "name": "slow", "bad": "slower_than 1s", "at_most": "7%", "tolerate": "1%" }],
         "environments": {
             "one": {
-                "instances": 4, "env": { "A": "c" }, "traffic": { "host": "d.e", "path": "/f" },
+                "instances": 4, "env": { "A": "c" }, "config": { "values": { "B": "f" }, "files": { "conf/d": "g" } }, "traffic": { "host": "d.e", "path": "/f" },
                 "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d", "watch": "2h", "on_breach": "rollback",
                 "gates": {
                     "approvals": { "count": 2, "from": ["a", "b", "c"], "expire": "8h" },

@@ -31,6 +31,7 @@ fn environment(name: &str, instances: u32, strategy: Strategy) -> EnvironmentSpe
         instances,
         strategy,
         env: BTreeMap::new(),
+        config: Config::default(),
         traffic: None,
         drill: None,
         require_drill: None,
@@ -88,6 +89,7 @@ fn the_example_of_the_design_is_read_to_the_letter() {
             env: texts(&[("LOG_LEVEL", "info")]),
             stop_grace: Millis::from_secs(10),
         },
+        config: Config::default(),
         health: HealthCheck {
             probe: HealthProbe::Http("/healthz".to_string()),
             interval: Millis::from_secs(2),

@@ -141,18 +141,18 @@ fn keys_that_are_not_known() {
         ("steps: [1%]\n", "6:1: steps: unknown key \"steps\" (it belongs in environments.<name>.strategy.canary)"),
         (
             "zebra: 1\n",
-            "6:1: zebra: unknown key \"zebra\" (known keys here: service, owner, run, health, smoke, traffic, objectives, environments)",
+            "6:1: zebra: unknown key \"zebra\" (known keys here: service, owner, run, config, health, smoke, traffic, objectives, environments)",
         ),
         (
-            "config: {}\nmigrate: {}\n",
-            "6:1: config: not supported yet by this version of Slipway (leave it out)\n7:1: migrate: not supported yet by this version of Slipway (leave it out)",
+            "hooks: {}\nmigrate: {}\n",
+            "6:1: hooks: not supported yet by this version of Slipway (leave it out)\n7:1: migrate: not supported yet by this version of Slipway (leave it out)",
         ),
         (
             "\"a.b\\n\": 1\n",
-            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, health, smoke, traffic, objectives, environments)",
+            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, config, health, smoke, traffic, objectives, environments)",
         ),
     ]);
-    let later = ["cohorts", "config", "migrate", "hooks"];
+    let later = ["cohorts", "migrate", "hooks"];
     for key in later {
         changes(&[(
             "production: {}",

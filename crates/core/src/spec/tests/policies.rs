@@ -59,3 +59,24 @@ fn what_is_declared_is_what_is_meant() {
     assert_eq!(gates.after.iter().map(|a| a.to_string()).collect::<Vec<_>>(), ["payments >= 2.1 in staging", "ledger"]);
     assert_eq!(gates.readiness.len(), 1);
 }
+
+#[test]
+fn configuration_is_no_second_place_for_a_variable_and_stays_below_its_folder() {
+    let with = |config: &str| {
+        let text = production("instances: 1").replacen("health:", &format!("config: {config}\nhealth:"), 1);
+        parse(&text).map(|declared| declared.spec)
+    };
+    let refused = |config: &str| said(&with(config).expect_err(config));
+    assert!(refused("{ values: { PORT: 1 } }").contains("set by Slipway"));
+    for path in ["/etc/passwd", "../up", "a/../../b", "a//b", "a/."] {
+        let told = refused(&format!("{{ files: {{ {path}: x }} }}"));
+        assert!(told.contains("below the instance's folder"), "{path}: {told}");
+    }
+    assert!(refused("{ files: { a: [] } }").contains("the text of the file"));
+    let twice = production("env: { A: b }\n    config: { values: { A: c } }");
+    assert!(said(&parse(&twice).expect_err("twice")).contains("A stands in env as well"));
+    let spec = with("{ values: { A: service }, files: { conf/a: one } }").unwrap();
+    let production = crate::names::EnvironmentName::new("production").unwrap();
+    assert_eq!(spec.env(&production).get("A").map(String::as_str), Some("service"));
+    assert_eq!(spec.files(&production).len(), 1);
+}

@@ -1,0 +1,65 @@
+//! `config`: values and files that belong to a version.
+
+use std::collections::BTreeMap;
+
+use super::super::config::Config;
+use super::super::mistake::{Wrong, quoted};
+use super::super::reader::{Keys, Reader};
+use super::run::env;
+
+const KEYS: Keys = Keys { known: &["values", "files"], later: &["secrets", "from"] };
+const EXAMPLE: &str = "write { values: { LOG_LEVEL: info }, files: { conf/app.toml: \"level = 1\" } }";
+/// How many files, and how large one may be in bytes.
+const MOST_FILES: usize = 100;
+const FILE_LIMIT: usize = 256 << 10;
+
+/// The configuration. `taken` are variables that are declared beside it and cannot be declared here as well.
+pub(super) fn config(reader: &Reader, taken: &BTreeMap<String, String>) -> Option<Config> {
+    let fields = reader.fields(&KEYS, EXAMPLE)?;
+    let values = fields.or("values", BTreeMap::new(), |values| {
+        let found = env(values)?;
+        if let Some(name) = found.keys().find(|name| taken.contains_key(*name)) {
+            let wrong = Wrong::new(format!("{name} stands in env as well"));
+            values.mistake(wrong.hint("leave it out of one of the two"));
+        }
+        Some(found)
+    });
+    let files = fields.or("files", BTreeMap::new(), files);
+    Some(Config { values, files })
+}
+
+fn files(reader: &Reader) -> Option<BTreeMap<String, String>> {
+    let entries = reader.entries("write files: { conf/app.toml: \"level = 1\" }")?;
+    if entries.len() > MOST_FILES {
+        reader.mistake(Wrong::new(format!("more than {MOST_FILES} files")).hint("put them into the artifact"));
+    }
+    let mut files = BTreeMap::new();
+    for (key, value) in entries {
+        if let Err(why) = fits(key.text) {
+            key.mistake(Wrong::new(format!("{} {why}", quoted(key.text))).hint("for example conf/app.toml"));
+        }
+        match value.scalar() {
+            Some((text, _)) if text.len() > FILE_LIMIT => {
+                value.mistake(
+                    Wrong::new(format!("a file of more than {FILE_LIMIT} bytes")).hint("put it into the artifact"),
+                );
+            }
+            Some((text, _)) if !value.is_null() => drop(files.insert(key.text.to_string(), text.to_string())),
+            _ => value.expected("the text of the file", "write it below `|`, or \"\" for an empty file").unwrap_or(()),
+        }
+    }
+    Some(files)
+}
+
+/// Whether a path names a file below the working folder.
+fn fits(path: &str) -> Result<(), &'static str> {
+    match () {
+        () if path.starts_with('/') => Err("must be a path below the instance's folder"),
+        () if path.len() > 200 => Err("is too long"),
+        () if path.chars().any(|c| c.is_control() || c == '\\') => Err("holds a character that no path here may have"),
+        () if path.split('/').any(|part| matches!(part, "" | "." | "..")) => {
+            Err("must be a path below the instance's folder, without . and ..")
+        }
+        () => Ok(()),
+    }
+}

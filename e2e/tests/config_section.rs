@@ -1,0 +1,54 @@
+//! Values and files that belong to a version: they reach the program, an environment's own win, and a bad one is taken
+//! back by the judge like bad code.
+
+mod common;
+
+use common::{Stage, alone, nothing_failed_by_slipway};
+use slipway_e2e::{build, declaration};
+
+const PRODUCTION: &str =
+    "production:\n  instances: 1\n  strategy: { canary: { steps: [50%, 100%], verify: 2s, min_requests: 50 } }\n";
+
+/// The shop's file with a configuration beside the artifact, and what production says differently.
+fn declared(config: &str, production: &str) -> String {
+    let text = declaration(&format!("{PRODUCTION}{production}"));
+    text.replacen("health:", &format!("config:\n{config}health:"), 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_value_is_taken_back_like_bad_code_and_a_good_file_goes_through() {
+    let _alone = alone().await;
+    let stage = Stage::set("{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s } } }").await;
+    let slipway = &stage.slipway;
+    let bare = slipway.scratch().join("bare");
+    build(slipway.scratch(), "bare", &[]).expect("a build");
+    // Without a file of its own the shop goes by its variables.
+    std::fs::remove_file(bare.join("shop.env")).expect("the build's own settings");
+    let file = slipway.scratch().join("slipway.yaml");
+
+    std::fs::write(&file, declared("  values: { FAIL_RATE: \"0.5\" }\n", "")).expect("a file");
+    let bad =
+        slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs").expect(10).expect("taken back");
+    let bad = bad.json().expect("an outcome");
+    assert!(bad["cause"].as_str().is_some_and(|cause| cause.contains("errors")), "{bad:#}");
+    assert_eq!(stage.stable().await, "1.0.0");
+    let same = slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs");
+    assert_ne!(same.code, 2, "the same configuration is the same version: {same}");
+
+    // The environment's own file wins over the service's, and that over the artifact's.
+    let config = "  files:\n    shop.env: |\n      FAIL_RATE=0.5\n";
+    let production = "  config: { files: { shop.env: \"FAIL_RATE=0\" } }\n";
+    std::fs::write(&file, declared(config, production)).expect("a file");
+    let changed = slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs");
+    assert_eq!(changed.code, 2, "another configuration is another version: {changed}");
+    let good = slipway.release("1.2.0", &bare, "production", &[]).await.expect("it runs");
+    good.expect(0).expect("it goes through");
+    assert_eq!(stage.stable().await, "1.2.0");
+
+    let outside = declared("  files: { ../up: x }\n", "");
+    std::fs::write(&file, outside).expect("a file");
+    let refused = slipway.cli(&["check"]).await.expect("it runs").expect(2).expect("refused");
+    let told = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(told.contains("without . and .."), "{refused}");
+    nothing_failed_by_slipway(&stage.strike().await);
+}
