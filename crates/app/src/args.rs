@@ -70,6 +70,16 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
+    /// Show what differs between two versions of a service.
+    #[command(after_help = "Example:\n  slipway diff checkout 1.0.0 1.1.0")]
+    Diff {
+        /// The service.
+        service: String,
+        /// The version to start from.
+        from: String,
+        /// The version to compare it with.
+        to: String,
+    },
     /// Tell what happened in a rollout and why, with numbers.
     #[command(after_help = "Example:\n  slipway explain ro-12")]
     Explain {
@@ -213,12 +223,15 @@ pub(crate) struct File {
 pub(crate) struct Release {
     #[command(flatten)]
     pub file: File,
-    /// What people call it.
-    #[arg(long = "version", id = "release_version", value_name = "VERSION")]
-    pub version: String,
+    /// What people call it; may be left out with --config-only, which then derives it from what runs.
+    #[arg(long = "version", id = "release_version", value_name = "VERSION", required_unless_present = "config_only")]
+    pub version: Option<String>,
     /// File or folder to release; may be left out for a version that is known.
     #[arg(long)]
     pub path: Option<PathBuf>,
+    /// Another configuration for the artifact that runs in the environment.
+    #[arg(long, conflicts_with = "path")]
+    pub config_only: bool,
     /// Where to.
     #[arg(long, value_name = "ENVIRONMENT")]
     pub env: String,

@@ -14,6 +14,7 @@ const COMMANDS: &[&str] = &[
     "release",
     "status",
     "history",
+    "diff",
     "explain",
     "logs",
     "rollback",

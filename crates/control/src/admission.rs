@@ -32,14 +32,14 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
                 .clone()
                 .ok_or_else(|| Error::NotFound("neither a declared file nor a service is given".to_string()))?;
             let lane = LaneId { service, environment: request.environment.clone() };
-            known(engine, &lane, &request.version).await?
+            if request.config_only {
+                return Err(refused("no_file", "another configuration needs the declared file that holds it".into()));
+            }
+            known(engine, &lane, named(request)?).await?
         }
     };
     let lane = LaneId { service: release.spec.service.clone(), environment: request.environment.clone() };
-    let environment = release.environment(&lane).ok_or_else(|| Error::UnknownEnvironment {
-        environment: request.environment.clone(),
-        declared: declared(&release.spec),
-    })?;
+    let environment = release.environment(&lane).ok_or_else(|| unknown_environment(request, &release.spec))?;
     no_cycle(engine, &lane, &release).await?;
     let strategy = match &request.strategy {
         None => environment.strategy.clone(),
@@ -106,21 +106,82 @@ async fn from_file(
     in_earnest: bool,
 ) -> Result<Release, Error> {
     let config = spec::config_digest(&spec);
-    let known = engine.store.release(&spec.service, &request.version).await?;
-    let artifact = match (&request.artifact, &known) {
+    let running = match request.config_only {
+        true => Some(running(engine, request, &spec).await?),
+        false => None,
+    };
+    let version = match (&request.version, &running) {
+        (Some(version), _) => version.clone(),
+        (None, Some(running)) => derived(running, &config)?,
+        (None, None) => named(request)?.clone(),
+    };
+    let known = engine.store.release(&spec.service, &version).await?;
+    let artifact = match (running.as_ref().map(|r| &r.artifact).or(request.artifact.as_ref()), &known) {
         (Some(artifact), _) => artifact.clone(),
         (None, Some(known)) => known.artifact.clone(),
-        (None, None) => return Err(Error::UnknownVersion(request.version.clone())),
+        (None, None) => return Err(Error::UnknownVersion(version)),
     };
     if let Some(known) = &known {
-        same(&request.version, "artifact", &known.artifact, &artifact)?;
-        same(&request.version, "configuration", &known.config, &config)?;
+        same(&version, "artifact", &known.artifact, &artifact)?;
+        same(&version, "configuration", &known.config, &config)?;
     }
     // A plan may be made before anything is uploaded; a release may not.
     if !engine.look_for_artifact(&artifact).await && in_earnest {
         return Err(Error::UnknownArtifact(artifact));
     }
-    Ok(Release { version: request.version.clone(), artifact, config, spec })
+    Ok(Release { version, artifact, config, spec })
+}
+
+fn named(request: &ReleaseRequest) -> Result<&VersionName, Error> {
+    request.version.as_ref().ok_or_else(|| refused("no_version", "say which version is to be released".into()))
+}
+
+fn unknown_environment(request: &ReleaseRequest, spec: &ServiceSpec) -> Error {
+    Error::UnknownEnvironment { environment: request.environment.clone(), declared: declared(spec) }
+}
+
+fn refused(code: &'static str, reason: String) -> Error {
+    Error::Refused(slipway_core::rollout::Refusal { code, reason })
+}
+
+/// The version whose artifact gets another configuration.
+async fn running(engine: &Engine, request: &ReleaseRequest, spec: &ServiceSpec) -> Result<Release, Error> {
+    if let Some(artifact) = &request.artifact {
+        let reason = format!("another configuration is for the artifact that runs; leave {artifact} out");
+        return Err(refused("config_only", reason));
+    }
+    if spec.environment(&request.environment).is_none() {
+        return Err(unknown_environment(request, spec));
+    }
+    let lane = LaneId { service: spec.service.clone(), environment: request.environment.clone() };
+    let kept = match engine.lanes().contains(&lane) {
+        true => engine.lane(&lane).await?,
+        false => None,
+    };
+    kept.and_then(|kept| kept.stable).ok_or_else(|| {
+        let reason = format!("no version serves {lane}, so there is no artifact to configure; release one with --path");
+        refused("nothing_serves", reason)
+    })
+}
+
+/// What stands between the name of a version and the beginning of the digest of the configuration that it got later.
+const CONFIGURED: &str = "-config-";
+/// Digits of that digest in a name.
+const DIGITS: usize = 8;
+
+/// The name of `running` with another configuration: the same for the same, however often it is asked for.
+fn derived(running: &Release, config: &slipway_core::names::Digest) -> Result<VersionName, Error> {
+    if running.config == *config {
+        return Ok(running.version.clone());
+    }
+    let name = running.version.as_str();
+    let base = match name.rsplit_once(CONFIGURED) {
+        Some((base, digits)) if digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit()) => base,
+        _ => name,
+    };
+    let digits: String = config.as_str().trim_start_matches("sha256:").chars().take(DIGITS).collect();
+    VersionName::new(format!("{base}{CONFIGURED}{digits}"))
+        .map_err(|e| refused("no_version", format!("no name can be derived from {name} ({e}); give --version")))
 }
 
 fn same(
@@ -149,4 +210,40 @@ pub(crate) async fn known(engine: &Engine, lane: &LaneId, version: &VersionName)
 /// The environments of a file, as a list for people.
 pub(crate) fn declared(spec: &ServiceSpec) -> String {
     spec.environments.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_core::names::Digest;
+
+    use super::*;
+
+    const FILE: &str = "service: shop\nrun: { command: [\"./shop\"] }\nhealth: { tcp: true }\n\
+                        environments: { production: { instances: 1 } }\n";
+
+    fn running(version: &str) -> Release {
+        let spec = spec::parse(FILE).unwrap().spec;
+        let (artifact, config) = (Digest::of(b"artifact"), spec::config_digest(&spec));
+        Release { version: version.parse().unwrap(), artifact, config, spec }
+    }
+
+    #[test]
+    fn a_derived_name_says_what_it_is_and_does_not_grow() {
+        let config = Digest::of(b"abc");
+        for (serves, name) in [
+            ("1.0.0", "1.0.0-config-ba7816bf"),
+            ("1.0.0-config-01234567", "1.0.0-config-ba7816bf"),
+            ("1.0.0-config-final", "1.0.0-config-final-config-ba7816bf"),
+        ] {
+            assert_eq!(derived(&running(serves), &config).unwrap().as_str(), name);
+        }
+        let same = running("1.0.0");
+        assert_eq!(derived(&same, &same.config).unwrap(), same.version, "nothing else is configured");
+    }
+
+    #[test]
+    fn a_name_that_would_be_too_long_is_asked_for() {
+        let said = derived(&running(&"1".repeat(128)), &Digest::of(b"abc")).unwrap_err().to_string();
+        assert!(said.contains("give --version"), "{said}");
+    }
 }

@@ -48,10 +48,12 @@ pub struct ReleaseRequest {
     pub file: Option<String>,
     /// Which service, where no file says so.
     pub service: Option<ServiceName>,
-    /// What people call it.
-    pub version: VersionName,
+    /// What people call it; derived where absent, which only a new configuration may be.
+    pub version: Option<VersionName>,
     /// Its artifact, uploaded before; absent for a version that is known.
     pub artifact: Option<Digest>,
+    /// The artifact is that of the version that serves the environment.
+    pub config_only: bool,
     /// Where to.
     pub environment: EnvironmentName,
     /// Another strategy than the declared one.

@@ -5,6 +5,7 @@
 mod admission;
 mod by;
 mod clock;
+mod compare;
 mod control;
 mod driver;
 mod effects;
@@ -21,5 +22,6 @@ mod fakes;
 
 pub use by::By;
 pub use clock::Clock;
+pub use compare::Compared;
 pub use control::{Command, Control, Parts, ReleaseRequest};
 pub use error::Error;

@@ -13,7 +13,7 @@ use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
     artifacts, commands, events, files, gates, journal, logs, operating, outcomes, plans, releases, rollouts, services,
-    system, tokens,
+    system, tokens, versions,
 };
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -91,6 +91,7 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(services::list))
         .routes(routes!(services::show))
         .routes(routes!(services::history))
+        .routes(routes!(versions::diff))
         .routes(routes!(gates::of_lane))
         .routes(routes!(gates::of_rollout))
         .routes(routes!(rollouts::show))

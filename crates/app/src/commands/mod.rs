@@ -1,6 +1,7 @@
 //! The commands: one file for each, or for each few that are alike.
 
 mod check;
+mod diff;
 mod down;
 mod explain;
 mod gates;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Release(release) => release::run(&common, release).await?,
         Command::Status { service } => status::run(&common, service.as_deref()).await?,
         Command::History { service, env, limit } => history::run(&common, &service, env.as_deref(), limit).await?,
+        Command::Diff { service, from, to } => diff::run(&common, &service, &from, &to).await?,
         Command::Explain { rollout } => explain::run(&common, &rollout).await?,
         Command::Logs { service, version, follow, lines } => {
             logs::run(&common, &service, version.as_deref(), follow, lines).await?

@@ -102,12 +102,13 @@ async fn pack(path: Option<&Path>) -> Result<Option<Parcel>> {
 
 fn asked(release: &Release, parcel: Option<&Parcel>) -> Result<Value> {
     let file = check::sound(&release.file)?;
-    let version: slipway_core::names::VersionName =
-        release.version.parse().map_err(|e: slipway_core::names::InvalidName| Usage(e.to_string()))?;
+    let version = release.version.as_deref().map(str::parse::<slipway_core::names::VersionName>).transpose();
+    let version = version.map_err(|e| Usage(e.to_string()))?;
     Ok(json!({
         "file": file,
         "version": version,
         "artifact": parcel.map(|p| &p.digest),
+        "config_only": release.config_only,
         "environment": release.env,
         "strategy": release.strategy,
         "supersede": release.supersede,

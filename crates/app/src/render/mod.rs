@@ -13,6 +13,7 @@ mod rail;
 mod status;
 mod table;
 mod times;
+mod versions;
 
 pub(crate) use explanation::{entry, explanation};
 pub(crate) use gates::{gates, tokens};
@@ -22,6 +23,7 @@ pub(crate) use plan::plan;
 pub(crate) use progress::{Lines, conclusion};
 pub(crate) use status::status;
 pub(crate) use times::times;
+pub(crate) use versions::versions;
 
 use slipway_core::units::{Millis, Weight};
 use slipway_server::wire::WireStepRecord;

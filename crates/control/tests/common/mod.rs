@@ -187,7 +187,8 @@ impl World {
         let request = ReleaseRequest {
             file: Some(FILE.into()),
             service: None,
-            version: name(version),
+            version: Some(name(version)),
+            config_only: false,
             artifact: Some(Digest::of(version.as_bytes())),
             environment: name("production"),
             strategy: None,

@@ -6,6 +6,7 @@
 //! by the server, which takes nobody's word that a file was checked.
 
 mod config;
+mod diff;
 mod digest;
 mod mistake;
 mod model;
@@ -18,6 +19,7 @@ mod strategy;
 mod tree;
 
 pub use config::Config;
+pub use diff::{Difference, differences};
 pub use digest::config_digest;
 pub use mistake::Mistake;
 pub use model::{

@@ -15,6 +15,7 @@ pub(crate) mod rollouts;
 pub(crate) mod services;
 pub(crate) mod system;
 pub(crate) mod tokens;
+pub(crate) mod versions;
 
 use slipway_core::names::{EnvironmentName, LaneId, ServiceName};
 

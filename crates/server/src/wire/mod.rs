@@ -1,5 +1,6 @@
 //! What goes over the wire: stable shapes, made from the values of `core` and never the other way round.
 
+mod diff;
 mod drill;
 mod explanation;
 mod gates;
@@ -11,6 +12,7 @@ mod rollout;
 mod status;
 mod token;
 
+pub use diff::{WireDifference, WireVersions};
 pub use drill::{WireDrill, WireTimes};
 pub use explanation::{Explanation, WireDecision, WireJudgement, WireStable};
 pub use gates::{NewApproval, WireApproval, WireGate, WireGates};

@@ -14,13 +14,17 @@ pub struct NewRelease {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub service: Option<slipway_core::names::ServiceName>,
-    /// What people call it.
-    #[schema(value_type = String)]
-    pub version: slipway_core::names::VersionName,
+    /// What people call it; may be left out with `config_only`, and is then derived from what serves.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub version: Option<slipway_core::names::VersionName>,
     /// Digest of the artifact, uploaded before; may be left out for a version that is known.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub artifact: Option<slipway_core::names::Digest>,
+    /// Another configuration for the artifact that serves the environment: needs `file` and takes no `artifact`.
+    #[serde(default)]
+    pub config_only: bool,
     /// Where to.
     #[schema(value_type = String)]
     pub environment: slipway_core::names::EnvironmentName,
@@ -42,6 +46,7 @@ impl From<NewRelease> for slipway_control::ReleaseRequest {
             service: new.service,
             version: new.version,
             artifact: new.artifact,
+            config_only: new.config_only,
             environment: new.environment,
             strategy: new.strategy,
             supersede: new.supersede,
