@@ -134,11 +134,11 @@ async fn an_effect_that_is_carried_out_twice_changes_nothing() {
         (instance.clone(), world.target.spec(&instance).unwrap())
     };
     // As if the process had been killed after the act and before its result was taken in.
+    world.control.stop().await;
     let kept = world.control.store().load_lane::<Lane>(&shop()).await.unwrap().unwrap();
     let effect = slipway_core::rollout::Effect::Start { spec: Box::new(spec) };
     let body = serde_json::to_value(&effect).unwrap();
     let effects = vec![NewEffect { key: "as before".into(), kind: "start".into(), body }];
-    world.control.stop().await;
     let commit = Commit {
         lane: &shop(),
         expected_generation: kept.generation,
