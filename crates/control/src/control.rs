@@ -283,6 +283,11 @@ impl Control {
         self.engine.incidents()
     }
 
+    /// Lanes whose drills come by themselves.
+    pub(crate) fn drilled(&self) -> Vec<LaneId> {
+        self.engine.drilled()
+    }
+
     /// What is seen of a lane now.
     pub(crate) fn observed(&self, lane: &Lane) -> Observed {
         self.engine.observe(lane, self.now()).0

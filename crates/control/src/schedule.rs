@@ -30,8 +30,8 @@ pub(crate) async fn keep(control: Control) {
 }
 
 async fn drills(control: &Control) -> Result<(), Error> {
-    for now in control.lanes().await? {
-        let id = now.lane.id.clone();
+    for id in control.drilled() {
+        let Some(now) = control.lane(&id).await? else { continue };
         let Some(cold) = drill_due(&now.lane, &control.observed(&now.lane), now.at) else { continue };
         let by = By::once(SCHEDULE);
         match control.drill(&id, cold, &by).await {

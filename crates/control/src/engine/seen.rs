@@ -27,6 +27,8 @@ pub(super) struct Seen {
     serving: BTreeMap<LaneId, Serving>,
     /// Lanes in which an incident is open.
     incidents: BTreeSet<LaneId>,
+    /// Lanes whose drills come by themselves.
+    drilled: BTreeSet<LaneId>,
 }
 
 impl Engine {
@@ -117,6 +119,16 @@ impl Engine {
             Some(_) => seen.incidents.insert(lane.id.clone()),
             None => seen.incidents.remove(&lane.id),
         };
+        let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
+        match environment.is_some_and(|e| e.drill.is_some()) {
+            true => seen.drilled.insert(lane.id.clone()),
+            false => seen.drilled.remove(&lane.id),
+        };
+    }
+
+    /// Lanes whose drills come by themselves.
+    pub fn drilled(&self) -> Vec<LaneId> {
+        self.seen().drilled.iter().cloned().collect()
     }
 
     /// Lanes in which an incident is open.
