@@ -38,10 +38,12 @@ impl Drop for Place<'_> {
 
 /// Waits where the route of a request is in maintenance. `None` once it is not; otherwise the answer.
 pub(crate) async fn wait(gateway: &Gateway, host: &str, path: &str) -> Option<Response<ResponseBody>> {
-    let mut tables = gateway.tables();
     let found = |gateway: &Gateway| -> Option<Arc<RouteState>> {
         gateway.served().find(host, path).filter(|route| route.route.maintenance.is_some()).cloned()
     };
+    // Most requests end here, and must not pay for the few that wait.
+    found(gateway)?;
+    let mut tables = gateway.tables();
     let first = found(gateway)?;
     let begun = Instant::now();
     let mut maintenance = first.route.maintenance.clone()?;

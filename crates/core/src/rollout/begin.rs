@@ -33,7 +33,6 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let sentence =
         format!("{} replaces {from} by {}; way back: {}", open.release.version, open.plan.strategy, open.plan.way_back);
     let (actor, evidence) = (open.actor.clone(), json!(open.plan));
-
     turn.record("rollout.planned", &actor, sentence, evidence);
     if !standing.is_empty() {
         let sentence = gates::sentence(&standing);

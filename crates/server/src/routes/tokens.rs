@@ -12,6 +12,8 @@ use crate::problem::{Problem, WireProblem};
 use crate::state::App;
 use crate::wire::{MadeToken, NewToken, WireToken};
 
+/// Whose token is in the data folder.
+const FIRST: &str = "first";
 /// Longest name.
 const NAME_LIMIT: usize = 100;
 
@@ -49,6 +51,11 @@ pub(crate) async fn revoke(
     Extension(by): Extension<By>,
     Path(name): Path<String>,
 ) -> Result<Json<WireToken>, Problem> {
+    if name == FIRST {
+        let detail = "the first token is made known again at every start, from the data folder's file `token`: \
+                      to be rid of it, stop Slipway, remove that file and start it again";
+        return Err(Problem::bad_request(detail));
+    }
     let record = app.control.store().tokens().await?.into_iter().find(|record| record.name == name);
     let known = app.control.store().revoke_token(&name, &by.actor, app.control.now()).await?;
     app.known.forget(&name);

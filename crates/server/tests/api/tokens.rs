@@ -48,6 +48,10 @@ async fn nobody_makes_tokens_without_the_right_nor_with_names_and_rights_that_ar
         let (status, problem) = api.post("/tokens", bad.clone()).await;
         assert_eq!(status, 400, "{bad}: {problem}");
     }
+    let first = api.ask(Method::DELETE, "/tokens/first").send().await.unwrap();
+    let (status, problem) = read(first).await;
+    assert_eq!(status, 400, "it would be back at the next start: {problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("file `token`"), "{problem}");
     let (status, made) = api.post("/tokens", json!({ "name": "bob" })).await;
     assert_eq!((status, &made["may"]), (201, &json!(["release", "rollback", "operate", "approve"])), "the usual");
 }
