@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod page;
+mod postgres;
 pub mod process;
 mod programs;
 mod shop;
@@ -14,6 +15,7 @@ mod slipway;
 mod wait;
 
 pub use page::{Page, words};
+pub use postgres::Postgres;
 pub use programs::{FOLDER_VARIABLE, program};
 pub use shop::{Standalone, build, declaration};
 pub use slipway::{Options, Output, Slipway, kill};

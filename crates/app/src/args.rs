@@ -148,6 +148,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MaintenanceCommand,
     },
+    /// Show what is known of a service's database; say what a migration has done that was cut off.
+    #[command(
+        after_help = "Example:\n  slipway migration checkout --env production\n  slipway migration checkout --env production --settle applied"
+    )]
+    Migration {
+        #[command(flatten)]
+        lane: Lane,
+        /// What you found in the database.
+        #[arg(long, value_enum, value_name = "FOUND")]
+        settle: Option<Settled>,
+    },
     /// Show what must hold before a release begins, what is missing, and how to get it.
     #[command(after_help = "Example:\n  slipway gates checkout --env production")]
     Gates(Lane),
@@ -277,6 +288,15 @@ pub(crate) struct Journal {
     /// Entries from before, at most.
     #[arg(long, default_value_t = 50)]
     pub limit: u32,
+}
+
+/// What somebody found in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Settled {
+    /// It has what the command is for.
+    Applied,
+    /// It has nothing of it.
+    NotApplied,
 }
 
 #[derive(Debug, Subcommand)]

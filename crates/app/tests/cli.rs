@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "scale",
     "restart",
     "maintenance",
+    "migration",
     "gates",
     "approve",
     "token",

@@ -1,6 +1,7 @@
 //! The front door: what can be asked of the control plane, and what it tells.
 
 mod gating;
+mod migrations;
 mod operating;
 mod outcomes;
 
@@ -129,7 +130,8 @@ impl Control {
     async fn note_artifacts(&self, lane: &Lane) {
         let releases = [lane.stable.as_ref(), lane.predecessor.as_ref(), lane.open.as_ref().map(|r| &r.release)];
         let queued = lane.queue.iter().map(|a| &a.release);
-        for release in releases.into_iter().flatten().chain(queued) {
+        let owed = lane.schema.owed.iter().map(|owed| &owed.release);
+        for release in releases.into_iter().flatten().chain(queued).chain(owed) {
             self.engine.look_for_artifact(&release.artifact).await;
         }
     }

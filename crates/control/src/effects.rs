@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use slipway_core::instance::TargetError;
+use slipway_core::job::JobEnd;
 use slipway_core::names::LaneId;
 use slipway_core::rollout::{Effect, EffectResult};
 use slipway_store::EffectId;
@@ -56,6 +57,13 @@ async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effe
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             EffectResult::Stopped { instance }
+        }
+        Effect::Run { job } => {
+            let end = match engine.artifacts.path(&job.artifact).await {
+                Some(artifact) => engine.target.run(&job, artifact).await,
+                None => JobEnd::NotRun { why: format!("the artifact {} is not here", job.artifact) },
+            };
+            EffectResult::Ran { job: job.id, end }
         }
         Effect::Smoke { instance, incarnation, round, tests } => {
             let report = engine.target.smoke(&instance, incarnation, &tests).await;

@@ -256,6 +256,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Start { .. } => "start",
         Effect::Stop { .. } => "stop",
         Effect::Smoke { .. } => "smoke",
+        Effect::Run { .. } => "run",
     }
 }
 

@@ -1,4 +1,4 @@
-//! What begins by itself: drills at their time, and rollbacks that a policy wants after a breach.
+//! What begins by itself: drills at their time, contracts after standby, and rollbacks that a policy wants after a breach.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::error::Error;
 const LOOK: Duration = Duration::from_secs(5);
 /// How often incidents are looked at.
 const WATCH: Duration = Duration::from_millis(500);
-/// Who is named in the journal where a drill was due.
+/// Who is named in the journal where a drill or a contract was due.
 const SCHEDULE: &str = "slipway:schedule";
 /// Who is named where a breach led to a rollback.
 const WATCHER: &str = "slipway:watch";
@@ -23,8 +23,19 @@ pub(crate) async fn keep(control: Control) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        contracts(&control).await;
         if let Err(error) = drills(&control).await {
             tracing::warn!(%error, "drills that are due could not be looked for");
+        }
+    }
+}
+
+async fn contracts(control: &Control) {
+    for lane in control.owing() {
+        match control.contract(&lane, &By::once(SCHEDULE)).await {
+            Ok(rollout) => tracing::info!(%lane, %rollout, "a contract waits for somebody's word"),
+            // It stands by, or something is open: it is looked at again.
+            Err(error) => tracing::debug!(%lane, %error, "no contract yet"),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::{Job, JobEnd};
 use crate::names::{Digest, EnvironmentName, InstanceId, ServiceName, VersionName};
 use crate::smoke::SmokeReport;
 use crate::spec::{HealthCheck, SmokeTest};
@@ -137,6 +138,10 @@ pub trait Target: Send + Sync {
     /// Runs smoke tests, in order and up to the first failure, against one incarnation of an instance. An instance that
     /// is not there, or not that incarnation, before or after the tests, is a failure in the report.
     fn smoke<'a>(&'a self, id: &'a InstanceId, incarnation: u32, tests: &'a [SmokeTest]) -> Pending<'a, SmokeReport>;
+
+    /// Runs a command once, in a folder of its own with the packed artifact in it; returns when it has ended. One that was
+    /// begun before is never begun again: its end is waited for, or it is said that nobody knows it.
+    fn run<'a>(&'a self, job: &'a Job, artifact: PathBuf) -> Pending<'a, JobEnd>;
 
     /// Every instance that the target has, as last seen. An instance that is absent is gone.
     fn instances(&self) -> Vec<InstanceStatus>;

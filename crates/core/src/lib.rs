@@ -5,6 +5,7 @@
 //! Called by every other crate; calls none of them.
 
 pub mod instance;
+pub mod job;
 pub mod journal;
 pub mod judge;
 pub mod names;

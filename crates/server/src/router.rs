@@ -66,7 +66,8 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
         .routes(routes!(commands::promote))
         .routes(routes!(operating::scale))
         .routes(routes!(operating::restart))
-        .routes(routes!(operating::begin, operating::end));
+        .routes(routes!(operating::begin, operating::end))
+        .routes(routes!(operating::settle));
     let admin = OpenApiRouter::new()
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))

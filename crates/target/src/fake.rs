@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_core::instance::{Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Target, TargetError};
+use slipway_core::job::{Job, JobEnd};
 use slipway_core::names::{InstanceId, VersionName};
 use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::spec::SmokeTest;
@@ -40,6 +41,8 @@ struct Inner {
     refusals: VecDeque<TargetError>,
     smoke_failures: BTreeMap<VersionName, String>,
     smokes: BTreeMap<InstanceId, u32>,
+    jobs: Vec<Job>,
+    job_ends: BTreeMap<String, JobEnd>,
 }
 
 struct Fake {
@@ -75,6 +78,16 @@ impl FakeTarget {
             Some(why) => drop(inner.smoke_failures.insert(version.clone(), why.to_string())),
             None => drop(inner.smoke_failures.remove(version)),
         }
+    }
+
+    /// What becomes of a job from now on, by its id; any other is done.
+    pub fn set_job_end(&self, id: &str, end: JobEnd) {
+        self.inner().job_ends.insert(id.to_string(), end);
+    }
+
+    /// Every job that was asked for, in order.
+    pub fn jobs(&self) -> Vec<Job> {
+        self.inner().jobs.clone()
     }
 
     /// Changes an instance's health.
@@ -231,6 +244,14 @@ impl Target for FakeTarget {
 
     fn smoke<'a>(&'a self, id: &'a InstanceId, incarnation: u32, tests: &'a [SmokeTest]) -> Pending<'a, SmokeReport> {
         Box::pin(async move { self.smoke_now(id, incarnation, tests) })
+    }
+
+    fn run<'a>(&'a self, job: &'a Job, _: PathBuf) -> Pending<'a, JobEnd> {
+        let mut inner = self.inner();
+        inner.jobs.push(job.clone());
+        let end = inner.job_ends.get(&job.id).cloned();
+        drop(inner);
+        Box::pin(async move { end.unwrap_or(JobEnd::Done { tail: String::new() }) })
     }
 
     fn instances(&self) -> Vec<InstanceStatus> {

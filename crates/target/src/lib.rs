@@ -8,6 +8,7 @@ mod config_files;
 pub mod fake;
 mod folder;
 mod http;
+mod job;
 mod logs;
 pub mod process;
 mod procfs;

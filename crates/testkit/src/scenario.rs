@@ -4,15 +4,15 @@
 //! the journal as it must come out. Lines: `file PATH`, `environment NAME`, `seed N`, `rate N`, `users N`,
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
 //! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`,
-//! `instances VERSION NUMBER`, `slower-than VERSION MS`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
+//! `instances VERSION NUMBER`, `slower-than VERSION MS`, `needs VERSION SCHEMA`, `migration-fails VERSION COMMAND`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
 //! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `restart`, `scale N`,
-//! `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
+//! `settled applied|not-applied` (what a migration has done), `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
 
 use slipway_core::names::LaneId;
-use slipway_core::rollout::{Refusal, Serving, commands};
+use slipway_core::rollout::{Refusal, Serving, commands, schema};
 use slipway_core::units::Millis;
 
 use crate::story::tell;
@@ -64,6 +64,8 @@ fn set(service: &mut SimulatedService, words: &[&str], folder: &Path) -> Result<
         "slow" => drop(service.behaviour.slow.insert(version()?, number(words.get(2))?)),
         "hates" => drop(service.behaviour.hates.insert(version()?, number(words.get(2))?)),
         "smoke-fails" => drop(service.fails_smoke.insert(version()?)),
+        "migration-fails" => drop(service.fails_migration.insert((version()?, words[2..].join(" ")))),
+        "needs" => drop(service.needs.insert(version()?, number(words.get(2))?)),
         "misroutes" => service.misrouted = Some((version()?, number(words.get(2))?)),
         "instances" => drop(service.instances.insert(version()?, number(words.get(2))?)),
         "slower-than" => drop(service.slower_than.insert(version()?, Millis(number(words.get(2))?))),
@@ -114,6 +116,10 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         "scale" => {
             let instances = number(words.get(1))?;
             world.command(|t, _| commands::scale(t, instances, who)).map_err(refused)
+        }
+        "settled" => {
+            let applied = words.get(1) == Some(&"applied");
+            world.command(|t, now| schema::settle(t, applied, who, now)).map_err(refused)
         }
         "pause" => world.command(|t, now| commands::pause(t, who, now)).map_err(refused),
         "resume" => world.command(|t, now| commands::resume(t, who, now)).map_err(refused),

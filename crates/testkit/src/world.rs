@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
+use slipway_core::job::JobEnd;
 use slipway_core::journal::Fact;
 use slipway_core::judge::UserCap;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
@@ -44,6 +45,10 @@ pub struct SimulatedService {
     pub slower_than: BTreeMap<VersionName, Millis>,
     /// Versions whose smoke tests fail.
     pub fails_smoke: BTreeSet<VersionName>,
+    /// The schema that a version needs that migrates nothing, where it is not the declared one.
+    pub needs: BTreeMap<VersionName, u64>,
+    /// Commands that exit with 1, by version.
+    pub fails_migration: BTreeSet<(VersionName, String)>,
     /// A gateway that does not keep to the split: this share of all requests goes to this version, whatever the table
     /// says, as long as the version is in it.
     pub misrouted: Option<(VersionName, f64)>,
@@ -62,6 +67,8 @@ impl SimulatedService {
             instances: BTreeMap::new(),
             slower_than: BTreeMap::new(),
             fails_smoke: BTreeSet::new(),
+            needs: BTreeMap::new(),
+            fails_migration: BTreeSet::new(),
             misrouted: None,
             seed: 1,
         }
@@ -147,6 +154,10 @@ impl World {
     fn release_of(&self, version: &str) -> Release {
         let name: VersionName = version.parse().expect("a valid version");
         let mut spec = self.spec.clone();
+        if let Some(need) = self.service.needs.get(&name) {
+            spec.needs_schema = Some(*need);
+            spec.migrate = None;
+        }
         if let Some(number) = self.service.instances.get(&name) {
             spec.environments.iter_mut().for_each(|environment| environment.instances = *number);
         }
@@ -305,6 +316,11 @@ impl World {
         if rollout::rollback_due(&self.lane, self.now) {
             let _ = self.rollback_by("slipway:watch", None);
         }
+        if let Some(version) = rollout::schema::contract_due(&self.lane).map(|owed| owed.release.version.clone()) {
+            let asked =
+                Asked { actor: "slipway:schedule".to_string(), ..self.asked(RolloutKind::Contract, version.as_str()) };
+            let _ = self.command(|turn, _| commands::contract(turn, asked));
+        }
     }
 
     fn observe(&mut self) -> Observed {
@@ -351,6 +367,14 @@ impl World {
             Effect::Stop { instance } => {
                 self.instances.remove(&instance);
                 EffectResult::Stopped { instance }
+            }
+            Effect::Run { job } => {
+                let fails = self.service.fails_migration.contains(&(job.version.clone(), job.command.join(" ")));
+                let end = match fails {
+                    true => JobEnd::Failed { why: format!("{} ended with exit status: 1", job.command.join(" ")) },
+                    false => JobEnd::Done { tail: String::new() },
+                };
+                EffectResult::Ran { job: job.id, end }
             }
             Effect::Smoke { instance, incarnation, round, tests } => {
                 let version = self.lane.slots.iter().find(|s| s.id == instance).map(|s| s.version.clone());

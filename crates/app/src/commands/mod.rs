@@ -10,6 +10,7 @@ mod history;
 mod journal;
 mod lane;
 mod logs;
+mod migration;
 mod operating;
 mod release;
 mod status;
@@ -42,6 +43,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Drill { lane, cold, detach } => lane::drill(&common, &lane, cold, detach).await?,
         Command::Scale { lane, instances } => operating::scale(&common, &lane, instances).await?,
         Command::Restart { lane, detach } => operating::restart(&common, &lane, detach).await?,
+        Command::Migration { lane, settle } => migration::run(&common, &lane, settle).await?,
         Command::Maintenance { command } => operating::maintenance(&common, command).await?,
         Command::Gates(lane) => gates::show(&common, &lane).await?,
         Command::Approve { rollout, shown } => gates::approve(&common, &rollout, shown.as_deref()).await?,

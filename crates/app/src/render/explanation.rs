@@ -30,6 +30,16 @@ pub(crate) fn explanation(e: &Explanation) -> String {
         text.push_str("\nDecisions\n");
         e.decisions.iter().for_each(|d| text.push_str(&decision(d, e.began_at)));
     }
+    if !e.beside.is_empty() {
+        text.push_str("\nBeside\n");
+        for entry in &e.beside {
+            let when = match entry.at.checked_sub(e.began_at) {
+                Some(after) => format!("after {}", time(after)),
+                None => "before it began".to_string(),
+            };
+            text.push_str(&format!("  {when}: {}\n", flat(&entry.sentence)));
+        }
+    }
     text.push_str(&ending(e));
     text
 }

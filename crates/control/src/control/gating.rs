@@ -14,7 +14,8 @@ impl Control {
     /// does.
     pub async fn gates(&self, lane: &LaneId) -> Result<GatesNow, Error> {
         let kept = self.existing(lane).await?;
-        let waiting = kept.queue.iter().find(|asked| asked.kind == RolloutKind::Release);
+        let waiting =
+            kept.queue.iter().find(|asked| matches!(asked.kind, RolloutKind::Release | RolloutKind::Contract));
         let asked = match (waiting, &kept.stable, &kept.open) {
             (Some(asked), _, _) => asked.clone(),
             (None, Some(stable), _) => self.hypothetical(&kept, stable.clone()),

@@ -29,6 +29,8 @@ pub(super) struct Seen {
     incidents: BTreeSet<LaneId>,
     /// Lanes whose drills come by themselves.
     drilled: BTreeSet<LaneId>,
+    /// Lanes that owe a contract.
+    owing: BTreeSet<LaneId>,
 }
 
 impl Engine {
@@ -119,11 +121,20 @@ impl Engine {
             Some(_) => seen.incidents.insert(lane.id.clone()),
             None => seen.incidents.remove(&lane.id),
         };
+        match lane.schema.owed.is_empty() {
+            false => seen.owing.insert(lane.id.clone()),
+            true => seen.owing.remove(&lane.id),
+        };
         let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
         match environment.is_some_and(|e| e.drill.is_some()) {
             true => seen.drilled.insert(lane.id.clone()),
             false => seen.drilled.remove(&lane.id),
         };
+    }
+
+    /// Lanes that owe a contract.
+    pub fn owing(&self) -> Vec<LaneId> {
+        self.seen().owing.iter().cloned().collect()
     }
 
     /// Lanes whose drills come by themselves.

@@ -13,6 +13,7 @@ use super::observed::Observed;
 use super::outage::outage;
 use super::plan::{Step, StepKind, counted};
 use super::rolling;
+use super::schema;
 use super::shifting::{lighten, shifted};
 use super::slots::Trouble;
 use super::turn::{ENGINE, Turn};
@@ -73,7 +74,7 @@ fn is_acting(open: &Rollout) -> bool {
 
 /// What makes the candidate a failure, whatever the step waits for.
 fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestamp) -> Option<(String, Vec<Judgement>)> {
-    let open = turn.lane.open.as_mut()?;
+    let open = turn.lane.open.as_mut().filter(|open| open.kind != RolloutKind::Contract)?;
     let candidate = open.release.version.clone();
     let ours: Vec<&Trouble> = troubles.iter().filter(|t| t.version == candidate).collect();
     open.crashes += ours.iter().filter(|t| t.crash).count() as u32;
@@ -133,6 +134,11 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     }
     if step.kind == StepKind::Prepare {
         return begin::prepare(turn, now);
+    }
+    match step.kind {
+        StepKind::Expand { schema, .. } => return schema::expand(turn, schema, now),
+        StepKind::Contract { schema } => return schema::contract(turn, schema, now),
+        _ => {}
     }
     if !capacity(turn, &step, now) {
         return false;

@@ -11,6 +11,7 @@ use super::model::{Outcome, Progress, Rollout, RolloutKind, State, StepRecord, S
 use super::observed::Observed;
 use super::plan::{Plan, plan};
 use super::rolling;
+use super::schema;
 use super::turn::{ENGINE, Turn};
 use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
@@ -21,7 +22,8 @@ const QUEUE_LIMIT: Millis = Millis::from_secs(24 * 3600);
 /// Opens the next rollout of the queue, if there is one.
 pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let lane = &turn.lane;
-    let Some(place) = lane.queue.iter().position(|asked| !gates::waits(lane, asked, now)) else { return };
+    let ready = |asked: &Asked| !gates::waits(lane, asked, now) && !schema::busy(lane, asked);
+    let Some(place) = lane.queue.iter().position(ready) else { return };
     let asked = turn.lane.queue.remove(place);
     let (overriding, standing) = (asked.overriding.clone(), gates::of(&turn.lane, &asked, seen, now));
     let today = Today::of(&turn.lane, &seen.evidence);
@@ -30,8 +32,13 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     turn.lane.open = Some(rollout);
     let Some(open) = &turn.lane.open else { return };
     let from = open.from.as_ref().map_or_else(|| "nothing".to_string(), |v| v.to_string());
-    let sentence =
-        format!("{} replaces {from} by {}; way back: {}", open.release.version, open.plan.strategy, open.plan.way_back);
+    let sentence = match open.kind {
+        RolloutKind::Contract => format!("the contract of {}; way back: {}", open.release.version, open.plan.way_back),
+        _ => format!(
+            "{} replaces {from} by {}; way back: {}",
+            open.release.version, open.plan.strategy, open.plan.way_back
+        ),
+    };
     let (actor, evidence) = (open.actor.clone(), json!(open.plan));
     turn.record("rollout.planned", &actor, sentence, evidence);
     if !standing.is_empty() {
@@ -129,7 +136,7 @@ pub(super) fn expire(turn: &mut Turn, now: Timestamp) {
 fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
     let open = turn.lane.open.as_ref()?;
     let release = &open.release;
-    if turn.lane.stable_version() == Some(&release.version) {
+    if open.kind != RolloutKind::Contract && turn.lane.stable_version() == Some(&release.version) {
         return Some(format!("{} already serves {}", release.version, turn.lane.id));
     }
     if !seen.artifacts.contains(&release.artifact) {
@@ -137,6 +144,9 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
             "the artifact of {} ({}) is not here; release it with --path",
             release.version, release.artifact
         ));
+    }
+    if let Some(reason) = schema::blocked(&turn.lane, open.kind, release) {
+        return Some(reason);
     }
     let stable = turn.lane.stable.as_ref()?;
     if matches!(open.kind, RolloutKind::Drill { .. })

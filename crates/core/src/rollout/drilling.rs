@@ -14,6 +14,7 @@ use super::lane::{Lane, Release, Standby};
 use super::model::{Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState};
 use super::observed::Observed;
 use super::plan::{Step, StepKind};
+use super::schema;
 use super::turn::{ENGINE, Turn};
 use super::undo;
 use crate::judge::{self, Stability};
@@ -69,7 +70,8 @@ pub fn drillable(lane: &Lane, seen: &Observed) -> Result<Release, Refusal> {
     if let Some(open) = &lane.open {
         return refuse("rollout_open", format!("{} is open: a drill waits for nobody; ask when it is over", open.id));
     }
-    if let Some(asked) = lane.queue.first() {
+    // A contract waits for somebody's word, perhaps for days, and harms no drill meanwhile.
+    if let Some(asked) = lane.queue.iter().find(|asked| asked.kind != RolloutKind::Contract) {
         return refuse("rollout_open", format!("{} is waiting: ask for a drill when it is over", asked.id));
     }
     if let Some(incident) = &lane.watching.incident {
@@ -90,6 +92,9 @@ pub(super) fn way_back(lane: &Lane, seen: &Observed) -> Result<(), Refusal> {
             format!("{} has nothing to go back to yet: the way back can be practised after the next release", lane.id),
         );
     };
+    if let Err(why) = schema::fits_back(lane, predecessor) {
+        return refuse("nothing_to_drill", why);
+    }
     if !seen.artifacts.contains(&predecessor.artifact) {
         return refuse(
             "nothing_to_drill",

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{InstanceSpec, TargetError};
+use crate::job::{Job, JobEnd};
 use crate::names::InstanceId;
 use crate::smoke::SmokeReport;
 use crate::spec::SmokeTest;
@@ -33,6 +34,11 @@ pub enum Effect {
         /// The tests.
         tests: Vec<SmokeTest>,
     },
+    /// Run a command once.
+    Run {
+        /// Which.
+        job: Box<Job>,
+    },
 }
 
 impl Effect {
@@ -43,14 +49,7 @@ impl Effect {
             Effect::Start { spec } => format!("start/{}", spec.id),
             Effect::Stop { instance } => format!("stop/{instance}"),
             Effect::Smoke { instance, incarnation, round, .. } => format!("smoke/{instance}/{incarnation}/{round}"),
-        }
-    }
-
-    /// The instance that it is about.
-    pub fn instance(&self) -> &InstanceId {
-        match self {
-            Effect::Start { spec } => &spec.id,
-            Effect::Stop { instance } | Effect::Smoke { instance, .. } => instance,
+            Effect::Run { job } => format!("run/{}", job.id),
         }
     }
 }
@@ -82,5 +81,12 @@ pub enum EffectResult {
         report: SmokeReport,
         /// Which run it was.
         round: u32,
+    },
+    /// The command has ended, or it is not known whether it has.
+    Ran {
+        /// Which job.
+        job: String,
+        /// What became of it.
+        end: JobEnd,
     },
 }

@@ -5,6 +5,7 @@ use super::model::RolloutKind;
 use super::observed::Evidence;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind, counted, judged_steps};
 use super::rolling;
+use super::schema;
 use crate::judge::{self, Budget, FAIL_KEYS, Forecast};
 use crate::names::VersionName;
 use crate::spec::{Objective, Strategy, StrategyKind};
@@ -78,6 +79,7 @@ pub(super) fn complete(
             today: now,
         });
     }
+    let points = steps.iter().filter(|s| s.kind.is_point_of_no_return()).map(|s| s.name.clone()).collect();
     let sum = |f: &dyn Fn(&Step) -> Millis| Millis(steps.iter().map(|s| f(s).0).sum());
     Plan {
         strategy: name(kind, strategy).to_string(),
@@ -85,7 +87,7 @@ pub(super) fn complete(
         from: stable.cloned(),
         way_back: way_back(lane, kind, strategy),
         extra_instances: extra(lane, release, strategy, kind),
-        points_of_no_return: Vec::new(),
+        points_of_no_return: points,
         best: sum(&|s| s.best),
         worst: sum(&|s| s.worst),
         today: steps.iter().map(|s| s.today).sum::<Option<Millis>>(),
@@ -106,6 +108,7 @@ pub(super) fn name(kind: RolloutKind, strategy: &Strategy) -> &'static str {
     match kind {
         RolloutKind::Rollback => "rollback",
         RolloutKind::Drill { .. } => "drill",
+        RolloutKind::Contract => "contract",
         RolloutKind::Release => strategy.kind.name(),
     }
 }
@@ -152,6 +155,9 @@ fn lengths(
     }
     let mut now = Some(best);
     match step {
+        StepKind::Expand { .. } | StepKind::Contract { .. } => {
+            worst.0 += release.spec.migrate.as_ref().map_or(0, |migrate| migrate.timeout.0);
+        }
         StepKind::Shift { weight, .. } => {
             let limit = step_limit(strategy);
             let needed = requests.iter().map(|(_, n)| *n).max().unwrap_or(0);
@@ -195,6 +201,12 @@ pub(super) fn step_limit(strategy: &Strategy) -> Millis {
 fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> String {
     match step {
         StepKind::Prepare => "check that there is a way back; give up an older standby".to_string(),
+        StepKind::Expand { schema, .. } => {
+            format!("bring the database to schema {schema}, once, before the first instance of {version}")
+        }
+        StepKind::Contract { schema } => {
+            format!("remove what only versions before schema {schema} need of the database, once")
+        }
         StepKind::Scale { instances } => {
             format!("start {} of {version}, wait until healthy, smoke-test", counted(instances))
         }
@@ -228,6 +240,15 @@ fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> 
 fn undo(step: StepKind, kind: RolloutKind, version: &VersionName, stable: Option<&VersionName>) -> String {
     match (step, stable) {
         (StepKind::Prepare | StepKind::Return, _) => "nothing to undo".to_string(),
+        (StepKind::Expand { revertible: true, .. }, _) => {
+            format!("take it back once no instance of {version} is left")
+        }
+        (StepKind::Expand { .. }, _) => {
+            "none: no revert is declared, so the database keeps it; what serves can live with that".to_string()
+        }
+        (StepKind::Contract { schema }, _) => {
+            format!("none: versions that need less than schema {schema} can never serve again")
+        }
         (StepKind::Scale { .. }, _) => format!("stop {version}; no user has met it"),
         (_, None) => format!("stop {version}: there is no version to go back to"),
         (StepKind::Batch { .. }, Some(stable)) => {
@@ -240,6 +261,7 @@ fn undo(step: StepKind, kind: RolloutKind, version: &VersionName, stable: Option
 
 fn way_back(lane: &Lane, kind: RolloutKind, strategy: &Strategy) -> String {
     match (&lane.stable, kind, &strategy.kind) {
+        (_, RolloutKind::Contract, _) => "none: what is removed does not come back".to_string(),
         (None, _, _) => "first release: there is nothing to go back to; its undo is to stop".to_string(),
         (Some(s), RolloutKind::Rollback, _) => format!("until the switch {} serves on", s.version),
         (Some(s), RolloutKind::Release, StrategyKind::Rolling { .. }) => {
@@ -258,7 +280,7 @@ fn way_back(lane: &Lane, kind: RolloutKind, strategy: &Strategy) -> String {
 fn extra(lane: &Lane, release: &Release, strategy: &Strategy, kind: RolloutKind) -> u32 {
     let wanted = release.instances(&lane.id);
     match (&lane.stable, kind, &strategy.kind) {
-        (None, _, _) => 0,
+        (None, _, _) | (_, RolloutKind::Contract, _) => 0,
         (Some(_), RolloutKind::Release, StrategyKind::Rolling { batch, min_ready }) => {
             batch.of(wanted).max(1).saturating_sub(wanted - min_ready.of(wanted))
         }
@@ -268,6 +290,9 @@ fn extra(lane: &Lane, release: &Release, strategy: &Strategy, kind: RolloutKind)
 
 fn rollback(lane: &Lane, kind: RolloutKind, strategy: &Strategy, today: &Today) -> String {
     let measured = today.lately.rollback.map(|m| format!(", {m} the last time"));
+    if kind == RolloutKind::Contract {
+        return "no way back".to_string();
+    }
     match (&lane.stable, &strategy.kind) {
         (None, _) => "no way back on a first release".to_string(),
         (Some(_), StrategyKind::Rolling { .. }) if kind == RolloutKind::Release => {
@@ -287,14 +312,14 @@ fn remarks(
     today: &Today,
     steps: &[Step],
 ) -> Vec<String> {
-    let mut remarks = Vec::new();
+    let mut remarks = schema::remarks(lane, kind, release);
     if lane.stable.is_none() {
         remarks
             .push("first release: there is no stable version to compare with, only the objectives' own bounds".into());
         return remarks;
     }
     match (kind, &lane.stable) {
-        (RolloutKind::Rollback, _) => return remarks,
+        (RolloutKind::Rollback | RolloutKind::Contract, _) => return remarks,
         (RolloutKind::Drill { .. }, Some(stable)) => {
             remarks.push(format!(
                 "all users are on {} for {}: what only {} can do is missing meanwhile",

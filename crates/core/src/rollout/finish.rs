@@ -8,6 +8,7 @@ use super::lane::{Standby, WentBack};
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::rolling;
+use super::schema;
 use super::shifting::{CONFIRM_LIMIT, route};
 use super::turn::{ENGINE, Turn};
 use crate::traffic::Split;
@@ -18,6 +19,9 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
     let Some(open) = &turn.lane.open else { return false };
     if matches!(open.kind, RolloutKind::Drill { .. }) {
         return drilling::succeed(turn, now);
+    }
+    if open.kind == RolloutKind::Contract {
+        return schema::contracted(turn);
     }
     let version = open.release.version.clone();
     let all = Split::all(version.clone());
@@ -47,7 +51,9 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
     if let Some(open) = &mut turn.lane.open {
         let cause = match open.kind {
             RolloutKind::Release => format!("{version} passed every step and was verified"),
-            RolloutKind::Rollback | RolloutKind::Drill { .. } => format!("{version} serves again"),
+            RolloutKind::Rollback | RolloutKind::Drill { .. } | RolloutKind::Contract => {
+                format!("{version} serves again")
+            }
         };
         open.timing.note(false, now);
         if open.kind == RolloutKind::Rollback {
@@ -77,6 +83,9 @@ fn promote(turn: &mut Turn, now: Timestamp) {
     turn.lane.went_back = None;
     turn.lane.deployed_at = Some(now);
     turn.lane.scaled = None;
+    if open.kind == RolloutKind::Release {
+        schema::owe(turn);
+    }
     let Some(old) = old else { return };
     match open.kind {
         RolloutKind::Rollback => {
@@ -86,7 +95,7 @@ fn promote(turn: &mut Turn, now: Timestamp) {
                 to: open.release.version.clone(),
             });
         }
-        RolloutKind::Release | RolloutKind::Drill { .. } => {
+        RolloutKind::Release | RolloutKind::Drill { .. } | RolloutKind::Contract => {
             turn.lane.predecessor = Some(old.clone());
             if !rolling::applies(&open) && open.strategy.standby.0 > 0 {
                 let until = now.plus(open.strategy.standby);

@@ -7,6 +7,7 @@ use super::drilling::Drilled;
 use super::gates::Approval;
 use super::model::{Rollout, RolloutKind};
 use super::restarting::Restart;
+use super::schema::Schema;
 use super::watching::Watching;
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
@@ -82,6 +83,9 @@ pub struct Lane {
     /// Nobody is reached on purpose.
     #[serde(default)]
     pub maintenance: Option<Maintenance>,
+    /// What is known of its database.
+    #[serde(default)]
+    pub schema: Schema,
 }
 
 /// How long things took in a lane the last time that they were done.
@@ -126,6 +130,7 @@ impl Lane {
             restarting: None,
             scaled: None,
             maintenance: None,
+            schema: Schema::default(),
         }
     }
 

@@ -26,6 +26,7 @@ mod report;
 mod restarting;
 mod rolling;
 mod routing;
+pub mod schema;
 mod shifting;
 mod slots;
 mod turn;

@@ -84,6 +84,8 @@ pub enum RolloutKind {
         /// The standby is stopped first, so that its instances have to be started again.
         cold: bool,
     },
+    /// What only earlier versions need of the database is removed. No traffic moves.
+    Contract,
 }
 
 /// Where a rollout stands.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::estimate::{self, Today};
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
+use super::schema;
 use crate::names::VersionName;
 use crate::spec::{Strategy, StrategyKind};
 use crate::units::{Millis, Weight};
@@ -111,13 +112,25 @@ pub enum StepKind {
     },
     /// Gives stable everything again, at the end of a drill.
     Return,
+    /// Brings the database to the schema that the version needs.
+    Expand {
+        /// Which.
+        schema: u64,
+        /// Whether it can be taken back.
+        revertible: bool,
+    },
+    /// Removes what only versions before this schema need.
+    Contract {
+        /// Which.
+        schema: u64,
+    },
 }
 
 impl StepKind {
     /// Candidate instances that must be ready before the step's traffic moves.
     pub fn instances(self) -> u32 {
         match self {
-            StepKind::Prepare | StepKind::Return => 0,
+            StepKind::Prepare | StepKind::Return | StepKind::Expand { .. } | StepKind::Contract { .. } => 0,
             StepKind::Scale { instances }
             | StepKind::Shift { instances, .. }
             | StepKind::Switch { instances }
@@ -126,10 +139,15 @@ impl StepKind {
         }
     }
 
+    /// Whether nothing brings back what was before.
+    pub fn is_point_of_no_return(self) -> bool {
+        matches!(self, StepKind::Contract { .. } | StepKind::Expand { revertible: false, .. })
+    }
+
     /// The candidate's share in this step; absent where the step leaves the traffic alone.
     pub fn weight(self) -> Option<Weight> {
         match self {
-            StepKind::Prepare | StepKind::Scale { .. } => None,
+            StepKind::Prepare | StepKind::Scale { .. } | StepKind::Expand { .. } | StepKind::Contract { .. } => None,
             StepKind::Shift { weight, .. } | StepKind::Verify { weight, .. } => Some(weight),
             StepKind::Switch { .. } => Some(Weight::ALL),
             StepKind::Return => Some(Weight::ZERO),
@@ -168,6 +186,9 @@ pub(super) fn counted(instances: u32) -> String {
 pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, today: &Today) -> Plan {
     let wanted = release.instances(&lane.id);
     let mut steps = vec![(StepKind::Prepare, "prepare".to_string())];
+    if let (RolloutKind::Release, Some((schema, migrate))) = (kind, schema::expands(lane, release)) {
+        steps.push((StepKind::Expand { schema, revertible: migrate.revert.is_some() }, "expand".to_string()));
+    }
     let warm = lane.ready(&release.version) >= wanted && is_standby(lane, release);
     match (kind, &lane.stable, &strategy.kind) {
         (RolloutKind::Rollback, _, _) => {
@@ -175,6 +196,10 @@ pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strate
                 steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));
             }
             steps.push((StepKind::Switch { instances: wanted }, "switch".to_string()));
+        }
+        (RolloutKind::Contract, _, _) => {
+            let schema = release.spec.needs_schema.unwrap_or_default();
+            steps.push((StepKind::Contract { schema }, "contract".to_string()));
         }
         (RolloutKind::Drill { cold }, _, _) => {
             if cold || !warm {

@@ -1,6 +1,7 @@
 //! From a lane to its route: what every gateway should serve of it.
 
 use super::lane::{Lane, Release};
+use super::model::RolloutKind;
 use crate::instance::{InstanceState, InstanceStatus};
 use crate::names::VersionName;
 use crate::spec::{Bad, ServiceSpec};
@@ -60,7 +61,8 @@ pub fn route_now(lane: &Lane, instances: &[InstanceStatus]) -> Option<Route> {
 
 /// While a rollout is open its own objectives are counted, on both sides.
 fn objectives<'a>(lane: &'a Lane, release: &'a Release) -> &'a ServiceSpec {
-    lane.open.as_ref().map_or(&release.spec, |open| &open.release.spec)
+    let open = lane.open.as_ref().filter(|open| open.kind != RolloutKind::Contract);
+    open.map_or(&release.spec, |open| &open.release.spec)
 }
 
 fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {

@@ -6,6 +6,7 @@ use super::effect::{Effect, EffectResult};
 use super::lane::{Lane, Release, Slot, SlotState};
 use super::observed::Observed;
 use super::readiness::{drop_unhealthy, running};
+use super::schema;
 use super::turn::{ENGINE, Turn};
 use crate::instance::{InstanceState, InstanceStatus, TargetError};
 use crate::names::{InstanceId, VersionName};
@@ -68,6 +69,11 @@ fn absorb(turn: &mut Turn, result: &EffectResult, troubles: &mut Vec<Trouble>) {
                     format!("{instance} has ended"),
                     json!({ "instance": instance }),
                 );
+            }
+        }
+        EffectResult::Ran { job, end } => {
+            if let Some((version, sentence)) = schema::absorb(turn, job, end) {
+                troubles.push(Trouble { version, sentence, crash: false, evidence: json!(end) });
             }
         }
         EffectResult::Smoked { report, round } => {

@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::model::Rollout;
 use super::observed::Observed;
 use super::reconcile::reconcile;
-use super::{advance, begin, housekeeping, restarting, slots, watching};
+use super::{advance, begin, housekeeping, restarting, schema, slots, watching};
 use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
 
@@ -81,8 +81,10 @@ pub fn turn(lane: &Lane, seen: &Observed, now: Timestamp) -> Turn {
 /// The rest of a turn that began with a command.
 pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let troubles = slots::observe(turn, seen, now);
+    schema::overdue(turn, now);
     advance::advance(turn, seen, &troubles, now);
     begin::expire(turn, now);
+    schema::take_back(turn, now);
     if turn.lane.open.is_none() {
         begin::next(turn, seen, now);
         advance::advance(turn, seen, &[], now);

@@ -28,7 +28,7 @@ pub(super) fn begin(
     judgements: Vec<Judgement>,
     now: Timestamp,
 ) {
-    let Some(open) = &turn.lane.open else { return };
+    let Some(open) = turn.lane.open.as_ref().filter(|open| open.kind != RolloutKind::Contract) else { return };
     let natural = match (open.kind, &turn.lane.stable) {
         (RolloutKind::Release | RolloutKind::Drill { .. }, Some(_)) => Outcome::RolledBack,
         _ => Outcome::Failed,

@@ -1,6 +1,6 @@
 //! The configuration digest: what, beside the artifact, makes a version that version.
 //!
-//! It covers `run`, `config` and every environment's overlay of them, and nothing else: the number of instances, health checks,
+//! It covers `run`, `config`, `needs_schema`, `migrate` and every environment's overlay of them, and nothing else: the number of instances, health checks,
 //! smoke tests, objectives, traffic and strategies may change without a new version.
 //!
 //! The bytes that are hashed are the compact JSON of [`Canonical`], and their rules keep a digest for ever:
@@ -21,6 +21,7 @@ use crate::names::Digest;
 
 const FORMAT: &str = "slipway-configuration-1";
 const DEFAULT_STOP_GRACE_MS: u64 = 10_000;
+const DEFAULT_MIGRATE_TIMEOUT_MS: u64 = 600_000;
 
 #[derive(Serialize)]
 struct Canonical<'s> {
@@ -30,6 +31,21 @@ struct Canonical<'s> {
     environments: BTreeMap<&'s str, Overlay<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Files<'s>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_schema: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migrate: Option<Migrate<'s>>,
+}
+
+#[derive(Serialize)]
+struct Migrate<'s> {
+    expand: &'s [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revert: Option<&'s [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract: Option<&'s [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -81,9 +97,22 @@ fn canonical(spec: &ServiceSpec) -> Vec<u8> {
         .map(|e| (e.name.as_str(), Overlay { env: &e.env, config: Files::of(&e.config) }))
         .filter(|(_, overlay)| !overlay.env.is_empty() || overlay.config.is_some())
         .collect();
+    let migrate = spec.migrate.as_ref().map(|migrate| Migrate {
+        expand: &migrate.expand,
+        revert: migrate.revert.as_deref(),
+        contract: migrate.contract.as_deref(),
+        timeout_ms: Some(migrate.timeout.0).filter(|ms| *ms != DEFAULT_MIGRATE_TIMEOUT_MS),
+    });
     // Texts, numbers and maps with text keys always become JSON; there is nothing here that could fail.
-    serde_json::to_vec(&Canonical { format: FORMAT, run, environments, config: Files::of(&spec.config) })
-        .unwrap_or_default()
+    serde_json::to_vec(&Canonical {
+        format: FORMAT,
+        run,
+        environments,
+        config: Files::of(&spec.config),
+        needs_schema: spec.needs_schema,
+        migrate,
+    })
+    .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -152,6 +181,8 @@ environments:
             ("{ instances: 2 }", "{ config: { values: { A: b } } }"),
             ("health:", "config: { values: { A: b } }\nhealth:"),
             ("health:", "config: { files: { a.conf: b } }\nhealth:"),
+            ("health:", "needs_schema: 2\nhealth:"),
+            ("health:", "needs_schema: 2\nmigrate: { expand: [up] }\nhealth:"),
         ] {
             assert!(FILE.contains(from), "{from}");
             assert_ne!(digest(&FILE.replace(from, to)), digest(FILE), "{to}");

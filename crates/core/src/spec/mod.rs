@@ -8,6 +8,7 @@
 mod config;
 mod diff;
 mod digest;
+mod migrate;
 mod mistake;
 mod model;
 mod policy;
@@ -21,6 +22,7 @@ mod tree;
 pub use config::Config;
 pub use diff::{Difference, differences};
 pub use digest::config_digest;
+pub use migrate::Migrate;
 pub use mistake::Mistake;
 pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::migrate::Migrate;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
 use crate::names::{EnvironmentName, ServiceName};
 use crate::outcome::Kind;
@@ -22,6 +23,12 @@ pub struct ServiceSpec {
     /// Values and files beside the artifact.
     #[serde(default)]
     pub config: Config,
+    /// The schema of its database that it needs; absent where it says nothing about one.
+    #[serde(default)]
+    pub needs_schema: Option<u64>,
+    /// How its database gets there.
+    #[serde(default)]
+    pub migrate: Option<Migrate>,
     /// How its health is asked for.
     pub health: HealthCheck,
     /// What must work before the first user.

@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::problem::{Problem, WireProblem};
 use crate::routes::lane;
 use crate::state::App;
-use crate::wire::{LaneStatus, NewMaintenance, NewScale, lane_status};
+use crate::wire::{LaneStatus, NewMaintenance, NewScale, NewSettlement, lane_status};
 
 /// Most instances that a service may be scaled to.
 const MOST_INSTANCES: u32 = 1_000;
@@ -97,5 +97,20 @@ pub(crate) async fn end(
 ) -> Result<Json<LaneStatus>, Problem> {
     let lane = lane(&path.0, &path.1)?;
     app.control.maintain(&lane, None, &by).await?;
+    status(&app, &lane).await
+}
+
+/// Says what a migration has done that was cut off, after having looked at the database.
+#[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/migration", tag = "commands",
+    params(("service" = String, Path), ("environment" = String, Path)), request_body = NewSettlement,
+    responses((status = 200, body = LaneStatus), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
+pub(crate) async fn settle(
+    State(app): State<App>,
+    Extension(by): Extension<By>,
+    Path(path): Path<(String, String)>,
+    Body(new): Body<NewSettlement>,
+) -> Result<Json<LaneStatus>, Problem> {
+    let lane = lane(&path.0, &path.1)?;
+    app.control.settle_migration(&lane, new.applied, &by).await?;
     status(&app, &lane).await
 }

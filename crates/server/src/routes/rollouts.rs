@@ -3,10 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use slipway_core::names::RolloutId;
+use slipway_store::Filter;
 
 use crate::problem::{Problem, WireProblem};
 use crate::state::App;
-use crate::wire::{Explanation, WireRollout, explanation, rollout};
+use crate::wire::{Explanation, WireBeside, WireRollout, explanation, rollout};
+
+/// Kinds of the journal that an explanation tells beside steps and decisions.
+const BESIDE: [&str; 3] = ["rollout.approved", "gates.overridden", "schema"];
 
 /// A rollout for the wire.
 pub(crate) async fn find(app: &App, id: &RolloutId) -> Result<WireRollout, Problem> {
@@ -25,7 +29,14 @@ pub(crate) async fn show(State(app): State<App>, Path(id): Path<String>) -> Resu
 #[utoipa::path(get, path = "/api/v1/rollouts/{id}/explanation", tag = "rollouts", params(("id" = String, Path)),
     responses((status = 200, body = Explanation), (status = 404, body = WireProblem)))]
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Explanation>, Problem> {
-    let found = app.control.rollout(&id.parse()?).await?;
+    let name: RolloutId = id.parse()?;
+    let found = app.control.rollout(&name).await?;
     let none = || Problem::not_found(format!("there is no rollout {id}, or it has not begun"));
-    found.as_ref().and_then(explanation).map(Json).ok_or_else(none)
+    let mut told = found.as_ref().and_then(explanation).ok_or_else(none)?;
+    for kind in BESIDE {
+        let filter = Filter { rollout: Some(name.clone()), kind: Some(kind.to_string()), ..Filter::default() };
+        told.beside.extend(app.control.store().entries(&filter).await?.into_iter().map(WireBeside::from));
+    }
+    told.beside.sort_by_key(|entry| entry.at);
+    Ok(Json(told))
 }

@@ -1,6 +1,7 @@
 //! Why a rollout went as it did, for the wire.
 
 use serde::{Deserialize, Serialize};
+use slipway_core::journal::Entry;
 use slipway_core::judge::{Judgement, Verdict};
 use slipway_core::rollout::Decision;
 use utoipa::ToSchema;
@@ -24,6 +25,28 @@ pub struct Explanation {
     pub plan: WirePlan,
     /// What was decided, oldest first.
     pub decisions: Vec<WireDecision>,
+    /// What else belongs to it, oldest first: people's words for it, and what was done to the database, even after its end.
+    #[serde(default)]
+    pub beside: Vec<WireBeside>,
+}
+
+/// Something that belongs to a rollout and is no step or decision of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireBeside {
+    /// When, milliseconds since 1970.
+    pub at: u64,
+    /// Its kind in the journal: `rollout.approved`, `schema.expanded`.
+    pub kind: String,
+    /// Who.
+    pub actor: String,
+    /// What, as a sentence.
+    pub sentence: String,
+}
+
+impl From<Entry> for WireBeside {
+    fn from(entry: Entry) -> WireBeside {
+        WireBeside { at: entry.at.0, kind: entry.fact.kind, actor: entry.fact.actor, sentence: entry.fact.cause }
+    }
 }
 
 /// A decision.

@@ -161,6 +161,7 @@ pub(crate) fn explanation(now: &RolloutNow) -> Option<Explanation> {
         ended_at: doc.ended_at.map(|t| t.0),
         plan: WirePlan::from(doc.plan.clone()).behind(&doc.gates),
         decisions: doc.decisions.iter().map(WireDecision::from).collect(),
+        beside: Vec::new(),
     })
 }
 
@@ -195,6 +196,7 @@ fn kind(kind: RolloutKind) -> &'static str {
         RolloutKind::Release => "release",
         RolloutKind::Rollback => "rollback",
         RolloutKind::Drill { .. } => "drill",
+        RolloutKind::Contract => "contract",
     }
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::drill::{WireTimes, times};
 use super::operating::{WireRestart, restart};
 use super::rollout::{WireShare, shares};
+use super::schema::{WireSchema, schema};
 
 /// A service in an environment.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -45,6 +46,9 @@ pub struct LaneStatus {
     /// Nobody is reached on purpose.
     #[serde(default)]
     pub maintenance: bool,
+    /// What is known of its database, where any version has spoken of one.
+    #[serde(default)]
+    pub schema: Option<WireSchema>,
 }
 
 /// Trouble after a change.
@@ -107,6 +111,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         times: times(lane, now.at),
         restart: restart(lane),
         maintenance: lane.maintenance.is_some(),
+        schema: schema(lane),
         incident: lane.watching.incident.as_ref().map(|i| WireIncident {
             number: i.number,
             since: i.since.0,

@@ -4,9 +4,10 @@
 //! is kept in memory that the instances' folders do not say: a new target over the same folder finds everything again.
 //! Called by the control plane through [`Target`]; it decides nothing about what should run.
 //!
-//! Layout: `root/ID/` per instance (see `folder.rs`), `root/../logs/ID/` for the logs of those that ended.
+//! Layout: `root/ID/` per instance (see `folder.rs`), `root/../jobs/ID/` per command that was run once, `root/../logs/ID/` for the logs of those that ended.
 
 mod follow;
+mod jobs;
 mod owner;
 mod probe;
 mod start;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_core::instance::{Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Target, TargetError};
+use slipway_core::job::{Job, JobEnd};
 use slipway_core::names::InstanceId;
 use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::spec::SmokeTest;
@@ -138,6 +140,11 @@ impl Target for ProcessTarget {
 
     fn smoke<'a>(&'a self, id: &'a InstanceId, incarnation: u32, tests: &'a [SmokeTest]) -> Pending<'a, SmokeReport> {
         Box::pin(self.shared.smoke(id, incarnation, tests))
+    }
+
+    fn run<'a>(&'a self, job: &'a Job, artifact: PathBuf) -> Pending<'a, JobEnd> {
+        let run = tokio::spawn(jobs::run(self.shared.clone(), job.clone(), artifact));
+        Box::pin(async move { run.await.unwrap_or_else(|e| JobEnd::Unclear { why: format!("interrupted: {e}") }) })
     }
 
     fn instances(&self) -> Vec<InstanceStatus> {

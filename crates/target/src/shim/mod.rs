@@ -32,6 +32,7 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, wait};
 
 use crate::folder::Folder;
+use crate::job::{self, JobFolder};
 use crate::logs::Log;
 use supervisor::Supervisor;
 
@@ -43,9 +44,10 @@ pub(crate) const STOP: &str = "stop";
 /// Enough for these threads; the default of 2 MiB each would be mapped for every instance.
 const STACK: usize = 128 << 10;
 
-/// Runs the instance in `dir` until it is stopped. The whole of `slipway run-instance DIR`.
+/// Runs the instance in `dir` until it is stopped, or the job in it to its end. The whole of `slipway run-instance DIR`.
 pub fn main(dir: &Path) -> ExitCode {
-    match run(dir) {
+    let ended = if JobFolder::is_one(dir) { job::run(dir) } else { run(dir) };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("slipway run-instance {}: {e}", dir.display());

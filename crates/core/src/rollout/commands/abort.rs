@@ -1,13 +1,14 @@
 //! Aborting: the open rollout is taken back.
 
 use super::{Refusal, end_queued, open, refuse};
-use crate::rollout::{Outcome, RolloutKind, State, Turn, undo};
+use crate::rollout::{Outcome, RolloutKind, State, Turn, schema, undo};
 use crate::units::Timestamp;
 
 /// Takes the open rollout back; where none is open, the first that waits is withdrawn.
 pub fn abort(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal> {
     if let (None, Some(first)) = (&turn.lane.open, turn.lane.queue.first().map(|asked| asked.id.clone())) {
         let cause = format!("withdrawn by {actor}");
+        schema::withdraw(turn, &first);
         end_queued(turn, Outcome::Blocked, &cause, actor, now, |asked| asked.id == first);
         return Ok(());
     }
@@ -19,6 +20,12 @@ pub(super) fn take_back(turn: &mut Turn, actor: &str, word: &str, now: Timestamp
     let rollout = open(&turn.lane)?;
     if let State::Undoing(undo) = &rollout.state {
         return refuse("on_its_way_back", format!("{} is already on its way back: {}", rollout.id, undo.cause));
+    }
+    if rollout.kind == RolloutKind::Contract {
+        return refuse(
+            "no_way_back",
+            format!("{} is a contract that has begun: what it removes does not come back", rollout.id),
+        );
     }
     if rollout.kind == RolloutKind::Rollback {
         return refuse(

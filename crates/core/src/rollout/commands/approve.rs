@@ -22,11 +22,10 @@ pub fn approve(
     let Some(asked) = turn.lane.queue.iter_mut().find(|asked| asked.id == *id) else {
         return refuse("not_waiting", format!("{id} does not wait for anybody's word"));
     };
-    let environment = asked.release.environment(&lane.id);
-    let Some(policy) = environment.and_then(|e| e.gates.approvals.as_ref()) else {
+    let Some(word) = gates::word(&lane, asked) else {
         return refuse("not_waiting", format!("{} asks for no approvals", lane.id));
     };
-    if let Err(why) = gates::may_approve(policy, &asked.actor, by) {
+    if let Err(why) = gates::may_approve(&word, &asked.actor, by) {
         return refuse("may_not_approve", why);
     }
     let seal = gates::seal(&lane, asked);
@@ -39,7 +38,7 @@ pub fn approve(
             ),
         );
     }
-    if gates::counting(&lane, asked, policy, now).iter().any(|a| a.by == by) {
+    if gates::counting(&lane, asked, &word, now).iter().any(|a| a.by == by) {
         return refuse("already_approved", format!("{by} has approved {id} already"));
     }
     asked.approvals.retain(|a| a.by != by);

@@ -3,6 +3,7 @@
 
 mod abort;
 mod approve;
+mod contract;
 mod drill;
 mod maintenance;
 mod pause;
@@ -15,6 +16,7 @@ mod scale;
 
 pub use abort::abort;
 pub use approve::approve;
+pub use contract::contract;
 pub use drill::drill;
 pub use maintenance::{begin_maintenance, end_maintenance};
 pub use pause::pause;

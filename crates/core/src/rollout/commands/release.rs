@@ -44,7 +44,8 @@ fn give_way(turn: &mut Turn, to: &RolloutId, actor: &str, now: Timestamp) {
     let cause = format!("superseded by {to}");
     end_queued(turn, Outcome::Superseded, &cause, actor, now, |_| true);
     let undoable = turn.lane.open.as_ref().is_some_and(|r| {
-        r.kind != RolloutKind::Rollback && !matches!(r.state, State::Undoing(_) | State::Ended { .. })
+        !matches!(r.kind, RolloutKind::Rollback | RolloutKind::Contract)
+            && !matches!(r.state, State::Undoing(_) | State::Ended { .. })
     });
     if undoable {
         undo::begin(turn, &cause, actor, Some(Outcome::Superseded), Vec::new(), now);

@@ -4,7 +4,7 @@
 use super::abort::take_back;
 use super::{Refusal, refuse};
 use crate::names::VersionName;
-use crate::rollout::{Asked, Lane, Rollout, RolloutKind, Turn, drilling};
+use crate::rollout::{Asked, Lane, Rollout, RolloutKind, Turn, drilling, schema};
 use crate::units::Timestamp;
 
 /// What a rollback would do.
@@ -61,6 +61,9 @@ pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timesta
         None if turn.lane.open.as_ref().is_some_and(drills) => drilling::stay(turn, actor, now),
         None => take_back(turn, actor, "rollback asked for", now),
         Some(asked) => {
+            if let Err(why) = schema::fits_back(&turn.lane, &asked.release) {
+                return refuse("schema_does_not_fit", why);
+            }
             if let Some(incident) = &mut turn.lane.watching.incident {
                 incident.acted = true;
             }

@@ -16,7 +16,7 @@ use super::model::RolloutKind;
 use super::observed::Observed;
 use crate::units::{Millis, Timestamp};
 
-pub use approvals::{Approval, counting, may_approve, seal};
+pub use approvals::{Approval, Word, counting, may_approve, seal, word};
 
 /// One gate as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,14 +65,19 @@ impl Gate {
 
 /// Every gate of what is asked for at `now`. Nothing may stand in the way back: only releases have gates.
 pub fn of(lane: &Lane, asked: &Asked, seen: &Observed, now: Timestamp) -> Vec<Gate> {
-    let Some(environment) = asked.release.environment(&lane.id) else { return Vec::new() };
-    if asked.kind != RolloutKind::Release {
-        return Vec::new();
-    }
-    let mut gates = of_release(lane, &asked.release, seen, now);
-    let approvals = environment.gates.approvals.as_ref();
-    gates.extend(approvals.map(|policy| approvals::enough(lane, asked, policy, now)));
+    let mut gates = match asked.kind {
+        RolloutKind::Release => of_release(lane, &asked.release, seen, now),
+        RolloutKind::Contract => of_contract(lane, asked, now),
+        RolloutKind::Rollback | RolloutKind::Drill { .. } => Vec::new(),
+    };
+    gates.extend(word(lane, asked).map(|word| approvals::enough(lane, asked, &word, now)));
     gates
+}
+
+/// A contract brings nothing to anybody: only the time has to be right for it.
+fn of_contract(lane: &Lane, asked: &Asked, now: Timestamp) -> Vec<Gate> {
+    let freezes = asked.release.environment(&lane.id).map(|environment| &environment.gates.freeze);
+    freezes.filter(|freezes| !freezes.is_empty()).map(|freezes| freeze::off(freezes, now)).into_iter().collect()
 }
 
 /// The gates that hold or not whoever asks: all but the approvals.
@@ -91,17 +96,12 @@ pub fn of_release(lane: &Lane, release: &Release, seen: &Observed, now: Timestam
 
 /// Whether what is asked for has to wait for somebody's word.
 pub(super) fn waits(lane: &Lane, asked: &Asked, now: Timestamp) -> bool {
-    policy(lane, asked).is_some_and(|policy| counting(lane, asked, policy, now).len() < policy.count as usize)
+    word(lane, asked).is_some_and(|word| counting(lane, asked, &word, now).len() < word.policy.count as usize)
 }
 
 /// How long it may wait for it.
 pub(super) fn patience(lane: &Lane, asked: &Asked) -> Option<Millis> {
-    policy(lane, asked).map(|policy| policy.expire)
-}
-
-fn policy<'a>(lane: &Lane, asked: &'a Asked) -> Option<&'a crate::spec::Approvals> {
-    let environment = asked.release.environment(&lane.id).filter(|_| asked.kind == RolloutKind::Release)?;
-    environment.gates.approvals.as_ref()
+    word(lane, asked).map(|word| word.policy.expire)
 }
 
 /// What blocks, as a sentence with the remedy of each.

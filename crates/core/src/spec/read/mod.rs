@@ -7,6 +7,7 @@ mod config;
 mod environment;
 mod health;
 mod json;
+mod migrate;
 mod objective;
 mod policy;
 mod reported;

@@ -8,6 +8,7 @@ use super::super::reader::{Fields, Keys, Reader};
 use super::config::config;
 use super::environment::{self, environments};
 use super::health::{self, health};
+use super::migrate::schema;
 use super::objective::{self, objectives};
 use super::run::{self, run};
 use super::smoke::smoke;
@@ -15,9 +16,20 @@ use super::traffic::{self, traffic};
 use crate::names::ServiceName;
 
 const KEYS: Keys = Keys {
-    known: &["service", "owner", "run", "config", "health", "smoke", "traffic", "objectives", "environments"],
-    later: &[
+    known: &[
+        "service",
+        "owner",
+        "run",
+        "config",
+        "needs_schema",
         "migrate",
+        "health",
+        "smoke",
+        "traffic",
+        "objectives",
+        "environments",
+    ],
+    later: &[
         "secrets",
         "flags",
         "hooks",
@@ -30,7 +42,6 @@ const KEYS: Keys = Keys {
         "worker",
         "notify",
         "target",
-        "needs_schema",
         "probe",
         "exclusive",
         "after",
@@ -53,6 +64,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let run = run_section.and_then(run);
     let taken = run.as_ref().map(|run| run.env.clone()).unwrap_or_default();
     let config = fields.or("config", Config::default(), |r| config(r, &taken));
+    let (needs_schema, migrate) = schema(&fields);
     let health = health_section.and_then(health);
     let smoke = fields.or("smoke", Vec::new(), smoke);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
@@ -72,6 +84,8 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         owner,
         run: run?,
         config,
+        needs_schema,
+        migrate,
         health: health?,
         smoke,
         traffic,

@@ -29,6 +29,8 @@ pub fn json_schema() -> Value {
             },
             "run": sections::run(),
             "config": sections::config("Values and files that belong to a version beside its artifact. Part of the configuration digest."),
+            "needs_schema": values::count("The schema of its database that the version needs; rolling back onto a version whose schema is gone is refused. Part of the configuration digest.", 1, (1 << 53) - 1, 12),
+            "migrate": sections::migrate(),
             "health": sections::health(),
             "smoke": sections::smoke(),
             "traffic": sections::traffic(),

@@ -43,6 +43,29 @@ pub(super) fn config(description: &str) -> Value {
     section(description, &[], json!({ "values": values, "files": files }))
 }
 
+/// How a database gets the schema that a version needs.
+pub(super) fn migrate() -> Value {
+    section(
+        "Commands that change the service's database, run once each in the artifact's folder with the instances' environment and SCHEMA. Part of the configuration digest.",
+        &["expand"],
+        json!({
+            "expand": command(
+                "Adds what the version needs and keeps what earlier ones need; run before the first instance.",
+                json!(["./migrate", "up"])
+            ),
+            "revert": command(
+                "Takes back what expand added, once a rollout that did not succeed has left no instance. Without it, expanding is a point of no return.",
+                json!(["./migrate", "down"])
+            ),
+            "contract": command(
+                "Removes what only earlier versions need; run after standby has ended and somebody has approved: the point of no return.",
+                json!(["./migrate", "contract"])
+            ),
+            "timeout": or(duration("How long each may take.", "30m"), json!("10m")),
+        }),
+    )
+}
+
 pub(super) fn health() -> Value {
     let health = section(
         "How an instance's health is asked for: exactly one of http and tcp.",

@@ -82,6 +82,8 @@ fn the_example_of_the_design_is_read_to_the_letter() {
     let rolling = StrategyKind::Rolling { batch: Amount::Count(1), min_ready: Amount::Percent(Weight::ALL) };
     let canary = StrategyKind::Canary { steps: weights.to_vec(), step_limit: Millis::from_secs(600) };
     let expected = ServiceSpec {
+        needs_schema: None,
+        migrate: None,
         service: ServiceName::new("checkout").unwrap(),
         owner: Some("payments-team".to_string()),
         run: Run {

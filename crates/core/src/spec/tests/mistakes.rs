@@ -141,15 +141,15 @@ fn keys_that_are_not_known() {
         ("steps: [1%]\n", "6:1: steps: unknown key \"steps\" (it belongs in environments.<name>.strategy.canary)"),
         (
             "zebra: 1\n",
-            "6:1: zebra: unknown key \"zebra\" (known keys here: service, owner, run, config, health, smoke, traffic, objectives, environments)",
+            "6:1: zebra: unknown key \"zebra\" (known keys here: service, owner, run, config, needs_schema, migrate, health, smoke, traffic, objectives, environments)",
         ),
         (
-            "hooks: {}\nmigrate: {}\n",
-            "6:1: hooks: not supported yet by this version of Slipway (leave it out)\n7:1: migrate: not supported yet by this version of Slipway (leave it out)",
+            "hooks: {}\nsecrets: {}\n",
+            "6:1: hooks: not supported yet by this version of Slipway (leave it out)\n7:1: secrets: not supported yet by this version of Slipway (leave it out)",
         ),
         (
             "\"a.b\\n\": 1\n",
-            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, config, health, smoke, traffic, objectives, environments)",
+            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, config, needs_schema, migrate, health, smoke, traffic, objectives, environments)",
         ),
     ]);
     let later = ["cohorts", "migrate", "hooks"];
@@ -626,7 +626,7 @@ fn environments_and_strategies() {
         (
             "production: {}",
             "production: { traffic: { timeout: 1s } }",
-            "5:42: environments.production.traffic.timeout: unknown key \"timeout\" (it belongs in health or smoke[] or traffic)",
+            "5:42: environments.production.traffic.timeout: unknown key \"timeout\" (it belongs in health or migrate or smoke[])",
         ),
     ]);
 }
