@@ -17,6 +17,8 @@ const CANARY: &str =
     "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 2m, verify: 3s, standby: 2s } } }";
 const BLUE_GREEN: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s, standby: 1m } } }";
 const PAGE: &str = "docs/how-to/change-the-schema.md";
+const APPLIED: &str = "slipway migration shop --env production --settle applied";
+const NOT_APPLIED: &str = "slipway migration shop --env production --settle not-applied";
 const ORDERS: &str = "  - { name: orders, bad: outcome order_failed, of: order_placed, at_most: 2% }\n";
 const MIGRATE: &str = "migrate:\n  expand: [\"./migrate.sh\", \"expand\"]\n  revert: [\"./migrate.sh\", \"revert\"]\n  contract: [\"./migrate.sh\", \"contract\"]\n";
 const SCRIPT: &str = r#"#!/bin/sh
@@ -140,9 +142,8 @@ impl Shop {
         .expect("an outcome")
     }
 
-    async fn settle(&self, found: &str) -> Output {
-        let command = format!("slipway migration shop --env production --settle {found}");
-        Page::open(PAGE).run(&self.slipway, &command, None).await
+    async fn settle(&self, command: &str) -> Output {
+        Page::open(PAGE).run(&self.slipway, command, None).await
     }
 }
 
@@ -271,10 +272,10 @@ async fn where_nobody_knows_what_a_migration_did_a_person_says_so() {
     let id = shop.begin("1.2.0", "customer_name", &[("expand.sql", &hangs)]).await;
     let held = shop.outcome(&id, "held").await;
     assert!(held["cause"].as_str().expect("a cause").contains("--settle applied|not-applied"), "{held:#}");
-    let settled = shop.settle("applied").await;
+    let settled = shop.settle(APPLIED).await;
     assert_eq!(settled.code, 0, "{settled}");
     shop.outcome(&id, "succeeded").await;
-    let again = shop.settle("applied").await;
+    let again = shop.settle(APPLIED).await;
     assert_eq!(again.code, 12, "nothing is unclear: {again}");
 
     // One whose runner is killed with it has no end, and a release after it waits for a person's word.
@@ -292,7 +293,7 @@ async fn where_nobody_knows_what_a_migration_did_a_person_says_so() {
     assert_eq!(of_job.len(), 1, "{of_job:?}");
     signal(of_job[0].pid, rustix::process::Signal::KILL).expect("it is killed");
     shop.outcome(&id, "held").await;
-    let settled = shop.settle("not-applied").await;
+    let settled = shop.settle(NOT_APPLIED).await;
     assert_eq!(settled.code, 0, "{settled}");
     shop.outcome(&id, "rolled_back").await;
     let lane = shop.slipway.lane("shop", "production").await.expect("a status").expect("a lane");
