@@ -50,7 +50,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slipway plan --version 1.1.0 --path ./build --env production")]
     Plan(Release),
     /// Release a version into an environment.
-    #[command(after_help = "Example:\n  slipway release --version 1.1.0 --path ./build --env production --watch")]
+    #[command(mut_arg("compare", |arg| arg.hide(true)), after_help = "Example:\n  slipway release --version 1.1.0 --path ./build --env production --watch")]
     Release(Release),
     /// Show what runs where.
     #[command(after_help = "Example:\n  slipway status checkout")]
@@ -235,7 +235,7 @@ pub(crate) struct Release {
     #[command(flatten)]
     pub file: File,
     /// What people call it; may be left out with --config-only, which then derives it from what runs.
-    #[arg(long = "version", id = "release_version", value_name = "VERSION", required_unless_present = "config_only")]
+    #[arg(long = "version", id = "release_version", value_name = "VERSION", required_unless_present_any = ["config_only", "compare"])]
     pub version: Option<String>,
     /// File or folder to release; may be left out for a version that is known.
     #[arg(long)]
@@ -243,6 +243,9 @@ pub(crate) struct Release {
     /// Another configuration for the artifact that runs in the environment.
     #[arg(long, conflicts_with = "path")]
     pub config_only: bool,
+    /// Show every strategy side by side and which fits; by default for the artifact that runs. Only with plan.
+    #[arg(long, conflicts_with_all = ["strategy", "detach", "watch", "supersede"])]
+    pub compare: bool,
     /// Where to.
     #[arg(long, value_name = "ENVIRONMENT")]
     pub env: String,

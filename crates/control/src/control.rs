@@ -1,5 +1,6 @@
 //! The front door: what can be asked of the control plane, and what it tells.
 
+mod choosing;
 mod gating;
 mod migrations;
 mod operating;

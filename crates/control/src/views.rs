@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use slipway_core::instance::InstanceStatus;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
+use slipway_core::rollout::choice::Comparison;
 use slipway_core::rollout::{Asked, Gate, Lane, Plan, Report, Rollout};
 use slipway_core::units::{Timestamp, Weight};
 
@@ -81,4 +82,19 @@ pub struct GatesNow {
     pub seal: Digest,
     /// Each gate.
     pub gates: Vec<Gate>,
+}
+
+/// The strategies side by side for a release.
+#[derive(Debug, Clone)]
+pub struct StrategiesCompared {
+    /// Where it would go.
+    pub lane: LaneId,
+    /// What.
+    pub version: VersionName,
+    /// Instances that are declared.
+    pub instances: u32,
+    /// Requests per second, where any were seen.
+    pub rate: Option<f64>,
+    /// How the strategies compare.
+    pub comparison: Comparison,
 }

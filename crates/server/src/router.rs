@@ -86,6 +86,7 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
 fn looking() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(plans::create))
+        .routes(routes!(plans::compare))
         .routes(routes!(files::check))
         .routes(routes!(files::schema))
         .routes(routes!(artifacts::head))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use slipway_server::wire::{WirePlan, WireRollout};
+use slipway_server::wire::{WireComparison, WirePlan, WireRollout};
 
 use crate::args::{Common, Release};
 use crate::client::Client;
@@ -27,6 +27,14 @@ struct Parcel {
 pub(crate) async fn plan(common: &Common, release: Release) -> Result<u8> {
     let client = Client::find(common)?;
     let parcel = pack(release.path.as_deref()).await?;
+    if release.compare {
+        let comparison: WireComparison = client.post("/plans/comparison", &asked(&release, parcel.as_ref())?).await?;
+        match common.json {
+            true => outln!("{}", serde_json::to_string(&comparison)?),
+            false => out!("{}", render::comparison(&comparison)),
+        }
+        return Ok(exit::OK);
+    }
     let plan: WirePlan = client.post("/plans", &asked(&release, parcel.as_ref())?).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&plan)?),
@@ -37,6 +45,9 @@ pub(crate) async fn plan(common: &Common, release: Release) -> Result<u8> {
 
 /// Releases.
 pub(crate) async fn run(common: &Common, release: Release) -> Result<u8> {
+    if release.compare {
+        return Err(Usage("--compare releases nothing: slipway plan --compare".to_string()).into());
+    }
     let client = Client::find(common)?;
     let body_file = release.file.file.clone();
     let parcel = pack(release.path.as_deref()).await?;
@@ -108,7 +119,7 @@ fn asked(release: &Release, parcel: Option<&Parcel>) -> Result<Value> {
         "file": file,
         "version": version,
         "artifact": parcel.map(|p| &p.digest),
-        "config_only": release.config_only,
+        "config_only": release.config_only || (release.compare && release.version.is_none()),
         "environment": release.env,
         "strategy": release.strategy,
         "supersede": release.supersede,

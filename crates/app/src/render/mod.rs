@@ -1,5 +1,6 @@
 //! What people read: pure functions from wire types to text.
 
+mod comparison;
 #[cfg(test)]
 mod examples;
 mod explanation;
@@ -16,6 +17,7 @@ mod table;
 mod times;
 mod versions;
 
+pub(crate) use comparison::comparison;
 pub(crate) use explanation::{entry, explanation};
 pub(crate) use gates::{gates, tokens};
 pub(crate) use history::history;

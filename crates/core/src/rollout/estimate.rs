@@ -1,5 +1,6 @@
 //! What a plan says beforehand: durations, requests needed, exposure, extra instances, the way back.
 
+use super::choice::{limit_that_fits, steps_that_fit};
 use super::lane::{Lane, Lately, Release};
 use super::model::RolloutKind;
 use super::observed::Evidence;
@@ -114,7 +115,7 @@ pub(super) fn name(kind: RolloutKind, strategy: &Strategy) -> &'static str {
 }
 
 /// Requests that each objective's verdict needs if the candidate is as good as stable was lately.
-fn requests(
+pub(super) fn requests(
     release: &Release,
     strategy: &Strategy,
     judged: usize,
@@ -346,19 +347,45 @@ fn remarks(
         ),
         StrategyKind::Rolling { .. } => remarks.push("no standby is kept: going back means starting instances".into()),
         StrategyKind::Canary { step_limit, .. } => {
+            let mut starved = Vec::new();
             for step in steps {
                 if step.today.is_some_and(|t| t.0 >= step_limit.0) {
-                    remarks.push(format!(
-                        "at today's traffic step {} will not have enough requests within {step_limit} and will ask a \
-                         person; a larger first step or a longer step_limit fits better",
-                        step.name
-                    ));
+                    starved.push(step.name.as_str());
                 }
+            }
+            if !starved.is_empty() {
+                remarks.push(starved_steps(&starved, release, strategy, *step_limit, today));
             }
             remarks.extend(today.users.and_then(|users| too_few_users(users, steps)));
         }
     }
     remarks
+}
+
+/// What to declare where steps do not get enough requests for a verdict.
+fn starved_steps(names: &[&str], release: &Release, strategy: &Strategy, step_limit: Millis, today: &Today) -> String {
+    let what = format!(
+        "at today's traffic {} will not have enough requests within {step_limit} and will ask a person",
+        match names {
+            [one] => format!("step {one}"),
+            many => format!("steps {}", many.join(", ")),
+        }
+    );
+    let longer = limit_that_fits(release, strategy, today).map(|limit| format!("step_limit: {limit}"));
+    let fitting = steps_that_fit(release, strategy, today).map(|(steps, takes)| {
+        let steps = steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!("steps: [{steps}] (verdicts in about {takes})")
+    });
+    let instead: Vec<String> = fitting.into_iter().chain(longer).collect();
+    match instead.is_empty() {
+        true => format!("{what}; no steps fit such little traffic: see slipway plan --compare"),
+        false => format!("{what}; what fits: {}", instead.join(", or ")),
+    }
+}
+
+/// Objectives of a release that requests decide.
+pub(super) fn counted_objectives(release: &Release) -> usize {
+    release.spec.objectives.len()
 }
 
 /// The first step that so few users meet that the judge could not tell a broken version from one unhappy user.

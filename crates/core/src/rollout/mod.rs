@@ -7,6 +7,7 @@ mod advance;
 mod agreement;
 mod begin;
 mod book;
+pub mod choice;
 pub mod commands;
 mod drilling;
 mod effect;

@@ -29,6 +29,12 @@ pub struct ServiceSpec {
     /// How its database gets there.
     #[serde(default)]
     pub migrate: Option<Migrate>,
+    /// Its instances keep what others do not have.
+    #[serde(default)]
+    pub stateful: bool,
+    /// Users must not meet two versions at the same time.
+    #[serde(default)]
+    pub one_version: bool,
     /// How its health is asked for.
     pub health: HealthCheck,
     /// What must work before the first user.

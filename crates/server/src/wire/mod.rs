@@ -1,5 +1,6 @@
 //! What goes over the wire: stable shapes, made from the values of `core` and never the other way round.
 
+mod comparison;
 mod diff;
 mod drill;
 mod explanation;
@@ -13,6 +14,7 @@ mod schema;
 mod status;
 mod token;
 
+pub use comparison::{WireComparison, WireHarm, WireWay};
 pub use diff::{WireDifference, WireVersions};
 pub use drill::{WireDrill, WireTimes};
 pub use explanation::{Explanation, WireBeside, WireDecision, WireJudgement, WireStable};

@@ -23,6 +23,8 @@ const KEYS: Keys = Keys {
         "config",
         "needs_schema",
         "migrate",
+        "stateful",
+        "one_version",
         "health",
         "smoke",
         "traffic",
@@ -65,6 +67,8 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let taken = run.as_ref().map(|run| run.env.clone()).unwrap_or_default();
     let config = fields.or("config", Config::default(), |r| config(r, &taken));
     let (needs_schema, migrate) = schema(&fields);
+    let stateful = fields.get("stateful").and_then(Reader::only_true).is_some();
+    let one_version = fields.get("one_version").and_then(Reader::only_true).is_some();
     let health = health_section.and_then(health);
     let smoke = fields.or("smoke", Vec::new(), smoke);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
@@ -86,6 +90,8 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         config,
         needs_schema,
         migrate,
+        stateful,
+        one_version,
         health: health?,
         smoke,
         traffic,

@@ -31,6 +31,8 @@ pub fn json_schema() -> Value {
             "config": sections::config("Values and files that belong to a version beside its artifact. Part of the configuration digest."),
             "needs_schema": values::count("The schema of its database that the version needs; rolling back onto a version whose schema is gone is refused. Part of the configuration digest.", 1, (1 << 53) - 1, 12),
             "migrate": sections::migrate(),
+            "stateful": values::only_true("Its instances keep what others do not have: files, sessions, a lock. Strategies that run two sets side by side do not fit."),
+            "one_version": values::only_true("Users must not meet two versions at the same time, since what one writes or answers the other does not understand. Canary and rolling do not fit."),
             "health": sections::health(),
             "smoke": sections::smoke(),
             "traffic": sections::traffic(),

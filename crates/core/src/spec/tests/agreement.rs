@@ -16,6 +16,8 @@ fn full() -> Value {
         "owner": "payments-team",
         "run": { "command": ["./checkout", "{port}"], "env": { "A": "b" }, "stop_grace": "5s" },
         "config": { "values": { "B": "c" }, "files": { "conf/d": "e" } },
+        "stateful": true,
+        "one_version": true,
         "needs_schema": 12,
         "migrate": { "expand": ["./migrate", "up"], "revert": ["./migrate", "down"], "contract": ["./migrate", "end"], "timeout": "5m" },
         "health": { "http": "/healthz", "interval": "5s", "timeout": "2s", "healthy_after": 4, "unhealthy_after": 5, "start_limit": "30s" },

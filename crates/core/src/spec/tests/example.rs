@@ -84,6 +84,8 @@ fn the_example_of_the_design_is_read_to_the_letter() {
     let expected = ServiceSpec {
         needs_schema: None,
         migrate: None,
+        stateful: false,
+        one_version: false,
         service: ServiceName::new("checkout").unwrap(),
         owner: Some("payments-team".to_string()),
         run: Run {

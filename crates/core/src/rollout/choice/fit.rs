@@ -1,0 +1,140 @@
+//! Why a strategy does not fit a service, and what should be known before it is taken.
+
+use super::super::estimate::Today;
+use super::super::lane::{Lane, Release};
+use super::super::plan::Plan;
+use super::super::schema;
+use super::steps::{limit_that_fits, steps_that_fit};
+use crate::spec::{Strategy, StrategyKind};
+use crate::units::Millis;
+
+/// Whether the strategy is one for such a service at all.
+pub(super) fn applies(_release: &Release, _strategy: &Strategy) -> bool {
+    true
+}
+
+/// Misfits and cautions of `strategy`, a sentence each.
+pub(super) fn of(
+    lane: &Lane,
+    release: &Release,
+    strategy: &Strategy,
+    today: &Today,
+    plan: &Plan,
+) -> (Vec<String>, Vec<String>) {
+    let (mut misfits, mut cautions) = (Vec::new(), Vec::new());
+    misfits.extend(schema::fits(lane, release).err());
+    if lane.stable.is_none() {
+        return (misfits, cautions);
+    }
+    match &strategy.kind {
+        StrategyKind::Canary { step_limit, .. } => {
+            canary(release, strategy, today, *step_limit, plan, &mut misfits, &mut cautions);
+        }
+        StrategyKind::BlueGreen => blue_green(release, today, &mut misfits, &mut cautions),
+        StrategyKind::Rolling { .. } => rolling(lane, release, &mut misfits, &mut cautions),
+    }
+    cautions.extend(database(lane, release));
+    (misfits, cautions)
+}
+
+fn canary(
+    release: &Release,
+    strategy: &Strategy,
+    today: &Today,
+    step_limit: Millis,
+    plan: &Plan,
+    misfits: &mut Vec<String>,
+    cautions: &mut Vec<String>,
+) {
+    if release.spec.one_version {
+        misfits.push("it is declared one_version, and a canary serves two side by side for as long as it lasts".into());
+    }
+    if release.spec.stateful {
+        misfits.push(
+            "it is declared stateful: users of the new instances would lose what those keep when they are taken back"
+                .into(),
+        );
+    }
+    let starved: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.today.is_some_and(|time| time >= step_limit))
+        .map(|step| step.name.as_str())
+        .collect();
+    match (today.rate.filter(|rate| *rate > 0.0), starved.is_empty()) {
+        (None, _) => misfits.push("no traffic has been seen that a verdict could rest on".to_string()),
+        (Some(_), true) => {}
+        (Some(rate), false) => {
+            let sentence = format!(
+                "at {} requests/s {} would get no verdict within {step_limit}",
+                rounded(rate),
+                listed("step", &starved)
+            );
+            match (steps_that_fit(release, strategy, today), limit_that_fits(release, strategy, today)) {
+                (Some((steps, _)), _) => cautions.push(format!(
+                    "{sentence}; steps: [{}] would",
+                    steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                )),
+                (None, Some(limit)) => {
+                    misfits.push(format!("{sentence}; a step_limit of {limit} would be needed"));
+                }
+                (None, None) => misfits.push(format!("{sentence}, nor within a day")),
+            }
+        }
+    }
+}
+
+fn blue_green(release: &Release, today: &Today, misfits: &mut Vec<String>, cautions: &mut Vec<String>) {
+    if release.spec.stateful {
+        misfits.push(
+            "it is declared stateful: a second set of instances would begin without what the first ones keep".into(),
+        );
+    }
+    if today.rate.is_some_and(|rate| rate > 0.0) {
+        cautions.push("everybody meets the version at the switch: only smoke tests stand before it".into());
+    }
+}
+
+fn rolling(lane: &Lane, release: &Release, misfits: &mut Vec<String>, cautions: &mut Vec<String>) {
+    if release.spec.one_version {
+        misfits.push(
+            "it is declared one_version, and batches serve beside the instances that are not yet replaced".into(),
+        );
+    }
+    let instances = release.instances(&lane.id);
+    match (instances, release.spec.stateful) {
+        (1, false) => misfits.push(
+            "it has one instance: its only batch is everybody at once, and nothing stays warm to go back to".into(),
+        ),
+        (_, true) => cautions.push(format!(
+            "stateful: declare min_ready: {} so that an instance ends before the one that takes its place starts, and \
+             hold requests meanwhile (slipway maintenance on --hold)",
+            instances - 1
+        )),
+        (_, false) => cautions.push("going back means starting the replaced instances again".into()),
+    }
+}
+
+fn database(lane: &Lane, release: &Release) -> Option<String> {
+    let (need, migrate) = schema::expands(lane, release)?;
+    Some(match migrate.revert {
+        Some(_) => format!("old and new version share the database while it is expanded to schema {need}"),
+        None => format!("expanding to schema {need} cannot be undone, so it waits for an approval"),
+    })
+}
+
+fn listed(word: &str, names: &[&str]) -> String {
+    match names {
+        [one] => format!("{word} {one}"),
+        many => format!("{word}s {}", many.join(", ")),
+    }
+}
+
+/// A rate as people say it.
+pub(super) fn rounded(rate: f64) -> String {
+    match rate {
+        r if r >= 10.0 => format!("{r:.0}"),
+        r if r >= 1.0 => format!("{r:.1}"),
+        r => format!("{r:.2}"),
+    }
+}
