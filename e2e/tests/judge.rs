@@ -44,3 +44,65 @@ async fn a_multiple_of_stables_rate_takes_back_what_at_most_would_let_pass_and_l
     assert_eq!(stage.stable().await, "1.2.0");
     nothing_failed_by_slipway(&stage.strike().await);
 }
+
+/// Half of the requests may be slow at all, since these machines have bad moments; a tenth more than stable is tolerated.
+const OWN_BOUND: &str = "  - { name: latency, bad: slower_than stable p90, at_most: 50%, tolerate: 15% }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_latency_bound_is_stables_own_and_where_there_is_none_a_person_is_asked() {
+    let _alone = alone().await;
+    let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+    slipway.declare(&format!("production: {CANARY}")).expect("a declared file");
+    let file = slipway.scratch().join("slipway.yaml");
+    let text = fs::read_to_string(&file).expect("it is there");
+    let (head, tail) = text.split_once("objectives:\n").expect("objectives");
+    let rest = tail.split_once("environments:").expect("environments").1;
+    fs::write(&file, format!("{head}objectives:\n{OWN_BOUND}environments:{rest}")).expect("it is written");
+    let slow = |ms: &'static str| [("SLOW_MS", ms)];
+    let first = build(slipway.scratch(), "build-1.0.0", &slow("30")).expect("a build");
+    slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
+
+    // Nobody has used it: there is nothing to take a bound from, and nothing is guessed.
+    let early = build(slipway.scratch(), "build-1.1.0", &slow("30")).expect("a build");
+    let path = early.to_string_lossy().into_owned();
+    let plan = ["plan", "--version", "1.1.0", "--path", &path, "--env", "production"];
+    let said = slipway.cli(&plan).await.expect("it runs").expect(0).expect("a plan").stdout;
+    assert!(said.contains("stable answered 0 requests"), "{said}");
+    assert!(said.contains("this objective is inconclusive"), "{said}");
+    let held = slipway.release("1.1.0", &early, "production", &[]).await.expect("it runs");
+    let held = held.json().expect("an end");
+    assert_eq!(held["state"], "held", "{held:#}");
+    let why = held["waiting"]["on"].as_str().expect("why");
+    assert!(why.contains("no bound: stable answered 0 requests"), "{why}");
+    slipway.cli(&["abort", "shop", "--env", "production"]).await.expect("it runs").expect(0).expect("it goes back");
+
+    let options = slipway_load::Options {
+        host: Some("shop.local".into()),
+        users: 2_000,
+        ..slipway_load::Options::new(slipway.traffic_url())
+    };
+    let load = Load::start(options).expect("the load starts");
+    let noted = until("a bound can be taken", async || {
+        let said = slipway.cli(&plan).await.expect("it runs").stdout;
+        said.lines().find(|line| line.contains("stable's p90 over")).map(str::to_string)
+    });
+    let noted = noted.await.expect("a note");
+    assert!(noted.contains("latency: slow is slower than"), "{noted}");
+    let stage = Stage { slipway, load };
+
+    let (bad, code) = stage.release("1.2.0", &slow("250"), &[]).await;
+    assert_eq!((code, &bad["outcome"]), (10, &"rolled_back".into()), "{bad:#}");
+    let cause = bad["cause"].as_str().expect("a cause");
+    assert!(cause.contains("ms, stable's p90"), "{cause}");
+    let id = bad["rollout"].as_str().expect("an id");
+    let told = stage.slipway.cli(&["explain", id]).await.expect("it runs").expect(0).expect("an explanation").stdout;
+    assert!(told.contains("Bounds\n  latency: slow is slower than"), "{told}");
+    let planned = stage.slipway.get(&format!("/journal?limit=1000&rollout={id}")).await.expect("a journal");
+    let planned = planned.as_array().expect("entries").iter().find(|e| e["kind"] == "rollout.planned").expect("a plan");
+    let bound = &planned["evidence"]["bounds"][0];
+    assert!(bound["bound_us"].as_u64().is_some_and(|us| (30_000..250_000).contains(&us)), "{bound:#}");
+
+    let (alike, code) = stage.release("1.3.0", &slow("30"), &[]).await;
+    assert_eq!((code, &alike["outcome"]), (0, &"succeeded".into()), "{alike:#}");
+    nothing_failed_by_slipway(&stage.strike().await);
+}

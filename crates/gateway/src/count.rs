@@ -166,8 +166,8 @@ impl VersionCounts {
         self.latency.record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         let mut any_slow = false;
         for tally in &self.objectives {
-            if let CountedBad::SlowerThan(bound) = tally.bad {
-                let slow = latency > bound.as_duration();
+            if let Some(bound) = tally.bad.bound() {
+                let slow = latency > bound;
                 any_slow |= slow;
                 tally.event(key, slow);
             }
@@ -179,8 +179,8 @@ impl VersionCounts {
     /// says nothing about the others.
     pub(crate) fn no_head(&self, key: u64, waited: Duration) {
         for tally in &self.objectives {
-            if let CountedBad::SlowerThan(bound) = tally.bad
-                && waited > bound.as_duration()
+            if let Some(bound) = tally.bad.bound()
+                && waited > bound
             {
                 tally.event(key, true);
                 self.changed(true);

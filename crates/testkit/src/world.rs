@@ -452,7 +452,7 @@ impl World {
         for objective in &route.objectives {
             let bad = match objective.bad {
                 CountedBad::Failed => failed,
-                CountedBad::SlowerThan(_) => slow,
+                CountedBad::SlowerThan(_) | CountedBad::SlowerThanUs(_) => slow,
             };
             let cap = self.caps.entry((route.epoch, version.clone(), objective.name.clone())).or_default();
             let at = match row.objectives.iter().position(|o| o.name == objective.name) {

@@ -26,6 +26,10 @@ pub(crate) fn explanation(e: &Explanation) -> String {
     let rows: Vec<Vec<String>> =
         r.steps.iter().map(|s| vec![format!("  {}", s.name), s.state.clone(), flat(&s.report)]).collect();
     text.push_str(&columns(&rows));
+    if !e.plan.bounds.is_empty() {
+        text.push_str("\nBounds\n");
+        e.plan.bounds.iter().for_each(|bound| text.push_str(&format!("  {}\n", flat(bound))));
+    }
     if !e.decisions.is_empty() {
         text.push_str("\nDecisions\n");
         e.decisions.iter().for_each(|d| text.push_str(&decision(d, e.began_at)));

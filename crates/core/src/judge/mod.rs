@@ -6,6 +6,7 @@
 //! [`Pause`]) is handed in and out. It does not count events, does not cap what one user contributes (the gateway
 //! does, with [`UserCap`]), and decides nothing about steps: the planner asks, and acts on the answer.
 
+mod bound;
 mod cap;
 mod multiple;
 mod outage;
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Timestamp, Weight};
 
+pub(crate) use bound::Micros;
+pub use bound::{LatencyBound, Quantile};
 pub use cap::UserCap;
 pub use outage::{MAX_RESTARTS, Pause, Stability, Watch, breached, stability, watch};
 pub use requests_needed::{Forecast, requests_needed, requests_to_catch};

@@ -2,7 +2,7 @@
 
 use super::multiple::largest_ratio;
 use super::verdict::{Ground, Look};
-use super::{Evidence, Rule, StableNumbers, Verdict};
+use super::{Evidence, Micros, Rule, StableNumbers, Verdict};
 use crate::spec::{Bad, Objective, Tolerate};
 use crate::units::Timestamp;
 
@@ -70,6 +70,10 @@ impl Words<'_> {
         let what = match &self.objective.bad {
             Bad::Failed => "failed".to_string(),
             Bad::SlowerThan(bound) => format!("took longer than {bound}"),
+            Bad::SlowerThanStable { quantile, bound_us } => match bound_us {
+                Some(bound) => format!("took longer than {}, stable's {quantile}", Micros(*bound)),
+                None => format!("took longer than stable's {quantile}"),
+            },
             Bad::Outcome { .. } | Bad::Missing { .. } => return self.reported(),
         };
         format!("{} of {} {what} ({})", grouped(counts.bad), count(counts.n, "request"), percent(counts.rate()))
@@ -83,7 +87,7 @@ impl Words<'_> {
             Bad::Missing { kind, after, within } => {
                 (format!("without {kind} within {within}"), Some(after.to_string()))
             }
-            Bad::Failed | Bad::SlowerThan(_) => (String::new(), None),
+            Bad::Failed | Bad::SlowerThan(_) | Bad::SlowerThanStable { .. } => (String::new(), None),
         };
         let of = of.map_or_else(|| count(counts.n, "request"), |of| format!("{} {of}", grouped(counts.n)));
         match self.objective.bad {

@@ -63,7 +63,7 @@ impl Tally {
                     self.waits.end(subject, outcome.at, *within)?;
                 }
             }
-            Bad::Failed | Bad::SlowerThan(_) => {}
+            Bad::Failed | Bad::SlowerThan(_) | Bad::SlowerThanStable { .. } => {}
         }
         Ok(())
     }

@@ -233,10 +233,16 @@ fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool
         decide(turn, "advance", ENGINE, sentence.clone(), judgements, now);
         return done(turn, &sentence, now);
     }
+    // What can never be known is not waited for.
+    if judgements.iter().all(|j| j.verdict == Verdict::Pass || judging::is_unknowable(&turn.lane, j)) {
+        inconclusive(turn, format!("inconclusive at {}", step.name), judgements, now);
+        return true;
+    }
     let limit =
         watched_from(open, seen, now).plus(Millis(estimate::step_limit(&open.strategy).0 + open.progress.forgiven.0));
     if now >= limit {
-        inconclusive(turn, step, judgements, now);
+        let limit = estimate::step_limit(&open.strategy);
+        inconclusive(turn, format!("inconclusive after {limit} at {}", step.name), judgements, now);
         return true;
     }
     turn.wake(limit);
@@ -245,10 +251,9 @@ fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool
     false
 }
 
-fn inconclusive(turn: &mut Turn, step: &Step, judgements: Vec<Judgement>, now: Timestamp) {
+fn inconclusive(turn: &mut Turn, what: String, judgements: Vec<Judgement>, now: Timestamp) {
     let Some(open) = &turn.lane.open else { return };
-    let limit = estimate::step_limit(&open.strategy);
-    let cause = format!("inconclusive after {limit} at {}: {}", step.name, judging::sentence(&judgements));
+    let cause = format!("{what}: {}", judging::sentence(&judgements));
     match open.strategy.on_inconclusive {
         OnInconclusive::Hold => hold(turn, cause, judgements, now),
         OnInconclusive::Rollback => undo::begin(turn, &cause, ENGINE, None, judgements, now),

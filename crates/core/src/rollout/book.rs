@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::latency::Latency;
 use super::observed::{Evidence, Tally};
 use crate::judge::Counts;
 use crate::names::{LaneId, VersionName};
@@ -14,7 +15,7 @@ use crate::units::{Millis, Timestamp};
 /// How far back single seconds are kept.
 const KEPT: Millis = Millis::from_secs(600);
 /// What counts as now when an outage of stable is looked for.
-const NOW: Millis = Millis::from_secs(10);
+pub(super) const NOW: Millis = Millis::from_secs(10);
 /// Over how long the rate is measured.
 const RATE: Millis = Millis::from_secs(60);
 
@@ -28,6 +29,7 @@ pub struct Book {
 struct Lane {
     rows: BTreeMap<(Epoch, VersionName), Tally>,
     seconds: BTreeMap<VersionName, VecDeque<Second>>,
+    latency: BTreeMap<VersionName, Latency>,
     first_seen: Option<Timestamp>,
 }
 
@@ -68,6 +70,7 @@ impl Book {
             rows: kept.rows.clone(),
             stable_ten_minutes: window(KEPT),
             stable_ten_seconds: window(NOW),
+            latency: kept.latency.iter().map(|(version, latency)| (version.clone(), latency.sum.clone())).collect(),
             rate: kept.rate(now),
         }
     }
@@ -75,6 +78,9 @@ impl Book {
 
 impl Lane {
     fn take(&mut self, row: CountRow, now: Timestamp) -> bool {
+        let first = *self.first_seen.get_or_insert(now);
+        let latency = self.latency.entry(row.version.clone()).or_default();
+        latency.take(row.epoch, &row.latency_us, now > first, now);
         let objectives: BTreeMap<String, Counts> = row
             .objectives
             .iter()
@@ -93,7 +99,6 @@ impl Lane {
         if before == tally {
             return false;
         }
-        let first = *self.first_seen.get_or_insert(now);
         // What a gateway had counted before this control plane began to look belongs to no second that is known.
         if now > first || !before.objectives.is_empty() {
             self.note(&key.1, &before, &tally, now);
@@ -126,6 +131,9 @@ impl Lane {
             }
         }
         self.seconds.retain(|_, s| !s.is_empty());
+        let rows = &self.rows;
+        self.latency
+            .retain(|version, latency| latency.forget(now, KEPT, |epoch| rows.contains_key(&(epoch, version.clone()))));
     }
 
     fn window(&self, version: &VersionName, length: Millis, now: Timestamp) -> BTreeMap<String, Counts> {

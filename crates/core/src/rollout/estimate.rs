@@ -1,5 +1,8 @@
 //! What a plan says beforehand: durations, requests needed, exposure, extra instances, the way back.
 
+use std::collections::BTreeMap;
+
+use super::bounds;
 use super::choice::{limit_that_fits, steps_that_fit};
 use super::lane::{Lane, Lately, Release};
 use super::model::RolloutKind;
@@ -7,13 +10,13 @@ use super::observed::Evidence;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind, counted, judged_steps};
 use super::rolling;
 use super::schema;
-use crate::judge::{self, Budget, FAIL_KEYS, Forecast};
+use crate::judge::{self, Budget, FAIL_KEYS, Forecast, LatencyBound};
 use crate::names::VersionName;
 use crate::spec::{Objective, Strategy, StrategyKind};
 use crate::units::{Millis, Weight};
 
 /// What is known of the service on the day of the plan.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Today {
     /// Requests per second, where there is traffic to go by.
     pub rate: Option<f64>,
@@ -23,6 +26,8 @@ pub struct Today {
     pub users: Option<u64>,
     /// How long things took the last time.
     pub lately: Lately,
+    /// Stable's latency over the last ten minutes: counts by upper bound in microseconds.
+    pub latency: BTreeMap<u64, u64>,
 }
 
 impl Today {
@@ -34,6 +39,7 @@ impl Today {
             bad_share: evidence.stable_ten_minutes.values().map(|c| c.rate()).fold(0.0, f64::max),
             users: evidence.users(epoch),
             lately: lane.lately,
+            latency: lane.stable_version().and_then(|v| evidence.latency.get(v)).cloned().unwrap_or_default(),
         }
     }
 }
@@ -55,6 +61,7 @@ pub(super) fn complete(
     bare: Vec<(StepKind, String)>,
 ) -> Plan {
     let stable = lane.stable_version();
+    let bounds = bounds::take(lane, kind, release, &today.latency);
     let kinds: Vec<StepKind> = bare.iter().map(|(k, _)| *k).collect();
     let judged = judged_steps(kinds.iter().copied());
     let mut have = 0;
@@ -93,8 +100,12 @@ pub(super) fn complete(
         worst: sum(&|s| s.worst),
         today: steps.iter().map(|s| s.today).sum::<Option<Millis>>(),
         rollback: rollback(lane, kind, strategy, today),
-        remarks: remarks(lane, kind, release, strategy, today, &steps),
+        remarks: remarks(lane, kind, release, strategy, today, &steps)
+            .into_iter()
+            .chain(bounds.iter().map(LatencyBound::sentence))
+            .collect(),
         steps,
+        bounds,
     }
 }
 
@@ -124,7 +135,12 @@ pub(super) fn requests(
 ) -> Vec<(String, u64)> {
     let budget = Budget::divided(strategy.alpha, strategy.beta, judged, release.spec.objectives.len());
     let of = |objective: &Objective| {
-        let rate = today.bad_share.min(objective.at_most / 2.0);
+        let rate = match bounds::one(objective, &today.latency) {
+            None => today.bad_share.min(objective.at_most / 2.0),
+            Some(bound) if bound.bound_us.is_some() => bound.before().rate(),
+            // Without a bound no number of requests would do.
+            Some(_) => return None,
+        };
         let forecast = Forecast {
             weight: weights.0,
             next_weight: weights.1,

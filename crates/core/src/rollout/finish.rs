@@ -84,6 +84,7 @@ fn promote(turn: &mut Turn, now: Timestamp) {
     turn.lane.deployed_at = Some(now);
     turn.lane.scaled = None;
     if open.kind == RolloutKind::Release {
+        turn.lane.bounds = open.plan.bounds.clone();
         schema::owe(turn);
     }
     let Some(old) = old else { return };

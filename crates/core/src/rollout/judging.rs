@@ -1,5 +1,7 @@
 //! What the judge is shown of a rollout, and what it says.
 
+use super::book::NOW;
+use super::bounds;
 use super::lane::{Lane, Release};
 use super::model::Rollout;
 use super::observed::Observed;
@@ -21,6 +23,12 @@ pub fn judge_all(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<Judgement>
 fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed, now: Timestamp) -> Judgement {
     let epoch = lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
     let weight = lane.candidate_weight();
+    let bound = bounds::of(lane, objective);
+    if let Some(quantile) = bounds::quantile(objective)
+        && bound.is_none_or(|b| b.bound_us.is_none())
+    {
+        return bounds::unknown(objective, quantile, bound);
+    }
     let candidate = seen.evidence.counts(epoch, &open.release.version, &objective.name);
     let step = open.plan.steps.get(open.step).map(|s| s.kind);
     let recent =
@@ -28,24 +36,34 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
     // What was counted under another bound says nothing about this one.
     let same_bound = |s: &Release| s.spec.objectives.iter().all(|o| o.name != objective.name || o.bad == objective.bad);
     let comparable = lane.stable.as_ref().is_none_or(same_bound);
-    let earlier = |all| if comparable { recent(all) } else { Counts::default() };
+    // By a bound that is stable's own, its minutes before are what the bound was taken from.
+    let earlier = |all| match (bound, comparable) {
+        (Some(bound), _) => bound.before(),
+        (None, true) => recent(all),
+        (None, false) => Counts::default(),
+    };
+    let meanwhile = |stable: &Release| seen.evidence.counts(epoch, &stable.version, &objective.name);
     let stable = match &lane.stable {
         None => Comparison::None,
-        Some(stable) if weight == Weight::ALL || rolling::applies(open) => Comparison::Before {
-            before: earlier(&open.before),
-            meanwhile: seen.evidence.counts(epoch, &stable.version, &objective.name),
-        },
-        Some(stable) => Comparison::Concurrent(seen.evidence.counts(epoch, &stable.version, &objective.name)),
+        Some(stable) if weight == Weight::ALL || rolling::applies(open) => {
+            Comparison::Before { before: earlier(&open.before), meanwhile: meanwhile(stable) }
+        }
+        Some(stable) => Comparison::Concurrent(meanwhile(stable)),
     };
     let evidence = Evidence {
         candidate,
         stable,
         stable_ten_minutes: match weight == Weight::ALL {
             true => earlier(&open.before),
-            false => earlier(&seen.evidence.stable_ten_minutes),
+            false => match (bound, &lane.stable) {
+                (Some(bound), Some(stable)) => bound.before() + meanwhile(stable),
+                _ => earlier(&seen.evidence.stable_ten_minutes),
+            },
         },
         stable_ten_seconds: match weight == Weight::ALL {
             true => Counts::default(),
+            // What was counted by the bound of an earlier rollout is not known from what is counted by this one's.
+            false if bound.is_some() && !settled(open, now) => Counts::default(),
             false => recent(&seen.evidence.stable_ten_seconds),
         },
         candidate_weight: weight,
@@ -59,7 +77,25 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
         min_requests: open.strategy.min_requests,
         keys_known: true,
     };
-    judge::judge(objective, &budget(open), &evidence, now)
+    judge::judge(&bounds::filled(objective, bound), &budget(open), &evidence, now)
+}
+
+/// Whether stable's last ten seconds were all counted by this rollout's own bounds.
+fn settled(open: &Rollout, now: Timestamp) -> bool {
+    let is_first = |s: &super::plan::Step| s.kind.weight().is_some_and(|w| w > Weight::ZERO);
+    let Some(first) = open.plan.steps.iter().position(is_first) else { return false };
+    let counted_since = match open.step > first {
+        true => open.steps.get(first).and_then(|record| record.ended_at),
+        false => open.progress.shifted,
+    };
+    counted_since.is_some_and(|at| now.since(at) >= NOW)
+}
+
+/// Whether no evidence could ever decide it: its bound was to be stable's own, and there is none.
+pub(super) fn is_unknowable(lane: &Lane, judgement: &Judgement) -> bool {
+    let objectives = lane.open.iter().flat_map(|open| &open.release.spec.objectives);
+    let found = objectives.into_iter().find(|o| o.name == judgement.objective);
+    found.is_some_and(|o| bounds::quantile(o).is_some() && bounds::of(lane, o).is_none_or(|b| b.bound_us.is_none()))
 }
 
 /// The error rates of one objective in one attempt of one step.
@@ -69,12 +105,15 @@ fn budget(open: &Rollout) -> Budget {
 }
 
 /// Whether stable itself is above one of its objectives now.
-pub(super) fn stability(lane: &Lane, seen: &Observed) -> Stability {
+pub(super) fn stability(lane: &Lane, seen: &Observed, now: Timestamp) -> Stability {
     let Some(open) = &lane.open else { return Stability::NotAbove };
     if lane.stable.is_none() || lane.candidate_weight() == Weight::ALL {
         return Stability::NotAbove;
     }
     let above = open.release.spec.objectives.iter().any(|objective| {
+        if bounds::quantile(objective).is_some() && !settled(open, now) {
+            return false;
+        }
         let counts = seen.evidence.stable_ten_seconds.get(&objective.name).copied().unwrap_or_default();
         judge::stability(objective, counts) == Stability::Above
     });
@@ -96,7 +135,9 @@ pub fn sentence(judgements: &[Judgement]) -> String {
         return "nothing to judge".to_string();
     }
     let short = |j: &Judgement| match j.verdict {
-        Verdict::Inconclusive if j.n == 0 => format!("{}: no request seen", j.objective),
+        Verdict::Inconclusive if j.n == 0 && !j.sentence.starts_with(bounds::NONE) => {
+            format!("{}: no request seen", j.objective)
+        }
         _ => format!("{}: {}", j.objective, j.sentence),
     };
     judgements.iter().map(short).collect::<Vec<_>>().join("; ")

@@ -9,6 +9,7 @@ use super::model::{Rollout, RolloutKind};
 use super::restarting::Restart;
 use super::schema::Schema;
 use super::watching::Watching;
+use crate::judge::LatencyBound;
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
 use crate::traffic::{Endpoint, Epoch, Maintenance, Split};
@@ -83,6 +84,9 @@ pub struct Lane {
     /// Nobody is reached on purpose.
     #[serde(default)]
     pub maintenance: Option<Maintenance>,
+    /// Latency bounds that the rollout of what serves was judged by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<LatencyBound>,
     /// What is known of its database.
     #[serde(default)]
     pub schema: Schema,
@@ -130,6 +134,7 @@ impl Lane {
             restarting: None,
             scaled: None,
             maintenance: None,
+            bounds: Vec::new(),
             schema: Schema::default(),
         }
     }

@@ -85,6 +85,8 @@ pub struct Evidence {
     pub stable_ten_minutes: BTreeMap<String, Counts>,
     /// Of the version that serves: its last ten seconds, by objective.
     pub stable_ten_seconds: BTreeMap<String, Counts>,
+    /// Latency over the last ten minutes by version: counts by upper bound in microseconds.
+    pub latency: BTreeMap<VersionName, BTreeMap<u64, u64>>,
     /// Requests per second of the whole lane over the last minute; absent until a while has been seen.
     pub rate: Option<f64>,
 }

@@ -14,7 +14,7 @@ use crate::units::{Millis, Timestamp};
 /// Whether stable is, or was a moment ago, above its own objective. Ten seconds after it is back the evidence and the
 /// clock start afresh.
 pub(super) fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
-    let stability = judging::stability(&turn.lane, seen);
+    let stability = judging::stability(&turn.lane, seen, now);
     let Some(open) = &mut turn.lane.open else { return false };
     let known = open.progress.outage;
     match judge::watch(known, stability, now) {

@@ -9,6 +9,7 @@ use super::estimate::{self, Today};
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
 use super::schema;
+use crate::judge::LatencyBound;
 use crate::names::VersionName;
 use crate::spec::{Strategy, StrategyKind};
 use crate::units::{Millis, Weight};
@@ -46,6 +47,9 @@ pub struct Plan {
     pub rollback: String,
     /// What a person should know before agreeing.
     pub remarks: Vec<String>,
+    /// Latency bounds that are stable's own, as they were when the plan was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<LatencyBound>,
 }
 
 /// One step of a plan.

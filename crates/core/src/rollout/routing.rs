@@ -1,10 +1,11 @@
 //! From a lane to its route: what every gateway should serve of it.
 
+use super::bounds;
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
 use crate::instance::{InstanceState, InstanceStatus};
 use crate::names::VersionName;
-use crate::spec::{Bad, ServiceSpec};
+use crate::spec::{Bad, Objective, ServiceSpec};
 use crate::traffic::{Counted, CountedBad, Endpoint, Limits, Match, Role, Route, Sticky, VersionRoute};
 use crate::units::Millis;
 
@@ -37,7 +38,7 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
             header: release.spec.traffic.sticky_header.clone(),
         },
         versions: versions.into_iter().map(|v| endpoints(lane, v, sole || Some(v) == stable)).collect(),
-        objectives: counted(objectives(lane, release)),
+        objectives: counted(lane, objectives(lane, release)),
         limits: limits(&release.spec),
         maintenance: lane.maintenance.clone(),
     })
@@ -73,13 +74,14 @@ fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {
     }
 }
 
-fn counted(spec: &ServiceSpec) -> Vec<Counted> {
-    let bad = |bad: &Bad| match bad {
+fn counted(lane: &Lane, spec: &ServiceSpec) -> Vec<Counted> {
+    let bad = |o: &Objective| match &o.bad {
         Bad::Failed => Some(CountedBad::Failed),
         Bad::SlowerThan(bound) => Some(CountedBad::SlowerThan(*bound)),
+        Bad::SlowerThanStable { .. } => bounds::of(lane, o)?.bound_us.map(CountedBad::SlowerThanUs),
         Bad::Outcome { .. } | Bad::Missing { .. } => None,
     };
-    spec.objectives.iter().filter_map(|o| Some(Counted { name: o.name.clone(), bad: bad(&o.bad)? })).collect()
+    spec.objectives.iter().filter_map(|o| Some(Counted { name: o.name.clone(), bad: bad(o)? })).collect()
 }
 
 fn limits(spec: &ServiceSpec) -> Limits {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Config;
 use super::migrate::Migrate;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
+use crate::judge::Quantile;
 use crate::names::{EnvironmentName, ServiceName};
 use crate::outcome::Kind;
 use crate::units::{Millis, Weight};
@@ -184,6 +185,13 @@ pub enum Bad {
     Failed,
     /// The response head took longer than this.
     SlowerThan(Millis),
+    /// The response head took longer than this quantile of stable's own latency, taken before the rollout.
+    SlowerThanStable {
+        /// Which quantile.
+        quantile: Quantile,
+        /// What it was, in microseconds: filled in for the judge, and absent in what is declared.
+        bound_us: Option<u64>,
+    },
     /// An outcome of this kind was reported.
     Outcome {
         /// What went wrong.

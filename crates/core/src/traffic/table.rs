@@ -1,6 +1,7 @@
 //! The routing table as a value.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -284,6 +285,19 @@ pub enum CountedBad {
     Failed,
     /// The response head took longer than this; upgrades and event streams are left out.
     SlowerThan(Millis),
+    /// The same with a bound in microseconds, as it was taken from another version's latency.
+    SlowerThanUs(u64),
+}
+
+impl CountedBad {
+    /// What the response head must not take longer than, where that is what counts.
+    pub fn bound(self) -> Option<Duration> {
+        match self {
+            CountedBad::Failed => None,
+            CountedBad::SlowerThan(bound) => Some(bound.as_duration()),
+            CountedBad::SlowerThanUs(bound) => Some(Duration::from_micros(bound)),
+        }
+    }
 }
 
 /// Limits on the requests of a route.

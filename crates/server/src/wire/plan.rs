@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use slipway_core::judge::LatencyBound;
 use slipway_core::rollout::{Gate, Plan, Step};
 use utoipa::ToSchema;
 
@@ -35,6 +36,9 @@ pub struct WirePlan {
     pub rollback: String,
     /// What a person should know.
     pub remarks: Vec<String>,
+    /// Latency bounds that were taken from stable, a sentence each. They stand among the remarks as well.
+    #[serde(default)]
+    pub bounds: Vec<String>,
     /// How the gates before it stand.
     #[serde(default)]
     pub gates: Vec<WireGate>,
@@ -83,6 +87,7 @@ impl From<Plan> for WirePlan {
             today_ms: plan.today.map(|t| t.0),
             rollback: plan.rollback,
             remarks: plan.remarks,
+            bounds: plan.bounds.iter().map(LatencyBound::sentence).collect(),
             gates: Vec::new(),
         }
     }

@@ -44,6 +44,18 @@ fn objective(reader: &Reader) -> Option<Objective> {
     let at_most =
         fields.required("at_most", "says nothing of how many bad events are acceptable", "for example at_most: 1%");
     let at_most = at_most.and_then(|r| r.typed("a percentage", "write 1% or 0.5%", at_most_share));
+    if let (Some(Bad::SlowerThanStable { quantile, .. }), Some(share), Some(declared)) =
+        (&bad_events, at_most, fields.get("at_most"))
+        && share <= quantile.beyond()
+    {
+        declared.mistake(
+            Wrong::new(format!(
+                "{}% of stable's own requests are slower than its {quantile}, by definition",
+                (quantile.beyond() * 1000.0).round() / 10.0
+            ))
+            .hint(format!("for example at_most: {}%", (quantile.beyond() * 2000.0).round() / 10.0)),
+        );
+    }
     let tolerate = match fields.get("tolerate") {
         Some(declared) => declared.typed("a percentage or a multiple", "write 0.5% or 2x", tolerated),
         None => at_most.map(|share| Tolerate::Share(share / 2.0)),
@@ -56,6 +68,14 @@ fn bad(text: &str) -> Result<Bad, Wrong> {
     let mut words = text.split_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some("failed"), None, None) => Ok(Bad::Failed),
+        (Some("slower_than"), Some("stable"), Some(quantile)) => match (quantile.parse(), words.next()) {
+            (Ok(quantile), None) => Ok(Bad::SlowerThanStable { quantile, bound_us: None }),
+            (Err(wrong), _) => Err(Wrong::new(wrong).hint("slower_than stable p95")),
+            (_, Some(_)) => Err(Wrong::new("one quantile is enough").hint("slower_than stable p95")),
+        },
+        (Some("slower_than"), Some("stable"), None) => {
+            Err(Wrong::new("which quantile of stable's latency?").hint("slower_than stable p95"))
+        }
         (Some("slower_than"), Some(bound), None) => match scalar::duration(bound)? {
             bound if bound.0 == 0 => Err(Wrong::new("every request is slower than nothing").hint("slower_than 300ms")),
             bound => Ok(Bad::SlowerThan(bound)),

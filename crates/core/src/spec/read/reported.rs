@@ -67,12 +67,12 @@ pub(super) fn complete(reader: &Reader, fields: &Fields, bad: Bad) -> Option<Bad
             reader.mistake(Wrong::new("missing is among what began: of does not go with it").hint("leave of out"));
             None
         }
-        (bad @ (Bad::Failed | Bad::SlowerThan(_)), None, None) => Some(bad),
+        (bad @ (Bad::Failed | Bad::SlowerThan(_) | Bad::SlowerThanStable { .. }), None, None) => Some(bad),
         (_, _, Some(_)) => {
             reader.mistake(Wrong::new("after goes with missing only").hint("missing checkout_completed within 30s"));
             None
         }
-        (Bad::Failed | Bad::SlowerThan(_), Some(_), None) => {
+        (Bad::Failed | Bad::SlowerThan(_) | Bad::SlowerThanStable { .. }, Some(_), None) => {
             reader.mistake(Wrong::new("of goes with outcome and complaint only").hint("outcome order_failed"));
             None
         }

@@ -188,10 +188,10 @@ pub(super) fn objectives() -> Value {
         json!({
             "name": label("Its name: unique; letters, digits, - and _, starting with a letter.", "errors"),
             "bad": {
-                "description": "What a bad event is. failed: 5xx, connection failure, time-out, truncated answer. slower_than BOUND: the head of the answer took longer. outcome KIND, missing KIND within TIME, complaint: as somebody reports.",
+                "description": "What a bad event is. failed: 5xx, connection failure, time-out, truncated answer. slower_than BOUND: the head of the answer took longer. slower_than stable QUANTILE: longer than this quantile of stable's own latency, taken before the rollout. outcome KIND, missing KIND within TIME, complaint: as somebody reports.",
                 "type": "string",
-                "pattern": "^\\s*(failed|slower_than\\s+[0-9][0-9.a-z]*|complaint|outcome\\s+[a-z][a-z0-9_.-]*|missing\\s+[a-z][a-z0-9_.-]*\\s+within\\s+[0-9][0-9.a-z]*)\\s*$",
-                "examples": ["failed", "slower_than 300ms", "outcome order_failed", "missing checkout_completed within 30s"]
+                "pattern": "^\\s*(failed|slower_than\\s+[0-9][0-9.a-z]*|slower_than\\s+stable\\s+p[5-9][0-9](\\.[0-9])?|complaint|outcome\\s+[a-z][a-z0-9_.-]*|missing\\s+[a-z][a-z0-9_.-]*\\s+within\\s+[0-9][0-9.a-z]*)\\s*$",
+                "examples": ["failed", "slower_than 300ms", "slower_than stable p95", "outcome order_failed", "missing checkout_completed within 30s"]
             },
             "of": kind("With outcome and complaint: all events are outcomes of this kind; requests, while reports come, where absent.", "order_placed"),
             "after": kind("With missing: the kind of outcome that starts the clock.", "checkout_started"),

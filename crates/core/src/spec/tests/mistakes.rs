@@ -464,6 +464,26 @@ fn objectives() {
         ("bad: failed", "bad: slower_than", "4:35: objectives[0].bad: slower_than needs a bound (slower_than 300ms)"),
         (
             "bad: failed",
+            "bad: slower_than stable",
+            "4:35: objectives[0].bad: which quantile of stable's latency? (slower_than stable p95)",
+        ),
+        (
+            "bad: failed",
+            "bad: slower_than stable p101",
+            "4:35: objectives[0].bad: \"p101\" is not a quantile from p50 to p99.9 (slower_than stable p95)",
+        ),
+        (
+            "bad: failed",
+            "bad: slower_than stable p95 p99",
+            "4:35: objectives[0].bad: one quantile is enough (slower_than stable p95)",
+        ),
+        (
+            "bad: failed",
+            "bad: slower_than stable p95",
+            "4:68: objectives[0].at_most: 5% of stable's own requests are slower than its p95, by definition (for example at_most: 10%)",
+        ),
+        (
+            "bad: failed",
             "bad: slower_than 300",
             "4:35: objectives[0].bad: \"300\" has no unit (write 300s for seconds, 300ms for milliseconds, 300m for minutes)",
         ),
