@@ -22,7 +22,7 @@ use crate::driver;
 use crate::effects;
 use crate::engine::{Engine, Wish};
 use crate::error::Error;
-use crate::ports::{Artifacts, Router};
+use crate::ports::{Artifacts, Prober, Router};
 use crate::schedule;
 use crate::views::{LaneNow, LoggedInstance, MeasuredShare, RolloutNow};
 
@@ -37,6 +37,8 @@ pub struct Parts {
     pub target: Arc<dyn Target>,
     /// What splits traffic.
     pub router: Arc<dyn Router>,
+    /// What sends probes.
+    pub prober: Arc<dyn Prober>,
     /// Where artifacts are.
     pub artifacts: Arc<dyn Artifacts>,
     /// The time.
@@ -90,7 +92,7 @@ pub struct Control {
 impl Control {
     /// Takes every lane up where it is and begins to drive.
     pub async fn start(parts: Parts) -> Result<Control, Error> {
-        let engine = Arc::new(Engine::new(parts.store, parts.target, parts.router, parts.artifacts, parts.clock));
+        let engine = Arc::new(Engine::new(parts));
         let control =
             Control { engine: engine.clone(), tasks: Arc::default(), stop: tokio_util::sync::CancellationToken::new() };
         engine.look_at_target();
@@ -292,6 +294,11 @@ impl Control {
     }
 
     /// What is seen of a lane now.
+    /// What came of probes, cumulative since this control plane's start. Synthetic.
+    pub fn probes(&self) -> Vec<slipway_core::traffic::link::CountRow> {
+        self.engine.prober.counts()
+    }
+
     pub(crate) fn observed(&self, lane: &Lane) -> Observed {
         self.engine.observe(lane, self.now()).0
     }

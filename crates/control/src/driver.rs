@@ -54,6 +54,8 @@ pub(crate) fn watch(engine: &Arc<Engine>) {
     engine.router.on_change(gateways);
     let instances = nudged(engine, Engine::look_at_target);
     engine.target.on_change(instances);
+    let probes = nudged(engine, Engine::look_at_probes);
+    engine.prober.on_change(probes);
 }
 
 /// A nudge that makes a task of its own look, so that whoever nudges is never held up.

@@ -15,8 +15,9 @@ use slipway_store::{Commit, EffectId, NewEffect, Store};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::control::Parts;
 use crate::error::Error;
-use crate::ports::{Artifacts, Router};
+use crate::ports::{Artifacts, Prober, Router};
 use crate::records;
 use crate::tables::Tables;
 use seen::Seen;
@@ -26,6 +27,7 @@ pub(crate) struct Engine {
     pub store: Store,
     pub target: Arc<dyn Target>,
     pub router: Arc<dyn Router>,
+    pub prober: Arc<dyn Prober>,
     pub artifacts: Arc<dyn Artifacts>,
     pub clock: Clock,
     pub tables: Tables,
@@ -62,18 +64,14 @@ struct Unkept {
 pub(crate) type Wish = Box<dyn Fn(&mut Turn, Timestamp) -> Result<(), Refusal> + Send + Sync>;
 
 impl Engine {
-    pub fn new(
-        store: Store,
-        target: Arc<dyn Target>,
-        router: Arc<dyn Router>,
-        artifacts: Arc<dyn Artifacts>,
-        clock: Clock,
-    ) -> Engine {
+    pub fn new(parts: Parts) -> Engine {
+        let Parts { store, target, router, prober, artifacts, clock } = parts;
         let tables = Tables::new(router.clone(), store.start_number());
         Engine {
             store,
             target,
             router,
+            prober,
             artifacts,
             clock,
             tables,
@@ -189,17 +187,17 @@ impl Engine {
         let wake = turn.wake_at;
         if !turn.changed(&before) && unkept.is_none() && consumed.is_empty() {
             // After a start the table holds only what the target showed then; a turn has looked at all of it.
-            self.tables.put(id, rollout::route_of(&before));
+            self.serve(id, &before);
             return Ok(wake);
         }
         let in_a_hurry = turn.traffic_first || unkept.is_some();
         if in_a_hurry {
-            self.tables.put(id, rollout::route_of(&turn.lane));
+            self.serve(id, &turn.lane);
         }
         let decided = join(unkept, turn);
         match self.keep(id, generation, &decided, consumed.clone(), now).await {
             Ok(generation) => {
-                self.tables.put(id, rollout::route_of(&decided.lane));
+                self.serve(id, &decided.lane);
                 self.note_serving(&decided.lane);
                 state.kept = Some((generation, decided.lane));
                 self.forget_results(id, &consumed);
@@ -217,6 +215,12 @@ impl Engine {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Hands out what follows from a lane: its route, and what is probed of it.
+    fn serve(&self, id: &LaneId, lane: &Lane) {
+        self.tables.put(id, rollout::route_of(lane));
+        self.prober.probe(id, rollout::probing_of(lane));
     }
 
     async fn keep(

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use slipway_core::instance::Pending;
-use slipway_core::names::{Digest, InstanceId};
+use slipway_core::names::{Digest, InstanceId, LaneId};
+use slipway_core::rollout::Probing;
 use slipway_core::traffic::link::{CountRow, Event, Lapse};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::Millis;
@@ -38,6 +39,25 @@ pub trait Router: Send + Sync {
     fn take_events(&self) -> Vec<Event>;
     /// Calls `nudge` whenever one of the above may have changed.
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>);
+}
+
+/// What sends probes.
+pub trait Prober: Send + Sync {
+    /// Probes this from now on in a lane, or nothing. Returns at once; the same again changes nothing.
+    fn probe(&self, lane: &LaneId, probing: Option<Probing>);
+    /// What came of probes, cumulative since its start. Synthetic: never to be added to what gateways count.
+    fn counts(&self) -> Vec<CountRow>;
+    /// Calls `nudge` whenever there may be more.
+    fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>);
+}
+
+/// Nobody is probed.
+impl Prober for () {
+    fn probe(&self, _: &LaneId, _: Option<Probing>) {}
+    fn counts(&self) -> Vec<CountRow> {
+        Vec::new()
+    }
+    fn on_change(&self, _: Arc<dyn Fn() + Send + Sync>) {}
 }
 
 /// Where artifacts are kept.

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, events, files, gates, journal, logs, operating, outcomes, plans, releases, rollouts, services,
-    system, tokens, versions,
+    artifacts, commands, events, files, gates, journal, logs, metrics, operating, outcomes, plans, releases, rollouts,
+    services, system, tokens, versions,
 };
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -103,6 +103,7 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(logs::read))
         .routes(routes!(events::stream))
         .routes(routes!(system::version))
+        .routes(routes!(metrics::read))
         .routes(routes!(system::openapi))
 }
 

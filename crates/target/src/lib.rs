@@ -10,8 +10,11 @@ mod folder;
 mod http;
 mod job;
 mod logs;
+mod prober;
 pub mod process;
 mod procfs;
 pub mod shim;
 pub mod smoke;
 mod unpack;
+
+pub use prober::Prober;

@@ -336,6 +336,7 @@ impl World {
             in_flight: Some(BTreeMap::new()),
             artifacts: self.artifacts.clone(),
             evidence,
+            probes: Default::default(),
             serving: self.serving.clone(),
             results: self.results.clone(),
         }

@@ -21,6 +21,7 @@ pub(super) fn canary() -> WireRollout {
         lower: 0.0004,
         upper: 0.0081,
         stable: Some(WireStable { n: 36_120, bad: 61, lower: 0.0012, upper: 0.0023, before: false }),
+        synthetic: false,
         sentence: "3 of 1,204 requests failed (0.25%); about 900 more are needed".into(),
     };
     let latency = WireJudgement {
@@ -31,6 +32,7 @@ pub(super) fn canary() -> WireRollout {
         lower: 0.0,
         upper: 0.003,
         stable: None,
+        synthetic: false,
         sentence: "0 of 1,204 requests took longer than 300ms (0%)".into(),
     };
     WireRollout {
@@ -58,6 +60,7 @@ pub(super) fn canary() -> WireRollout {
         ],
         waiting: Some(WireWaiting { on: errors.sentence.clone(), remaining_ms: Some(461_900) }),
         split: split(2_500, Some(2_478)),
+        probes: None,
         judgements: vec![errors, latency],
     }
 }

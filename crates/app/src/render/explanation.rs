@@ -58,7 +58,7 @@ fn decision(d: &WireDecision, began: u64) -> String {
         flat(&d.sentence)
     );
     for judgement in d.judgements.iter().filter(|j| !d.sentence.contains(&j.sentence)) {
-        text.push_str(&format!("    {}: {} ({})\n", judgement.objective, judgement.sentence, judgement.verdict));
+        text.push_str(&format!("    {}: {} ({})\n", judgement.name(), judgement.sentence, judgement.verdict));
     }
     d.judgements.iter().for_each(|j| text.push_str(&numbers(j)));
     text
@@ -72,7 +72,7 @@ fn numbers(j: &WireJudgement) -> String {
     });
     format!(
         "      {} {}: candidate {} of {} bad, {} to {}{stable}\n",
-        j.objective,
+        j.name(),
         j.verdict,
         count(j.bad),
         count(j.n),
@@ -104,6 +104,17 @@ fn ending(e: &Explanation) -> String {
         count(r.failed_requests),
         count(r.failed_by_slipway)
     ));
+    if let Some(p) = &r.probes {
+        text.push_str(&format!(
+            "Probes (synthetic, no part of these requests): {} to {}, {} failed; {} to {}, {} failed.\n",
+            count(p.candidate),
+            r.version,
+            count(p.candidate_failed),
+            count(p.stable),
+            r.from.as_deref().unwrap_or("stable"),
+            count(p.stable_failed)
+        ));
+    }
     text
 }
 

@@ -99,7 +99,7 @@ fn evidence(r: &WireRollout) -> Vec<Line> {
     if r.judgements.is_empty() {
         return Vec::new();
     }
-    let width = r.judgements.iter().map(|j| j.objective.chars().count()).max().unwrap_or(0);
+    let width = r.judgements.iter().map(|j| j.name().chars().count()).max().unwrap_or(0);
     let mut lines = vec![Line::new(), Line::new().with(Look::Faint, "  evidence")];
     lines.extend(r.judgements.iter().map(|j| judgement(j, width)));
     lines
@@ -114,7 +114,7 @@ fn judgement(j: &WireJudgement, width: usize) -> Line {
     let percent = |share: f64| format!("{:.2}%", share * 100.0);
     let line = Line::new()
         .with(look, format!("  {mark} "))
-        .with(Look::Plain, format!("{:<width$}  ", j.objective))
+        .with(Look::Plain, format!("{:<width$}  ", j.name()))
         .with(look, format!("{word:<14}"))
         .with(
             Look::Plain,

@@ -26,6 +26,12 @@ fn lane(lane: &LaneStatus) -> String {
         }
     }
     text.push_str(&columns(&rows));
+    if let Some(p) = &lane.probes {
+        text.push_str(&format!(
+            "  synthetic probes: {} to the candidate, {} failed; {} to stable, {} failed\n",
+            p.candidate, p.candidate_failed, p.stable, p.stable_failed
+        ));
+    }
     if lane.maintenance {
         text.push_str("  in maintenance: nobody is reached\n");
     }

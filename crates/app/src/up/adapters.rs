@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use slipway_control::ports::{Artifacts, GatewayView, Router};
+use slipway_control::ports::{Artifacts, GatewayView, Prober, Router};
 use slipway_core::instance::Pending;
-use slipway_core::names::Digest;
+use slipway_core::names::{Digest, LaneId};
+use slipway_core::rollout::Probing;
 use slipway_core::traffic::link::{CountRow, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::Millis;
@@ -41,6 +42,23 @@ impl Router for Gateways {
 
     fn take_events(&self) -> Vec<Event> {
         self.0.drain_events().into_iter().map(|(_, event)| event).collect()
+    }
+
+    fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
+        self.0.on_change(nudge);
+    }
+}
+
+/// What sends probes.
+pub(super) struct Probes(pub slipway_target::Prober);
+
+impl Prober for Probes {
+    fn probe(&self, lane: &LaneId, probing: Option<Probing>) {
+        self.0.set(lane, probing);
+    }
+
+    fn counts(&self) -> Vec<CountRow> {
+        self.0.counts()
     }
 
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {

@@ -15,6 +15,7 @@ use slipway_gateway::hub::Hub;
 use slipway_registry::Blobs;
 use slipway_server::{App, Farewell};
 use slipway_store::Store;
+use slipway_target::Prober;
 use slipway_target::process::ProcessTarget;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -61,10 +62,12 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     let mut child = starter.ensure()?;
     let target = Arc::new(process_target(&folder, clock)?);
     let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
+    let prober = Prober::default();
     let control = Control::start(Parts {
         store: store.clone(),
         target: target.clone(),
         router: Arc::new(adapters::Gateways(hub.clone())),
+        prober: Arc::new(adapters::Probes(prober)),
         artifacts: Arc::new(adapters::Kept(blobs.clone())),
         clock,
     })

@@ -17,6 +17,8 @@ use crate::ports::GatewayView;
 #[derive(Default)]
 pub(super) struct Seen {
     book: Book,
+    /// Of probes, kept apart.
+    probes: Book,
     instances: Vec<InstanceStatus>,
     gateways: Vec<GatewayView>,
     lost: HashMap<LaneId, Vec<Lost>>,
@@ -81,6 +83,13 @@ impl Engine {
         for lane in touched {
             self.nudge(&lane);
         }
+    }
+
+    /// Looks at what came of probes.
+    pub fn look_at_probes(&self) {
+        let (rows, now) = (self.prober.counts(), self.clock.now());
+        let touched = self.seen().probes.take(rows, now);
+        touched.iter().for_each(|lane| self.nudge(lane));
     }
 
     /// Records what happened without any turn having decided it.
@@ -195,6 +204,7 @@ impl Engine {
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
             in_flight: in_flight(&seen.gateways),
             evidence,
+            probes: seen.probes.evidence(&lane.id, lane.stable_version(), now),
             artifacts: seen.artifacts.clone(),
             serving: seen.serving.clone(),
             results,

@@ -142,7 +142,7 @@ impl World {
         });
         let clock = Clock::starting(store.newest_at().await.unwrap().plus(later));
         let (target_, router) = (target.clone(), gateway.clone());
-        let parts = Parts { store, target: target_, router, artifacts: Arc::new(Always), clock };
+        let parts = Parts { store, target: target_, router, prober: Arc::new(()), artifacts: Arc::new(Always), clock };
         World { control: Control::start(parts).await.unwrap(), gateway, target, folder }
     }
 

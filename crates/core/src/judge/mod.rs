@@ -85,6 +85,13 @@ impl Budget {
     pub fn divided(alpha: f64, beta: f64, steps: usize, objectives: usize) -> Budget {
         Budget { alpha: divide_alpha(alpha, steps, objectives), beta: beta / ATTEMPTS }
     }
+
+    /// The same where each objective is judged in so many strata: any of them can fail it, so alpha is divided, and
+    /// either can be what passes it, so beta is too.
+    pub fn among(self, strata: usize) -> Budget {
+        let parts = strata.max(1) as f64;
+        Budget { alpha: self.alpha / parts, beta: self.beta / parts }
+    }
 }
 
 /// Attempts of one step at most: the first and [`MAX_RESTARTS`] more.
@@ -185,6 +192,9 @@ pub struct Judgement {
     /// Bounds of the candidate's rate as a multiple of stable's, where `tolerate` is a multiple and there is a stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<Bounds>,
+    /// By probes that Slipway sent itself, and not by users' requests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synthetic: bool,
     /// For people: what was seen, against what bound, and what is waited for.
     pub sentence: String,
     /// The candidate would have failed, but stable may be in the same trouble and has had no time to show it. The
@@ -192,6 +202,13 @@ pub struct Judgement {
     pub waiting_for_stable: bool,
     /// Candidate requests still needed to pass, if things stay as they are. Absent where none would do or none are.
     pub more_requests: Option<u64>,
+}
+
+impl Judgement {
+    /// The objective, and whether it was judged by probes: `errors (synthetic)`.
+    pub fn name(&self) -> String {
+        if self.synthetic { format!("{} (synthetic)", self.objective) } else { self.objective.clone() }
+    }
 }
 
 /// Stable's numbers in a judgement.

@@ -64,6 +64,7 @@ pub fn judge(objective: &Objective, budget: &Budget, evidence: &Evidence, now: T
         stable: look.stable,
         excess: look.excess,
         times: look.times,
+        synthetic: false,
         sentence: sentence::tell(objective, evidence, &look, verdict, &waiting, now),
         waiting_for_stable: matches!(waiting, Waiting::Stable(_)),
         more_requests,

@@ -12,6 +12,7 @@ use super::model::{Decision, Progress, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::outage::outage;
 use super::plan::{Step, StepKind, counted};
+use super::probing;
 use super::rolling;
 use super::schema;
 use super::shifting::{lighten, shifted};
@@ -57,6 +58,7 @@ pub(super) fn advance(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], no
             break;
         }
     }
+    probing::note(turn, seen);
     if let Some(open) = &mut turn.lane.open {
         finish::note_exposure(open, seen);
         let acting = open.state == State::Running && is_acting(open);
@@ -67,7 +69,7 @@ pub(super) fn advance(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], no
 fn is_acting(open: &Rollout) -> bool {
     let waits = matches!(
         open.plan.steps.get(open.step).map(|s| s.kind),
-        Some(StepKind::Shift { .. } | StepKind::Verify { .. } | StepKind::Batch { .. })
+        Some(StepKind::Shift { .. } | StepKind::Probe { .. } | StepKind::Verify { .. } | StepKind::Batch { .. })
     );
     !(waits && open.progress.confirmed.is_some() && open.progress.closing.is_none())
 }
@@ -110,7 +112,7 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
         judging::note_waiting(open, &judgements, now);
     }
     let failed = judgements.iter().find(|j| j.verdict == Verdict::Fail)?;
-    let cause = format!("{}: {}", failed.objective, failed.sentence);
+    let cause = format!("{}: {}", failed.name(), failed.sentence);
     Some((cause, judgements))
 }
 
@@ -142,6 +144,9 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     }
     if !capacity(turn, &step, now) {
         return false;
+    }
+    if matches!(step.kind, StepKind::Probe { .. }) {
+        return probing::probed(turn, seen, &step, now);
     }
     let Some(weight) = step.kind.weight() else {
         return done(turn, &format!("{} healthy and tested", counted(step.kind.instances())), now);
@@ -228,13 +233,13 @@ fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool
     }
     let judgements = judging::judge_all(&turn.lane, seen, now);
     let Some(open) = &turn.lane.open else { return false };
-    if judgements.iter().all(|j| j.verdict == Verdict::Pass) {
+    if judging::passed(&judgements, open.strategy.min_requests) {
         let sentence = judging::sentence(&judgements);
         decide(turn, "advance", ENGINE, sentence.clone(), judgements, now);
         return done(turn, &sentence, now);
     }
     // What can never be known is not waited for.
-    if judgements.iter().all(|j| j.verdict == Verdict::Pass || judging::is_unknowable(&turn.lane, j)) {
+    if judging::is_unknowable(&turn.lane, &judgements) {
         inconclusive(turn, format!("inconclusive at {}", step.name), judgements, now);
         return true;
     }
@@ -251,7 +256,7 @@ fn judged(turn: &mut Turn, seen: &Observed, step: &Step, now: Timestamp) -> bool
     false
 }
 
-fn inconclusive(turn: &mut Turn, what: String, judgements: Vec<Judgement>, now: Timestamp) {
+pub(super) fn inconclusive(turn: &mut Turn, what: String, judgements: Vec<Judgement>, now: Timestamp) {
     let Some(open) = &turn.lane.open else { return };
     let cause = format!("{what}: {}", judging::sentence(&judgements));
     match open.strategy.on_inconclusive {

@@ -93,6 +93,8 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         crashes: 0,
         keys: asked.key.into_iter().collect(),
         drill: None,
+        probed: None,
+        probes: Default::default(),
         gates: Vec::new(),
         approvals: asked.approvals,
     }

@@ -72,6 +72,7 @@ pub(super) fn unknown(objective: &Objective, quantile: Quantile, bound: Option<&
         stable: None,
         excess: None,
         times: None,
+        synthetic: false,
         sentence: format!("{NONE}{why}"),
         waiting_for_stable: false,
         more_requests: None,

@@ -8,6 +8,7 @@ use super::lane::{Lane, Lately, Release};
 use super::model::RolloutKind;
 use super::observed::Evidence;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind, counted, judged_steps};
+use super::probing;
 use super::rolling;
 use super::schema;
 use crate::judge::{self, Budget, FAIL_KEYS, Forecast, LatencyBound};
@@ -64,6 +65,7 @@ pub(super) fn complete(
     let bounds = bounds::take(lane, kind, release, &today.latency);
     let kinds: Vec<StepKind> = bare.iter().map(|(k, _)| *k).collect();
     let judged = judged_steps(kinds.iter().copied());
+    let strata = if stable.is_some() { probing::strata(kind, &release.spec) } else { 1 };
     let mut have = 0;
     let mut steps = Vec::with_capacity(bare.len());
     for (index, (step, name)) in bare.into_iter().enumerate() {
@@ -72,9 +74,19 @@ pub(super) fn complete(
         let next = kinds[index + 1..].iter().find_map(|k| k.weight()).unwrap_or(Weight::ALL);
         let requests = match step {
             StepKind::Shift { weight, .. } => requests(release, strategy, judged, (weight, next), today),
+            StepKind::Probe { .. } => requests(release, strategy, judged, (probing::HALF, next), today),
             _ => Vec::new(),
         };
-        let (best, worst, now) = lengths(step, starts, release, strategy, today, &requests);
+        // Where users are few, probes pass a step: as many as users' requests would be needed at half of the traffic.
+        let probes = match (step, strata) {
+            (StepKind::Shift { .. } | StepKind::Probe { .. }, 2) => {
+                let needed = self::requests(release, strategy, judged, (probing::HALF, next), today);
+                let most = needed.iter().map(|(_, n)| *n).max();
+                release.spec.probe.as_ref().zip(most).map(|(probe, most)| most as f64 / probe.rate)
+            }
+            _ => None,
+        };
+        let (best, worst, now) = lengths(step, starts, release, strategy, today, &requests, probes);
         steps.push(Step {
             name,
             kind: step,
@@ -133,7 +145,8 @@ pub(super) fn requests(
     weights: (Weight, Weight),
     today: &Today,
 ) -> Vec<(String, u64)> {
-    let budget = Budget::divided(strategy.alpha, strategy.beta, judged, release.spec.objectives.len());
+    let budget = Budget::divided(strategy.alpha, strategy.beta, judged, release.spec.objectives.len())
+        .among(probing::strata(RolloutKind::Release, &release.spec));
     let of = |objective: &Objective| {
         let rate = match bounds::one(objective, &today.latency) {
             None => today.bad_share.min(objective.at_most / 2.0),
@@ -160,6 +173,7 @@ fn lengths(
     strategy: &Strategy,
     today: &Today,
     requests: &[(String, u64)],
+    probes: Option<f64>,
 ) -> (Millis, Millis, Option<Millis>) {
     let smoke: u64 = release.spec.smoke.iter().map(|t| t.timeout.0).sum();
     let (mut best, mut worst) = match starts {
@@ -178,10 +192,15 @@ fn lengths(
         StepKind::Shift { weight, .. } => {
             let limit = step_limit(strategy);
             let needed = requests.iter().map(|(_, n)| *n).max().unwrap_or(0);
-            now = today.rate.filter(|r| *r > 0.0).map(|rate| {
-                let ms = needed as f64 / (rate * weight.share()) * 1000.0;
-                Millis(best.0 + (ms as u64).min(limit.0))
-            });
+            let users = today.rate.filter(|r| *r > 0.0).map(|rate| needed as f64 / (rate * weight.share()));
+            let secs = users.into_iter().chain(probes).reduce(f64::min);
+            now = secs.map(|secs| Millis(best.0 + ((secs * 1000.0) as u64).min(limit.0)));
+            best.0 += 1000;
+            worst.0 += limit.0;
+        }
+        StepKind::Probe { .. } => {
+            let limit = step_limit(strategy);
+            now = probes.map(|secs| Millis(best.0 + ((secs * 1000.0) as u64).min(limit.0)));
             best.0 += 1000;
             worst.0 += limit.0;
         }
@@ -233,6 +252,9 @@ fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> 
                 counted(instances)
             )
         }
+        StepKind::Probe { .. } => {
+            format!("probes to {version} and to what serves alike, judged until passed; no user meets {version} yet")
+        }
         StepKind::Switch { .. } => match stable {
             Some(stable) => format!("all of the traffic from {stable} to {version} at once"),
             None => format!("all of the traffic to {version}"),
@@ -266,7 +288,7 @@ fn undo(step: StepKind, kind: RolloutKind, version: &VersionName, stable: Option
         (StepKind::Contract { schema }, _) => {
             format!("none: versions that need less than schema {schema} can never serve again")
         }
-        (StepKind::Scale { .. }, _) => format!("stop {version}; no user has met it"),
+        (StepKind::Scale { .. } | StepKind::Probe { .. }, _) => format!("stop {version}; no user has met it"),
         (_, None) => format!("stop {version}: there is no version to go back to"),
         (StepKind::Batch { .. }, Some(stable)) => {
             format!("put {stable} back in the place of the updated instances, newest first")
@@ -356,11 +378,16 @@ fn remarks(
         remarks.push(format!("step \"prepare\" gives up {} as standby", standby.release.version));
     }
     match &strategy.kind {
-        StrategyKind::BlueGreen => remarks.push(
-            "100% of the users are exposed at once by the switch; only smoke tests stand before it, \
-             and afterwards the comparison is with stable's minutes before"
-                .into(),
-        ),
+        StrategyKind::BlueGreen => {
+            let before = match probing::before_users(release) {
+                Some(_) => "only smoke tests and probes stand",
+                None => "only smoke tests stand",
+            };
+            remarks.push(format!(
+                "100% of the users are exposed at once by the switch; {before} before it, \
+                 and afterwards the comparison is with stable's minutes before"
+            ));
+        }
         StrategyKind::Rolling { .. } => remarks.push("no standby is kept: going back means starting instances".into()),
         StrategyKind::Canary { step_limit, .. } => {
             let mut starved = Vec::new();
@@ -374,6 +401,13 @@ fn remarks(
             }
             remarks.extend(today.users.and_then(|users| too_few_users(users, steps)));
         }
+    }
+    if let (Some(probe), true) = (&release.spec.probe, steps.iter().any(|s| probes_in(s.kind))) {
+        remarks.push(format!(
+            "{} synthetic probes a second go to each version while a step is judged; they are kept apart from users' \
+             requests, and pass a step only where users send fewer than {}",
+            probe.rate, strategy.min_requests
+        ));
     }
     remarks
 }
@@ -402,6 +436,10 @@ fn starved_steps(names: &[&str], release: &Release, strategy: &Strategy, step_li
 /// Objectives of a release that requests decide.
 pub(super) fn counted_objectives(release: &Release) -> usize {
     release.spec.objectives.len()
+}
+
+fn probes_in(step: StepKind) -> bool {
+    matches!(step, StepKind::Shift { .. } | StepKind::Probe { .. })
 }
 
 /// The first step that so few users meet that the judge could not tell a broken version from one unhappy user.

@@ -7,6 +7,7 @@ use super::drilling;
 use super::lane::{Standby, WentBack};
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
+use super::probing;
 use super::rolling;
 use super::schema;
 use super::shifting::{CONFIRM_LIMIT, route};
@@ -124,6 +125,8 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         record.state = StepState::Skipped;
     }
     let Some((outcome, cause)) = open.ended().map(|(o, c)| (o, c.to_string())) else { return };
+    probing::close(turn);
+    let Some(open) = &turn.lane.open else { return };
     let exposed = open.exposed();
     let evidence = json!({
         "outcome": outcome.as_str(),

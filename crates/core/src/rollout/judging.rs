@@ -6,6 +6,7 @@ use super::lane::{Lane, Release};
 use super::model::Rollout;
 use super::observed::Observed;
 use super::plan::StepKind;
+use super::probing;
 use super::rolling;
 use crate::judge::{self, Budget, Comparison, Counts, Evidence, Judgement, Rule, Stability, Verdict};
 use crate::spec::Objective;
@@ -14,10 +15,64 @@ use crate::units::{Timestamp, Weight};
 /// The judgements of the step at hand, one for each objective. None while the candidate has no traffic.
 pub fn judge_all(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<Judgement> {
     let Some(open) = &lane.open else { return Vec::new() };
-    if lane.candidate_weight() == Weight::ZERO {
-        return Vec::new();
+    let users = lane.candidate_weight() > Weight::ZERO;
+    let one = |objective| {
+        let real = users.then(|| judge_one(lane, open, objective, seen, now));
+        real.into_iter().chain(judge_probes(lane, open, objective, seen, now))
+    };
+    open.release.spec.objectives.iter().flat_map(one).collect()
+}
+
+/// The same objective by probes, where the step at hand is judged by them: a stratum of its own.
+fn judge_probes(
+    lane: &Lane,
+    open: &Rollout,
+    objective: &Objective,
+    seen: &Observed,
+    now: Timestamp,
+) -> Option<Judgement> {
+    let stable = lane.stable_version().filter(|_| probing::by_probes(open) && !objective.bad.is_reported())?;
+    let bound = bounds::of(lane, objective);
+    if bounds::quantile(objective).is_some() && bound.is_none_or(|b| b.bound_us.is_none()) {
+        return None;
     }
-    open.release.spec.objectives.iter().map(|o| judge_one(lane, open, o, seen, now)).collect()
+    let epoch = lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+    let of = |version| seen.probes.counts(epoch, version, &objective.name);
+    let stable = of(stable);
+    let name = format!("{} (synthetic)", objective.name);
+    let evidence = Evidence {
+        candidate: of(&open.release.version),
+        stable: Comparison::Concurrent(stable),
+        stable_ten_minutes: stable,
+        stable_ten_seconds: seen.probes.stable_ten_seconds.get(&objective.name).copied().unwrap_or_default(),
+        candidate_weight: probing::HALF,
+        next_weight: open.plan.next_weight(open.step),
+        rule: match open.plan.steps.get(open.step).map(|s| s.kind) {
+            Some(StepKind::Verify { .. }) => Rule::FailOnly,
+            _ => Rule::PassOrFail,
+        },
+        waiting_since: open.progress.waiting_for_stable.get(&name).copied(),
+        since: open.progress.confirmed.unwrap_or(open.progress.entered),
+        min_requests: open.strategy.min_requests,
+        // Nobody stands behind a probe.
+        keys_known: false,
+    };
+    let judged = judge::judge(&bounds::filled(objective, bound), &budget(open), &evidence, now);
+    Some(Judgement { synthetic: true, sentence: format!("by probes, {}", judged.sentence), ..judged })
+}
+
+/// Whether every objective is passed. Where users sent enough, their requests have to pass; where they sent fewer than
+/// `min_requests`, probes may vouch for an objective instead.
+pub(super) fn passed(judgements: &[Judgement], min_requests: u64) -> bool {
+    let pass = |j: &Judgement| j.verdict == Verdict::Pass;
+    let vouched = |j: &Judgement| judgements.iter().any(|s| s.synthetic && s.objective == j.objective && pass(s));
+    let users = judgements.iter().any(|j| !j.synthetic);
+    let good = |j: &Judgement| match (j.synthetic, users) {
+        (false, _) => pass(j) || (j.n < min_requests && vouched(j)),
+        (true, true) => true,
+        (true, false) => pass(j),
+    };
+    !judgements.is_empty() && judgements.iter().all(good)
 }
 
 fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed, now: Timestamp) -> Judgement {
@@ -91,17 +146,23 @@ fn settled(open: &Rollout, now: Timestamp) -> bool {
     counted_since.is_some_and(|at| now.since(at) >= NOW)
 }
 
-/// Whether no evidence could ever decide it: its bound was to be stable's own, and there is none.
-pub(super) fn is_unknowable(lane: &Lane, judgement: &Judgement) -> bool {
-    let objectives = lane.open.iter().flat_map(|open| &open.release.spec.objectives);
-    let found = objectives.into_iter().find(|o| o.name == judgement.objective);
-    found.is_some_and(|o| bounds::quantile(o).is_some() && bounds::of(lane, o).is_none_or(|b| b.bound_us.is_none()))
+/// Whether everything has passed but what no evidence could ever decide: whose bound was to be stable's own, and there
+/// is none.
+pub(super) fn is_unknowable(lane: &Lane, judgements: &[Judgement]) -> bool {
+    let unknown = |judgement: &Judgement| {
+        let mut objectives = lane.open.iter().flat_map(|open| &open.release.spec.objectives);
+        let found = objectives.find(|o| o.name == judgement.objective);
+        found.is_some_and(|o| bounds::quantile(o).is_some() && bounds::of(lane, o).is_none_or(|b| b.bound_us.is_none()))
+    };
+    let users = || judgements.iter().filter(|j| !j.synthetic);
+    users().any(unknown) && users().all(|j| j.verdict == Verdict::Pass || unknown(j))
 }
 
 /// The error rates of one objective in one attempt of one step.
 fn budget(open: &Rollout) -> Budget {
     let objectives = open.release.spec.objectives.len();
-    Budget::divided(open.strategy.alpha, open.strategy.beta, open.plan.judged_steps(), objectives)
+    let strata = if open.from.is_some() { probing::strata(open.kind, &open.release.spec) } else { 1 };
+    Budget::divided(open.strategy.alpha, open.strategy.beta, open.plan.judged_steps(), objectives).among(strata)
 }
 
 /// Whether stable itself is above one of its objectives now.
@@ -123,9 +184,9 @@ pub(super) fn stability(lane: &Lane, seen: &Observed, now: Timestamp) -> Stabili
 /// Keeps, for each objective, since when its judgement has been waiting for stable's word.
 pub(super) fn note_waiting(open: &mut Rollout, judgements: &[Judgement], now: Timestamp) {
     let waiting = &mut open.progress.waiting_for_stable;
-    waiting.retain(|name, _| judgements.iter().any(|j| j.objective == *name && j.waiting_for_stable));
+    waiting.retain(|name, _| judgements.iter().any(|j| j.name() == *name && j.waiting_for_stable));
     for judgement in judgements.iter().filter(|j| j.waiting_for_stable) {
-        waiting.entry(judgement.objective.clone()).or_insert(now);
+        waiting.entry(judgement.name()).or_insert(now);
     }
 }
 
@@ -136,9 +197,49 @@ pub fn sentence(judgements: &[Judgement]) -> String {
     }
     let short = |j: &Judgement| match j.verdict {
         Verdict::Inconclusive if j.n == 0 && !j.sentence.starts_with(bounds::NONE) => {
-            format!("{}: no request seen", j.objective)
+            format!("{}: no request seen", j.name())
         }
-        _ => format!("{}: {}", j.objective, j.sentence),
+        _ => format!("{}: {}", j.name(), j.sentence),
     };
     judgements.iter().map(short).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judgement(objective: &str, synthetic: bool, n: u64, verdict: Verdict) -> Judgement {
+        Judgement {
+            objective: objective.to_string(),
+            verdict,
+            n,
+            bad: 0,
+            lower: 0.0,
+            upper: 1.0,
+            stable: None,
+            excess: None,
+            times: None,
+            synthetic,
+            sentence: String::new(),
+            waiting_for_stable: false,
+            more_requests: None,
+        }
+    }
+
+    #[test]
+    fn probes_vouch_only_where_users_sent_too_few() {
+        use Verdict::{Inconclusive, Pass};
+        let users = |n, verdict| judgement("errors", false, n, verdict);
+        let probes = |verdict| judgement("errors", true, 500, verdict);
+        assert!(passed(&[users(100, Pass), probes(Inconclusive)], 50), "users speak for themselves");
+        assert!(passed(&[users(0, Inconclusive), probes(Pass)], 50));
+        assert!(passed(&[users(49, Inconclusive), probes(Pass)], 50));
+        assert!(!passed(&[users(50, Inconclusive), probes(Pass)], 50), "probes never outvote users");
+        assert!(!passed(&[users(0, Inconclusive), probes(Inconclusive)], 50));
+        let orders = judgement("orders", false, 0, Inconclusive);
+        assert!(!passed(&[users(0, Inconclusive), probes(Pass), orders], 50), "nobody vouches for orders");
+        assert!(passed(&[probes(Pass)], 50), "before users meet it");
+        assert!(!passed(&[probes(Pass), judgement("slow", true, 9, Inconclusive)], 50));
+        assert!(!passed(&[], 50), "nothing passes by nothing");
+    }
 }

@@ -23,6 +23,7 @@ mod model;
 mod observed;
 mod outage;
 mod plan;
+mod probing;
 mod readiness;
 mod reconcile;
 mod report;
@@ -50,6 +51,7 @@ pub use model::{
 };
 pub use observed::{Confirmed, Evidence, Lost, Observed, Serving, Tally};
 pub use plan::{HOLD_BACK, Plan, Step, StepKind, plan};
+pub use probing::{Probed, Probing, all_probes, probing_of};
 pub use report::{Report, Waiting, report};
 pub use restarting::Restart;
 pub use routing::{LEASE, claims, route_now, route_of};

@@ -8,6 +8,7 @@ use super::drilling::DrillTimes;
 use super::gates::{Approval, Gate};
 use super::lane::Release;
 use super::plan::Plan;
+use super::probing::Probes;
 use crate::judge::{Judgement, Pause};
 use crate::names::{RolloutId, VersionName};
 use crate::spec::Strategy;
@@ -63,6 +64,12 @@ pub struct Rollout {
     /// The times of a drill.
     #[serde(default)]
     pub drill: Option<DrillTimes>,
+    /// The first stretch of evidence in which probes were sent for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probed: Option<Epoch>,
+    /// What became of probes, for each stretch of evidence. Synthetic, and no part of `exposure`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub probes: Probes,
     /// How the gates stood when it began.
     #[serde(default)]
     pub gates: Vec<Gate>,

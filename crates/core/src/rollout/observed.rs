@@ -27,6 +27,8 @@ pub struct Observed {
     pub in_flight: Option<BTreeMap<InstanceId, u64>>,
     /// What the gateways counted.
     pub evidence: Evidence,
+    /// What became of probes: synthetic, a stratum of its own, never added to `evidence`.
+    pub probes: Evidence,
     /// Artifacts that are here.
     pub artifacts: BTreeSet<Digest>,
     /// What other services serve, by lane.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::estimate::{self, Today};
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
+use super::probing;
 use super::schema;
 use crate::judge::LatencyBound;
 use crate::names::VersionName;
@@ -86,6 +87,11 @@ pub enum StepKind {
         /// How many.
         instances: u32,
     },
+    /// Sends probes to candidate and stable, and waits for the judge to pass the candidate before any user meets it.
+    Probe {
+        /// Ready instances that it takes.
+        instances: u32,
+    },
     /// Gives the candidate a share and waits for the judge to pass it.
     Shift {
         /// The share.
@@ -136,6 +142,7 @@ impl StepKind {
         match self {
             StepKind::Prepare | StepKind::Return | StepKind::Expand { .. } | StepKind::Contract { .. } => 0,
             StepKind::Scale { instances }
+            | StepKind::Probe { instances }
             | StepKind::Shift { instances, .. }
             | StepKind::Switch { instances }
             | StepKind::Verify { instances, .. } => instances,
@@ -151,7 +158,11 @@ impl StepKind {
     /// The candidate's share in this step; absent where the step leaves the traffic alone.
     pub fn weight(self) -> Option<Weight> {
         match self {
-            StepKind::Prepare | StepKind::Scale { .. } | StepKind::Expand { .. } | StepKind::Contract { .. } => None,
+            StepKind::Prepare
+            | StepKind::Scale { .. }
+            | StepKind::Probe { .. }
+            | StepKind::Expand { .. }
+            | StepKind::Contract { .. } => None,
             StepKind::Shift { weight, .. } | StepKind::Verify { weight, .. } => Some(weight),
             StepKind::Switch { .. } => Some(Weight::ALL),
             StepKind::Return => Some(Weight::ZERO),
@@ -176,9 +187,12 @@ impl Plan {
 
 /// Stretches of evidence among steps: neighbours that leave the split as it is are one.
 pub(super) fn judged_steps(steps: impl Iterator<Item = StepKind>) -> usize {
-    let mut weights: Vec<Weight> = steps.filter_map(StepKind::weight).filter(|w| *w > Weight::ZERO).collect();
+    let steps: Vec<StepKind> = steps.collect();
+    let probed = steps.iter().filter(|s| matches!(s, StepKind::Probe { .. })).count();
+    let mut weights: Vec<Weight> =
+        steps.into_iter().filter_map(StepKind::weight).filter(|w| *w > Weight::ZERO).collect();
     weights.dedup();
-    weights.len().max(1)
+    (weights.len() + probed).max(1)
 }
 
 /// So many instances, in words.
@@ -221,6 +235,9 @@ pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strate
         }
         (RolloutKind::Release, Some(_), StrategyKind::BlueGreen) => {
             steps.push((StepKind::Scale { instances: wanted }, "green".to_string()));
+            if probing::before_users(release).is_some() {
+                steps.push((StepKind::Probe { instances: wanted }, "probes".to_string()));
+            }
             steps.push((StepKind::Switch { instances: wanted }, "switch".to_string()));
             steps.push(verification(Weight::ALL, wanted, strategy));
         }

@@ -74,7 +74,7 @@ fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {
     }
 }
 
-fn counted(lane: &Lane, spec: &ServiceSpec) -> Vec<Counted> {
+pub(super) fn counted(lane: &Lane, spec: &ServiceSpec) -> Vec<Counted> {
     let bad = |o: &Objective| match &o.bad {
         Bad::Failed => Some(CountedBad::Failed),
         Bad::SlowerThan(bound) => Some(CountedBad::SlowerThan(*bound)),

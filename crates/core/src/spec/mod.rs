@@ -12,6 +12,7 @@ mod migrate;
 mod mistake;
 mod model;
 mod policy;
+mod probe;
 mod read;
 mod reader;
 mod scalar;
@@ -29,6 +30,7 @@ pub use model::{
     SmokeAction, SmokeTest, Strategy, StrategyKind, Tolerate, Traffic, TrafficOverlay,
 };
 pub use policy::{After, Approvals, DrillPolicy, Freeze, Gates, OnBreach, Readiness};
+pub use probe::{Probe, ProbeRequest};
 pub use schema::json_schema;
 pub use strategy::UnknownStrategy;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Config;
 use super::migrate::Migrate;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
+use super::probe::Probe;
 use crate::judge::Quantile;
 use crate::names::{EnvironmentName, ServiceName};
 use crate::outcome::Kind;
@@ -40,6 +41,9 @@ pub struct ServiceSpec {
     pub health: HealthCheck,
     /// What must work before the first user.
     pub smoke: Vec<SmokeTest>,
+    /// What Slipway asks of both versions where users ask too little.
+    #[serde(default)]
+    pub probe: Option<Probe>,
     /// Which requests are its own.
     pub traffic: Traffic,
     /// What counts as good enough.

@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod gates;
 pub(crate) mod journal;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod operating;
 pub(crate) mod outcomes;
 pub(crate) mod plans;

@@ -83,8 +83,18 @@ pub struct WireJudgement {
     pub upper: f64,
     /// What it was compared with; null on a first release.
     pub stable: Option<WireStable>,
+    /// By probes that Slipway sent itself, and not by users' requests.
+    #[serde(default)]
+    pub synthetic: bool,
     /// In words.
     pub sentence: String,
+}
+
+impl WireJudgement {
+    /// The objective, and whether it was judged by probes.
+    pub fn name(&self) -> String {
+        if self.synthetic { format!("{} (synthetic)", self.objective) } else { self.objective.clone() }
+    }
 }
 
 /// Stable's numbers.
@@ -123,6 +133,7 @@ impl From<&Judgement> for WireJudgement {
                 upper: s.upper,
                 before: s.before,
             }),
+            synthetic: j.synthetic,
             sentence: j.sentence.clone(),
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use slipway_control::views::{LaneNow, RolloutNow};
 use slipway_core::names::{LaneId, RolloutId};
-use slipway_core::rollout::{Gate, Rollout, RolloutKind, Standing, State, StepRecord};
+use slipway_core::rollout::{Gate, Rollout, RolloutKind, Standing, State, StepRecord, all_probes};
 use slipway_core::units::Timestamp;
 use utoipa::ToSchema;
 
@@ -49,8 +49,36 @@ pub struct WireRollout {
     pub waiting: Option<WireWaiting>,
     /// The split, wanted and measured.
     pub split: Vec<WireShare>,
+    /// What became of probes: synthetic, and no part of the requests above. Null where none were sent.
+    #[serde(default)]
+    pub probes: Option<WireProbes>,
     /// What the judge says at this moment.
     pub judgements: Vec<WireJudgement>,
+}
+
+/// Probes that Slipway sent itself.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireProbes {
+    /// Always true.
+    pub synthetic: bool,
+    /// Probes that the candidate got.
+    pub candidate: u64,
+    /// Those that failed.
+    pub candidate_failed: u64,
+    /// Probes that stable got.
+    pub stable: u64,
+    /// Those that failed.
+    pub stable_failed: u64,
+}
+
+pub(super) fn probes(rollout: &Rollout) -> Option<WireProbes> {
+    all_probes(rollout).map(|all| WireProbes {
+        synthetic: true,
+        candidate: all.candidate,
+        candidate_failed: all.candidate_failed,
+        stable: all.stable,
+        stable_failed: all.stable_failed,
+    })
 }
 
 /// A step.
@@ -123,6 +151,7 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
             failed_by_slipway: 0,
             steps: Vec::new(),
             waiting: waiting(gates, behind.as_ref()),
+            probes: None,
             split: Vec::new(),
             judgements: Vec::new(),
         }),
@@ -221,6 +250,7 @@ fn bare(lane: &LaneId, rollout: &Rollout, now: Timestamp) -> WireRollout {
         failed_by_slipway: exposed.failed_by_slipway,
         steps: rollout.steps.iter().map(WireStepRecord::from).collect(),
         waiting: None,
+        probes: probes(rollout),
         split: Vec::new(),
         judgements: Vec::new(),
     }

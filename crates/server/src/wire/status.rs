@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::drill::{WireTimes, times};
 use super::operating::{WireRestart, restart};
-use super::rollout::{WireShare, shares};
+use super::rollout::{WireProbes, WireShare, probes, shares};
 use super::schema::{WireSchema, schema};
 
 /// A service in an environment.
@@ -30,6 +30,9 @@ pub struct LaneStatus {
     pub split: Vec<WireShare>,
     /// The open rollout's id.
     pub rollout: Option<String>,
+    /// Probes of the open rollout so far: synthetic, and no part of the traffic.
+    #[serde(default)]
+    pub probes: Option<WireProbes>,
     /// Rollouts that wait.
     pub queue: Vec<String>,
     /// Requests per second over the last minute.
@@ -106,6 +109,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         standby_until: lane.standby.as_ref().map(|s| s.until.0),
         split: shares(now),
         rollout: open.map(|o| o.id.to_string()),
+        probes: open.and_then(probes),
         queue: lane.queue.iter().map(|a| a.id.to_string()).collect(),
         requests_per_second: now.rate,
         times: times(lane, now.at),

@@ -99,6 +99,7 @@ impl Api {
             store: store.clone(),
             target: Arc::new(FakeTarget::new()),
             router: Arc::new(Gateway::default()),
+            prober: Arc::new(()),
             artifacts: Arc::new(Kept(blobs.clone())),
             clock: Clock::starting(Timestamp(0)),
         })

@@ -10,6 +10,7 @@ mod json;
 mod migrate;
 mod objective;
 mod policy;
+mod probe;
 mod reported;
 mod run;
 mod service;

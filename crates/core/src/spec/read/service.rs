@@ -10,6 +10,7 @@ use super::environment::{self, environments};
 use super::health::{self, health};
 use super::migrate::schema;
 use super::objective::{self, objectives};
+use super::probe::probe;
 use super::run::{self, run};
 use super::smoke::smoke;
 use super::traffic::{self, traffic};
@@ -27,6 +28,7 @@ const KEYS: Keys = Keys {
         "one_version",
         "health",
         "smoke",
+        "probe",
         "traffic",
         "objectives",
         "environments",
@@ -44,7 +46,6 @@ const KEYS: Keys = Keys {
         "worker",
         "notify",
         "target",
-        "probe",
         "exclusive",
         "after",
     ],
@@ -71,6 +72,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let one_version = fields.get("one_version").and_then(Reader::only_true).is_some();
     let health = health_section.and_then(health);
     let smoke = fields.or("smoke", Vec::new(), smoke);
+    let probe = fields.get("probe").and_then(probe);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
     let objectives = declared_or_assumed(&fields);
     let environments = environments_section.and_then(environments);
@@ -94,6 +96,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         one_version,
         health: health?,
         smoke,
+        probe,
         traffic,
         objectives,
         environments: environments?,

@@ -87,7 +87,7 @@ fn http(reader: &Reader) -> Option<SmokeAction> {
     Some(SmokeAction::Http { method, path, headers, json: body, expect })
 }
 
-fn method(text: &str) -> Result<String, Wrong> {
+pub(super) fn method(text: &str) -> Result<String, Wrong> {
     match METHODS.contains(&text) {
         true => Ok(text.to_string()),
         false => {
@@ -101,7 +101,7 @@ fn method(text: &str) -> Result<String, Wrong> {
     }
 }
 
-fn headers(reader: &Reader) -> Option<BTreeMap<String, String>> {
+pub(super) fn headers(reader: &Reader) -> Option<BTreeMap<String, String>> {
     let mut headers = BTreeMap::new();
     for (key, value) in reader.entries("write headers: { accept: application/json }")? {
         match header_name(key.text) {

@@ -35,6 +35,7 @@ pub fn json_schema() -> Value {
             "one_version": values::only_true("Users must not meet two versions at the same time, since what one writes or answers the other does not understand. Canary and rolling do not fit."),
             "health": sections::health(),
             "smoke": sections::smoke(),
+            "probe": sections::probe(),
             "traffic": sections::traffic(),
             "objectives": sections::objectives(),
             "environments": {

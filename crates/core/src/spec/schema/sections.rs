@@ -113,6 +113,31 @@ pub(super) fn smoke() -> Value {
     })
 }
 
+pub(super) fn probe() -> Value {
+    let request = section(
+        "What is sent, to each version's instances in turn. User-Agent is slipway-probe unless declared, and Slipway-Synthetic: probe is always added.",
+        &["path"],
+        json!({
+            "method": or(json!({ "description": "The method, in capitals.", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "examples": ["POST"] }), json!("GET")),
+            "path": path("The path, query included.", "/"),
+            "headers": texts("Extra headers.", json!({ "accept": "application/json" })),
+            "body": text("The body as it stands.", "{}"),
+        }),
+    );
+    section(
+        "Requests that Slipway sends itself to candidate and stable alike while a step is judged: synthetic evidence, kept apart from users' requests.",
+        &["rate", "request"],
+        json!({
+            "rate": {
+                "description": "Requests per second to each of the two versions, from 0.1/s to 50/s.",
+                "type": "string", "pattern": "^\\s*[0-9]*\\.?[0-9]*/s\\s*$", "examples": ["5/s"]
+            },
+            "request": request,
+            "timeout": or(duration("How long the head of an answer may take, up to 60s.", "2s"), json!("5s")),
+        }),
+    )
+}
+
 fn smoke_http() -> Value {
     let expect = section(
         "What must be true of the answer. With nothing declared, the status must be 200 to 399.",

@@ -32,6 +32,10 @@ fn full() -> Value {
             { "name": "command", "command": ["./smoke"] },
             { "name": "tcp", "tcp": true }
         ],
+        "probe": {
+            "rate": "2.5/s", "timeout": "2s",
+            "request": { "method": "POST", "path": "/g?h=i", "headers": { "j": "k" }, "body": "l" }
+        },
         "traffic": {
             "host": "a.b", "path": "/c", "sticky": { "cookie": "d", "header": "e" },
             "timeout": "1s", "drain": "2s", "drain_long": "3s", "max_body": "4kB"

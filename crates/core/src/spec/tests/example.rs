@@ -103,6 +103,7 @@ fn the_example_of_the_design_is_read_to_the_letter() {
             start_limit: Millis::from_secs(60),
         },
         smoke: smoke_of_the_example(),
+        probe: None,
         traffic: Traffic {
             host: Some("checkout.local".to_string()),
             path: "/".to_string(),

@@ -141,7 +141,7 @@ fn keys_that_are_not_known() {
         ("steps: [1%]\n", "6:1: steps: unknown key \"steps\" (it belongs in environments.<name>.strategy.canary)"),
         (
             "zebra: 1\n",
-            "6:1: zebra: unknown key \"zebra\" (known keys here: service, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, traffic, objectives, environments)",
+            "6:1: zebra: unknown key \"zebra\" (known keys here: service, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
         ),
         (
             "hooks: {}\nsecrets: {}\n",
@@ -149,7 +149,7 @@ fn keys_that_are_not_known() {
         ),
         (
             "\"a.b\\n\": 1\n",
-            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, traffic, objectives, environments)",
+            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
         ),
     ]);
     let later = ["cohorts", "migrate", "hooks"];
@@ -646,7 +646,7 @@ fn environments_and_strategies() {
         (
             "production: {}",
             "production: { traffic: { timeout: 1s } }",
-            "5:42: environments.production.traffic.timeout: unknown key \"timeout\" (it belongs in health or migrate or smoke[])",
+            "5:42: environments.production.traffic.timeout: unknown key \"timeout\" (it belongs in health or migrate or probe)",
         ),
     ]);
 }

@@ -80,3 +80,30 @@ fn configuration_is_no_second_place_for_a_variable_and_stays_below_its_folder() 
     assert_eq!(spec.env(&production).get("A").map(String::as_str), Some("service"));
     assert_eq!(spec.files(&production).len(), 1);
 }
+
+#[test]
+fn a_probe_says_how_often_and_what() {
+    let with = |probe: &str| {
+        let text = production("instances: 1").replace("objectives:", &format!("probe: {probe}\nobjectives:"));
+        parse(&text).map(|_| String::new()).unwrap_or_else(|mistakes| said(&mistakes))
+    };
+    assert_eq!(with("{ rate: 5/s, request: { path: / } }"), "");
+    assert_eq!(with("{ rate: 0.5/s, timeout: 1s, request: { method: POST, path: /x, body: y } }"), "");
+    for (probe, expected) in [
+        ("{}", "says nothing of how often"),
+        ("{ rate: 5/s }", "says nothing of what to send"),
+        ("{ rate: 5, request: { path: / } }", "is not a rate (for example 5/s or 0.5/s)"),
+        ("{ rate: -1/s, request: { path: / } }", "is not a rate"),
+        ("{ rate: 1e1/s, request: { path: / } }", "is not a rate"),
+        ("{ rate: 5000/s, request: { path: / } }", "is not between 0.1/s and 50/s"),
+        ("{ rate: 0/s, request: { path: / } }", "is not between 0.1/s and 50/s"),
+        ("{ rate: 5/s, request: { path: x } }", "probe.request.path"),
+        ("{ rate: 5/s, request: { path: /, method: get } }", "write GET"),
+        ("{ rate: 5/s, request: { path: /, json: {} } }", "not supported yet"),
+        ("{ rate: 5/s, timeout: 0s, request: { path: / } }", "above 0s and at most 60s"),
+        ("{ rate: 5/s, request: { path: /, headers: { content-length: 3 } } }", "content-length"),
+    ] {
+        let got = with(probe);
+        assert!(got.contains(expected) && got.starts_with("4:"), "{probe}: {got}");
+    }
+}
