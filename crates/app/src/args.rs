@@ -103,15 +103,15 @@ pub(crate) enum Command {
     },
     /// Take the open rollout back, or bring an earlier version back.
     #[command(after_help = "Example:\n  slipway rollback checkout --env production")]
-    Rollback {
-        #[command(flatten)]
-        lane: Lane,
-        /// To which version; the predecessor by default.
-        #[arg(long, value_name = "VERSION")]
-        to: Option<String>,
-        /// Do not wait for the end.
-        #[arg(long)]
-        detach: bool,
+    Rollback(Rollback),
+    /// Show the newest release of a group, service by service.
+    #[command(after_help = "Example:\n  slipway group shop --env production")]
+    Group {
+        /// The group.
+        group: String,
+        /// The environment.
+        #[arg(long, value_name = "ENVIRONMENT")]
+        env: String,
     },
     /// Practise the way back: take it, stay for a while, and return. Judged and timed like a rollout.
     #[command(after_help = "Example:\n  slipway drill checkout --env production")]
@@ -235,7 +235,7 @@ pub(crate) struct Release {
     #[command(flatten)]
     pub file: File,
     /// What people call it; may be left out with --config-only, which then derives it from what runs.
-    #[arg(long = "version", id = "release_version", value_name = "VERSION", required_unless_present_any = ["config_only", "compare"])]
+    #[arg(long = "version", id = "release_version", value_name = "VERSION", required_unless_present_any = ["config_only", "compare", "group"])]
     pub version: Option<String>,
     /// File or folder to release; may be left out for a version that is known.
     #[arg(long)]
@@ -243,6 +243,9 @@ pub(crate) struct Release {
     /// Another configuration for the artifact that runs in the environment.
     #[arg(long, conflicts_with = "path")]
     pub config_only: bool,
+    /// Every service of the group that slipway.group.yaml (or -f) declares, in dependency order.
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["path", "config_only", "compare", "strategy", "supersede", "overriding", "watch"])]
+    pub group: Option<String>,
     /// Show every strategy side by side and which fits; by default for the artifact that runs. Only with plan.
     #[arg(long, conflicts_with_all = ["strategy", "detach", "watch", "supersede"])]
     pub compare: bool,
@@ -273,6 +276,25 @@ pub(crate) struct Lane {
     /// The environment.
     #[arg(long, value_name = "ENVIRONMENT")]
     pub env: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rollback {
+    /// The service.
+    #[arg(required_unless_present = "group")]
+    pub service: Option<String>,
+    /// The environment.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub env: String,
+    /// To which version; the predecessor by default.
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<String>,
+    /// Every service of the group's newest release, in reverse order.
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["service", "to"])]
+    pub group: Option<String>,
+    /// Do not wait for the end.
+    #[arg(long)]
+    pub detach: bool,
 }
 
 #[derive(Debug, clap::Args)]

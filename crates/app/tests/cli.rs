@@ -18,6 +18,7 @@ const COMMANDS: &[&str] = &[
     "explain",
     "logs",
     "rollback",
+    "group",
     "drill",
     "scale",
     "restart",

@@ -9,6 +9,7 @@ mod outcomes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use slipway_core::instance::Target;
 use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::rollout::{self, Asked, Gate, Lane, Observed, Plan, Release, Rollout, RolloutKind, Today, commands};
@@ -46,7 +47,7 @@ pub struct Parts {
 }
 
 /// A release that is asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseRequest {
     /// The declared file as text; absent for a version that is known, which then brings its own.
     pub file: Option<String>,
@@ -108,6 +109,7 @@ impl Control {
         for id in engine.lanes() {
             control.drive(&id);
         }
+        control.take_groups_up().await?;
         control.spawn(effects::work(engine.clone()));
         control.spawn(driver::renew(engine.clone()));
         control.spawn(schedule::keep(control.clone()));
@@ -116,7 +118,7 @@ impl Control {
         Ok(control)
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -281,6 +283,11 @@ impl Control {
         })
         .await?;
         Ok(id)
+    }
+
+    /// What drives the lanes.
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// Lanes in which an incident is open.

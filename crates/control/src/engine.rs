@@ -34,6 +34,8 @@ pub(crate) struct Engine {
     pub effects: Notify,
     /// Says that outcomes were reported.
     pub reported: Notify,
+    /// One group release is let in at a time.
+    pub groups: tokio::sync::Mutex<()>,
     outcomes: Mutex<slipway_core::outcome::Ledger>,
     seen: Mutex<Seen>,
     cells: Mutex<BTreeMap<LaneId, Arc<Cell>>>,
@@ -77,6 +79,7 @@ impl Engine {
             tables,
             effects: Notify::new(),
             reported: Notify::new(),
+            groups: tokio::sync::Mutex::default(),
             outcomes: Mutex::default(),
             seen: Mutex::default(),
             cells: Mutex::default(),

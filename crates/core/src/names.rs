@@ -98,6 +98,10 @@ name!(
     EnvironmentName, "environment", &['-', '_'], 63
 );
 name!(
+    /// Services that are released together; at most 63 bytes.
+    GroupName, "group", &['-', '_'], 63
+);
+name!(
     /// What a person calls an artifact and its configuration: `1.4.2`, `git-3fa9c1e`; at most 128 bytes.
     VersionName, "version", &['-', '_', '.', '+'], 128
 );

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, events, files, gates, journal, logs, metrics, operating, outcomes, plans, releases, rollouts,
-    services, system, tokens, versions,
+    artifacts, commands, events, files, gates, groups, journal, logs, metrics, operating, outcomes, plans, releases,
+    rollouts, services, system, tokens, versions,
 };
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -52,7 +52,7 @@ fn open() -> OpenApiRouter<App> {
 fn creating() -> Vec<(Right, OpenApiRouter<App>)> {
     let routes = OpenApiRouter::new;
     vec![
-        (Right::Release, routes().routes(routes!(releases::create))),
+        (Right::Release, routes().routes(routes!(releases::create)).routes(routes!(groups::release))),
         (Right::Rollback, routes().routes(routes!(commands::rollback))),
         (Right::Operate, routes().routes(routes!(commands::drill))),
     ]
@@ -74,7 +74,7 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
         .routes(routes!(system::down));
     vec![
         (Right::Release, OpenApiRouter::new().routes(routes!(artifacts::put))),
-        (Right::Rollback, OpenApiRouter::new().routes(routes!(commands::abort))),
+        (Right::Rollback, OpenApiRouter::new().routes(routes!(commands::abort)).routes(routes!(groups::rollback))),
         (Right::Operate, operate),
         (Right::Approve, OpenApiRouter::new().routes(routes!(gates::approve))),
         (Right::Admin, admin),
@@ -87,6 +87,8 @@ fn looking() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(plans::create))
         .routes(routes!(plans::compare))
+        .routes(routes!(groups::plan))
+        .routes(routes!(groups::show))
         .routes(routes!(files::check))
         .routes(routes!(files::schema))
         .routes(routes!(artifacts::head))

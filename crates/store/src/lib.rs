@@ -8,6 +8,7 @@ mod commit;
 mod dialect;
 mod error;
 mod folder;
+mod groups;
 mod idempotency;
 mod journal;
 mod lanes;
@@ -20,6 +21,7 @@ mod tokens;
 
 pub use commit::{Commit, Committed};
 pub use error::Error;
+pub use groups::GroupCommit;
 pub use idempotency::Remembered;
 pub use journal::Filter;
 pub use lanes::Versioned;

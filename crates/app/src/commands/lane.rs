@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde_json::json;
 use slipway_server::wire::WireRollout;
 
-use crate::args::{Common, Lane};
+use crate::args::{Common, Lane, Rollback};
 use crate::client::Client;
+use crate::commands::group;
 use crate::commands::release::{View, conclude, wait};
-use crate::exit;
+use crate::exit::{self, Usage};
 
 /// Says a word to the open rollout.
 pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8> {
@@ -26,8 +27,20 @@ pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8>
     Ok(exit::OK)
 }
 
+/// Goes back, one service or a whole group.
+pub(crate) async fn back(common: &Common, back: &Rollback) -> Result<u8> {
+    match (&back.service, &back.group) {
+        (_, Some(group)) => group::rollback(common, group, &back.env, back.detach).await,
+        (Some(service), None) => {
+            let lane = Lane { service: service.clone(), env: back.env.clone() };
+            rollback(common, &lane, back.to.as_deref(), back.detach).await
+        }
+        (None, None) => Err(Usage("name a service, or --group".to_string()).into()),
+    }
+}
+
 /// Goes back.
-pub(crate) async fn rollback(common: &Common, lane: &Lane, to: Option<&str>, detach: bool) -> Result<u8> {
+async fn rollback(common: &Common, lane: &Lane, to: Option<&str>, detach: bool) -> Result<u8> {
     let client = Client::find(common)?;
     let path = format!("/services/{}/environments/{}/rollback", lane.service, lane.env);
     let rollout: WireRollout = client.post_once(&path, &json!({ "to": to })).await?;

@@ -6,6 +6,7 @@ mod down;
 mod explain;
 mod gates;
 mod gateway;
+mod group;
 mod history;
 mod journal;
 mod lane;
@@ -39,7 +40,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Logs { service, version, follow, lines } => {
             logs::run(&common, &service, version.as_deref(), follow, lines).await?
         }
-        Command::Rollback { lane, to, detach } => lane::rollback(&common, &lane, to.as_deref(), detach).await?,
+        Command::Rollback(back) => lane::back(&common, &back).await?,
+        Command::Group { group, env } => group::show(&common, &group, &env).await?,
         Command::Drill { lane, cold, detach } => lane::drill(&common, &lane, cold, detach).await?,
         Command::Scale { lane, instances } => operating::scale(&common, &lane, instances).await?,
         Command::Restart { lane, detach } => operating::restart(&common, &lane, detach).await?,

@@ -9,7 +9,7 @@ use slipway_server::wire::{WireComparison, WirePlan, WireRollout};
 
 use crate::args::{Common, Release};
 use crate::client::Client;
-use crate::commands::check;
+use crate::commands::{check, group};
 use crate::exit::{self, Usage};
 use crate::render;
 
@@ -17,14 +17,17 @@ use crate::render;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A packed artifact on its way to the server.
-struct Parcel {
-    digest: String,
+pub(crate) struct Parcel {
+    pub(crate) digest: String,
     _folder: tempfile::TempDir,
-    file: std::path::PathBuf,
+    pub(crate) file: std::path::PathBuf,
 }
 
 /// Shows what a release would do.
 pub(crate) async fn plan(common: &Common, release: Release) -> Result<u8> {
+    if let Some(group) = &release.group {
+        return group::plan(common, group, &release).await;
+    }
     let client = Client::find(common)?;
     let parcel = pack(release.path.as_deref()).await?;
     if release.compare {
@@ -45,6 +48,9 @@ pub(crate) async fn plan(common: &Common, release: Release) -> Result<u8> {
 
 /// Releases.
 pub(crate) async fn run(common: &Common, release: Release) -> Result<u8> {
+    if let Some(group) = &release.group {
+        return group::release(common, group, &release).await;
+    }
     if release.compare {
         return Err(Usage("--compare releases nothing: slipway plan --compare".to_string()).into());
     }
@@ -101,7 +107,7 @@ fn detached(common: &Common, rollout: &WireRollout) -> Result<u8> {
     })
 }
 
-async fn pack(path: Option<&Path>) -> Result<Option<Parcel>> {
+pub(crate) async fn pack(path: Option<&Path>) -> Result<Option<Parcel>> {
     let Some(path) = path.map(Path::to_path_buf) else { return Ok(None) };
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let file = folder.path().join("artifact.tar");

@@ -74,7 +74,7 @@ impl Control {
         }
     }
 
-    pub(super) fn hypothetical(&self, lane: &Lane, release: slipway_core::rollout::Release) -> Asked {
+    pub(crate) fn hypothetical(&self, lane: &Lane, release: slipway_core::rollout::Release) -> Asked {
         let strategy = release.environment(&lane.id).map(|e| e.strategy.clone()).unwrap_or_default();
         Asked {
             id: RolloutId::numbered(0),

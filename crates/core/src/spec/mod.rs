@@ -8,6 +8,7 @@
 mod config;
 mod diff;
 mod digest;
+mod group;
 mod migrate;
 mod mistake;
 mod model;
@@ -23,6 +24,7 @@ mod tree;
 pub use config::Config;
 pub use diff::{Difference, differences};
 pub use digest::config_digest;
+pub use group::{GroupMember, GroupSpec, parse_group};
 pub use migrate::Migrate;
 pub use mistake::Mistake;
 pub use model::{

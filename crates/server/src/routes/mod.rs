@@ -5,6 +5,7 @@ pub(crate) mod commands;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod gates;
+pub(crate) mod groups;
 pub(crate) mod journal;
 pub(crate) mod logs;
 pub(crate) mod metrics;
