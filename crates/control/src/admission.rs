@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use slipway_core::names::{EnvironmentName, LaneId, VersionName};
-use slipway_core::rollout::{Lane, Release, claims};
+use slipway_core::rollout::{Lane, Release, claims, same_kind};
 use slipway_core::spec::{self, ServiceSpec, Strategy};
 use slipway_store::ReleaseRecord;
 
@@ -45,6 +45,15 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
         None => environment.strategy.clone(),
         Some(name) => environment.strategy.with_kind(name).map_err(|_| Error::UnknownStrategy(name.clone()))?,
     };
+    if let Err(unfit) = release.spec.fits(&strategy.kind) {
+        return Err(refused("strategy_unfit", unfit.to_string()));
+    }
+    // Looking at a lane that is not known would make it known without anybody to drive it.
+    if engine.lanes().contains(&lane)
+        && let Some(kept) = engine.lane(&lane).await?
+    {
+        same_kind(&kept, &release).map_err(Error::Refused)?;
+    }
     let empty = Lane::new(lane.clone());
     if let Some((other, what)) = engine.tables.claimed(&lane, &claims(&empty, &release)) {
         return Err(Error::Refused(slipway_core::rollout::Refusal {

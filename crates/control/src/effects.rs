@@ -52,11 +52,14 @@ async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effe
         }
         Effect::Stop { instance } => {
             // Stopping is tried until it works: an instance that cannot be stopped is never forgotten.
-            while let Err(error) = engine.target.stop(&instance).await {
-                tracing::warn!(%instance, %error, "stopping it again in a second");
+            let stopped = loop {
+                match engine.target.stop(&instance).await {
+                    Ok(stopped) => break stopped,
+                    Err(error) => tracing::warn!(%instance, %error, "stopping it again in a second"),
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            EffectResult::Stopped { instance }
+            };
+            EffectResult::Stopped { instance, killed: stopped.killed }
         }
         Effect::Run { job } => {
             let end = match engine.artifacts.path(&job.artifact).await {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::{Job, JobEnd};
 use crate::names::{Digest, EnvironmentName, InstanceId, ServiceName, VersionName};
 use crate::smoke::SmokeReport;
-use crate::spec::{HealthCheck, SmokeTest};
+use crate::spec::{HealthCheck, SmokeTest, StopSignal};
 use crate::units::{Millis, Timestamp};
 
 /// Everything that a target needs to run one instance.
@@ -37,8 +37,14 @@ pub struct InstanceSpec {
     pub files: BTreeMap<String, String>,
     /// How its health is asked for.
     pub health: HealthCheck,
-    /// How long it may take to end after SIGTERM before its whole process group is killed.
+    /// How long it may take to end after the stop signal before its whole process group is killed.
     pub stop_grace: Millis,
+    /// What asks it to end.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
+    /// The signal goes to the program alone: what it started may finish, and goes when the program has gone.
+    #[serde(default)]
+    pub stop_alone: bool,
 }
 
 /// What a target sees of one instance.
@@ -122,6 +128,13 @@ pub enum TargetError {
     Transient(String),
 }
 
+/// How an instance was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stopped {
+    /// It did not end within its grace and was killed with whatever it was doing.
+    pub killed: bool,
+}
+
 /// A boxed future, so that the trait can be used as an object.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -133,7 +146,7 @@ pub trait Target: Send + Sync {
 
     /// Stops an instance and everything it started, and forgets it; returns when nothing of it runs any more.
     /// An unknown instance is already stopped.
-    fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<(), TargetError>>;
+    fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<Stopped, TargetError>>;
 
     /// Runs smoke tests, in order and up to the first failure, against one incarnation of an instance. An instance that
     /// is not there, or not that incarnation, before or after the tests, is a failure in the report.

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use slipway_core::instance::{Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Target, TargetError};
+use slipway_core::instance::{
+    Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Stopped, Target, TargetError,
+};
 use slipway_core::job::{Job, JobEnd};
 use slipway_core::names::{InstanceId, VersionName};
 use slipway_core::smoke::{SmokeReport, SmokeResult};
@@ -230,7 +232,7 @@ impl Target for FakeTarget {
         })
     }
 
-    fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<(), TargetError>> {
+    fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<Stopped, TargetError>> {
         Box::pin(async move {
             let mut inner = self.inner();
             if inner.instances.remove(id).is_some() {
@@ -238,7 +240,7 @@ impl Target for FakeTarget {
             }
             drop(inner);
             self.nudge();
-            Ok(())
+            Ok(Stopped::default())
         })
     }
 
@@ -295,6 +297,8 @@ mod tests {
                 start_limit: Millis(1),
             },
             stop_grace: Millis(1),
+            stop_signal: Default::default(),
+            stop_alone: false,
         }
     }
 

@@ -75,6 +75,9 @@ pub(crate) struct State {
     pub(crate) program: Option<ProcessId>,
     /// How the last incarnation that ended did.
     pub(crate) last_exit: Option<Exit>,
+    /// The program did not end within its grace and was killed.
+    #[serde(default)]
+    pub(crate) killed: bool,
 }
 
 /// What a shim is doing.

@@ -107,6 +107,15 @@ async fn request(action: &SmokeAction, address: SocketAddr, values: &Values) -> 
     Ok(body)
 }
 
+/// Whether a command exits with 0. Ends when whoever asks has no more patience.
+pub(crate) async fn succeeds(command: &[String], place: &Place) -> Result<(), String> {
+    let values = Values::from([
+        ("url".to_string(), format!("http://{}", place.address)),
+        ("port".to_string(), place.address.port().to_string()),
+    ]);
+    command_output(command, place, &values).await.map(drop)
+}
+
 /// Runs a command and returns what it wrote to its standard output. Dropping this kills it with its whole group.
 async fn command_output(command: &[String], place: &Place, values: &Values) -> Result<Vec<u8>, String> {
     let command: Vec<String> = command.iter().map(|part| fill(part, values)).collect();

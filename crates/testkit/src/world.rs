@@ -331,6 +331,7 @@ impl World {
             instances: self.instances.iter().map(|(id, since)| (id.clone(), status(id, *since, now))).collect(),
             confirmed: Some(Confirmed { routes: self.route.clone().into_iter().collect(), newest: true }),
             watched_since: Some(self.watched_since),
+            looking_since: Some(self.watched_since),
             lapsed: self.lapsed,
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),
@@ -367,7 +368,7 @@ impl World {
             }
             Effect::Stop { instance } => {
                 self.instances.remove(&instance);
-                EffectResult::Stopped { instance }
+                EffectResult::Stopped { instance, killed: false }
             }
             Effect::Run { job } => {
                 let fails = self.service.fails_migration.contains(&(job.version.clone(), job.command.join(" ")));

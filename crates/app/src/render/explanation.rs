@@ -5,7 +5,7 @@ use slipway_core::units::Timestamp;
 use slipway_server::wire::{Explanation, WireDecision, WireJudgement};
 
 use super::table::columns;
-use super::{count, flat, time};
+use super::{count, flat, met, time};
 
 /// A rollout told from its beginning.
 pub(crate) fn explanation(e: &Explanation) -> String {
@@ -96,14 +96,7 @@ fn ending(e: &Explanation) -> String {
         (None, None) => text.push_str(&format!("It is {}.\n", r.state)),
     }
     let back = r.rollback_ms.map_or_else(|| "not rolled back".to_string(), |ms| format!("rolled back in {}", time(ms)));
-    text.push_str(&format!(
-        "Deploying took {} of acting, {back}. {} requests met {}, {} of them failed; {} failed by Slipway.\n",
-        time(r.deploy_ms),
-        count(r.exposed_requests),
-        r.version,
-        count(r.failed_requests),
-        count(r.failed_by_slipway)
-    ));
+    text.push_str(&format!("Deploying took {} of acting, {back}. {}.\n", time(r.deploy_ms), met(r)));
     if let Some(p) = &r.probes {
         text.push_str(&format!(
             "Probes (synthetic, no part of these requests): {} to {}, {} failed; {} to {}, {} failed.\n",

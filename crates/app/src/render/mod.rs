@@ -32,7 +32,7 @@ pub(crate) use times::times;
 pub(crate) use versions::versions;
 
 use slipway_core::units::{Millis, Weight};
-use slipway_server::wire::WireStepRecord;
+use slipway_server::wire::{WireRollout, WireStepRecord};
 
 /// A length of time.
 fn time(ms: u64) -> String {
@@ -42,6 +42,21 @@ fn time(ms: u64) -> String {
 /// A share of the traffic.
 fn share(bp: u16) -> String {
     Weight::from_bp(bp).map_or_else(|| format!("{bp}bp"), |w| w.to_string())
+}
+
+/// What the candidate of a rollout met.
+fn met(r: &WireRollout) -> String {
+    if r.worker {
+        let (all, bad) = (count(r.exposed_requests), count(r.failed_requests));
+        return format!("{all} outcomes were reported of {}, {bad} of them bad", r.version);
+    }
+    format!(
+        "{} requests met {}, {} of them failed, {} failed by Slipway",
+        count(r.exposed_requests),
+        r.version,
+        count(r.failed_requests),
+        count(r.failed_by_slipway)
+    )
 }
 
 /// A number with separators.

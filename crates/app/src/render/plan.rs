@@ -9,7 +9,8 @@ use super::{count, share, time};
 pub(crate) fn plan(plan: &WirePlan) -> String {
     let from = plan.from.as_ref().map_or_else(|| "first release".to_string(), |f| format!("from {f}"));
     let mut text = format!("{} by {}, {from}\n\n", plan.version, plan.strategy);
-    let mut rows = vec![["step", "what", "users", "requests", "best", "worst", "today"].map(str::to_string).to_vec()];
+    let (who, what) = if plan.worker { ("jobs", "outcomes") } else { ("users", "requests") };
+    let mut rows = vec![["step", "what", who, what, "best", "worst", "today"].map(str::to_string).to_vec()];
     for step in &plan.steps {
         let requests = step.requests.values().max().map_or_else(|| "-".to_string(), |n| count(*n));
         rows.push(vec![
@@ -26,9 +27,14 @@ pub(crate) fn plan(plan: &WirePlan) -> String {
     text.push_str("\nif a step fails\n");
     let undos: Vec<Vec<String>> = plan.steps.iter().map(|s| vec![format!("  {}", s.name), s.undo.clone()]).collect();
     text.push_str(&columns(&undos));
-    let today = plan.today_ms.map_or_else(|| "unknown, no traffic to go by".to_string(), time);
+    let today = match plan.today_ms {
+        None if plan.worker => "as long as outcomes take to come today".to_string(),
+        Some(ms) if plan.worker => format!("{} today", time(ms)),
+        None => "unknown, no traffic to go by at today's traffic".to_string(),
+        Some(ms) => format!("{} at today's traffic", time(ms)),
+    };
     text.push_str(&format!(
-        "\nway back         {}\nroll back        {}\nduration         {} at best, {} at worst, {today} at today's traffic\nextra instances  {}\n",
+        "\nway back         {}\nroll back        {}\nduration         {} at best, {} at worst, {today}\nextra instances  {}\n",
         plan.way_back,
         plan.rollback,
         time(plan.best_ms),

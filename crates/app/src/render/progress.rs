@@ -2,7 +2,7 @@
 
 use slipway_server::wire::WireRollout;
 
-use super::{count, flat, mark, time};
+use super::{flat, mark, met, time};
 
 /// States that are worth a line of their own.
 const TOLD_STATES: [&str; 4] = ["queued", "paused", "held", "undoing"];
@@ -46,15 +46,7 @@ pub(crate) fn conclusion(r: &WireRollout) -> String {
     let outcome = r.outcome.as_deref().unwrap_or(&r.state).replace('_', " ");
     let cause = r.cause.as_ref().map(|c| format!(": {}", flat(c))).unwrap_or_default();
     let back = r.rollback_ms.map(|ms| format!(", rolled back in {}", time(ms))).unwrap_or_default();
-    let mut text = format!(
-        "{} {outcome}{cause}\n  deployed in {}{back}; {} requests met {}, {} of them failed, {} failed by Slipway",
-        r.rollout,
-        time(r.deploy_ms),
-        count(r.exposed_requests),
-        r.version,
-        count(r.failed_requests),
-        count(r.failed_by_slipway)
-    );
+    let mut text = format!("{} {outcome}{cause}\n  deployed in {}{back}; {}", r.rollout, time(r.deploy_ms), met(r));
     if r.outcome.as_deref() == Some("held") {
         let lane = format!("{} --env {}", r.service, r.environment);
         text.push_str("\n  it needs a person; one of\n");

@@ -69,12 +69,15 @@ fn traffic(r: &WireRollout) -> Vec<Line> {
         return Vec::new();
     }
     let width = r.split.iter().map(|s| s.version.chars().count()).max().unwrap_or(0);
-    let mut lines = vec![Line::new(), Line::new().with(Look::Faint, "  traffic")];
+    let mut lines = vec![Line::new(), Line::new().with(Look::Faint, if r.worker { "  jobs" } else { "  traffic" })];
     for part in &r.split {
         let candidate = part.version == r.version;
         let look = if candidate { Look::Busy } else { Look::Plain };
-        let measured =
-            part.measured_bp.map_or_else(|| "none measured yet".to_string(), |bp| format!("{} measured", share(bp)));
+        let measured = match part.measured_bp {
+            _ if r.worker => "by instances".to_string(),
+            None => "none measured yet".to_string(),
+            Some(bp) => format!("{} measured", share(bp)),
+        };
         lines.push(
             Line::new()
                 .with(look, format!("  {:<width$}  ", part.version))

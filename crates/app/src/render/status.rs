@@ -56,6 +56,8 @@ fn lane(lane: &LaneStatus) -> String {
 fn instances(lane: &LaneStatus, role: &str, version: &VersionStatus) -> Vec<Vec<String>> {
     let split = lane.split.iter().find(|s| s.version == version.version);
     let traffic = match split {
+        None if lane.worker => "no jobs".to_string(),
+        Some(s) if lane.worker => format!("{} of those that take jobs", share(s.weight_bp)),
         None => "no traffic".to_string(),
         Some(s) => match s.measured_bp {
             Some(measured) => format!("{} wanted, {} measured", share(s.weight_bp), share(measured)),

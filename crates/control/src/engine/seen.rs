@@ -24,6 +24,8 @@ pub(super) struct Seen {
     lost: HashMap<LaneId, Vec<Lost>>,
     /// Since when every gateway has been connected.
     watched_since: Option<Timestamp>,
+    /// Since when this control plane has been looking.
+    looking_since: Option<Timestamp>,
     results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
     artifacts: BTreeSet<Digest>,
     serving: BTreeMap<LaneId, Serving>,
@@ -49,6 +51,7 @@ impl Engine {
         let watched = !gateways.is_empty() && gateways.iter().all(|g| g.connected);
         seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
         seen.gateways = gateways;
+        seen.looking_since.get_or_insert(now);
         let mut facts = Vec::new();
         for event in events {
             match event {
@@ -200,6 +203,7 @@ impl Engine {
                 .collect(),
             confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
             watched_since: seen.watched_since,
+            looking_since: seen.looking_since,
             lapsed,
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
             in_flight: in_flight(&seen.gateways),

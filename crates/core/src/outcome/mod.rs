@@ -61,6 +61,9 @@ pub enum Refused {
     /// Neither a key nor a version.
     #[error("it names neither the user's assignment key nor the version, so nobody can tell whose it is")]
     Nobody,
+    /// No version, where keys say nothing.
+    #[error("it names no version, and no key says which of a worker's instances took a job: send VERSION")]
+    NoVersion,
     /// Not a version of this lane.
     #[error("{lane} has no version {version}")]
     UnknownVersion {
@@ -92,6 +95,7 @@ impl Refused {
         match self {
             Refused::UnknownLane(_) => "unknown_lane",
             Refused::Nobody => "nobody",
+            Refused::NoVersion => "no_version",
             Refused::UnknownVersion { .. } => "unknown_version",
             Refused::NotServing(_) => "not_serving",
             Refused::TooOld => "too_old",

@@ -20,6 +20,9 @@ struct Stretch {
     since: Timestamp,
     split: Split,
     salt: String,
+    /// Versions beside those of the split that have had instances meanwhile: a worker's take jobs from their start to
+    /// their end, whatever share is asked for.
+    also: BTreeSet<VersionName>,
 }
 
 /// The splits of a lane, oldest first.
@@ -27,6 +30,8 @@ struct Stretch {
 pub(super) struct Places {
     stretches: VecDeque<Stretch>,
     known: BTreeSet<VersionName>,
+    /// Jobs are taken by whoever is free, so no key says by whom.
+    unkeyed: bool,
 }
 
 impl Places {
@@ -36,11 +41,16 @@ impl Places {
         self.known = releases.into_iter().flatten().map(|r| r.version.clone()).collect();
         let Some(routing) = &lane.routing else { return false };
         self.known.extend(routing.split.shares().iter().map(|s| s.version.clone()));
-        if self.stretches.back().is_some_and(|s| s.epoch == routing.epoch) {
+        self.unkeyed = lane.is_worker();
+        let running = lane.slots.iter().filter(|_| self.unkeyed).map(|slot| slot.version.clone());
+        self.known.extend(running.clone());
+        if let Some(last) = self.stretches.back_mut().filter(|s| s.epoch == routing.epoch) {
+            last.also.extend(running);
             return false;
         }
+        let also = running.collect();
         let (epoch, split, salt) = (routing.epoch, routing.split.clone(), routing.salt.clone());
-        self.stretches.push_back(Stretch { epoch, since: now, split, salt });
+        self.stretches.push_back(Stretch { epoch, since: now, split, salt, also });
         // The second one is needed for as long as an outcome may be older than it.
         while self.stretches.len() > MOST || self.stretches.get(1).is_some_and(|s| now.since(s.since) > OLDEST) {
             self.stretches.pop_front();
@@ -56,7 +66,9 @@ impl Places {
     /// The epoch and the versions that have users now.
     pub fn now(&self) -> Option<(Epoch, Vec<VersionName>)> {
         let last = self.stretches.back()?;
-        Some((last.epoch, last.split.shares().iter().map(|s| s.version.clone()).collect()))
+        let versions: BTreeSet<_> =
+            last.split.shares().iter().map(|s| s.version.clone()).chain(last.also.iter().cloned()).collect();
+        Some((last.epoch, versions.into_iter().collect()))
     }
 
     /// Whose an outcome is.
@@ -73,6 +85,9 @@ impl Places {
                 false => Err(Refused::NotServing(version.clone())),
             };
         }
+        if self.unkeyed {
+            return Err(Refused::NoVersion);
+        }
         let key = outcome.key.as_deref().ok_or(Refused::Nobody)?;
         let index = index.ok_or(Refused::TooOld)?;
         let stretch = &self.stretches[index];
@@ -88,5 +103,5 @@ impl Places {
 }
 
 fn has(stretch: &Stretch, version: &VersionName) -> bool {
-    stretch.split.shares().iter().any(|s| s.version == *version)
+    stretch.also.contains(version) || stretch.split.shares().iter().any(|s| s.version == *version)
 }

@@ -20,6 +20,7 @@ use super::slots::Trouble;
 use super::turn::{ENGINE, Turn};
 use super::undo;
 use super::verifying::verified;
+use super::workers;
 use crate::judge::{Judgement, Verdict};
 use crate::spec::OnInconclusive;
 use crate::units::{Millis, Timestamp, Weight};
@@ -132,7 +133,7 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         return finish::succeed(turn, seen, now);
     };
     if open.steps[open.step].began_at.is_none() {
-        enter(turn, &step, now);
+        enter(turn, &step, seen, now);
     }
     if step.kind == StepKind::Prepare {
         return begin::prepare(turn, now);
@@ -159,20 +160,31 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         return false;
     }
     match step.kind {
+        // The first jobs are not done the moment that an instance is up.
+        StepKind::Shift { .. } if turn.lane.is_worker() && !promoted(turn) && !settled(turn, seen, now) => false,
         StepKind::Shift { .. } => judged(turn, seen, &step, now),
         StepKind::Verify { length, .. } => verified(turn, seen, &step, length, now),
         StepKind::Batch { .. } if outage(turn, seen, now) || !settled(turn, seen, now) => false,
         StepKind::Return => drilling::returned(turn, &step, now),
         _ => {
             drilling::time(turn, &step, now);
-            done(turn, &format!("{weight} of the traffic, confirmed by every gateway"), now)
+            done(turn, &moved(turn, weight), now)
         }
+    }
+}
+
+/// What a step that moved the share says of it.
+fn moved(turn: &Turn, weight: Weight) -> String {
+    match turn.lane.is_worker() {
+        true => format!("{weight} of those that take jobs"),
+        false => format!("{weight} of the traffic, confirmed by every gateway"),
     }
 }
 
 /// Since when the step's split has been served and watched without a gap: its clock begins here.
 pub(super) fn watched_from(open: &Rollout, seen: &Observed, now: Timestamp) -> Timestamp {
-    open.progress.confirmed.unwrap_or(now).max(seen.watched_since.unwrap_or(now))
+    let watched = if open.release.spec.is_worker() { seen.looking_since } else { seen.watched_since };
+    open.progress.confirmed.unwrap_or(now).max(watched.unwrap_or(now))
 }
 
 /// Whether a person let the step at hand pass.
@@ -188,10 +200,14 @@ fn settled(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     now >= over
 }
 
-fn enter(turn: &mut Turn, step: &Step, now: Timestamp) {
+fn enter(turn: &mut Turn, step: &Step, seen: &Observed, now: Timestamp) {
     turn.record("step.entered", ENGINE, step.what.clone(), json!({ "step": step.name, "undo": step.undo }));
     if let Some(open) = &mut turn.lane.open {
         open.progress = Progress::entered(now);
+        if matches!(step.kind, StepKind::Replace { .. }) {
+            // Once stable is stopped there is nothing else to compare with.
+            open.before = seen.evidence.stable_ten_minutes.clone();
+        }
         let record = &mut open.steps[open.step];
         record.state = StepState::Acting;
         record.began_at = Some(now);
@@ -202,7 +218,10 @@ fn enter(turn: &mut Turn, step: &Step, now: Timestamp) {
 /// do not come within their limit, for whatever reason, the rollout is taken back.
 fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
     let Some(open) = &mut turn.lane.open else { return false };
-    let (version, limit) = (open.release.version.clone(), estimate::start_limit(&open.release));
+    let (version, mut limit) = (open.release.version.clone(), estimate::start_limit(&open.release));
+    if let (StepKind::Replace { .. }, Some(stable)) = (step.kind, &turn.lane.stable) {
+        limit.0 += workers::patience(stable).0;
+    }
     let ready = turn.lane.ready(&version);
     let Some(open) = &mut turn.lane.open else { return false };
     if ready >= step.kind.instances() {

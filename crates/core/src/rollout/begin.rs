@@ -13,6 +13,7 @@ use super::plan::{Plan, plan};
 use super::rolling;
 use super::schema;
 use super::turn::{ENGINE, Turn};
+use super::workers;
 use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
 
@@ -70,12 +71,13 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         began_at: None,
         ended_at: None,
     };
+    let strategy = workers::in_effect(lane, &asked.release, &asked.strategy);
     Rollout {
         id: asked.id,
         kind: asked.kind,
         release: asked.release,
         from: lane.stable_version().cloned(),
-        strategy: asked.strategy,
+        strategy,
         steps: plan.steps.iter().map(record).collect(),
         plan,
         actor: asked.actor,
@@ -156,8 +158,10 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
     {
         return Some(refusal.reason);
     }
-    // Rolling gives stable's instances up, and going back starts them again.
-    let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id) && !rolling::applies(open);
+    // Rolling and replacing give stable's instances up, and going back starts them again.
+    let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id)
+        && !rolling::applies(open)
+        && !workers::replaces(open);
     if !kept && !seen.artifacts.contains(&stable.artifact) {
         return Some(format!(
             "no way back: the artifact of {} ({}) is not here, and its instances would have to be started",

@@ -67,6 +67,11 @@ impl Drilled {
 
 /// What stands against a drill of `lane` now; otherwise the release that it would go back to.
 pub fn drillable(lane: &Lane, seen: &Observed) -> Result<Release, Refusal> {
+    if lane.is_worker() {
+        let reason =
+            format!("{} is a worker: a drill switches requests to the predecessor and back, and it has none", lane.id);
+        return refuse("no_traffic", reason);
+    }
     if let Some(open) = &lane.open {
         return refuse("rollout_open", format!("{} is open: a drill waits for nobody; ask when it is over", open.id));
     }

@@ -74,6 +74,9 @@ pub enum EffectResult {
     Stopped {
         /// Which.
         instance: InstanceId,
+        /// It did not end by itself within its grace.
+        #[serde(default)]
+        killed: bool,
     },
     /// The tests were run.
     Smoked {

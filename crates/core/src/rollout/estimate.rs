@@ -11,6 +11,7 @@ use super::plan::{HOLD_BACK, Plan, Step, StepKind, counted, judged_steps};
 use super::probing;
 use super::rolling;
 use super::schema;
+use super::workers;
 use crate::judge::{self, Budget, FAIL_KEYS, Forecast, LatencyBound};
 use crate::names::VersionName;
 use crate::spec::{Objective, Strategy, StrategyKind};
@@ -63,6 +64,7 @@ pub(super) fn complete(
 ) -> Plan {
     let stable = lane.stable_version();
     let bounds = bounds::take(lane, kind, release, &today.latency);
+    let worker = release.spec.is_worker() && kind != RolloutKind::Contract;
     let kinds: Vec<StepKind> = bare.iter().map(|(k, _)| *k).collect();
     let judged = judged_steps(kinds.iter().copied());
     let strata = if stable.is_some() { probing::strata(kind, &release.spec) } else { 1 };
@@ -86,12 +88,21 @@ pub(super) fn complete(
             }
             _ => None,
         };
-        let (best, worst, now) = lengths(step, starts, release, strategy, today, &requests, probes);
+        let (best, mut worst, now) = lengths(step, starts, release, strategy, today, &requests, probes);
+        if let (StepKind::Replace { .. }, Some(stable)) = (step, &lane.stable) {
+            worst.0 += workers::patience(stable).0;
+        }
         steps.push(Step {
             name,
             kind: step,
-            what: what(step, &release.version, stable),
-            undo: undo(step, kind, &release.version, stable),
+            what: worker
+                .then(|| workers::what(step, release, lane.stable.as_ref()))
+                .flatten()
+                .unwrap_or_else(|| what(step, &release.version, stable)),
+            undo: worker
+                .then(|| workers::undo(step, &release.version, stable))
+                .flatten()
+                .unwrap_or_else(|| undo(step, kind, &release.version, stable)),
             exposed: step.weight().unwrap_or(Weight::ZERO),
             requests,
             best,
@@ -105,13 +116,23 @@ pub(super) fn complete(
         strategy: name(kind, strategy).to_string(),
         version: release.version.clone(),
         from: stable.cloned(),
-        way_back: way_back(lane, kind, strategy),
-        extra_instances: extra(lane, release, strategy, kind),
+        way_back: match worker {
+            true => workers::way_back(lane, kind, strategy),
+            false => way_back(lane, kind, strategy),
+        },
+        extra_instances: match worker {
+            true => workers::extra(lane, release, strategy, kind),
+            false => extra(lane, release, strategy, kind),
+        },
         points_of_no_return: points,
+        worker,
         best: sum(&|s| s.best),
         worst: sum(&|s| s.worst),
         today: steps.iter().map(|s| s.today).sum::<Option<Millis>>(),
-        rollback: rollback(lane, kind, strategy, today),
+        rollback: match worker {
+            true => workers::rollback(lane, kind, strategy, today),
+            false => rollback(lane, kind, strategy, today),
+        },
         remarks: remarks(lane, kind, release, strategy, today, &steps)
             .into_iter()
             .chain(bounds.iter().map(LatencyBound::sentence))
@@ -262,6 +283,7 @@ fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> 
         StepKind::Batch { updated, of: whole } => {
             format!("{updated} of {whole} instances on {version}, healthy and tested, then their share of the users")
         }
+        StepKind::Replace { .. } => format!("stop what serves, then start {version}"),
         StepKind::Return => match stable {
             Some(stable) => format!("all of the traffic to {stable} again; {version} stands by as before"),
             None => "nothing to return to".to_string(),
@@ -378,7 +400,7 @@ fn remarks(
         remarks.push(format!("step \"prepare\" gives up {} as standby", standby.release.version));
     }
     match &strategy.kind {
-        StrategyKind::BlueGreen => {
+        StrategyKind::BlueGreen | StrategyKind::Replace => {
             let before = match probing::before_users(release) {
                 Some(_) => "only smoke tests and probes stand",
                 None => "only smoke tests stand",

@@ -25,9 +25,14 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
         return schema::contracted(turn);
     }
     let version = open.release.version.clone();
-    let all = Split::all(version.clone());
+    let (all, worker) = (Split::all(version.clone()), turn.lane.is_worker());
     if turn.lane.routing.as_ref().is_none_or(|r| r.split != all) {
         route(turn, all, true);
+        if worker {
+            let sentence = format!("all of the jobs to {version}; what is stopped finishes those that it has");
+            turn.record("work.shared", ENGINE, sentence, json!({ "weight_bp": 10_000 }));
+            return true;
+        }
         turn.record(
             "traffic.shifting",
             ENGINE,
@@ -41,7 +46,7 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
         return false;
     }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
-    if !seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
+    if !worker && !seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
         let asked = turn.lane.open.as_ref().and_then(|open| open.progress.shifted).unwrap_or(now);
         if now >= asked.plus(CONFIRM_LIMIT) {
             let reason = format!("no confirmation of all of the traffic from every gateway within {CONFIRM_LIMIT}");
@@ -99,7 +104,8 @@ fn promote(turn: &mut Turn, now: Timestamp) {
         }
         RolloutKind::Release | RolloutKind::Drill { .. } | RolloutKind::Contract => {
             turn.lane.predecessor = Some(old.clone());
-            if !rolling::applies(&open) && open.strategy.standby.0 > 0 {
+            let keeps = !rolling::applies(&open) && !open.release.spec.is_worker();
+            if keeps && open.strategy.standby.0 > 0 {
                 let until = now.plus(open.strategy.standby);
                 turn.wake(until);
                 let sentence = format!("{} stands by for {}", old.version, open.strategy.standby);
@@ -160,7 +166,12 @@ pub(super) fn note_exposure(open: &mut Rollout, seen: &Observed) {
             continue;
         }
         let of = |v: &crate::names::VersionName| seen.evidence.rows.get(&(epoch, v.clone()));
-        let ours = of(version).cloned().unwrap_or_default();
+        let mut ours = of(version).cloned().unwrap_or_default();
+        if open.release.spec.is_worker() {
+            // Reported events are all that is seen of what it did.
+            ours.attempts = ours.objectives.values().map(|counts| counts.n).max().unwrap_or(0);
+            ours.failed = ours.objectives.values().map(|counts| counts.bad).max().unwrap_or(0);
+        }
         let slipway: u64 =
             seen.evidence.rows.iter().filter(|((e, _), _)| *e == epoch).map(|(_, t)| t.failed_by_slipway).sum();
         let entry = open.exposure.entry(epoch).or_default();

@@ -8,6 +8,7 @@ use super::observed::Observed;
 use super::plan::StepKind;
 use super::probing;
 use super::rolling;
+use super::workers;
 use crate::judge::{self, Budget, Comparison, Counts, Evidence, Judgement, Rule, Stability, Verdict};
 use crate::spec::Objective;
 use crate::units::{Timestamp, Weight};
@@ -122,7 +123,7 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
             false => recent(&seen.evidence.stable_ten_seconds),
         },
         candidate_weight: weight,
-        next_weight: open.plan.next_weight(open.step),
+        next_weight: workers::next_weight(open),
         rule: match step {
             Some(StepKind::Shift { .. }) => Rule::PassOrFail,
             _ => Rule::FailOnly,

@@ -37,6 +37,7 @@ mod turn;
 mod undo;
 mod verifying;
 mod watching;
+mod workers;
 
 pub use book::Book;
 pub use commands::Refusal;
@@ -57,3 +58,4 @@ pub use restarting::Restart;
 pub use routing::{LEASE, claims, route_now, route_of};
 pub use turn::{ENGINE, Turn, complete, turn};
 pub use watching::{Incident, Watching, rollback_due};
+pub use workers::same_kind;

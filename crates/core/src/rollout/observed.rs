@@ -19,6 +19,8 @@ pub struct Observed {
     pub confirmed: Option<Confirmed>,
     /// Since when every gateway has been connected without a gap; absent while one is not.
     pub watched_since: Option<Timestamp>,
+    /// Since when this control plane has been looking without a gap.
+    pub looking_since: Option<Timestamp>,
     /// The epoch whose lease ran out at some gateway.
     pub lapsed: Option<Epoch>,
     /// Candidates that lost their last usable instance at a gateway.

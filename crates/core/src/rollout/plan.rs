@@ -10,6 +10,7 @@ use super::lane::{Lane, Release};
 use super::model::RolloutKind;
 use super::probing;
 use super::schema;
+use super::workers;
 use crate::judge::LatencyBound;
 use crate::names::VersionName;
 use crate::spec::{Strategy, StrategyKind};
@@ -51,6 +52,9 @@ pub struct Plan {
     /// Latency bounds that are stable's own, as they were when the plan was made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<LatencyBound>,
+    /// Shares are of a worker's instances and not of the traffic. Left out where not, so that a seal stays what it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub worker: bool,
 }
 
 /// One step of a plan.
@@ -111,6 +115,11 @@ pub enum StepKind {
         /// Of how many.
         of: u32,
     },
+    /// Stops every instance of stable, waits until the last has ended, and only then starts the candidate's.
+    Replace {
+        /// How many.
+        instances: u32,
+    },
     /// Watches for a while under the fail rule, then tests once more and finishes.
     Verify {
         /// The share meanwhile.
@@ -145,6 +154,7 @@ impl StepKind {
             | StepKind::Probe { instances }
             | StepKind::Shift { instances, .. }
             | StepKind::Switch { instances }
+            | StepKind::Replace { instances }
             | StepKind::Verify { instances, .. } => instances,
             StepKind::Batch { updated, .. } => updated,
         }
@@ -161,6 +171,7 @@ impl StepKind {
             StepKind::Prepare
             | StepKind::Scale { .. }
             | StepKind::Probe { .. }
+            | StepKind::Replace { .. }
             | StepKind::Expand { .. }
             | StepKind::Contract { .. } => None,
             StepKind::Shift { weight, .. } | StepKind::Verify { weight, .. } => Some(weight),
@@ -202,6 +213,15 @@ pub(super) fn counted(instances: u32) -> String {
 
 /// Makes the plan by which `release` would replace what serves in `lane` now.
 pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, today: &Today) -> Plan {
+    if release.spec.is_worker() && kind != RolloutKind::Contract {
+        let declared = strategy;
+        let strategy = workers::in_effect(lane, release, declared);
+        let steps = workers::steps(lane, kind, release, &strategy);
+        let mut plan = estimate::complete(lane, kind, release, &strategy, today, steps);
+        plan.remarks = schema::remarks(lane, kind, release);
+        plan.remarks.extend(workers::remarks(lane, kind, release, &strategy, declared));
+        return plan;
+    }
     let wanted = release.instances(&lane.id);
     let mut steps = vec![(StepKind::Prepare, "prepare".to_string())];
     if let (RolloutKind::Release, Some((schema, migrate))) = (kind, schema::expands(lane, release)) {
@@ -233,7 +253,7 @@ pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strate
             steps.push((StepKind::Switch { instances: wanted }, "everyone".to_string()));
             steps.push(verification(Weight::ALL, wanted, strategy));
         }
-        (RolloutKind::Release, Some(_), StrategyKind::BlueGreen) => {
+        (RolloutKind::Release, Some(_), StrategyKind::BlueGreen | StrategyKind::Replace) => {
             steps.push((StepKind::Scale { instances: wanted }, "green".to_string()));
             if probing::before_users(release).is_some() {
                 steps.push((StepKind::Probe { instances: wanted }, "probes".to_string()));
@@ -265,11 +285,11 @@ fn is_standby(lane: &Lane, release: &Release) -> bool {
     lane.standby.as_ref().is_some_and(|s| s.release.version == release.version)
 }
 
-fn verification(weight: Weight, instances: u32, strategy: &Strategy) -> (StepKind, String) {
+pub(super) fn verification(weight: Weight, instances: u32, strategy: &Strategy) -> (StepKind, String) {
     (StepKind::Verify { weight, instances, length: strategy.verify }, "verification".to_string())
 }
 
 /// Instances that `weight` of the traffic needs: the declared number times the share, rounded up.
-fn share_of(weight: Weight, instances: u32) -> u32 {
+pub(super) fn share_of(weight: Weight, instances: u32) -> u32 {
     ((u64::from(instances) * u64::from(weight.bp())).div_ceil(10_000) as u32).max(1)
 }

@@ -8,6 +8,7 @@ use super::model::State;
 use super::observed::Observed;
 use super::rolling;
 use super::turn::{ENGINE, Turn};
+use super::workers;
 use crate::instance::InstanceSpec;
 use crate::names::{InstanceId, VersionName};
 use crate::units::{Millis, Timestamp};
@@ -33,7 +34,13 @@ fn wanted(lane: &Lane) -> Vec<(Release, u32)> {
     };
     let rolling = lane.open.as_ref().filter(|r| rolling::applies(r));
     if let Some(stable) = &lane.stable {
-        want(stable, rolling.map_or(stable.instances(&lane.id), |r| rolling::stable_wanted(lane, r)));
+        let replacing = lane.open.as_ref().filter(|r| workers::replaces(r));
+        let kept = match (rolling, replacing) {
+            (Some(open), _) => rolling::stable_wanted(lane, open),
+            (_, Some(open)) => workers::stable_wanted(lane, open),
+            (None, None) => stable.instances(&lane.id),
+        };
+        want(stable, kept);
     }
     if let Some(standby) = &lane.standby {
         want(&standby.release, standby.release.instances(&lane.id));
@@ -47,6 +54,7 @@ fn wanted(lane: &Lane) -> Vec<(Release, u32)> {
 fn candidate_wanted(lane: &Lane, open: &super::model::Rollout) -> u32 {
     match &open.state {
         State::Ended { .. } => 0,
+        State::Undoing(_) if lane.is_worker() => 0,
         State::Undoing(_) if rolling::applies(open) => rolling::candidate_kept(lane, open),
         State::Undoing(_) if lane.candidate_weight() > crate::units::Weight::ZERO => lane.ready(&open.release.version),
         State::Undoing(_) => 0,
@@ -59,12 +67,14 @@ fn meet(turn: &mut Turn, release: &Release, count: u32, now: Timestamp) {
     let wanted: Vec<&Slot> = turn.lane.wanted(&release.version).collect();
     let staying = wanted.iter().filter(|s| !s.replace).count() as u32;
     let fit = wanted.iter().filter(|s| !s.replace && s.ready.is_some()).count() as u32;
-    for _ in staying..count {
+    let room = workers::room(&turn.lane, release, count);
+    for _ in 0..count.saturating_sub(staying).min(room) {
         start(turn, release, now);
     }
+    let at_once = workers::leaves_first(&turn.lane);
     // Those to be replaced go when the others carry the load, or at once where they carry nothing.
     let mut leaving: Vec<InstanceId> =
-        wanted_ids(turn, &release.version, |s| s.replace && (s.ready.is_none() || fit >= count));
+        wanted_ids(turn, &release.version, |s| s.replace && (at_once || s.ready.is_none() || fit >= count));
     if staying > count {
         // Fit instances are kept longest, and older ones longer than newer ones, except where the old are replaced.
         let mut spare = wanted_ids(turn, &release.version, |s| !s.replace && s.ready.is_none());
@@ -100,6 +110,8 @@ fn start(turn: &mut Turn, release: &Release, now: Timestamp) {
         files: release.spec.files(&lane.environment),
         health: release.spec.health.clone(),
         stop_grace: release.spec.run.stop_grace,
+        stop_signal: release.spec.run.stop_signal,
+        stop_alone: release.spec.is_worker(),
     };
     turn.record(
         "instance.starting",
@@ -125,13 +137,15 @@ fn start(turn: &mut Turn, release: &Release, now: Timestamp) {
 
 /// Stops instances that no gateway uses and that have nothing in flight, or whose time to drain is over.
 fn stop_drained(turn: &mut Turn, seen: &Observed, now: Timestamp) {
+    // Nobody sends a worker anything; what it has at hand it finishes once it is asked to stop.
+    let worker = turn.lane.is_worker();
     let mut stop = Vec::new();
     for slot in &turn.lane.slots {
         let SlotState::Draining(since) = slot.state else { continue };
         let traffic = turn.lane.release(&slot.version).map(|r| r.spec.traffic.clone());
         let limit = traffic.map_or(Millis::from_secs(300), |t| t.drain_long.max(t.drain));
-        let unused = seen.confirmed.as_ref().is_some_and(|c| c.newest && !c.may_use(&slot.id));
-        let idle = seen.in_flight.as_ref().is_some_and(|f| f.get(&slot.id).copied().unwrap_or(0) == 0);
+        let unused = worker || seen.confirmed.as_ref().is_some_and(|c| c.newest && !c.may_use(&slot.id));
+        let idle = worker || seen.in_flight.as_ref().is_some_and(|f| f.get(&slot.id).copied().unwrap_or(0) == 0);
         let over = now.since(since) >= limit;
         let never_served = slot.ready.is_none() && slot.exits == 0 && unused;
         if unused && (idle || over || never_served) {

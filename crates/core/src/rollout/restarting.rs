@@ -9,6 +9,7 @@ use serde_json::json;
 use super::estimate::start_limit;
 use super::lane::{Lane, SlotState};
 use super::turn::{ENGINE, Turn};
+use super::workers::patience;
 use crate::names::InstanceId;
 use crate::spec::StrategyKind;
 use crate::units::Timestamp;
@@ -45,7 +46,10 @@ pub(super) fn proceed(turn: &mut Turn, now: Timestamp) {
         (going + usize::from(s.replace), fit + u32::from(!s.replace && s.ready.is_some()))
     });
     if going > 0 || fit < stable.instances(&turn.lane.id) {
-        let over = restart.batch_since.plus(start_limit(&stable));
+        let mut over = restart.batch_since.plus(start_limit(&stable));
+        if turn.lane.is_worker() {
+            over = over.plus(patience(&stable));
+        }
         if now < over {
             return turn.wake(over);
         }

@@ -46,6 +46,9 @@ pub(super) fn stable_wanted(lane: &Lane, rollout: &Rollout) -> u32 {
     let shape = shape(lane, rollout);
     let declared = shape.stable;
     if let State::Undoing(_) = rollout.state {
+        if lane.is_worker() {
+            return declared;
+        }
         let kept = candidate_kept(lane, rollout);
         return declared.min((shape.whole.max(declared) + shape.batch).saturating_sub(kept).max(1));
     }

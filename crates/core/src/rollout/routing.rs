@@ -12,8 +12,11 @@ use crate::units::Millis;
 /// How long gateways serve a split that is at stake without hearing from a control plane.
 pub const LEASE: Millis = Millis::from_secs(15);
 
-/// The route that a lane asks for; `None` before its first version serves.
+/// The route that a lane asks for; `None` before its first version serves, and for workers.
 pub fn route_of(lane: &Lane) -> Option<Route> {
+    if lane.is_worker() {
+        return None;
+    }
     let routing = lane.routing.as_ref()?;
     let stable = lane.stable_version();
     let release = lane.stable.as_ref().or(lane.open.as_ref().map(|r| &r.release))?;
@@ -97,6 +100,9 @@ fn limits(spec: &ServiceSpec) -> Limits {
 /// The hosts and paths that a release of a lane's service claims. Where environments share a host on one gateway, the
 /// one that is declared last and serves has it; each environment can always be reached as `environment.host`.
 pub fn claims(lane: &Lane, release: &Release) -> Vec<Match> {
+    if release.spec.is_worker() {
+        return Vec::new();
+    }
     let (rank, environment) = match release.spec.environment(&lane.id.environment) {
         Some((place, environment)) => (place as u32, Some(environment)),
         None => (0, None),

@@ -19,13 +19,18 @@ pub(super) const CONFIRM_LIMIT: Millis = Millis::from_secs(30);
 pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Timestamp) -> bool {
     let Some(open) = &turn.lane.open else { return false };
     if open.progress.confirmed.is_some() {
-        return watched(turn, seen, now);
+        return turn.lane.is_worker() || watched(turn, seen, now);
     }
     // A split that stays what it was may be confirmed already.
     let shifted = open.progress.shifted.unwrap_or_else(|| {
         shift(turn, seen, step, weight, now);
         now
     });
+    if turn.lane.is_worker() {
+        // Instances are the share, and they are there: nobody has to confirm it.
+        confirm(turn, now);
+        return true;
+    }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
     if seen.confirmed.as_ref().is_some_and(|c| c.serves(epoch)) {
         turn.record(
@@ -34,10 +39,7 @@ pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Wei
             format!("every gateway serves {weight}"),
             json!({ "weight_bp": weight.bp(), "ms": now.since(shifted).0 }),
         );
-        if let Some(open) = &mut turn.lane.open {
-            open.progress.confirmed = Some(now);
-            open.steps[open.step].state = StepState::Waiting;
-        }
+        confirm(turn, now);
         return true;
     }
     let limit = shifted.plus(CONFIRM_LIMIT);
@@ -47,6 +49,14 @@ pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Wei
         turn.wake(limit);
     }
     false
+}
+
+/// The step's evidence and clock begin.
+fn confirm(turn: &mut Turn, now: Timestamp) {
+    if let Some(open) = &mut turn.lane.open {
+        open.progress.confirmed = Some(now);
+        open.steps[open.step].state = StepState::Waiting;
+    }
 }
 
 /// Whether every gateway still serves the split, as far as this control plane can tell. Unwatched nothing advances; a
@@ -74,7 +84,11 @@ fn watched(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
 /// follows again once they can, as new evidence.
 pub(super) fn lighten(turn: &mut Turn, ready: u32) {
     let (Some(open), Some(stable)) = (&turn.lane.open, turn.lane.stable_version().cloned()) else { return };
-    if open.kind == RolloutKind::Rollback || rolling::applies(open) || turn.lane.ready(&stable) == 0 {
+    if turn.lane.is_worker()
+        || open.kind == RolloutKind::Rollback
+        || rolling::applies(open)
+        || turn.lane.ready(&stable) == 0
+    {
         return;
     }
     let (candidate, declared) = (open.release.version.clone(), open.release.instances(&turn.lane.id));
@@ -112,12 +126,11 @@ fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Tim
     let same = turn.lane.routing.as_ref().is_some_and(|r| r.split == split);
     if !same {
         route(turn, split, true);
-        turn.record(
-            "traffic.shifting",
-            ENGINE,
-            format!("{weight} of the traffic to {candidate}"),
-            json!({ "weight_bp": weight.bp(), "step": step.name }),
-        );
+        let (kind, what) = match turn.lane.is_worker() {
+            true => ("work.shared", format!("{weight} of those that take jobs are {candidate}")),
+            false => ("traffic.shifting", format!("{weight} of the traffic to {candidate}")),
+        };
+        turn.record(kind, ENGINE, what, json!({ "weight_bp": weight.bp(), "step": step.name }));
     }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch);
     if let Some(open) = &mut turn.lane.open {
@@ -133,11 +146,11 @@ fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Tim
 
 /// Asks for a split in a new epoch. `guarded`: a rollout is at stake, so the gateways go back to stable by themselves
 /// if the control plane stays dead. Rolling is not guarded, since stable could not carry it all, nor is a rollback,
-/// whose stable is what is being left.
+/// whose stable is what is being left, nor are workers, which no gateway could send anywhere.
 pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
     turn.lane.counters.epoch += 1;
     let guardable = |open: &Rollout| open.kind != RolloutKind::Rollback && !rolling::applies(open);
-    let guarded = guarded && turn.lane.open.as_ref().is_none_or(guardable);
+    let guarded = guarded && !turn.lane.is_worker() && turn.lane.open.as_ref().is_none_or(guardable);
     let fallback = match turn.lane.stable_version() {
         Some(stable) if guarded && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),
         _ => None,

@@ -60,15 +60,20 @@ fn absorb(turn: &mut Turn, result: &EffectResult, troubles: &mut Vec<Trouble>) {
             turn.record("instance.not_started", ENGINE, sentence.clone(), json!({ "instance": instance }));
             troubles.push(Trouble { version, sentence, crash: false, evidence: json!({ "error": why }) });
         }
-        EffectResult::Stopped { instance } => {
-            if find(&mut turn.lane, instance).is_some() {
+        EffectResult::Stopped { instance, killed } => {
+            if let Some(slot) = find(&mut turn.lane, instance) {
+                let version = slot.version.clone();
                 turn.lane.slots.retain(|s| s.id != *instance);
-                turn.record(
-                    "instance.stopped",
-                    ENGINE,
-                    format!("{instance} has ended"),
-                    json!({ "instance": instance }),
-                );
+                let sentence = match (killed, turn.lane.is_worker()) {
+                    (false, _) => format!("{instance} has ended"),
+                    (true, false) => format!("{instance} did not end by itself in time and was killed"),
+                    (true, true) => format!(
+                        "{instance} did not finish its jobs in time and was killed: a job may have been cut; \
+                         look at run.stop_grace of {version}"
+                    ),
+                };
+                let evidence = json!({ "instance": instance, "version": version, "killed": killed });
+                turn.record("instance.stopped", ENGINE, sentence, evidence);
             }
         }
         EffectResult::Ran { job, end } => {

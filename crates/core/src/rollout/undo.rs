@@ -9,6 +9,7 @@ use super::observed::Observed;
 use super::rolling;
 use super::shifting::route;
 use super::turn::{ENGINE, Turn};
+use super::workers;
 use crate::judge::Judgement;
 use crate::traffic::Split;
 use crate::units::{Millis, Timestamp, Weight};
@@ -53,6 +54,9 @@ pub(super) fn begin(
 
 /// One look at the way back. Returns whether the rollout ended.
 pub(super) fn proceed(turn: &mut Turn, seen: &Observed, undo: &Undo, now: Timestamp) -> bool {
+    if turn.lane.is_worker() {
+        return workers::proceed(turn, undo, now);
+    }
     let weight = weight_back(&turn.lane);
     let candidate = turn.lane.candidate_version().cloned();
     let stable = turn.lane.stable_version().cloned();
@@ -80,10 +84,10 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, undo: &Undo, now: Timest
         );
     }
     if weight > Weight::ZERO || !confirmed(&turn.lane, seen) {
-        overdue(turn, undo, now);
+        overdue(turn, undo, Millis(0), now);
         return false;
     }
-    end(turn, undo, now);
+    end(turn, undo, "traffic.returned", now);
     true
 }
 
@@ -117,15 +121,17 @@ fn confirmed(lane: &Lane, seen: &Observed) -> bool {
     }
 }
 
-fn overdue(turn: &mut Turn, undo: &Undo, now: Timestamp) {
-    let limit = undo.since.plus(UNDO_LIMIT);
+/// Asks a person once the way back takes longer than it should, `more` than usual.
+pub(super) fn overdue(turn: &mut Turn, undo: &Undo, more: Millis, now: Timestamp) {
+    let limit = undo.since.plus(UNDO_LIMIT).plus(more);
     if now < limit {
         return turn.wake(limit);
     }
     if undo.asked_person {
         return turn.wake(now.plus(Millis::from_secs(5)));
     }
-    let sentence = format!("the way back is not confirmed after {UNDO_LIMIT}; it goes on, but somebody should look");
+    let sentence =
+        format!("the way back is not confirmed after {}; it goes on, but somebody should look", now.since(undo.since));
     turn.record("undo.overdue", ENGINE, sentence, json!(null));
     if let Some(open) = &mut turn.lane.open
         && let State::Undoing(undo) = &mut open.state
@@ -134,10 +140,11 @@ fn overdue(turn: &mut Turn, undo: &Undo, now: Timestamp) {
     }
 }
 
-fn end(turn: &mut Turn, undo: &Undo, now: Timestamp) {
+/// The way back is done, which the journal calls `kind`.
+pub(super) fn end(turn: &mut Turn, undo: &Undo, kind: &str, now: Timestamp) {
     let took = now.since(undo.since);
     let sentence = format!("back after {took}: {}", undo.cause);
-    turn.record("traffic.returned", &undo.actor, sentence, json!({ "ms": took.0 }));
+    turn.record(kind, &undo.actor, sentence, json!({ "ms": took.0 }));
     let Some(open) = &mut turn.lane.open else { return };
     open.timing.rollback = Some(took);
     turn.lane.lately.rollback = Some(took);

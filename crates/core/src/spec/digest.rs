@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::config::Config;
 use super::model::ServiceSpec;
+use super::worker::StopSignal;
 use crate::names::Digest;
 
 const FORMAT: &str = "slipway-configuration-1";
@@ -70,6 +71,8 @@ struct Run<'s> {
     env: &'s BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_grace_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_signal: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +93,7 @@ fn canonical(spec: &ServiceSpec) -> Vec<u8> {
         command: &spec.run.command,
         env: &spec.run.env,
         stop_grace_ms: Some(spec.run.stop_grace.0).filter(|ms| *ms != DEFAULT_STOP_GRACE_MS),
+        stop_signal: Some(spec.run.stop_signal).filter(|s| *s != StopSignal::default()).map(StopSignal::name),
     };
     let environments = spec
         .environments

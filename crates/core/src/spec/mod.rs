@@ -20,6 +20,7 @@ mod scalar;
 mod schema;
 mod strategy;
 mod tree;
+mod worker;
 
 pub use config::Config;
 pub use diff::{Difference, differences};
@@ -35,6 +36,7 @@ pub use policy::{After, Approvals, DrillPolicy, Freeze, Gates, OnBreach, Readine
 pub use probe::{Probe, ProbeRequest};
 pub use schema::json_schema;
 pub use strategy::UnknownStrategy;
+pub use worker::{StopSignal, Unfit, Worker};
 
 use mistake::{Findings, Position, Wrong};
 use reader::Reader;

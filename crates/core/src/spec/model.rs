@@ -8,6 +8,7 @@ use super::config::Config;
 use super::migrate::Migrate;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
 use super::probe::Probe;
+use super::worker::{StopSignal, Worker};
 use crate::judge::Quantile;
 use crate::names::{EnvironmentName, ServiceName};
 use crate::outcome::Kind;
@@ -20,6 +21,9 @@ pub struct ServiceSpec {
     pub service: ServiceName,
     /// Who answers for it.
     pub owner: Option<String>,
+    /// It takes jobs by itself and gets no requests.
+    #[serde(default)]
+    pub worker: Option<Worker>,
     /// What is run.
     pub run: Run,
     /// Values and files beside the artifact.
@@ -66,8 +70,11 @@ pub struct Run {
     pub command: Vec<String>,
     /// Its environment, beside PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE.
     pub env: BTreeMap<String, String>,
-    /// From SIGTERM to the kill of the process group. Default 10s.
+    /// From the stop signal to the kill of the process group. Default 10s; 30s for a worker.
     pub stop_grace: Millis,
+    /// What asks the program to end. Default SIGTERM.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
 }
 
 /// How an instance's health is asked for.
@@ -95,6 +102,10 @@ pub enum HealthProbe {
     Http(String),
     /// The port accepts a connection.
     Tcp,
+    /// A program run in the instance's working folder exits with 0.
+    Command(Vec<String>),
+    /// The program has run for so long. For workers only.
+    Running(Millis),
 }
 
 /// One smoke test.
@@ -312,11 +323,13 @@ pub enum StrategyKind {
         /// Ready instances never fall below this. Default: all.
         min_ready: Amount,
     },
+    /// The old version ends whole before the new one starts. For workers only.
+    Replace,
 }
 
 impl StrategyKind {
     /// Every name, as it is written in the declared file.
-    pub const NAMES: [&str; 3] = ["canary", "blue-green", "rolling"];
+    pub const NAMES: [&str; 4] = ["canary", "blue-green", "rolling", "replace"];
 
     /// The name as it is written in the declared file.
     pub fn name(&self) -> &'static str {
@@ -324,6 +337,7 @@ impl StrategyKind {
             StrategyKind::BlueGreen => "blue-green",
             StrategyKind::Canary { .. } => "canary",
             StrategyKind::Rolling { .. } => "rolling",
+            StrategyKind::Replace => "replace",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::mistake::{nearest, quoted};
 use super::model::{Amount, OnInconclusive, Strategy, StrategyKind};
+use super::worker::Worker;
 use crate::units::{Millis, Weight};
 
 /// A strategy was asked for by a name that none has.
@@ -50,7 +51,8 @@ impl StrategyKind {
         match name {
             "canary" => Ok(canary()),
             "blue-green" => Ok(StrategyKind::BlueGreen),
-            "rolling" => Ok(StrategyKind::Rolling { batch: Amount::Count(1), min_ready: Amount::Percent(Weight::ALL) }),
+            "rolling" => Ok(rolling()),
+            "replace" => Ok(StrategyKind::Replace),
             _ => {
                 let hint = match nearest(name, StrategyKind::NAMES) {
                     Some(near) => format!("did you mean {near}?"),
@@ -60,6 +62,22 @@ impl StrategyKind {
             }
         }
     }
+}
+
+impl Strategy {
+    /// What holds for a worker that declares none: batches, since instances are all it has; one after the other where
+    /// no two versions may run at once. Nothing stands by: it would take jobs.
+    pub fn default_for_worker(worker: Worker) -> Strategy {
+        let kind = match worker.exclusive {
+            true => StrategyKind::Replace,
+            false => rolling(),
+        };
+        Strategy { kind, standby: Millis(0), ..Strategy::default() }
+    }
+}
+
+fn rolling() -> StrategyKind {
+    StrategyKind::Rolling { batch: Amount::Count(1), min_ready: Amount::Percent(Weight::ALL) }
 }
 
 fn canary() -> StrategyKind {
@@ -100,6 +118,6 @@ mod tests {
         let said = |name: &str| Strategy::default().with_kind(name).unwrap_err().to_string();
         assert_eq!(said("canry"), "there is no strategy \"canry\" (did you mean canary?)");
         assert_eq!(said("blue_green"), "there is no strategy \"blue_green\" (did you mean blue-green?)");
-        assert_eq!(said("bang"), "there is no strategy \"bang\" (there are canary, blue-green, rolling)");
+        assert_eq!(said("bang"), "there is no strategy \"bang\" (there are canary, blue-green, rolling, replace)");
     }
 }

@@ -42,6 +42,9 @@ pub struct WirePlan {
     /// How the gates before it stand.
     #[serde(default)]
     pub gates: Vec<WireGate>,
+    /// It is a worker's: shares are of its instances.
+    #[serde(default)]
+    pub worker: bool,
 }
 
 impl WirePlan {
@@ -89,6 +92,7 @@ impl From<Plan> for WirePlan {
             remarks: plan.remarks,
             bounds: plan.bounds.iter().map(LatencyBound::sentence).collect(),
             gates: Vec::new(),
+            worker: plan.worker,
         }
     }
 }

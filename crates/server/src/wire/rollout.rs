@@ -54,6 +54,9 @@ pub struct WireRollout {
     pub probes: Option<WireProbes>,
     /// What the judge says at this moment.
     pub judgements: Vec<WireJudgement>,
+    /// It is a worker's: shares are of its instances, and reported outcomes stand where requests do.
+    #[serde(default)]
+    pub worker: bool,
 }
 
 /// Probes that Slipway sent itself.
@@ -154,6 +157,7 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
             probes: None,
             split: Vec::new(),
             judgements: Vec::new(),
+            worker: asked.release.spec.is_worker(),
         }),
         RolloutNow::Open(lane) => lane.lane.open.as_ref().map(|open| live(lane, open)),
         RolloutNow::Ended(lane, rollout) => Some(bare(lane, rollout, rollout.ended_at.unwrap_or_default())),
@@ -253,6 +257,7 @@ fn bare(lane: &LaneId, rollout: &Rollout, now: Timestamp) -> WireRollout {
         probes: probes(rollout),
         split: Vec::new(),
         judgements: Vec::new(),
+        worker: rollout.release.spec.is_worker(),
     }
 }
 

@@ -49,6 +49,9 @@ pub struct LaneStatus {
     /// Nobody is reached on purpose.
     #[serde(default)]
     pub maintenance: bool,
+    /// It takes jobs and has no traffic: shares are of its instances.
+    #[serde(default)]
+    pub worker: bool,
     /// What is known of its database, where any version has spoken of one.
     #[serde(default)]
     pub schema: Option<WireSchema>,
@@ -115,6 +118,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         times: times(lane, now.at),
         restart: restart(lane),
         maintenance: lane.maintenance.is_some(),
+        worker: lane.is_worker(),
         schema: schema(lane),
         incident: lane.watching.incident.as_ref().map(|i| WireIncident {
             number: i.number,

@@ -21,7 +21,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use slipway_core::instance::{Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Target, TargetError};
+use slipway_core::instance::{
+    Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Stopped, Target, TargetError,
+};
 use slipway_core::job::{Job, JobEnd};
 use slipway_core::names::InstanceId;
 use slipway_core::smoke::{SmokeReport, SmokeResult};
@@ -114,7 +116,7 @@ impl ProcessTarget {
         let stops: Vec<_> = ids.into_iter().map(|id| tokio::spawn(stop::stop(self.shared.clone(), id))).collect();
         let mut result = Ok(());
         for stop in stops {
-            result = result.and(joined(stop.await));
+            result = result.and(joined(stop.await).map(drop));
         }
         result
     }
@@ -133,7 +135,7 @@ impl Target for ProcessTarget {
         Box::pin(async move { joined(start.await) })
     }
 
-    fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<(), TargetError>> {
+    fn stop<'a>(&'a self, id: &'a InstanceId) -> Pending<'a, Result<Stopped, TargetError>> {
         let stop = tokio::spawn(stop::stop(self.shared.clone(), id.clone()));
         Box::pin(async move { joined(stop.await) })
     }
@@ -162,7 +164,7 @@ impl Target for ProcessTarget {
     }
 }
 
-fn joined(result: Result<Result<(), TargetError>, tokio::task::JoinError>) -> Result<(), TargetError> {
+fn joined<T>(result: Result<Result<T, TargetError>, tokio::task::JoinError>) -> Result<T, TargetError> {
     result.unwrap_or_else(|e| Err(TargetError::Transient(format!("interrupted: {e}"))))
 }
 
@@ -278,17 +280,8 @@ impl Shared {
     }
 
     async fn smoke(&self, id: &InstanceId, incarnation: u32, tests: &[SmokeTest]) -> SmokeReport {
-        let mut report = match (self.fit_for_smoke(id, incarnation), self.subject(id)) {
-            (Ok(()), Some((launch, subject))) => {
-                let place = smoke::Place {
-                    address: SocketAddr::from((Ipv4Addr::LOCALHOST, subject.port)),
-                    work_dir: self.folder(id).work(),
-                    env: launch.environment(subject.port),
-                    instance: id.clone(),
-                    incarnation,
-                };
-                smoke::run(tests, &place, &*self.now).await
-            }
+        let mut report = match (self.fit_for_smoke(id, incarnation), self.place(id, incarnation)) {
+            (Ok(()), Some(place)) => smoke::run(tests, &place, &*self.now).await,
             _ => SmokeReport { instance: id.clone(), incarnation, at: (self.now)(), tests: Vec::new() },
         };
         if let (true, Err(why)) = (report.passed(), self.fit_for_smoke(id, incarnation)) {
@@ -297,8 +290,20 @@ impl Shared {
         report
     }
 
-    fn subject(&self, id: &InstanceId) -> Option<(Arc<Launch>, Subject)> {
-        self.entries().get(id).map(|entry| (entry.launch.clone(), *entry.subject.borrow()))
+    /// Where commands on an instance's behalf run.
+    fn place(&self, id: &InstanceId, incarnation: u32) -> Option<smoke::Place> {
+        let (launch, subject) = {
+            let entries = self.entries();
+            let entry = entries.get(id)?;
+            (entry.launch.clone(), *entry.subject.borrow())
+        };
+        Some(smoke::Place {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, subject.port)),
+            work_dir: self.folder(id).work(),
+            env: launch.environment(subject.port),
+            instance: id.clone(),
+            incarnation,
+        })
     }
 
     /// Whether the tests would reach the incarnation that is meant.

@@ -9,13 +9,14 @@ use hyper::Request;
 use slipway_core::instance::{Health, InstanceState};
 use slipway_core::names::InstanceId;
 use slipway_core::spec::{HealthCheck, HealthProbe};
+use slipway_core::units::Millis;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::owner::Owner;
 use super::{Shared, Subject};
-use crate::http;
+use crate::{http, smoke};
 
 /// Until an incarnation is first healthy it is asked this often.
 const EAGER: Duration = Duration::from_millis(100);
@@ -43,7 +44,7 @@ async fn ask(shared: &Shared, id: &InstanceId, check: &HealthCheck, subject: Sub
     let begun = Instant::now();
     loop {
         let asked_at = Instant::now();
-        let answer = answer(check, subject, &mut owner).await;
+        let answer = answer(shared, id, check, subject, &mut owner, begun.elapsed()).await;
         let health = tally.count(answer, begun.elapsed());
         shared.update(id, |status| {
             let asked_for = status.incarnation == subject.incarnation
@@ -56,19 +57,42 @@ async fn ask(shared: &Shared, id: &InstanceId, check: &HealthCheck, subject: Sub
     }
 }
 
-async fn answer(check: &HealthCheck, subject: Subject, owner: &mut Owner) -> Result<(), String> {
+async fn answer(
+    shared: &Shared,
+    id: &InstanceId,
+    check: &HealthCheck,
+    subject: Subject,
+    owner: &mut Owner,
+    age: Duration,
+) -> Result<(), String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, subject.port));
     let asked = tokio::time::timeout(check.timeout.as_duration(), async {
         match &check.probe {
+            HealthProbe::Running(length) => ran_for(*length, age),
+            HealthProbe::Command(command) => match shared.place(id, subject.incarnation) {
+                Some(place) => smoke::succeeds(command, &place).await,
+                None => Err("it is not there any more".to_string()),
+            },
             HealthProbe::Tcp => TcpStream::connect(address).await.map(drop).map_err(|e| http::plain(&e)),
             HealthProbe::Http(path) => get(address, path).await,
         }
     });
     let answer = asked.await.unwrap_or_else(|_| Err(format!("no answer within {}", check.timeout)));
+    // A command and a clock answer for themselves.
+    if matches!(check.probe, HealthProbe::Command(_) | HealthProbe::Running(_)) {
+        return answer;
+    }
     // Who listens decides: a stranger's answer is nothing, and the lack of one is best explained by who does.
     match owner.check(answer.is_ok()).await {
         Ok(()) => answer,
         Err(why) => Err(why),
+    }
+}
+
+fn ran_for(length: Millis, age: Duration) -> Result<(), String> {
+    match age >= length.as_duration() {
+        true => Ok(()),
+        false => Err(format!("has not run for {length} yet")),
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use slipway_core::instance::{InstanceState, TargetError};
+use slipway_core::instance::{InstanceState, Stopped, TargetError};
 use slipway_core::names::InstanceId;
 
 use super::{Shared, follow, start};
 use crate::folder::{Folder, State};
 use crate::procfs::{self, ProcessId, Stat};
+use crate::shim::signal;
 
 /// How long a shim may take beyond the program's grace before it counts as stuck.
 const SHIM_MARGIN: Duration = Duration::from_secs(10);
@@ -24,7 +25,7 @@ const LOGS_KEPT: usize = 50;
 /// Marks a folder of logs as one of an ended instance, and dates it.
 const ENDED: &str = "ended";
 
-pub(super) async fn stop(shared: Arc<Shared>, id: InstanceId) -> Result<(), TargetError> {
+pub(super) async fn stop(shared: Arc<Shared>, id: InstanceId) -> Result<Stopped, TargetError> {
     let gate = shared.gate(&id);
     let _turn = gate.lock().await;
     let folder = shared.folder(&id);
@@ -33,9 +34,11 @@ pub(super) async fn stop(shared: Arc<Shared>, id: InstanceId) -> Result<(), Targ
         mark_ended(&shared.ended_logs(&id))
             .map_err(|e| TargetError::Transient(format!("cannot note that {id} was stopped: {e}")))?;
         shared.remove(&id);
-        return Ok(());
+        return Ok(Stopped::default());
     }
-    let grace = folder.launch().map_or(Duration::ZERO, |launch| launch.spec.stop_grace.as_duration());
+    let launch = folder.launch();
+    let grace = launch.as_ref().map_or(Duration::ZERO, |launch| launch.spec.stop_grace.as_duration());
+    let how = launch.map_or((Signal::TERM, false), |launch| (signal(launch.spec.stop_signal), launch.spec.stop_alone));
     if folder.is_held() {
         end_by_shim(&folder, grace).await;
     }
@@ -48,7 +51,8 @@ pub(super) async fn stop(shared: Arc<Shared>, id: InstanceId) -> Result<(), Targ
             status.state = InstanceState::Stopping;
         }
     });
-    end_rest(&folder, &id, state.as_ref(), grace).await?;
+    let mut killed = state.as_ref().is_some_and(|state| state.killed);
+    killed |= end_rest(&folder, &id, state.as_ref(), grace, how).await?;
     let retired = {
         let (shared, folder, id) = (shared.clone(), folder.clone(), id.clone());
         tokio::task::spawn_blocking(move || retire(&shared, &folder, &id)).await
@@ -58,7 +62,7 @@ pub(super) async fn stop(shared: Arc<Shared>, id: InstanceId) -> Result<(), Targ
         .flatten()
         .map_err(|e| TargetError::Transient(format!("cannot clear away {}: {e}", folder.path().display())))?;
     shared.remove(&id);
-    Ok(())
+    Ok(Stopped { killed })
 }
 
 /// The usual way. Comes back when the shim has ended or has had its time.
@@ -88,24 +92,36 @@ async fn end_shim(folder: &Folder, state: Option<&State>) -> Result<(), TargetEr
     })
 }
 
-/// Ends what runs without a shim: politely, then not.
-async fn end_rest(folder: &Folder, id: &InstanceId, state: Option<&State>, grace: Duration) -> Result<(), TargetError> {
-    let begun = Instant::now();
+/// Ends what runs without a shim: politely, by the declared signal, to the program alone at first where that is said;
+/// then not. Whether anything had to be killed.
+async fn end_rest(
+    folder: &Folder,
+    id: &InstanceId,
+    state: Option<&State>,
+    grace: Duration,
+    (signal, alone): (Signal, bool),
+) -> Result<bool, TargetError> {
+    let (begun, mut killed) = (Instant::now(), false);
     let mut asked: Vec<ProcessId> = Vec::new();
     loop {
         // Once its program is gone the rest of a session may not be recognised again, so those seen are remembered.
         let found = belonging(folder, id, state);
         asked.retain(|process| process.runs());
         if found.is_empty() && asked.is_empty() {
-            return Ok(());
+            return Ok(killed);
         }
-        for process in found {
+        let program = state.and_then(|state| state.program).filter(|program| alone && program.runs());
+        for process in found.into_iter().filter(|process| program.is_none_or(|program| program == *process)) {
             if !asked.contains(&process) {
-                process.signal(Signal::TERM);
+                process.signal(signal);
                 asked.push(process);
             }
         }
         if begun.elapsed() >= grace {
+            killed = true;
+            let rest = belonging(folder, id, state).into_iter().filter(|process| !asked.contains(process));
+            let rest: Vec<ProcessId> = rest.collect();
+            asked.extend(rest);
             asked.iter().for_each(|process| process.signal(Signal::KILL));
         }
         if begun.elapsed() > grace + KILL_LIMIT {

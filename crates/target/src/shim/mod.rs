@@ -29,7 +29,8 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
-use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, wait};
+use slipway_core::spec::StopSignal;
 
 use crate::folder::Folder;
 use crate::job::{self, JobFolder};
@@ -43,6 +44,18 @@ pub(crate) const STOP: &str = "stop";
 
 /// Enough for these threads; the default of 2 MiB each would be mapped for every instance.
 const STACK: usize = 128 << 10;
+
+/// The signal that a program is asked to end by.
+pub(crate) fn signal(declared: StopSignal) -> Signal {
+    match declared {
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Int => Signal::INT,
+        StopSignal::Quit => Signal::QUIT,
+        StopSignal::Hup => Signal::HUP,
+        StopSignal::Usr1 => Signal::USR1,
+        StopSignal::Usr2 => Signal::USR2,
+    }
+}
 
 /// Runs the instance in `dir` until it is stopped, or the job in it to its end. The whole of `slipway run-instance DIR`.
 pub fn main(dir: &Path) -> ExitCode {

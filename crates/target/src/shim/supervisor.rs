@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
 use slipway_core::instance::Exit;
 use slipway_core::units::Timestamp;
 
-use super::{Output, program};
+use super::{Output, program, signal};
 use crate::folder::{Folder, Launch, Phase, State};
 use crate::procfs::{self, ProcessId};
 
@@ -86,6 +86,7 @@ impl Supervisor {
             port: None,
             program: None,
             last_exit: None,
+            killed: false,
         };
         let doing = Doing::BackingOff { restart_at: Instant::now() };
         Ok(Supervisor {
@@ -140,6 +141,7 @@ impl Supervisor {
             }
             Doing::BackingOff { restart_at } if now >= restart_at => self.start(),
             Doing::Stopping { kill_at } if now >= kill_at => {
+                self.state.killed |= self.state.program.is_some();
                 self.kill_everything();
                 self.doing = Doing::Stopping { kill_at: now + KILL_EVERY };
             }
@@ -169,6 +171,10 @@ impl Supervisor {
         }
         self.state.program = None;
         self.record_exit(status.exit_status(), status.terminating_signal(), None);
+        if let (Doing::Stopping { .. }, true) = (self.doing, self.launch.spec.stop_alone) {
+            // What it started was spared for its sake.
+            self.signal_everything(Signal::TERM);
+        }
         if let Doing::Running { since } = self.doing {
             if since.elapsed() >= STEADY {
                 self.back_off = FIRST_BACK_OFF;
@@ -192,7 +198,7 @@ impl Supervisor {
     pub(super) fn stop(&mut self) {
         match self.doing {
             Doing::Running { .. } => {
-                self.signal_everything(Signal::TERM);
+                self.ask_to_end();
                 self.doing = Doing::Stopping { kill_at: Instant::now() + self.launch.spec.stop_grace.as_duration() };
             }
             Doing::Clearing { .. } => self.doing = Doing::Stopping { kill_at: Instant::now() },
@@ -250,6 +256,15 @@ impl Supervisor {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let at = Timestamp(u64::try_from(at).unwrap_or(u64::MAX));
         self.state.last_exit = Some(Exit { incarnation: self.state.incarnation, code, signal, at, tail });
+    }
+
+    /// Asks the program to end, and where it is not asked alone all that it started.
+    fn ask_to_end(&self) {
+        let signal = signal(self.launch.spec.stop_signal);
+        match (self.launch.spec.stop_alone, self.state.program) {
+            (true, Some(program)) => program.signal(signal),
+            _ => self.signal_everything(signal),
+        }
     }
 
     fn kill_everything(&self) {

@@ -159,6 +159,8 @@ pub fn spec(name: &str, command: &[&str]) -> InstanceSpec {
             start_limit: Millis(60_000),
         },
         stop_grace: Millis(20_000),
+        stop_signal: Default::default(),
+        stop_alone: false,
     }
 }
 

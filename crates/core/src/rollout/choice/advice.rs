@@ -24,7 +24,7 @@ pub(super) fn advise(
                    tests, then everybody, then verification";
         return (ways.iter().find(|way| way.fits()).map(|way| way.strategy.clone()), why.to_string());
     }
-    let chosen = ["canary", "blue-green", "rolling"].into_iter().find_map(fitting);
+    let chosen = ["canary", "blue-green", "rolling", "replace"].into_iter().find_map(fitting);
     let Some(chosen) = chosen else {
         let why = ways.iter().flat_map(|way| way.misfits.first().map(|m| format!("{}: {m}", way.strategy)));
         return (None, format!("none fits; {}", why.collect::<Vec<_>>().join("; ")));
@@ -43,6 +43,14 @@ pub(super) fn advise(
 
 fn reason(release: &Release, chosen: &Way, blue_green: Option<&Way>, verify: Millis, today: &Today) -> String {
     match chosen.strategy.as_str() {
+        "canary" if release.spec.is_worker() => format!(
+            "{} of those that take jobs are the new version first, beside all of the old ones, and what they report is \
+             compared; going back is stopping them",
+            chosen.exposed
+        ),
+        "replace" => {
+            "the old version has ended before the new one starts; jobs wait in their queue meanwhile".to_string()
+        }
         "canary" => {
             let mine = chosen.harm.map_or_else(String::new, |harm| format!(": {}", told(harm)));
             let less = |other: &Harm| chosen.harm.is_some_and(|mine| mine.failed < other.failed);

@@ -9,8 +9,11 @@ use crate::spec::{Strategy, StrategyKind};
 use crate::units::Millis;
 
 /// Whether the strategy is one for such a service at all.
-pub(super) fn applies(_release: &Release, _strategy: &Strategy) -> bool {
-    true
+pub(super) fn applies(release: &Release, strategy: &Strategy) -> bool {
+    match release.spec.is_worker() {
+        true => strategy.kind != StrategyKind::BlueGreen,
+        false => strategy.kind != StrategyKind::Replace,
+    }
 }
 
 /// Misfits and cautions of `strategy`, a sentence each.
@@ -23,7 +26,13 @@ pub(super) fn of(
 ) -> (Vec<String>, Vec<String>) {
     let (mut misfits, mut cautions) = (Vec::new(), Vec::new());
     misfits.extend(schema::fits(lane, release).err());
+    misfits.extend(release.spec.fits(&strategy.kind).err().map(|unfit| unfit.why.to_string()));
     if lane.stable.is_none() {
+        return (misfits, cautions);
+    }
+    if release.spec.is_worker() {
+        cautions.extend(worker(lane, release, strategy));
+        cautions.extend(database(lane, release));
         return (misfits, cautions);
     }
     match &strategy.kind {
@@ -31,10 +40,29 @@ pub(super) fn of(
             canary(release, strategy, today, *step_limit, plan, &mut misfits, &mut cautions);
         }
         StrategyKind::BlueGreen => blue_green(release, today, &mut misfits, &mut cautions),
-        StrategyKind::Rolling { .. } => rolling(lane, release, &mut misfits, &mut cautions),
+        StrategyKind::Rolling { .. } | StrategyKind::Replace => rolling(lane, release, &mut misfits, &mut cautions),
     }
     cautions.extend(database(lane, release));
     (misfits, cautions)
+}
+
+/// What a worker's strategy costs.
+fn worker(lane: &Lane, release: &Release, strategy: &Strategy) -> Option<String> {
+    let stable = lane.stable.as_ref()?;
+    Some(match &strategy.kind {
+        StrategyKind::Replace => format!(
+            "nobody takes jobs from the stop of {} until the new version is up; what it has at hand may take {}",
+            stable.version, stable.spec.run.stop_grace
+        ),
+        StrategyKind::Canary { .. } | StrategyKind::BlueGreen => format!(
+            "{} of both versions take jobs side by side at the end: what they share must bear that",
+            release.instances(&lane.id) + stable.instances(&lane.id)
+        ),
+        StrategyKind::Rolling { .. } => match release.spec.objectives.is_empty() {
+            true => "it is judged by health and exits alone: no objective is declared".to_string(),
+            false => "going back means starting the replaced instances again".to_string(),
+        },
+    })
 }
 
 fn canary(

@@ -8,6 +8,9 @@ use crate::traffic::Maintenance;
 
 /// Begins maintenance, or changes what is shown meanwhile.
 pub fn begin_maintenance(turn: &mut Turn, maintenance: Maintenance, actor: &str) -> Result<(), Refusal> {
+    if turn.lane.is_worker() {
+        return refuse("no_traffic", format!("{} is a worker: there are no requests to be held", turn.lane.id));
+    }
     if turn.lane.routing.is_none() {
         return refuse("nothing_serves", format!("nothing serves {}", turn.lane.id));
     }

@@ -7,12 +7,14 @@ use super::super::mistake::{Wrong, quoted};
 use super::super::model::{EnvironmentSpec, Strategy};
 use super::super::policy::{After, Gates, OnBreach, Readiness, default_watch};
 use super::super::reader::{Keys, Reader};
+use super::super::worker::Worker;
 use super::config::config;
 use super::duration;
 use super::policy;
 use super::run::env;
 use super::strategy::strategy;
 use super::traffic::overlay;
+use super::worker;
 use crate::names::{EnvironmentName, ServiceName};
 
 const KEYS: Keys = Keys {
@@ -49,7 +51,7 @@ pub(super) const EXAMPLE: &str = "environments: { production: { instances: 2, st
 /// How many environments one service may have.
 const MOST: usize = 100;
 
-pub(super) fn environments(reader: &Reader) -> Option<Vec<EnvironmentSpec>> {
+pub(super) fn environments(reader: &Reader, worker: Option<Worker>) -> Option<Vec<EnvironmentSpec>> {
     let entries = reader.entries(EXAMPLE)?;
     if entries.is_empty() || entries.len() > MOST {
         let wrong = Wrong::new(format!("a service needs 1 to {MOST} environments to be released into"));
@@ -64,20 +66,24 @@ pub(super) fn environments(reader: &Reader) -> Option<Vec<EnvironmentSpec>> {
                     key.mistake(Wrong::new(format!("the environment {} {}", quoted(key.text), invalid.why)));
                 })
                 .ok();
-            environment(name, value)
+            environment(name, value, worker)
         })
         .collect();
     all.into_iter().collect()
 }
 
-fn environment(name: Option<EnvironmentName>, reader: &Reader) -> Option<EnvironmentSpec> {
+fn environment(name: Option<EnvironmentName>, reader: &Reader, worker: Option<Worker>) -> Option<EnvironmentSpec> {
     if reader.is_null() {
         // `development:` with nothing below it declares an environment that is all defaults.
-        return Some(defaults(name?));
+        return Some(defaults(name?, worker));
     }
     let fields = reader.fields(&KEYS, "write { instances: 2, strategy: canary }")?;
     let instances = fields.or("instances", 1, |r| r.count(1..=1000).and_then(|n| u32::try_from(n).ok()));
-    let strategy = fields.or("strategy", Strategy::default(), |r| strategy(r, instances));
+    let default = worker.map_or_else(Strategy::default, Strategy::default_for_worker);
+    let strategy = fields.or("strategy", default, |r| strategy(r, instances, worker.is_some()));
+    if worker.is_some() {
+        worker::without_traffic(&fields);
+    }
     let env = fields.or("env", BTreeMap::new(), env);
     let traffic = fields.get("traffic").and_then(overlay);
     let config = fields.or("config", Config::default(), |r| config(r, &env));
@@ -97,7 +103,7 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader) -> Option<Environ
         drill,
         require_drill,
         gates,
-        ..defaults(name?)
+        ..defaults(name?, worker)
     })
 }
 
@@ -122,11 +128,11 @@ pub(super) fn can_hold(
     }
 }
 
-fn defaults(name: EnvironmentName) -> EnvironmentSpec {
+fn defaults(name: EnvironmentName, worker: Option<Worker>) -> EnvironmentSpec {
     EnvironmentSpec {
         name,
         instances: 1,
-        strategy: Strategy::default(),
+        strategy: worker.map_or_else(Strategy::default, Strategy::default_for_worker),
         env: BTreeMap::new(),
         config: Config::default(),
         traffic: None,

@@ -17,6 +17,7 @@ mod service;
 mod smoke;
 mod strategy;
 mod traffic;
+mod worker;
 
 #[cfg(test)]
 pub(super) use json::json;

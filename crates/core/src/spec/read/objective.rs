@@ -4,7 +4,7 @@ use super::super::mistake::{Wrong, quoted};
 use super::super::model::{Bad, Objective, Tolerate};
 use super::super::reader::{Keys, Reader};
 use super::super::scalar;
-use super::{label, reported};
+use super::{label, reported, worker};
 
 const KEYS: Keys = Keys { known: &["name", "bad", "of", "after", "at_most", "tolerate"], later: &["query", "window"] };
 const EXAMPLE: &str = "for example - { name: errors, bad: failed, at_most: 1% }";
@@ -18,11 +18,11 @@ pub(super) fn default() -> Objective {
     Objective { name: "errors".to_string(), bad: Bad::Failed, at_most: 0.01, tolerate: Tolerate::Share(0.005) }
 }
 
-pub(super) fn objectives(reader: &Reader) -> Option<Vec<Objective>> {
+pub(super) fn objectives(reader: &Reader, worker: bool) -> Option<Vec<Objective>> {
     let items = reader.items(50, EXAMPLE)?;
     let mut all: Vec<Objective> = Vec::new();
     for item in &items {
-        let Some(objective) = objective(item) else { continue };
+        let Some(objective) = objective(item, worker) else { continue };
         if all.iter().any(|other| other.name == objective.name) {
             item.mistake(
                 Wrong::new(format!("a second objective is called {}", quoted(&objective.name))).hint("name it anew"),
@@ -33,7 +33,7 @@ pub(super) fn objectives(reader: &Reader) -> Option<Vec<Objective>> {
     Some(all)
 }
 
-fn objective(reader: &Reader) -> Option<Objective> {
+fn objective(reader: &Reader, worker: bool) -> Option<Objective> {
     let fields = reader.fields(&KEYS, EXAMPLE)?;
     let name = fields.required("name", "an objective needs a name", "for example name: errors");
     let name = name.and_then(|r| r.typed("a name", "for example errors", label));
@@ -41,6 +41,7 @@ fn objective(reader: &Reader) -> Option<Objective> {
         fields.required("bad", "says nothing of what a bad event is", "bad: failed, or bad: slower_than 300ms");
     let bad_events = bad_events.and_then(|r| r.typed("what a bad event is", "failed, or slower_than 300ms", bad));
     let bad_events = bad_events.and_then(|bad| reported::complete(reader, &fields, bad));
+    let bad_events = bad_events.filter(|bad| !worker || worker::countable(&fields, bad));
     let at_most =
         fields.required("at_most", "says nothing of how many bad events are acceptable", "for example at_most: 1%");
     let at_most = at_most.and_then(|r| r.typed("a percentage", "write 1% or 0.5%", at_most_share));

@@ -5,29 +5,37 @@ use std::collections::BTreeMap;
 use super::super::mistake::{Wrong, nearest, quoted};
 use super::super::model::Run;
 use super::super::reader::{Keys, Reader};
+use super::super::worker::StopSignal;
 use super::{command, duration};
 use crate::units::Millis;
 
-const KEYS: Keys = Keys { known: &["command", "env", "stop_grace"], later: &["image", "limits", "secrets", "config"] };
+const KEYS: Keys =
+    Keys { known: &["command", "env", "stop_grace", "stop_signal"], later: &["image", "limits", "secrets", "config"] };
 pub(super) const EXAMPLE: &str = r#"run: { command: ["./checkout", "--port", "{port}"] }"#;
+/// From the stop signal to the kill.
+const GRACE: Millis = Millis::from_secs(10);
+/// The same for a worker, whose jobs last longer than requests.
+const WORKER_GRACE: Millis = Millis::from_secs(30);
 /// Filled in by the target.
 const PLACEHOLDERS: [&str; 3] = ["port", "version", "instance"];
 /// Set by the target for each instance, over whatever is declared.
 const SET_BY_SLIPWAY: [&str; 3] = ["PORT", "VERSION", "INSTANCE"];
 
-pub(super) fn run(reader: &Reader) -> Option<Run> {
+/// What is run. A worker has longer to end by itself, and need not listen anywhere.
+pub(super) fn run(reader: &Reader, worker: bool) -> Option<Run> {
     let fields = reader.fields(&KEYS, EXAMPLE)?;
     let env = fields.or("env", BTreeMap::new(), env);
-    let stop_grace = fields.or("stop_grace", Millis::from_secs(10), duration);
+    let stop_grace = fields.or("stop_grace", if worker { WORKER_GRACE } else { GRACE }, duration);
+    let stop_signal = fields.or("stop_signal", StopSignal::default(), stop_signal);
     let declared =
         fields.required("command", "there is nothing to run", r#"command: ["./checkout", "--port", "{port}"]"#)?;
     let command = command(declared)?;
-    placeholders(declared, &command);
-    Some(Run { command, env, stop_grace })
+    placeholders(declared, &command, worker);
+    Some(Run { command, env, stop_grace, stop_signal })
 }
 
 /// Warns where the port may not reach the program, and where braces look like a slip of the pen.
-fn placeholders(declared: &Reader, command: &[String]) {
+fn placeholders(declared: &Reader, command: &[String], worker: bool) {
     let names: Vec<&str> = command.iter().flat_map(|word| braced(word)).collect();
     for name in names.iter().filter(|name| !PLACEHOLDERS.contains(name)) {
         if let Some(near) = nearest(name, PLACEHOLDERS) {
@@ -37,12 +45,23 @@ fn placeholders(declared: &Reader, command: &[String]) {
             );
         }
     }
-    if !names.contains(&"port") {
+    if !names.contains(&"port") && !worker {
         declared.warn(
             Wrong::new("no {port} in the command: the program must take its port from the environment variable PORT")
                 .hint("pass {port} as an argument if it does not"),
         );
     }
+}
+
+fn stop_signal(reader: &Reader) -> Option<StopSignal> {
+    let all = StopSignal::ALL.map(StopSignal::name);
+    reader.typed("a signal", "write SIGTERM", |text| {
+        let found = StopSignal::ALL.into_iter().find(|signal| signal.name() == text);
+        found.ok_or_else(|| {
+            let hint = nearest(text, all).map_or_else(|| all.join(", "), |near| format!("did you mean {near}?"));
+            Wrong::new(format!("{} is no signal that asks a program to end", quoted(text))).hint(hint)
+        })
+    })
 }
 
 /// The names in braces within `text`: letters, digits, `-` and `_` only.

@@ -14,11 +14,14 @@ use super::probe::probe;
 use super::run::{self, run};
 use super::smoke::smoke;
 use super::traffic::{self, traffic};
+use super::worker;
 use crate::names::ServiceName;
 
 const KEYS: Keys = Keys {
     known: &[
         "service",
+        "kind",
+        "exclusive",
         "owner",
         "run",
         "config",
@@ -43,10 +46,8 @@ const KEYS: Keys = Keys {
         "drill",
         "require_drill",
         "outcomes",
-        "worker",
         "notify",
         "target",
-        "exclusive",
         "after",
     ],
 };
@@ -64,30 +65,35 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         needs.map(|(key, why, example)| fields.required(key, why, example));
     let name = name.and_then(|r| r.typed("a name", "for example checkout", service_name));
     let owner = fields.get("owner").and_then(|r| r.typed("a text", "for example payments-team", owner));
-    let run = run_section.and_then(run);
+    let worker = worker::kind(&fields);
+    let run = run_section.and_then(|r| run(r, worker.is_some()));
     let taken = run.as_ref().map(|run| run.env.clone()).unwrap_or_default();
     let config = fields.or("config", Config::default(), |r| config(r, &taken));
     let (needs_schema, migrate) = schema(&fields);
     let stateful = fields.get("stateful").and_then(Reader::only_true).is_some();
     let one_version = fields.get("one_version").and_then(Reader::only_true).is_some();
-    let health = health_section.and_then(health);
+    let health = health_section.and_then(|r| health(r, worker.is_some()));
     let smoke = fields.or("smoke", Vec::new(), smoke);
     let probe = fields.get("probe").and_then(probe);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
-    let objectives = declared_or_assumed(&fields);
-    let environments = environments_section.and_then(environments);
+    let objectives = declared_or_assumed(&fields, worker.is_some());
+    let environments = environments_section.and_then(|r| environments(r, worker));
     if let (Some(section), Some(environments)) = (environments_section, &environments) {
         let declared = |what: Readiness| match what {
             Readiness::Owner => owner.is_some(),
             Readiness::Objectives => fields.get("objectives").is_some(),
             Readiness::Smoke => !smoke.is_empty(),
-            Readiness::Drill => true,
+            Readiness::Drill => worker.is_none(),
         };
         environment::can_hold(section, name.as_ref(), environments, declared);
+        // One that is declared and wrong was noted already.
+        let judged = !objectives.is_empty() || fields.get("objectives").is_some();
+        worker::strategies(section, worker, judged, environments);
     }
     Some(ServiceSpec {
         service: name?,
         owner,
+        worker,
         run: run?,
         config,
         needs_schema,
@@ -115,18 +121,23 @@ fn owner(text: &str) -> Result<String, Wrong> {
 }
 
 /// Without an objective a release could be judged by nothing but its health, so one is assumed.
-fn declared_or_assumed(fields: &Fields) -> Vec<Objective> {
-    let declared = fields.get("objectives").map(|reader| (reader, objectives(reader)));
+/// A worker has no requests to assume one of.
+fn declared_or_assumed(fields: &Fields, worker: bool) -> Vec<Objective> {
+    let declared = fields.get("objectives").map(|reader| (reader, objectives(reader, worker)));
     match declared {
         Some((_, Some(list))) if !list.is_empty() => return list,
         Some((_, None)) => {}
-        Some((reader, Some(_))) => reader.warn(assumed()),
-        None => fields.section().warn_of("objectives", assumed()),
+        Some((reader, Some(_))) => reader.warn(assumed(worker)),
+        None => fields.section().warn_of("objectives", assumed(worker)),
     }
-    vec![objective::default()]
+    if worker { Vec::new() } else { vec![objective::default()] }
 }
 
-fn assumed() -> Wrong {
+fn assumed(worker: bool) -> Wrong {
+    if worker {
+        return Wrong::new("no objective is declared, so a version is judged by its health and its exits alone")
+            .hint("objectives: [{ name: jobs, bad: outcome job_failed, of: job_taken, at_most: 1% }]");
+    }
     Wrong::new("no objective is declared, so one is assumed: at most 1% of the requests may fail")
         .hint("objectives: [{ name: errors, bad: failed, at_most: 1% }]")
 }

@@ -5,7 +5,7 @@ use super::super::model::{Amount, OnInconclusive, Strategy, StrategyKind};
 use super::super::reader::{Fields, Keys, Reader};
 use super::super::scalar;
 use super::{duration, time};
-use crate::units::Weight;
+use crate::units::{Millis, Weight};
 
 const KINDS: Keys = Keys { known: &StrategyKind::NAMES, later: &["flag"] };
 const LATER: &[&str] = &["probe", "mirror", "cohorts", "gates", "drill", "hooks", "watch"];
@@ -19,10 +19,18 @@ const ROLLING_KEYS: Keys = Keys {
     known: &["batch", "min_ready", "verify", "standby", "on_inconclusive", "alpha", "beta", "min_requests"],
     later: LATER,
 };
+const REPLACE_KEYS: Keys =
+    Keys { known: &["verify", "on_inconclusive", "alpha", "beta", "min_requests"], later: LATER };
 const EXAMPLE: &str = "write strategy: { canary: { steps: [1%, 10%, 100%] } }, or strategy: blue-green";
 
 /// The declared strategy of an environment with so many instances.
-pub(super) fn strategy(reader: &Reader, instances: u32) -> Option<Strategy> {
+pub(super) fn strategy(reader: &Reader, instances: u32, worker: bool) -> Option<Strategy> {
+    let strategy = any(reader, instances, worker)?;
+    // A predecessor of a worker that stood by would take jobs.
+    Some(Strategy { standby: if worker { Millis(0) } else { strategy.standby }, ..strategy })
+}
+
+fn any(reader: &Reader, instances: u32, worker: bool) -> Option<Strategy> {
     if let Some((text, _)) = reader.scalar().filter(|_| !reader.is_null()) {
         return reader.checked(bare(text));
     }
@@ -43,9 +51,14 @@ pub(super) fn strategy(reader: &Reader, instances: u32) -> Option<Strategy> {
         StrategyKind::Canary { .. } => &CANARY_KEYS,
         StrategyKind::BlueGreen => &BLUE_GREEN_KEYS,
         StrategyKind::Rolling { .. } => &ROLLING_KEYS,
+        StrategyKind::Replace => &REPLACE_KEYS,
     };
     let fields = settings.fields(keys, &format!("write {name}: {{ verify: 1m }}"))?;
-    let kind = kind(&fields, default.kind.clone(), instances);
+    if let Some(standby) = fields.get("standby").filter(|_| worker) {
+        let wrong = Wrong::new("a worker keeps no standby: it would go on taking jobs");
+        standby.mistake(wrong.hint("leave it out; going back starts the predecessor again"));
+    }
+    let kind = kind(&fields, default.kind.clone(), instances, worker);
     Some(shared(&fields, Strategy { kind, ..default }))
 }
 
@@ -57,11 +70,11 @@ fn bare(name: &str) -> Result<Strategy, Wrong> {
         .map_err(|unknown| Wrong::new(format!("there is no strategy {}", unknown.name)).hint(unknown.hint))
 }
 
-fn kind(fields: &Fields, default: StrategyKind, instances: u32) -> StrategyKind {
+fn kind(fields: &Fields, default: StrategyKind, instances: u32, worker: bool) -> StrategyKind {
     match default {
-        StrategyKind::BlueGreen => StrategyKind::BlueGreen,
+        same @ (StrategyKind::BlueGreen | StrategyKind::Replace) => same,
         StrategyKind::Canary { steps, step_limit } => StrategyKind::Canary {
-            steps: fields.or("steps", steps, self::steps),
+            steps: fields.or("steps", steps, |r| self::steps(r, worker.then_some(instances))),
             step_limit: fields.or("step_limit", step_limit, time),
         },
         StrategyKind::Rolling { batch, min_ready } => StrategyKind::Rolling {
@@ -84,11 +97,11 @@ fn shared(fields: &Fields, default: Strategy) -> Strategy {
     }
 }
 
-fn steps(reader: &Reader) -> Option<Vec<Weight>> {
+/// Shares of the traffic; of a worker's instances, of which there are so many, or numbers of them.
+fn steps(reader: &Reader, instances: Option<u32>) -> Option<Vec<Weight>> {
     const HINT: &str = "for example [1%, 5%, 25%, 50%, 100%]";
     let items = reader.items(100, HINT)?;
-    let weights: Vec<Option<Weight>> =
-        items.iter().map(|r| r.typed("a percentage", "write 5%", scalar::weight)).collect();
+    let weights: Vec<Option<Weight>> = items.iter().map(|r| step(r, instances)).collect();
     let mut before = Weight::ZERO;
     for (item, weight) in items.iter().zip(&weights) {
         let Some(weight) = *weight else { continue };
@@ -108,6 +121,19 @@ fn steps(reader: &Reader) -> Option<Vec<Weight>> {
         _ => {}
     }
     weights.into_iter().collect()
+}
+
+fn step(reader: &Reader, instances: Option<u32>) -> Option<Weight> {
+    let counted =
+        instances.filter(|_| reader.scalar().is_some_and(|(text, plain)| plain && text.parse::<u32>().is_ok()));
+    match counted {
+        // Rounded down: the share is rounded up again where instances are counted.
+        Some(of) => {
+            let n = reader.count(1..=u64::from(of))?;
+            Weight::from_bp(u16::try_from(n * 10_000 / u64::from(of)).ok()?)
+        }
+        None => reader.typed("a percentage", "write 5%", scalar::weight),
+    }
 }
 
 /// A number of instances or a share of them: at least one, and not more than there are.

@@ -23,6 +23,14 @@ pub fn json_schema() -> Value {
         "required": ["service", "run", "health", "environments"],
         "properties": {
             "service": values::name("The service's name: letters, digits, - and _, starting with a letter or a digit.", "checkout"),
+            "kind": {
+                "description": "http: a service that answers requests. worker: one that takes jobs by itself and has no traffic.",
+                "enum": ["http", "worker"], "examples": ["http"]
+            },
+            "exclusive": {
+                "description": "Workers only. true: never two versions at once and never more copies than declared; the old version ends whole before the new one starts.",
+                "type": "boolean", "default": false, "examples": [true]
+            },
             "owner": {
                 "description": "Who answers for the service.",
                 "type": ["string", "number", "boolean"], "examples": ["payments-team"]

@@ -17,7 +17,11 @@ pub(super) fn run() -> Value {
                 json!(["./checkout", "--port", "{port}"])
             ),
             "env": env("Environment variables, beside PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE. Values are the text that was written."),
-            "stop_grace": or(duration("From SIGTERM to the kill of the whole process group.", "30s"), json!("10s")),
+            "stop_grace": or(duration("From the stop signal to the kill of the whole process group; 30s for a worker where absent.", "30s"), json!("10s")),
+            "stop_signal": {
+                "description": "What asks the program to end. A worker's program gets it alone and may finish its jobs with all that it started; elsewhere it goes to the whole process group.",
+                "enum": ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"], "default": "SIGTERM", "examples": ["SIGINT"]
+            },
         }),
     )
 }
@@ -68,11 +72,13 @@ pub(super) fn migrate() -> Value {
 
 pub(super) fn health() -> Value {
     let health = section(
-        "How an instance's health is asked for: exactly one of http and tcp.",
+        "How an instance's health is asked for: exactly one of http, tcp, command and running_for.",
         &[],
         json!({
             "http": path("A GET on this path, query included, answers 200 to 399.", "/healthz"),
             "tcp": only_true("The port accepts a connection."),
+            "command": command("A program, run in the instance's working folder and environment, exits with 0 within timeout.", json!(["./healthy.sh"])),
+            "running_for": duration("Workers only: the program has run for so long without ending. Below start_limit.", "5s"),
             "interval": or(duration("From one question to the next; until first healthy it is asked every 100ms, or faster if declared.", "2s"), json!("2s")),
             "timeout": or(duration("How long an answer may take.", "1s"), json!("1s")),
             "healthy_after": or(count("Good answers in a row until it counts as healthy.", 1, 1000, 2), json!(2)),
@@ -80,7 +86,7 @@ pub(super) fn health() -> Value {
             "start_limit": or(duration("How long after its start it may stay unhealthy before it is given up.", "2m"), json!("60s")),
         }),
     );
-    exactly_one(health, &["http", "tcp"])
+    exactly_one(health, &["http", "tcp", "command", "running_for"])
 }
 
 pub(super) fn smoke() -> Value {
@@ -253,7 +259,7 @@ pub(super) fn environment() -> Value {
 }
 
 fn strategy() -> Value {
-    let kinds = [("canary", canary()), ("blue-green", blue_green()), ("rolling", rolling())];
+    let kinds = [("canary", canary()), ("blue-green", blue_green()), ("rolling", rolling()), ("replace", replace())];
     let mut named = section("A strategy with settings.", &[], Value::Object(Default::default()));
     for (name, mut schema) in kinds {
         schema["type"] = json!(["object", "null"]);
@@ -264,7 +270,7 @@ fn strategy() -> Value {
     json!({
         "description": "How a release goes in: a name alone for all defaults, or one name with settings.",
         "default": "canary",
-        "anyOf": [{ "enum": ["canary", "blue-green", "rolling"] }, named],
+        "anyOf": [{ "enum": ["canary", "blue-green", "rolling", "replace"] }, named],
         "examples": ["blue-green", { "canary": { "steps": ["1%", "10%", "100%"] } }]
     })
 }
@@ -274,8 +280,8 @@ fn canary() -> Value {
         "Growing shares of the traffic, judged at each.",
         json!({
             "steps": {
-                "description": "The shares: increasing, the last one 100%, at most two decimals.",
-                "type": "array", "minItems": 1, "maxItems": 100, "items": percent("A share of the traffic.", "5%"),
+                "description": "The shares: increasing, the last one 100%, at most two decimals. For a worker shares of its instances, or numbers of them.",
+                "type": "array", "minItems": 1, "maxItems": 100, "items": { "anyOf": [percent("A share of the traffic, or of a worker's instances.", "5%"), count("Workers only: so many instances.", 1, 1000, 2)] },
                 "default": ["1%", "5%", "25%", "50%", "100%"], "examples": [["1%", "10%", "100%"]]
             },
             "step_limit": or(duration("How long one step may wait for a verdict.", "30m"), json!("10m")),
@@ -295,6 +301,14 @@ fn rolling() -> Value {
             "min_ready": or(amount("Ready instances never fall below this number or percentage, rounded up.", json!(3)), json!("100%")),
         }),
     )
+}
+
+fn replace() -> Value {
+    let mut schema = with_shared("Workers only: the old version ends whole before the new one starts.", json!({}));
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.remove("standby");
+    }
+    schema
 }
 
 /// A strategy: what only it has, and what all have.

@@ -14,7 +14,7 @@ fn full() -> Value {
     json!({
         "service": "checkout",
         "owner": "payments-team",
-        "run": { "command": ["./checkout", "{port}"], "env": { "A": "b" }, "stop_grace": "5s" },
+        "run": { "command": ["./checkout", "{port}"], "env": { "A": "b" }, "stop_grace": "5s", "stop_signal": "SIGHUP" },
         "config": { "values": { "B": "c" }, "files": { "conf/d": "e" } },
         "stateful": true,
         "one_version": true,
@@ -66,6 +66,27 @@ fn full() -> Value {
     })
 }
 
+/// A worker's file, for what only workers may say.
+fn worker() -> Value {
+    json!({
+        "service": "mailer",
+        "kind": "worker",
+        "exclusive": true,
+        "run": { "command": ["./mailer"] },
+        "health": { "running_for": "4s" },
+        "objectives": [{ "name": "jobs", "bad": "outcome lost", "of": "taken", "at_most": "7%" }],
+        "environments": { "one": { "strategy": { "replace": {
+            "verify": "2s", "on_inconclusive": "rollback", "alpha": "3%", "beta": "4%", "min_requests": 9
+        } } } }
+    })
+}
+
+/// The file in which `key` of the section at `place` makes sense.
+fn file_with(place: &str, key: &str) -> Value {
+    let workers = place.ends_with(".replace") || ["exclusive", "running_for", "replace"].contains(&key);
+    if workers { worker() } else { full() }
+}
+
 /// The section of `value` at a place such as `environments.<name>.strategy.canary`, as a JSON pointer.
 fn find(value: &Value, place: &str) -> Option<String> {
     let steps: Vec<&str> =
@@ -94,15 +115,16 @@ fn field(pointer: &str) -> String {
 
 /// The full file with `key` of the section at `place` set, or taken out.
 fn changed(place: &str, key: &str, value: Option<Value>) -> Value {
-    with(&find(&full(), place).unwrap_or_else(|| panic!("{place} is not in the full file")), key, value)
+    let pointer = find(&file_with(place, key), place);
+    with(place, &pointer.unwrap_or_else(|| panic!("{place} is not in the full file")), key, value)
 }
 
 /// Keys of which only one may stand in a section.
-const ALTERNATIVES: [&str; 3] = ["http", "tcp", "command"];
+const ALTERNATIVES: [&str; 4] = ["http", "tcp", "command", "running_for"];
 
 /// The full file with `key` of the section at `pointer` set, or taken out.
-fn with(pointer: &str, key: &str, value: Option<Value>) -> Value {
-    let mut file = full();
+fn with(place: &str, pointer: &str, key: &str, value: Option<Value>) -> Value {
+    let mut file = file_with(place, key);
     let section = file.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
     if ALTERNATIVES.contains(&key) && !pointer.ends_with("/run") {
         section.retain(|key, _| !ALTERNATIVES.contains(&key.as_str()) && key != "capture");
@@ -131,7 +153,8 @@ fn sections() -> Vec<(String, String, Vec<String>)> {
     schema::keys()
         .into_iter()
         .map(|(place, keys)| {
-            let pointer = find(&full(), &place).unwrap_or_else(|| panic!("{place} is not in the full file"));
+            let pointer =
+                find(&file_with(&place, ""), &place).unwrap_or_else(|| panic!("{place} is not in the full file"));
             (place, pointer, keys)
         })
         .collect()
@@ -169,7 +192,7 @@ fn the_full_file_is_read_and_valid() {
 #[test]
 fn both_know_the_same_keys() {
     for (place, pointer, keys) in sections() {
-        let file = with(&pointer, "zzzzzzzz", Some(json!(1)));
+        let file = with(&place, &pointer, "zzzzzzzz", Some(json!(1)));
         assert_ne!(errors(&json_schema(), &file, ""), Vec::<String>::new(), "{place} takes any key in the schema");
         let mistakes = parse(&file.to_string()).unwrap_err();
         let hint = mistakes.iter().find(|m| m.field.ends_with("zzzzzzzz")).and_then(|m| m.hint.clone());
@@ -183,7 +206,8 @@ fn both_know_the_same_keys() {
 fn every_key_is_read() {
     for (place, pointer, keys) in sections() {
         for key in keys.iter().filter(|key| *key != "json") {
-            let file = with(&pointer, key, Some(json!([[["?"]]])));
+            let pointer = find(&file_with(&place, key), &place).unwrap_or_else(|| pointer.clone());
+            let file = with(&place, &pointer, key, Some(json!([[["?"]]])));
             let place_of_key = field(&format!("{pointer}/{key}"));
             let mistakes = parse(&file.to_string()).err().unwrap_or_default();
             let told = mistakes.iter().any(|m| m.field.starts_with(&place_of_key) && !m.message.contains("unknown"));
@@ -200,7 +224,11 @@ fn both_have_the_same_defaults() {
         let spec = |file: Value| parse(&file.to_string()).unwrap_or_else(|m| panic!("{place}.{key}: {m:#?}")).spec;
         let (declared, absent) = (changed(&place, &key, Some(default.clone())), changed(&place, &key, None));
         assert_eq!(spec(declared), spec(absent.clone()), "{place}.{key}");
-        assert_ne!(spec(full()), spec(absent), "{place}.{key} says the default in the full file, which shows nothing");
+        assert_ne!(
+            spec(file_with(&place, &key)),
+            spec(absent),
+            "{place}.{key} says the default in the full file, which shows nothing"
+        );
         seen += 1;
     }
     assert!(seen > 30, "{seen}");

@@ -88,10 +88,12 @@ fn the_example_of_the_design_is_read_to_the_letter() {
         one_version: false,
         service: ServiceName::new("checkout").unwrap(),
         owner: Some("payments-team".to_string()),
+        worker: None,
         run: Run {
             command: ["./checkout", "--port", "{port}"].map(String::from).to_vec(),
             env: texts(&[("LOG_LEVEL", "info")]),
             stop_grace: Millis::from_secs(10),
+            stop_signal: Default::default(),
         },
         config: Config::default(),
         health: HealthCheck {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The mistakes of a text, one a line.
-fn said(text: &str) -> String {
+pub(super) fn said(text: &str) -> String {
     match parse(text) {
         Ok(_) => "nothing".to_string(),
         Err(mistakes) => mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"),
@@ -136,12 +136,12 @@ fn keys_that_are_not_known() {
         ("Owner: me\n", "6:1: Owner: unknown key \"Owner\" (did you mean owner?)"),
         (
             "verify: 1m\n",
-            "6:1: verify: unknown key \"verify\" (it belongs in environments.<name>.strategy.blue-green or environments.<name>.strategy.canary or environments.<name>.strategy.rolling)",
+            "6:1: verify: unknown key \"verify\" (it belongs in environments.<name>.strategy.blue-green or environments.<name>.strategy.canary or environments.<name>.strategy.replace)",
         ),
         ("steps: [1%]\n", "6:1: steps: unknown key \"steps\" (it belongs in environments.<name>.strategy.canary)"),
         (
             "zebra: 1\n",
-            "6:1: zebra: unknown key \"zebra\" (known keys here: service, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
+            "6:1: zebra: unknown key \"zebra\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
         ),
         (
             "hooks: {}\nsecrets: {}\n",
@@ -149,7 +149,7 @@ fn keys_that_are_not_known() {
         ),
         (
             "\"a.b\\n\": 1\n",
-            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
+            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
         ),
     ]);
     let later = ["cohorts", "migrate", "hooks"];
@@ -226,7 +226,7 @@ fn health() {
         (
             "{ http: /healthz }",
             "{ interval: 1s }",
-            "3:9: health: says nothing of what to ask: http or tcp is missing (http: /healthz, or tcp: true)",
+            "3:9: health: says nothing of what to ask: http, tcp or command is missing (http: /healthz, or tcp: true)",
         ),
         (
             "http: /healthz",

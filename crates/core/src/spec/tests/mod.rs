@@ -7,6 +7,7 @@ mod page;
 mod policies;
 mod properties;
 mod validator;
+mod workers;
 
 use super::*;
 
