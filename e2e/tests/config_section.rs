@@ -52,3 +52,45 @@ async fn a_bad_value_is_taken_back_like_bad_code_and_a_good_file_goes_through() 
     assert!(told.contains("without . and .."), "{refused}");
     nothing_failed_by_slipway(&stage.strike().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_from_a_file_outside_reach_the_program_and_nothing_else() {
+    let _alone = alone().await;
+    let stage = Stage::set("{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s } } }").await;
+    let slipway = &stage.slipway;
+    let bare = slipway.scratch().join("bare");
+    build(slipway.scratch(), "bare", &[]).expect("a build");
+    std::fs::remove_file(bare.join("shop.env")).expect("the build's own settings");
+    let outside = slipway.scratch().join("production.env");
+    let file = slipway.scratch().join("slipway.yaml");
+    let production = format!("  config: {{ env_file: {} }}\n", outside.display());
+    std::fs::write(&file, declared("  values: { LATENCY: \"0\" }\n", &production)).expect("a file");
+
+    // Where it is missing nothing starts, and the release says which file.
+    let missing = slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs");
+    assert_eq!(missing.code, 10, "{missing}");
+    assert!(missing.stdout.contains("production.env: No such file"), "{missing}");
+
+    // What stands in it counts, and belongs to no version: the same one goes through once it is mended.
+    std::fs::write(&outside, "# of this machine\nexport FAIL_RATE=0.5\nPASSWORD='a-word-that-nobody-may-see'\n")
+        .expect("a file");
+    let bad = slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs");
+    assert_eq!(bad.code, 10, "{bad}");
+    assert!(bad.json().expect("JSON")["cause"].as_str().is_some_and(|cause| cause.contains("errors")), "{bad}");
+    std::fs::write(&outside, "FAIL_RATE=0\nPASSWORD='a-word-that-nobody-may-see'\nodd line\n").expect("a file");
+    let odd = slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs");
+    assert!(odd.stdout.contains("production.env: line 3 is not KEY=VALUE"), "{odd}");
+    std::fs::write(&outside, "FAIL_RATE=0\nPASSWORD='a-word-that-nobody-may-see'\n").expect("a file");
+    slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs").expect(0).expect("it goes through");
+    assert_eq!(stage.stable().await, "1.1.0");
+
+    // No journal, no answer, no database has it.
+    let journal = slipway.cli(&["journal", "--json"]).await.expect("it runs");
+    assert!(journal.stdout.contains("rollout.ended") && !journal.stdout.contains("nobody-may-see"), "{journal}");
+    for entry in std::fs::read_dir(&slipway.data).expect("the data folder").flatten() {
+        let kept = entry.path().is_file().then(|| std::fs::read(entry.path()).ok()).flatten().unwrap_or_default();
+        let word = b"nobody-may-see";
+        assert!(!kept.windows(word.len()).any(|part| part == word), "{} has it", entry.path().display());
+    }
+    nothing_failed_by_slipway(&stage.strike().await);
+}

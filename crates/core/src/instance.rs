@@ -35,6 +35,9 @@ pub struct InstanceSpec {
     /// Text files written into the working folder after the artifact, by their path in it.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// A file of more variables on the target's machine; those above win.
+    #[serde(default)]
+    pub env_file: Option<String>,
     /// How its health is asked for.
     pub health: HealthCheck,
     /// How long it may take to end after the stop signal before its whole process group is killed.

@@ -26,6 +26,9 @@ pub struct Job {
     pub env: BTreeMap<String, String>,
     /// Text files written into the working folder after the artifact, by their path in it.
     pub files: BTreeMap<String, String>,
+    /// A file of more variables on the target's machine; those above win.
+    #[serde(default)]
+    pub env_file: Option<String>,
     /// How long it may take before its whole process group is killed.
     pub timeout: Millis,
 }

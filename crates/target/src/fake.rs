@@ -288,6 +288,7 @@ mod tests {
             command: vec!["x".to_string()],
             env: BTreeMap::new(),
             files: Default::default(),
+            env_file: None,
             health: HealthCheck {
                 probe: HealthProbe::Tcp,
                 interval: Millis(1),

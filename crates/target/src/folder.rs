@@ -22,7 +22,8 @@ use crate::procfs::ProcessId;
 pub(crate) struct Launch {
     /// What is to run.
     pub(crate) spec: InstanceSpec,
-    /// PATH, HOME, LANG and TZ of the control plane at the start, so that every restart has the same.
+    /// PATH, HOME, LANG and TZ of the control plane at the start and what the file of variables said, so that every
+    /// restart has the same.
     pub(crate) base_env: BTreeMap<String, String>,
     /// Random; the state that the shim writes carries it.
     pub(crate) token: String,

@@ -5,6 +5,7 @@
 //! and calls [`shim::main`] for `slipway run-instance`. Linux only: it rests on `/proc`, pidfds and subreapers.
 
 mod config_files;
+mod env_file;
 pub mod fake;
 mod folder;
 mod http;

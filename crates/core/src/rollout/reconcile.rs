@@ -108,6 +108,7 @@ fn start(turn: &mut Turn, release: &Release, now: Timestamp) {
         command: release.spec.run.command.clone(),
         env: release.spec.env(&lane.environment),
         files: release.spec.files(&lane.environment),
+        env_file: release.spec.env_file(&lane.environment),
         health: release.spec.health.clone(),
         stop_grace: release.spec.run.stop_grace,
         stop_signal: release.spec.run.stop_signal,

@@ -15,6 +15,10 @@ pub struct Config {
     pub values: BTreeMap<String, String>,
     /// Text files in the instance's working folder, by their path in it; they win over what the artifact brings.
     pub files: BTreeMap<String, String>,
+    /// Where more environment variables stand, on the machine that runs the instances. The path belongs to the version,
+    /// what stands in the file does not.
+    #[serde(default)]
+    pub env_file: Option<String>,
 }
 
 impl ServiceSpec {
@@ -28,6 +32,12 @@ impl ServiceSpec {
             env.extend(environment.config.values.clone());
         }
         env
+    }
+
+    /// The file of more variables for an instance in `environment`; the environment's own wins.
+    pub fn env_file(&self, environment: &EnvironmentName) -> Option<String> {
+        let own = self.environment(environment).and_then(|(_, e)| e.config.env_file.clone());
+        own.or_else(|| self.config.env_file.clone())
     }
 
     /// The configuration's files of an instance in `environment`, by path; the environment's own win.

@@ -55,12 +55,14 @@ struct Files<'s> {
     values: &'s BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     files: &'s BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    env_file: Option<&'s str>,
 }
 
 impl<'s> Files<'s> {
     fn of(config: &'s Config) -> Option<Files<'s>> {
-        let empty = config.values.is_empty() && config.files.is_empty();
-        (!empty).then_some(Files { values: &config.values, files: &config.files })
+        let empty = config.values.is_empty() && config.files.is_empty() && config.env_file.is_none();
+        (!empty).then_some(Files { values: &config.values, files: &config.files, env_file: config.env_file.as_deref() })
     }
 }
 
@@ -185,6 +187,7 @@ environments:
             ("{ instances: 2 }", "{ config: { values: { A: b } } }"),
             ("health:", "config: { values: { A: b } }\nhealth:"),
             ("health:", "config: { files: { a.conf: b } }\nhealth:"),
+            ("health:", "config: { env_file: /etc/a.env }\nhealth:"),
             ("health:", "needs_schema: 2\nhealth:"),
             ("health:", "needs_schema: 2\nmigrate: { expand: [up] }\nhealth:"),
         ] {

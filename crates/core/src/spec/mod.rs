@@ -8,6 +8,7 @@
 mod config;
 mod diff;
 mod digest;
+mod env_file;
 mod group;
 mod migrate;
 mod mistake;
@@ -25,6 +26,7 @@ mod worker;
 pub use config::Config;
 pub use diff::{Difference, differences};
 pub use digest::config_digest;
+pub use env_file::parse_env_file;
 pub use group::{GroupMember, GroupSpec, parse_group};
 pub use migrate::Migrate;
 pub use mistake::Mistake;

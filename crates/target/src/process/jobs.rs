@@ -13,9 +13,9 @@ use tokio::process::Command;
 
 use super::Shared;
 use super::start::base_env;
-use crate::config_files;
 use crate::job::{JobFolder, Order};
 use crate::unpack::unpack;
+use crate::{config_files, env_file};
 
 /// How often it is looked whether a runner has ended that another control plane began.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -79,7 +79,9 @@ fn prepare(folder: &JobFolder, job: Job, artifact: &Path) -> Result<(), String> 
     }
     unpack(artifact, &folder.work()).map_err(|e| e.to_string())?;
     config_files::write(&job.files, &folder.work()).map_err(|e| e.to_string())?;
-    folder.write_order(&Order { job, base_env: base_env() }).map_err(said)
+    let mut base = base_env();
+    base.extend(env_file::read(job.env_file.as_deref())?);
+    folder.write_order(&Order { job, base_env: base }).map_err(said)
 }
 
 fn spawn(shared: &Shared, folder: &JobFolder, lock: File) -> io::Result<tokio::process::Child> {

@@ -17,10 +17,10 @@ use slipway_core::names::InstanceId;
 use tokio::process::{Child, Command};
 
 use super::{Shared, follow};
-use crate::config_files;
 use crate::folder::{Folder, Launch, Phase, State};
 use crate::shim::resolve;
 use crate::unpack::unpack;
+use crate::{config_files, env_file};
 
 /// How long a shim may take until it has written its first state.
 const SHIM_LIMIT: Duration = Duration::from_secs(20);
@@ -41,9 +41,11 @@ pub(super) async fn start(
     if shared.ended_logs(&id).exists() {
         return Err(TargetError::Hopeless(format!("{id} was stopped before and does not start again")));
     }
+    let mut base = base_env();
+    base.extend(env_file::read(spec.env_file.as_deref()).map_err(TargetError::Hopeless)?);
     let launch = Launch {
         spec,
-        base_env: base_env(),
+        base_env: base,
         token: format!("{:032x}", rand::random::<u128>()),
         boot_id: shared.boot_id.clone(),
     };

@@ -150,6 +150,7 @@ pub fn spec(name: &str, command: &[&str]) -> InstanceSpec {
         command: command.iter().map(|part| part.to_string()).collect(),
         env: BTreeMap::from([("COLOUR".to_string(), "blue".to_string())]),
         files: Default::default(),
+        env_file: None,
         health: HealthCheck {
             probe: HealthProbe::Http("/healthz".to_string()),
             interval: Millis(50),

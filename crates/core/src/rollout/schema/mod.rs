@@ -260,6 +260,7 @@ fn ask(turn: &mut Turn, act: Act, release: &Release, rollout: &RolloutId, now: T
         command: command.clone(),
         env,
         files: release.spec.files(&lane.environment),
+        env_file: release.spec.env_file(&lane.environment),
         timeout: migrate.timeout,
     };
     let doing = match act {

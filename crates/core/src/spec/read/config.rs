@@ -7,7 +7,7 @@ use super::super::mistake::{Wrong, quoted};
 use super::super::reader::{Keys, Reader};
 use super::run::env;
 
-const KEYS: Keys = Keys { known: &["values", "files"], later: &["secrets", "from"] };
+const KEYS: Keys = Keys { known: &["values", "files", "env_file"], later: &["secrets", "from"] };
 const EXAMPLE: &str = "write { values: { LOG_LEVEL: info }, files: { conf/app.toml: \"level = 1\" } }";
 /// How many files, and how large one may be in bytes.
 const MOST_FILES: usize = 100;
@@ -25,7 +25,19 @@ pub(super) fn config(reader: &Reader, taken: &BTreeMap<String, String>) -> Optio
         Some(found)
     });
     let files = fields.or("files", BTreeMap::new(), files);
-    Some(Config { values, files })
+    let env_file =
+        fields.get("env_file").and_then(|r| r.typed("a path", "for example /etc/checkout/production.env", absolute));
+    Some(Config { values, files, env_file })
+}
+
+/// The path of a file that is no part of the artifact.
+fn absolute(path: &str) -> Result<String, Wrong> {
+    let fits = path.starts_with('/') && path.len() <= 1_000 && !path.chars().any(char::is_control);
+    match fits {
+        true => Ok(path.to_string()),
+        false => Err(Wrong::new(format!("{} is no absolute path", quoted(path)))
+            .hint("it is read where the instances run, for example /etc/checkout/production.env")),
+    }
 }
 
 fn files(reader: &Reader) -> Option<BTreeMap<String, String>> {

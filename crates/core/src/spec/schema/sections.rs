@@ -44,7 +44,11 @@ pub(super) fn config(description: &str) -> Value {
     let mut values = env("Environment variables, beside those of env; none may stand in both.");
     values["default"] = json!({});
     values["examples"] = json!([{ "GREETING": "hello" }]);
-    section(description, &[], json!({ "values": values, "files": files }))
+    let env_file = text(
+        "A file of KEY=VALUE lines on the machine that runs the instances, read when one starts; what is declared wins over it. The path is part of the configuration digest, what stands in the file is not.",
+        "/etc/checkout/production.env",
+    );
+    section(description, &[], json!({ "values": values, "files": files, "env_file": env_file }))
 }
 
 /// How a database gets the schema that a version needs.

@@ -15,7 +15,7 @@ fn full() -> Value {
         "service": "checkout",
         "owner": "payments-team",
         "run": { "command": ["./checkout", "{port}"], "env": { "A": "b" }, "stop_grace": "5s", "stop_signal": "SIGHUP" },
-        "config": { "values": { "B": "c" }, "files": { "conf/d": "e" } },
+        "config": { "values": { "B": "c" }, "files": { "conf/d": "e" }, "env_file": "/etc/a.env" },
         "stateful": true,
         "one_version": true,
         "needs_schema": 12,
@@ -43,7 +43,7 @@ fn full() -> Value {
         "objectives": [{ "name": "slow", "bad": "slower_than 1s", "at_most": "7%", "tolerate": "1%" }],
         "environments": {
             "one": {
-                "instances": 4, "env": { "A": "c" }, "config": { "values": { "B": "f" }, "files": { "conf/d": "g" } }, "traffic": { "host": "d.e", "path": "/f" },
+                "instances": 4, "env": { "A": "c" }, "config": { "values": { "B": "f" }, "files": { "conf/d": "g" }, "env_file": "/etc/b.env" }, "traffic": { "host": "d.e", "path": "/f" },
                 "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d", "watch": "2h", "on_breach": "rollback",
                 "gates": {
                     "approvals": { "count": 2, "from": ["a", "b", "c"], "expire": "8h" },
