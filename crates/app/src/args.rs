@@ -159,6 +159,12 @@ pub(crate) enum Command {
         #[arg(long, value_enum, value_name = "FOUND")]
         settle: Option<Settled>,
     },
+    /// Keep an environment in a file: apply it, see what differs, write it down.
+    #[command(after_help = "Example:\n  slipway env apply -f production.yaml")]
+    Env {
+        #[command(subcommand)]
+        command: EnvCommand,
+    },
     /// Show what must hold before a release begins, what is missing, and how to get it.
     #[command(after_help = "Example:\n  slipway gates checkout --env production")]
     Gates(Lane),
@@ -344,13 +350,47 @@ pub(crate) enum MaintenanceCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// Bring an environment to what a file says, service by service; refused whole where anything in it cannot be.
+    #[command(after_help = "Example:\n  slipway env apply -f production.yaml")]
+    Apply {
+        /// The environment's file.
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// Do not wait for the end.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Show what differs between an environment and its file, or another file.
+    #[command(after_help = "Example:\n  slipway env diff production\n  slipway env diff -f production.yaml")]
+    Diff {
+        /// An environment that a file was applied to.
+        #[arg(conflicts_with = "file")]
+        environment: Option<String>,
+        /// Another file.
+        #[arg(short, long, value_name = "FILE", required_unless_present = "environment")]
+        file: Option<PathBuf>,
+    },
+    /// Write down an environment as it is. Applied, the file changes nothing.
+    #[command(after_help = "Example:\n  slipway env export production > production.yaml")]
+    Export {
+        /// The environment.
+        environment: String,
+    },
+    /// Print the JSON Schema of an environment's file.
+    #[command(after_help = "Example:\n  slipway env schema > environment.schema.json")]
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make a token; its text is printed this once.
     #[command(after_help = "Example:\n  slipway token create alice --may approve,rollback")]
     Create {
         /// Whose it is; the journal says user:NAME.
         name: String,
-        /// What its holder may do: release, rollback, operate, approve, override, admin. By default all but the last two.
+        /// What its holder may do: release, rollback, operate, approve, override, admin, report, apply. By default the first
+        /// four.
         #[arg(long, value_delimiter = ',', value_name = "RIGHT,…")]
         may: Option<Vec<String>>,
     },

@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "restart",
     "maintenance",
     "migration",
+    "env",
     "gates",
     "approve",
     "token",

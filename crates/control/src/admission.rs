@@ -21,7 +21,7 @@ pub(crate) struct Admitted {
 
 /// Reads and checks a request. With an actor the version becomes known; without one nothing is kept.
 pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Option<&str>) -> Result<Admitted, Error> {
-    let release = match &request.file {
+    let mut release = match &request.file {
         Some(file) => {
             let spec = spec::parse(file).map_err(Error::Mistakes)?.spec;
             from_file(engine, request, spec, actor.is_some()).await?
@@ -39,7 +39,18 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
         }
     };
     let lane = LaneId { service: release.spec.service.clone(), environment: request.environment.clone() };
+    let bound = engine.bound(&lane).unwrap_or_default();
+    if let Some(instances) = bound.instances {
+        release.set_instances(&lane, instances);
+    }
     let environment = release.environment(&lane).ok_or_else(|| unknown_environment(request, &release.spec))?;
+    if let Some(why) = environment.gates.together(&bound.gates).never_hold() {
+        let reason = format!(
+            "with the gates of the file of {} no release could ever begin: {why}; change the gates in slipway.yaml",
+            lane.environment
+        );
+        return Err(refused("gates_never_hold", reason));
+    }
     no_cycle(engine, &lane, &release).await?;
     let strategy = match &request.strategy {
         None => environment.strategy.clone(),
@@ -82,7 +93,8 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
 /// Services that each wait for the other could never be released again.
 async fn no_cycle(engine: &Engine, lane: &LaneId, release: &Release) -> Result<(), Error> {
     let after = |lane: &LaneId, release: &Release| -> Vec<LaneId> {
-        let gates = release.environment(lane).map(|e| e.gates.after.clone()).unwrap_or_default();
+        let mut gates = release.environment(lane).map(|e| e.gates.after.clone()).unwrap_or_default();
+        gates.extend(engine.bound(lane).into_iter().flat_map(|bound| bound.gates.after));
         let environment = |named: Option<EnvironmentName>| named.unwrap_or_else(|| lane.environment.clone());
         gates.into_iter().map(|a| LaneId { service: a.service, environment: environment(a.environment) }).collect()
     };

@@ -1,6 +1,7 @@
 //! The front door: what can be asked of the control plane, and what it tells.
 
 mod choosing;
+mod environments;
 mod gating;
 mod migrations;
 mod operating;
@@ -23,6 +24,7 @@ use crate::driver;
 use crate::effects;
 use crate::engine::{Engine, Wish};
 use crate::error::Error;
+use crate::keeper;
 use crate::ports::{Artifacts, Prober, Router};
 use crate::schedule;
 use crate::views::{LaneNow, LoggedInstance, MeasuredShare, RolloutNow};
@@ -97,6 +99,7 @@ impl Control {
         let control =
             Control { engine: engine.clone(), tasks: Arc::default(), stop: tokio_util::sync::CancellationToken::new() };
         engine.look_at_target();
+        engine.load_environments().await?;
         for id in engine.store.lanes().await? {
             if let Some(lane) = engine.lane(&id).await? {
                 control.note_artifacts(&lane).await;
@@ -114,6 +117,7 @@ impl Control {
         control.spawn(driver::renew(engine.clone()));
         control.spawn(schedule::keep(control.clone()));
         control.spawn(schedule::watch(control.clone()));
+        control.spawn(keeper::keep(control.clone()));
         control.spawn(async move { engine.show_reported().await });
         Ok(control)
     }
@@ -189,14 +193,19 @@ impl Control {
     /// What a release would do and which gates it would meet, without doing anything.
     pub async fn plan(&self, request: ReleaseRequest, by: &By) -> Result<(Plan, Vec<Gate>), Error> {
         let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, None).await?;
-        // Only a release makes a lane known: one that is known is being driven.
-        let known = self.engine.lanes().contains(&lane);
-        let kept = if known { self.engine.lane(&lane).await? } else { None };
-        let kept = kept.unwrap_or_else(|| Lane::new(lane));
+        let kept = self.kept_or_new(&lane).await?;
         let (seen, _) = self.engine.observe(&kept, self.now());
         let plan = rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &Today::of(&kept, &seen.evidence));
         let asked = Asked { strategy, actor: by.actor.clone(), ..self.hypothetical(&kept, release) };
         Ok((plan, rollout::gates::of(&kept, &asked, &seen, self.now())))
+    }
+
+    /// A lane as a release would find it, whether anything was released there or not.
+    pub(crate) async fn kept_or_new(&self, lane: &LaneId) -> Result<Lane, Error> {
+        // Only a release makes a lane known: one that is known is being driven.
+        let known = self.engine.lanes().contains(lane);
+        let kept = if known { self.engine.lane(lane).await? } else { None };
+        Ok(Lane { bound: self.engine.bound(lane), ..kept.unwrap_or_else(|| Lane::new(lane.clone())) })
     }
 
     /// Passes a person's word to the open rollout.
@@ -377,6 +386,7 @@ impl Control {
         let (seen, _) = self.engine.observe(&lane, now);
         Ok(Some(LaneNow {
             split: split(&lane, &seen),
+            drift: self.drift_of(&lane),
             report: rollout::report(&lane, &seen, now),
             instances: seen.instances.into_values().collect(),
             rate: seen.evidence.rate,

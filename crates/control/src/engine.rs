@@ -1,5 +1,6 @@
 //! The lanes and what drives them. One turn at a time in each lane; every turn is load, plan, commit, act.
 
+mod environments;
 mod outcomes;
 mod seen;
 
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     pub groups: tokio::sync::Mutex<()>,
     outcomes: Mutex<slipway_core::outcome::Ledger>,
     seen: Mutex<Seen>,
+    environments: environments::Environments,
     cells: Mutex<BTreeMap<LaneId, Arc<Cell>>>,
 }
 
@@ -82,6 +84,7 @@ impl Engine {
             groups: tokio::sync::Mutex::default(),
             outcomes: Mutex::default(),
             seen: Mutex::default(),
+            environments: environments::Environments::default(),
             cells: Mutex::default(),
         }
     }
@@ -180,6 +183,7 @@ impl Engine {
         let now = self.clock.now();
         let (seen, consumed) = self.observe(&before, now);
         let mut turn = Turn::new(&before);
+        turn.lane.bound = self.bound(id);
         if let Some(wish) = wish
             && let Err(refusal) = wish(&mut turn, now)
         {

@@ -329,9 +329,7 @@ impl Control {
         let mut checked = Vec::new();
         for i in order {
             let (member, Admitted { lane, release, strategy }) = &admitted[i];
-            let known = self.engine().lanes().contains(lane);
-            let kept = if known { self.engine().lane(lane).await? } else { None };
-            let kept = kept.unwrap_or_else(|| Lane::new(lane.clone()));
+            let kept = self.kept_or_new(lane).await?;
             let mut seen = self.observed(&kept);
             // What comes before it will serve by then.
             seen.serving.extend(before.iter().cloned());
@@ -351,6 +349,18 @@ impl Control {
             checked.push(Checked { lane: kept, release: release.clone(), planned, request: member.request.clone() });
         }
         Ok(checked)
+    }
+
+    /// An open group release in which a lane takes part.
+    pub(crate) async fn group_at(&self, lane: &LaneId) -> Result<Option<String>, Error> {
+        for id in self.store().open_groups().await? {
+            let Some(document) = self.store().group_run::<Document>(&id).await? else { continue };
+            let run = document.doc.run;
+            if run.environment == lane.environment && run.members.iter().any(|member| member.service == lane.service) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     async fn keep_group(&self, document: &Document, generation: u64, facts: Vec<Fact>) -> Result<bool, Error> {

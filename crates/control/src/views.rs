@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use slipway_core::environment::{Difference, Environment, Next, Tried};
 use slipway_core::instance::InstanceStatus;
-use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
+use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::rollout::choice::Comparison;
 use slipway_core::rollout::{Asked, Gate, Lane, Plan, Report, Rollout};
 use slipway_core::units::{Timestamp, Weight};
@@ -17,6 +18,8 @@ pub struct LaneNow {
     pub instances: Vec<InstanceStatus>,
     /// The wanted split with what was measured in it: share of the requests in the current stretch of evidence.
     pub split: Vec<MeasuredShare>,
+    /// What differs from its environment's file, where that has one and names it.
+    pub drift: Vec<Difference>,
     /// What the open rollout is doing.
     pub report: Option<Report>,
     /// Requests per second over the last minute.
@@ -97,4 +100,30 @@ pub struct StrategiesCompared {
     pub rate: Option<f64>,
     /// How the strategies compare.
     pub comparison: Comparison,
+}
+
+/// An environment that has a file, at one moment.
+#[derive(Debug, Clone)]
+pub struct EnvironmentNow {
+    /// What was applied, and how far it was followed.
+    pub kept: Arc<Environment>,
+    /// Each of its services.
+    pub services: Vec<ServiceNow>,
+    /// Everything that is not as the file says, what it does not name included.
+    pub differences: Vec<Difference>,
+}
+
+/// A service of an environment that has a file.
+#[derive(Debug, Clone)]
+pub struct ServiceNow {
+    /// Which.
+    pub service: ServiceName,
+    /// What is not as the file says.
+    pub drift: Vec<Difference>,
+    /// What is done about it next.
+    pub next: Next,
+    /// It was not brought to what the file says since that was applied.
+    pub coming: bool,
+    /// What was asked for in order to bring it there.
+    pub tried: Option<Tried>,
 }

@@ -26,12 +26,22 @@ pub enum Right {
     Admin,
     /// Report outcomes and complaints, on which the judge rests.
     Report,
+    /// Apply the file of an environment: what runs there, and what every release into it must meet.
+    Apply,
 }
 
 impl Right {
     /// Every one.
-    pub const ALL: [Right; 7] =
-        [Right::Release, Right::Rollback, Right::Operate, Right::Approve, Right::Override, Right::Admin, Right::Report];
+    pub const ALL: [Right; 8] = [
+        Right::Release,
+        Right::Rollback,
+        Right::Operate,
+        Right::Approve,
+        Right::Override,
+        Right::Admin,
+        Right::Report,
+        Right::Apply,
+    ];
 
     /// As it is written on the command line and in the API.
     pub fn name(self) -> &'static str {
@@ -43,6 +53,7 @@ impl Right {
             Right::Override => "override",
             Right::Admin => "admin",
             Right::Report => "report",
+            Right::Apply => "apply",
         }
     }
 }
@@ -77,8 +88,8 @@ impl Rights {
         Rights(Right::ALL.into())
     }
 
-    /// What a token may do where nothing is said: everything but passing gates, making tokens and
-    /// reporting outcomes, which is a service's own.
+    /// What a token may do where nothing is said: everything but passing gates, making tokens,
+    /// reporting outcomes, which is a service's own, and saying what an environment asks of everybody.
     pub fn usual() -> Rights {
         Rights([Right::Release, Right::Rollback, Right::Operate, Right::Approve].into())
     }
@@ -128,7 +139,8 @@ mod tests {
 
     #[test]
     fn written_as_they_are_read() {
-        for text in ["release, approve", "look", "release, rollback, operate, approve, override, admin, report"] {
+        for text in ["release, approve", "look", "release, rollback, operate, approve, override, admin, report, apply"]
+        {
             assert_eq!(text.parse::<Rights>().unwrap().to_string(), text);
         }
         assert_eq!("all".parse::<Rights>().unwrap(), Rights::all());
@@ -136,7 +148,7 @@ mod tests {
         let said = "approve,fly".parse::<Rights>().unwrap_err().to_string();
         assert_eq!(
             said,
-            "there is no right \"fly\"; there are release, rollback, operate, approve, override, admin, report"
+            "there is no right \"fly\"; there are release, rollback, operate, approve, override, admin, report, apply"
         );
     }
 }

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, events, files, gates, groups, journal, logs, metrics, operating, outcomes, plans, releases,
-    rollouts, services, system, tokens, versions,
+    artifacts, commands, environments, events, files, gates, groups, journal, logs, metrics, operating, outcomes,
+    plans, releases, rollouts, services, system, tokens, versions,
 };
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -55,6 +55,7 @@ fn creating() -> Vec<(Right, OpenApiRouter<App>)> {
         (Right::Release, routes().routes(routes!(releases::create)).routes(routes!(groups::release))),
         (Right::Rollback, routes().routes(routes!(commands::rollback))),
         (Right::Operate, routes().routes(routes!(commands::drill))),
+        (Right::Apply, routes().routes(routes!(environments::apply))),
     ]
 }
 
@@ -87,6 +88,10 @@ fn looking() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(plans::create))
         .routes(routes!(plans::compare))
+        .routes(routes!(environments::list))
+        .routes(routes!(environments::show))
+        .routes(routes!(environments::export))
+        .routes(routes!(environments::compare))
         .routes(routes!(groups::plan))
         .routes(routes!(groups::show))
         .routes(routes!(files::check))

@@ -6,6 +6,7 @@
 mod anchor;
 mod commit;
 mod dialect;
+mod environments;
 mod error;
 mod folder;
 mod groups;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::anchor::AnchorFile;
 use crate::dialect::{self, BEGIN_WRITE, Pool, Writing};
+use crate::environments;
 use crate::error::Error;
 use crate::folder::{self, Claim};
 use crate::journal;
@@ -36,6 +37,8 @@ pub(crate) struct Inner {
     /// The highest number that a rollout was given, as far as this process knows.
     pub newest_rollout: AtomicU64,
     start: u64,
+    /// The id of this store.
+    pub cluster: String,
     _claim: Claim,
 }
 
@@ -49,6 +52,7 @@ impl Store {
         migrations::run(&writer).await?;
         let start = bump(&writer, "starts").await?;
         let newest = journal::newest(&mut *writer.acquire().await?).await?;
+        let cluster = environments::cluster(&writer).await?;
         let newest_rollout = stands(&writer, ROLLOUTS).await?;
         let inner = Inner {
             writer,
@@ -59,6 +63,7 @@ impl Store {
             newest: Mutex::new(newest),
             newest_rollout: AtomicU64::new(newest_rollout),
             start,
+            cluster,
             _claim: claim,
         };
         let store = Store { inner: Arc::new(inner) };

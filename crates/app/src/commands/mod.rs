@@ -3,6 +3,7 @@
 mod check;
 mod diff;
 mod down;
+mod env;
 mod explain;
 mod gates;
 mod gateway;
@@ -47,6 +48,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Restart { lane, detach } => operating::restart(&common, &lane, detach).await?,
         Command::Migration { lane, settle } => migration::run(&common, &lane, settle).await?,
         Command::Maintenance { command } => operating::maintenance(&common, command).await?,
+        Command::Env { command } => env::run(&common, command).await?,
         Command::Gates(lane) => gates::show(&common, &lane).await?,
         Command::Approve { rollout, shown } => gates::approve(&common, &rollout, shown.as_deref()).await?,
         Command::Token { command } => token::run(&common, command).await?,

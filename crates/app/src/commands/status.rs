@@ -1,7 +1,7 @@
 //! `slipway status`.
 
 use anyhow::Result;
-use slipway_server::wire::LaneStatus;
+use slipway_server::wire::{LaneStatus, WireEnvironment};
 
 use crate::args::Common;
 use crate::client::Client;
@@ -15,7 +15,13 @@ pub(crate) async fn run(common: &Common, service: Option<&str>) -> Result<u8> {
     let lanes: Vec<LaneStatus> = client.get(&path).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&lanes)?),
-        false => out!("{}", render::status(&lanes)),
+        false => {
+            out!("{}", render::status(&lanes));
+            if service.is_none() {
+                let environments: Vec<WireEnvironment> = client.get("/environments").await?;
+                out!("{}", render::environments(&environments));
+            }
+        }
     }
     Ok(exit::OK)
 }

@@ -1,6 +1,7 @@
 //! What people read: pure functions from wire types to text.
 
 mod comparison;
+mod environment;
 #[cfg(test)]
 mod examples;
 mod explanation;
@@ -19,6 +20,7 @@ mod times;
 mod versions;
 
 pub(crate) use comparison::comparison;
+pub(crate) use environment::{environment, environment_diff, environments, in_file};
 pub(crate) use explanation::{entry, explanation};
 pub(crate) use gates::{gates, tokens};
 pub(crate) use group::{group_member, group_plan, group_run};

@@ -32,6 +32,9 @@ fn lane(lane: &LaneStatus) -> String {
             p.candidate, p.candidate_failed, p.stable, p.stable_failed
         ));
     }
+    for drift in &lane.drift {
+        text.push_str(&format!("  drift: {}\n", flat(drift)));
+    }
     if lane.maintenance {
         text.push_str("  in maintenance: nobody is reached\n");
     }

@@ -1,7 +1,7 @@
 //! Choosing a strategy: what each would do with a release, without doing anything.
 
+use slipway_core::rollout::Today;
 use slipway_core::rollout::choice::{self, Comparison};
-use slipway_core::rollout::{Lane, Today};
 
 use super::{Control, ReleaseRequest};
 use crate::admission::{self, Admitted};
@@ -12,9 +12,7 @@ impl Control {
     /// The strategies side by side for what is asked for.
     pub async fn compare_strategies(&self, request: ReleaseRequest) -> Result<StrategiesCompared, Error> {
         let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, None).await?;
-        let known = self.engine.lanes().contains(&lane);
-        let kept = if known { self.engine.lane(&lane).await? } else { None };
-        let kept = kept.unwrap_or_else(|| Lane::new(lane.clone()));
+        let kept = self.kept_or_new(&lane).await?;
         let seen = self.observed(&kept);
         let comparison: Comparison = choice::compare(&kept, &release, &strategy, &Today::of(&kept, &seen.evidence));
         let instances = release.instances(&lane);

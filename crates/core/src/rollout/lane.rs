@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::drilling::Drilled;
 use super::gates::Approval;
 use super::model::{Rollout, RolloutKind};
+use super::policy::Bound;
 use super::restarting::Restart;
 use super::schema::Schema;
 use super::watching::Watching;
@@ -37,6 +38,13 @@ impl Release {
     /// How many instances are declared in `lane`'s environment; at least one.
     pub fn instances(&self, lane: &LaneId) -> u32 {
         self.environment(lane).map_or(1, |e| e.instances.max(1))
+    }
+
+    /// Declares another number of instances in `lane`'s environment.
+    pub fn set_instances(&mut self, lane: &LaneId, instances: u32) {
+        for environment in self.spec.environments.iter_mut().filter(|e| e.name == lane.environment) {
+            environment.instances = instances;
+        }
     }
 }
 
@@ -90,6 +98,9 @@ pub struct Lane {
     /// What is known of its database.
     #[serde(default)]
     pub schema: Schema,
+    /// What the environment's own file asks of it; absent where it has none.
+    #[serde(default)]
+    pub bound: Option<Bound>,
 }
 
 /// How long things took in a lane the last time that they were done.
@@ -136,6 +147,7 @@ impl Lane {
             maintenance: None,
             bounds: Vec::new(),
             schema: Schema::default(),
+            bound: None,
         }
     }
 

@@ -23,6 +23,7 @@ mod model;
 mod observed;
 mod outage;
 mod plan;
+mod policy;
 mod probing;
 mod readiness;
 mod reconcile;
@@ -52,6 +53,7 @@ pub use model::{
 };
 pub use observed::{Confirmed, Evidence, Lost, Observed, Serving, Tally};
 pub use plan::{HOLD_BACK, Plan, Step, StepKind, plan};
+pub use policy::{Bound, Policy};
 pub use probing::{Probed, Probing, all_probes, probing_of};
 pub use report::{Report, Waiting, report};
 pub use restarting::Restart;

@@ -70,13 +70,30 @@ impl Wrong {
 }
 
 /// Everything found so far. Shared by the readers of one file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Findings {
     mistakes: RefCell<Vec<Mistake>>,
     warnings: RefCell<Vec<Mistake>>,
+    places: fn(&str) -> Vec<String>,
+}
+
+impl Default for Findings {
+    fn default() -> Findings {
+        Findings::with_places(super::schema::places)
+    }
 }
 
 impl Findings {
+    /// Findings in a file of which `places` says in which sections a key is known.
+    pub fn with_places(places: fn(&str) -> Vec<String>) -> Findings {
+        Findings { mistakes: RefCell::default(), warnings: RefCell::default(), places }
+    }
+
+    /// The sections of the file in which `key` is known.
+    pub fn places(&self, key: &str) -> Vec<String> {
+        (self.places)(key)
+    }
+
     pub fn mistake(&self, at: Position, field: &str, wrong: Wrong) {
         self.mistakes.borrow_mut().push(place(at, field, wrong));
     }
@@ -127,7 +144,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// The one of `known` that was most likely meant by `given`, if one is close.
-pub(super) fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // Beyond this length no key is near, and the comparison would be quadratic in what a stranger wrote.
     if given.len() > 64 {
         return None;

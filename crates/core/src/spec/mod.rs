@@ -9,6 +9,7 @@ mod config;
 mod diff;
 mod digest;
 mod env_file;
+pub mod environment_file;
 mod group;
 mod migrate;
 mod mistake;
@@ -20,6 +21,7 @@ mod reader;
 mod scalar;
 mod schema;
 mod strategy;
+mod together;
 mod tree;
 mod worker;
 
@@ -29,7 +31,7 @@ pub use digest::config_digest;
 pub use env_file::parse_env_file;
 pub use group::{GroupMember, GroupSpec, parse_group};
 pub use migrate::Migrate;
-pub use mistake::Mistake;
+pub use mistake::{Mistake, nearest};
 pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,
     SmokeAction, SmokeTest, Strategy, StrategyKind, Tolerate, Traffic, TrafficOverlay,

@@ -175,14 +175,14 @@ impl<'t> Reader<'t> {
     pub fn fields(&self, keys: &Keys, example: &str) -> Option<Fields<'t>> {
         let entries = self.entries(example)?;
         for (key, _) in entries.iter().filter(|(key, _)| !keys.known.contains(&key.text)) {
-            key.mistake(unknown(key.text, keys));
+            key.mistake(unknown(key.text, keys, self.findings));
         }
         Some(Fields { section: self.clone(), entries })
     }
 }
 
 /// What is said of a key that is not known.
-fn unknown(key: &str, keys: &Keys) -> Wrong {
+fn unknown(key: &str, keys: &Keys, findings: &Findings) -> Wrong {
     if keys.later.contains(&key) {
         return Wrong::new("not supported yet by this version of Slipway").hint("leave it out");
     }
@@ -192,7 +192,7 @@ fn unknown(key: &str, keys: &Keys) -> Wrong {
     let wrong = Wrong::new(format!("unknown key {}", quoted(key)));
     match nearest(key, keys.known.iter().copied()) {
         Some(near) => wrong.hint(format!("did you mean {near}?")),
-        None => match super::schema::places(key).as_slice() {
+        None => match findings.places(key).as_slice() {
             [] => wrong.hint(format!("known keys here: {}", keys.known.join(", "))),
             places => wrong.hint(format!("it belongs in {}", places.join(" or "))),
         },

@@ -3,6 +3,7 @@
 mod comparison;
 mod diff;
 mod drill;
+mod environment;
 mod explanation;
 mod gates;
 mod group;
@@ -18,6 +19,9 @@ mod token;
 pub use comparison::{WireComparison, WireHarm, WireWay};
 pub use diff::{WireDifference, WireVersions};
 pub use drill::{WireDrill, WireTimes};
+pub use environment::{
+    NewEnvironmentFile, WireDiffering, WireEnvironment, WireEnvironmentDiff, WireEnvironmentFile, WireServiceInFile,
+};
 pub use explanation::{Explanation, WireBeside, WireDecision, WireJudgement, WireStable};
 pub use gates::{NewApproval, WireApproval, WireGate, WireGates};
 pub use group::{NewGroupMember, NewGroupRelease, WireGroupMember, WireGroupPlan, WireGroupRun, WirePlannedMember};

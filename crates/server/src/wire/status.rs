@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_control::views::LaneNow;
+use slipway_core::environment::Difference;
 use slipway_core::names::VersionName;
 use slipway_core::rollout::{Release, Slot, SlotState};
 use utoipa::ToSchema;
@@ -52,6 +53,9 @@ pub struct LaneStatus {
     /// It takes jobs and has no traffic: shares are of its instances.
     #[serde(default)]
     pub worker: bool,
+    /// What is not as its environment's file says, as sentences; empty where it has none or does not name the service.
+    #[serde(default)]
+    pub drift: Vec<String>,
     /// What is known of its database, where any version has spoken of one.
     #[serde(default)]
     pub schema: Option<WireSchema>,
@@ -119,6 +123,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         restart: restart(lane),
         maintenance: lane.maintenance.is_some(),
         worker: lane.is_worker(),
+        drift: now.drift.iter().map(Difference::sentence).collect(),
         schema: schema(lane),
         incident: lane.watching.incident.as_ref().map(|i| WireIncident {
             number: i.number,

@@ -10,8 +10,9 @@ use crate::rollout::{Asked, Turn, gates, undo};
 use crate::units::Timestamp;
 
 /// Queues a rollout; with `supersede`, everything before it gives way.
-pub fn release(turn: &mut Turn, asked: Asked, supersede: bool, now: Timestamp) -> Result<(), Refusal> {
+pub fn release(turn: &mut Turn, mut asked: Asked, supersede: bool, now: Timestamp) -> Result<(), Refusal> {
     let (id, version, actor) = (asked.id.clone(), asked.release.version.clone(), asked.actor.clone());
+    asked.release = turn.lane.as_bound(asked.release);
     if supersede {
         give_way(turn, &id, &actor, now);
     }

@@ -60,7 +60,8 @@ pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timesta
     match asked {
         None if turn.lane.open.as_ref().is_some_and(drills) => drilling::stay(turn, actor, now),
         None => take_back(turn, actor, "rollback asked for", now),
-        Some(asked) => {
+        Some(mut asked) => {
+            asked.release = turn.lane.as_bound(asked.release);
             if let Err(why) = schema::fits_back(&turn.lane, &asked.release) {
                 return refuse("schema_does_not_fit", why);
             }

@@ -18,11 +18,7 @@ pub fn scale(turn: &mut Turn, instances: u32, actor: &str) -> Result<(), Refusal
         return refuse("already_so", format!("{} has {instances} instances already", turn.lane.id));
     }
     let lane = turn.lane.id.clone();
-    let set = |release: &mut Release| {
-        for environment in release.spec.environments.iter_mut().filter(|e| e.name == lane.environment) {
-            environment.instances = instances;
-        }
-    };
+    let set = |release: &mut Release| release.set_instances(&lane, instances);
     turn.lane.stable.iter_mut().for_each(set);
     turn.lane.predecessor.iter_mut().for_each(set);
     turn.lane.standby.iter_mut().for_each(|standby| set(&mut standby.release));

@@ -56,8 +56,7 @@ const CONTRACT_WAITS: Millis = Millis::from_secs(30 * 24 * 3600);
 
 /// Whose word `asked` needs: the environment's policy; somebody's, where a step cannot be undone; otherwise nobody's.
 pub fn word(lane: &Lane, asked: &Asked) -> Option<Word> {
-    let environment = asked.release.environment(&lane.id)?;
-    let declared = environment.gates.approvals.clone();
+    let declared = lane.policy(&asked.release)?.gates.approvals;
     match asked.kind {
         RolloutKind::Rollback | RolloutKind::Drill { .. } => None,
         RolloutKind::Contract => {

@@ -76,17 +76,17 @@ pub fn of(lane: &Lane, asked: &Asked, seen: &Observed, now: Timestamp) -> Vec<Ga
 
 /// A contract brings nothing to anybody: only the time has to be right for it.
 fn of_contract(lane: &Lane, asked: &Asked, now: Timestamp) -> Vec<Gate> {
-    let freezes = asked.release.environment(&lane.id).map(|environment| &environment.gates.freeze);
-    freezes.filter(|freezes| !freezes.is_empty()).map(|freezes| freeze::off(freezes, now)).into_iter().collect()
+    let freezes = lane.policy(&asked.release).map(|policy| policy.gates.freeze);
+    freezes.filter(|freezes| !freezes.is_empty()).map(|freezes| freeze::off(&freezes, now)).into_iter().collect()
 }
 
 /// The gates that hold or not whoever asks: all but the approvals.
 pub fn of_release(lane: &Lane, release: &Release, seen: &Observed, now: Timestamp) -> Vec<Gate> {
-    let Some(environment) = release.environment(&lane.id) else { return Vec::new() };
-    let declared = &environment.gates;
+    let Some(policy) = lane.policy(release) else { return Vec::new() };
+    let declared = &policy.gates;
     let mut gates = Vec::new();
     gates.extend(declared.readiness.iter().map(|what| readiness::has(lane, release, *what, seen)));
-    gates.extend(environment.require_drill.map(|age| drill::young(lane, age, seen, now)));
+    gates.extend(policy.require_drill.map(|age| drill::young(lane, age, seen, now)));
     gates.extend(declared.after.iter().map(|after| after::serves(lane, after, seen)));
     if !declared.freeze.is_empty() {
         gates.push(freeze::off(&declared.freeze, now));

@@ -21,6 +21,7 @@ mod worker;
 
 #[cfg(test)]
 pub(super) use json::json;
+pub(super) use policy::{afters, always_within, gates, require_drill};
 pub(super) use service::service;
 
 use super::mistake::{Wrong, quoted};

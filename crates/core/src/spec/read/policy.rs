@@ -53,7 +53,7 @@ fn window(reader: &Reader) -> Option<Window> {
     })
 }
 
-pub(super) fn gates(reader: &Reader) -> Option<Gates> {
+pub(in super::super) fn gates(reader: &Reader) -> Option<Gates> {
     let fields = reader.fields(&GATE_KEYS, "write { approvals: { count: 1 } }")?;
     let approvals = fields.get("approvals").and_then(approvals);
     let freeze = fields.or("freeze", Vec::new(), freezes);
@@ -108,7 +108,7 @@ fn freezes(reader: &Reader) -> Option<Vec<Freeze>> {
 
 /// Whether a whole week lies within the windows. One in winter stands for all: a change of the clock moves no more
 /// than an hour.
-fn always_within(windows: &[&Window]) -> bool {
+pub(in super::super) fn always_within(windows: &[&Window]) -> bool {
     const JANUARY_2024: Timestamp = Timestamp(1_704_067_200_000);
     const WEEK: Millis = Millis::from_secs(7 * 24 * 3600);
     let mut at = JANUARY_2024;
@@ -137,7 +137,7 @@ fn freeze(reader: &Reader) -> Option<Freeze> {
     Some(Freeze { window: when?, reason })
 }
 
-fn afters(reader: &Reader) -> Option<Vec<After>> {
+pub(in super::super) fn afters(reader: &Reader) -> Option<Vec<After>> {
     let items = reader.items(MOST, "write [\"payments >= 2.1 in production\"]")?;
     let all: Vec<Option<After>> =
         items.iter().map(|item| item.typed("a service and its version", AFTER_EXAMPLE, after)).collect();
@@ -184,7 +184,7 @@ fn readiness(reader: &Reader) -> Option<Vec<Readiness>> {
 }
 
 /// How old the last drill may be.
-pub(super) fn require_drill(reader: &Reader) -> Option<Millis> {
+pub(in super::super) fn require_drill(reader: &Reader) -> Option<Millis> {
     reader.typed("a duration", "write 30d", scalar::duration).and_then(|age| match age.0 {
         0 => {
             reader.mistake(Wrong::new("a drill is never so young").hint("write 30d"));

@@ -3,6 +3,7 @@
 //! For editors and other tools; [`super::parse`] does not use it, and checks more than a schema can say. The tests
 //! hold the two together: the same keys, the same defaults, and nothing that is read here is refused there.
 
+mod environment_file;
 mod policy;
 mod sections;
 mod values;
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
+
+pub(super) use environment_file::environment_file;
 
 /// The JSON Schema (draft 2020-12) of `slipway.yaml`, printed by `slipway schema`.
 pub fn json_schema() -> Value {
@@ -61,8 +64,13 @@ pub fn json_schema() -> Value {
 
 /// Every key of the file by its place: `environments.<name>.strategy.canary`, items written `[]`.
 pub(super) fn keys() -> BTreeMap<String, Vec<String>> {
+    keys_of(&json_schema())
+}
+
+/// Every key of the file that `schema` describes, by its place.
+pub(super) fn keys_of(schema: &Value) -> BTreeMap<String, Vec<String>> {
     let mut keys = BTreeMap::new();
-    collect(&json_schema(), "", &mut keys);
+    collect(schema, "", &mut keys);
     keys
 }
 
@@ -88,7 +96,17 @@ fn collect(schema: &Value, place: &str, into: &mut BTreeMap<String, Vec<String>>
 /// The sections in which `key` is known, as people write them.
 pub(super) fn places(key: &str) -> Vec<String> {
     static SECTIONS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(keys);
-    SECTIONS
+    places_in(&SECTIONS, key)
+}
+
+/// The same for the file of an environment.
+pub(super) fn environment_file_places(key: &str) -> Vec<String> {
+    static SECTIONS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| keys_of(&environment_file()));
+    places_in(&SECTIONS, key)
+}
+
+fn places_in(sections: &BTreeMap<String, Vec<String>>, key: &str) -> Vec<String> {
+    sections
         .iter()
         .filter(|(place, known)| !place.is_empty() && known.iter().any(|k| k == key))
         .map(|(place, _)| place.clone())

@@ -40,14 +40,14 @@ fn drill() -> Value {
     )
 }
 
-fn require_drill() -> Value {
+pub(super) fn require_drill() -> Value {
     duration(
         "A release is blocked unless the last drill is at most this old, has passed, and was no slower than the deployment.",
         "30d",
     )
 }
 
-fn gates() -> Value {
+pub(super) fn gates() -> Value {
     let approvals = section(
         "Other people's word. Nobody approves their own release.",
         &[],
