@@ -23,7 +23,7 @@ pub(crate) fn comparison(c: &WireComparison) -> String {
         row("takes at best", &|w| time(w.best_ms)),
         row("takes at worst", &|w| time(w.worst_ms)),
         row("takes today", &|w| w.today_ms.map_or_else(|| "?".to_string(), time)),
-        row("users first exposed", &|w| share(w.exposed_bp)),
+        row("first exposed", &|w| share(w.exposed_bp)),
         row("extra instances", &|w| w.extra_instances.to_string()),
         row("fail if it is bad*", &|w| w.harm.as_ref().map_or_else(|| "?".to_string(), |h| count(h.failed))),
         row("noticed and back", &|w| match &w.harm {
@@ -108,6 +108,27 @@ objectives: [{ name: errors, bad: failed, at_most: 1% }]
 environments: { production: { instances: 1, strategy: canary } }
 "#;
 
+    /// Takes jobs from a queue, and says which of them failed.
+    const MAILER: &str = r#"
+service: mailer
+kind: worker
+run: { command: ["./mailer"], stop_grace: 1m }
+health: { running_for: 5s }
+objectives: [{ name: mails, bad: outcome mail_failed, of: mail_sent, at_most: 1% }]
+environments: { production: { instances: 6 } }
+"#;
+
+    /// The same for one at a time.
+    const LEDGER: &str = r#"
+service: ledger-close
+kind: worker
+exclusive: true
+run: { command: ["./ledger-close"], stop_grace: 2m }
+health: { running_for: 5s }
+objectives: [{ name: bookings, bad: outcome booking_failed, of: booking_done, at_most: 0.1% }]
+environments: { production: { instances: 1 } }
+"#;
+
     fn compared(file: &str, rate: Option<f64>, bad_share: f64) -> String {
         let spec = spec::parse(file).unwrap_or_else(|m| panic!("{m:?}")).spec;
         let release = |version: &str| Release {
@@ -128,10 +149,12 @@ environments: { production: { instances: 1, strategy: canary } }
 
     /// Rewritten by `UPDATE_GOLDEN=1 cargo test -p slipway`.
     #[test]
-    fn three_unlike_services_get_the_advice_of_somebody_seasoned() {
+    fn unlike_services_get_the_advice_of_somebody_seasoned() {
         let told = [
             ("a payment API", compared(PAYMENTS, Some(400.0), 0.0005)),
             ("an admin tool with one instance", compared(ADMIN, Some(0.05), 0.0)),
+            ("a queue worker", compared(MAILER, None, 0.0)),
+            ("a queue worker of which no two versions may meet", compared(LEDGER, None, 0.0)),
         ];
         let told: Vec<String> = told.iter().map(|(title, text)| format!("== {title}\n\n{text}")).collect();
         let told = told.join("\n");
