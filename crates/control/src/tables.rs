@@ -138,6 +138,7 @@ mod tests {
             salt: String::new(),
             sticky: Sticky::default(),
             versions: Vec::new(),
+            cohorts: Vec::new(),
             maintenance: None,
             objectives: Vec::new(),
             limits: Limits::default(),

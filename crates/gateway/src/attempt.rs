@@ -98,7 +98,7 @@ impl Attempt {
 
     fn each(&self, act: impl Fn(&VersionCounts)) {
         let version = self.pick.version();
-        act(&version.counts);
+        act(self.pick.counts());
         act(&version.lifetime);
     }
 }

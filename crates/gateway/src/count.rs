@@ -29,6 +29,8 @@ type Epochs = BTreeMap<Epoch, EpochCounts>;
 struct EpochCounts {
     users: Arc<Users>,
     versions: HashMap<VersionName, Arc<VersionCounts>>,
+    /// Of cohorts that go to a version of their own, by name: no part of what the split gives.
+    cohorts: HashMap<(String, VersionName), Arc<VersionCounts>>,
 }
 
 /// All counts of a gateway.
@@ -53,7 +55,7 @@ impl Counts {
         let epochs = rows.entry(lane.clone()).or_default();
         let kept = epochs.entry(epoch).or_default();
         let users = kept.users.clone();
-        let make = || Arc::new(VersionCounts::new(lane, epoch, version, objectives, users, self.urgent.clone()));
+        let make = || Arc::new(VersionCounts::new(lane, epoch, version, None, objectives, users, self.urgent.clone()));
         let counts = kept.versions.entry(version.clone()).or_insert_with(make).clone();
         while epochs.len() > EPOCHS_KEPT {
             epochs.pop_first();
@@ -61,10 +63,27 @@ impl Counts {
         counts
     }
 
+    /// The counts of a cohort at one version in one epoch, made where they are new. Its users are no draws of the split.
+    pub(crate) fn cohort(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        version: &VersionName,
+        cohort: &str,
+        objectives: &[Counted],
+    ) -> Arc<VersionCounts> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = rows.entry(lane.clone()).or_default().entry(epoch).or_default();
+        let (name, urgent) = (Some(cohort.to_string()), self.urgent.clone());
+        let make = || Arc::new(VersionCounts::new(lane, epoch, version, name, objectives, Arc::default(), urgent));
+        kept.cohorts.entry((cohort.to_string(), version.clone())).or_insert_with(make).clone()
+    }
+
     /// The counts of one version over all epochs, for `/metrics`; versions without a route are forgotten by `retain`.
     pub(crate) fn lifetime(&self, lane: &LaneId, version: &VersionName) -> Arc<VersionCounts> {
         let mut all = self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(VersionCounts::new(lane, Epoch(0), version, &[], Arc::default(), self.urgent.clone()));
+        let make =
+            || Arc::new(VersionCounts::new(lane, Epoch(0), version, None, &[], Arc::default(), self.urgent.clone()));
         all.entry((lane.clone(), version.clone())).or_insert_with(make).clone()
     }
 
@@ -81,7 +100,11 @@ impl Counts {
     /// Every row that is remembered.
     pub(crate) fn all(&self) -> Vec<Arc<VersionCounts>> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.values().flat_map(BTreeMap::values).flat_map(|epoch| epoch.versions.values()).cloned().collect()
+        rows.values()
+            .flat_map(BTreeMap::values)
+            .flat_map(|e| e.versions.values().chain(e.cohorts.values()))
+            .cloned()
+            .collect()
     }
 
     /// The lifetime counts of every version, for `/metrics`.
@@ -101,6 +124,7 @@ pub(crate) struct VersionCounts {
     lane: LaneId,
     epoch: Epoch,
     version: VersionName,
+    cohort: Option<String>,
     assigned: AtomicU64,
     users: AtomicU64,
     /// Shared by all versions of the epoch.
@@ -119,6 +143,7 @@ impl VersionCounts {
         lane: &LaneId,
         epoch: Epoch,
         version: &VersionName,
+        cohort: Option<String>,
         objectives: &[Counted],
         all_users: Arc<Users>,
         urgent: Arc<Notify>,
@@ -127,6 +152,7 @@ impl VersionCounts {
             lane: lane.clone(),
             epoch,
             version: version.clone(),
+            cohort,
             assigned: AtomicU64::new(0),
             users: AtomicU64::new(0),
             all_users,
@@ -218,6 +244,7 @@ impl VersionCounts {
             environment: self.lane.environment.clone(),
             epoch: self.epoch,
             version: self.version.clone(),
+            cohort: self.cohort.clone(),
             failed: self.failed.load(Acquire),
             attempts: self.attempts.load(Acquire),
             assigned: self.assigned.load(Acquire),

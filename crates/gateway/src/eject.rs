@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::*;
 
 use slipway_core::traffic::Role;
 use slipway_core::traffic::link::{Ejection, Event};
-use slipway_core::units::Weight;
 
 use crate::gateway::Gateway;
 use crate::served::VersionState;
@@ -46,7 +45,7 @@ pub(crate) fn eject(gateway: &Arc<Gateway>, upstream: &Arc<Upstream>, why: &str)
 
 /// Tells of a candidate that should get requests and has no instance to take them, once in an epoch.
 pub(crate) fn note_loss(gateway: &Gateway, version: &VersionState, lane: &slipway_core::names::LaneId, why: &str) {
-    let gone = version.role == Role::Candidate && version.weight > Weight::ZERO && version.usable() == 0;
+    let gone = version.role == Role::Candidate && version.reached && version.usable() == 0;
     if gone && !version.lost.swap(true, AcqRel) {
         tracing::warn!(version = %version.name, why, "candidate lost its last instance");
         gateway.events.push(Event::CandidateLost {

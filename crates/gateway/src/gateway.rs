@@ -15,7 +15,6 @@ use tokio_util::task::TaskTracker;
 use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{Ejection, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
-use slipway_core::units::Weight;
 
 use crate::access_log::AccessLog;
 use crate::count::Counts;
@@ -275,7 +274,7 @@ impl Gateway {
         for route in &now.routes {
             for version in &route.versions {
                 for upstream in &version.upstreams {
-                    if version.weight > Weight::ZERO { upstream.undrain() } else { upstream.drain(&route.route.limits) }
+                    if version.reached { upstream.undrain() } else { upstream.drain(&route.route.limits) }
                 }
             }
         }

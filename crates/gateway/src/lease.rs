@@ -95,6 +95,7 @@ mod tests {
             salt: String::new(),
             sticky: Sticky::default(),
             versions: vec![VersionRoute { version, role: Role::Stable, endpoints: vec![] }],
+            cohorts: Vec::new(),
             maintenance: None,
             objectives: vec![],
             limits: Limits::default(),

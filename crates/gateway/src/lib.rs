@@ -7,6 +7,7 @@
 mod access_log;
 mod attempt;
 mod body;
+mod cohort;
 mod count;
 mod eject;
 mod error;

@@ -17,6 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::access_log::Pending;
 use crate::attempt::{Answer, Attempt};
 use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::cohort;
 use crate::eject;
 use crate::fault::Fault;
 use crate::gateway::Gateway;
@@ -85,6 +86,8 @@ struct Exchange<'a> {
     host: String,
     path: String,
     key: Key,
+    /// The cohort that it is one of, by the route that it was first found to belong to.
+    cohort: Option<String>,
     /// The route that it was first found to belong to.
     route: Arc<RouteState>,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
@@ -142,6 +145,7 @@ impl<'a> Exchange<'a> {
             return Err(Fault::BodyTooLarge);
         }
         let key = Key::of(request.headers(), &route.route.sticky);
+        let cohort = cohort::of(request.headers(), &route.cohorts);
         let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(body, limit);
         let repeatable = headers::is_idempotent(&parts.method) && body.progress().is_none() && upgrade.is_none();
@@ -152,6 +156,7 @@ impl<'a> Exchange<'a> {
             host,
             path,
             key,
+            cohort,
             route: route.clone(),
             upgrade,
             repeatable,
@@ -195,7 +200,8 @@ impl<'a> Exchange<'a> {
         if !Arc::ptr_eq(route, &self.route) && !self.assigned {
             self.route = route.clone();
         }
-        route.choose(&self.key.text, &self.tried).map_err(|assigned| {
+        let cohort = self.cohort.as_deref().and_then(|name| route.cohort(name));
+        route.choose(&self.key.text, cohort, &self.tried).map_err(|assigned| {
             self.assign(route, assigned);
             None
         })
@@ -376,7 +382,8 @@ impl<'a> Exchange<'a> {
         if !std::mem::replace(&mut self.assigned, true) {
             self.route = route.clone();
             let key = self.key.hash();
-            route.versions[assigned].counts.assigned(key);
+            let cohort = self.cohort.as_deref().and_then(|name| route.cohort(name));
+            route.counts(cohort, assigned).assigned(key);
             route.versions[assigned].lifetime.assigned(key);
             self.last_assigned = assigned;
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use tokio_util::sync::CancellationToken;
 
 use slipway_core::names::{LaneId, VersionName};
-use slipway_core::traffic::{Endpoint, Generation, Role, Route, RoutingTable, Split, assign, find};
+use slipway_core::traffic::{CohortRoute, Endpoint, Generation, Role, Route, RoutingTable, Split, assign, find};
 use slipway_core::units::Weight;
 
 use crate::count::{Counts, VersionCounts};
@@ -41,6 +41,19 @@ pub(crate) struct RouteState {
     pub(crate) lapsed: bool,
     /// The versions, in the table's order.
     pub(crate) versions: Vec<VersionState>,
+    /// Cohorts that go to a version of their own; none where the fall-back is in force.
+    pub(crate) cohorts: Vec<CohortState>,
+}
+
+/// A cohort that goes to a version of its own.
+#[derive(Debug)]
+pub(crate) struct CohortState {
+    /// As it stands in the table.
+    pub(crate) route: CohortRoute,
+    /// The place of the version that it goes to.
+    to: usize,
+    /// Its counts at each version, in the order of the route's.
+    counts: Vec<Arc<VersionCounts>>,
 }
 
 /// A version of a route.
@@ -52,6 +65,8 @@ pub(crate) struct VersionState {
     pub(crate) role: Role,
     /// Its share of the split in force.
     pub(crate) weight: Weight,
+    /// Whether anybody goes to it: by its share, or as one of a cohort.
+    pub(crate) reached: bool,
     /// Its instances.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// Its counts in the route's epoch.
@@ -75,9 +90,16 @@ pub(crate) struct Pick {
     pub(crate) version: usize,
     /// The instance.
     pub(crate) upstream: Arc<Upstream>,
+    /// The cohort as one of which it goes there, by its place in the route.
+    pub(crate) cohort: Option<usize>,
 }
 
 impl Pick {
+    /// What an attempt counts for.
+    pub(crate) fn counts(&self) -> &VersionCounts {
+        self.route.counts(self.cohort, self.version)
+    }
+
     /// The version that it goes to.
     pub(crate) fn version(&self) -> &VersionState {
         &self.route.versions[self.version]
@@ -99,6 +121,7 @@ impl Served {
             let lane = route.lane();
             let lapsed = route.fallback.is_some() && leases.is_lapsed(&lane, route.epoch);
             let split = route.fallback.as_ref().filter(|_| lapsed).unwrap_or(&route.split).clone();
+            let in_force = |_: &&CohortRoute| !lapsed;
             let earlier = before.route(&lane);
             let versions = route.versions.iter().map(|v| {
                 let upstream = |endpoint: &Endpoint| match known.get(&(&lane, &v.version, endpoint)) {
@@ -110,6 +133,8 @@ impl Served {
                     name: v.version.clone(),
                     role: v.role,
                     weight: split.weight(&v.version),
+                    reached: split.weight(&v.version) > Weight::ZERO
+                        || route.cohorts.iter().filter(in_force).any(|c| c.to == v.version),
                     upstreams: v.endpoints.iter().map(upstream).collect(),
                     counts: counts.version(&lane, route.epoch, &v.version, &route.objectives),
                     lifetime: counts.lifetime(&lane, &v.version),
@@ -118,8 +143,15 @@ impl Served {
                     turn: AtomicUsize::new(0),
                 }
             });
-            let versions = versions.collect();
-            Arc::new(RouteState { route: route.clone(), lane, split, lapsed, versions })
+            let versions: Vec<VersionState> = versions.collect();
+            let cohort = |cohort: &CohortRoute| {
+                let to = versions.iter().position(|v| v.name == cohort.to)?;
+                let count =
+                    |v: &VersionState| counts.cohort(&lane, route.epoch, &v.name, &cohort.name, &route.objectives);
+                Some(CohortState { route: cohort.clone(), to, counts: versions.iter().map(count).collect() })
+            };
+            let cohorts = route.cohorts.iter().filter(in_force).filter_map(cohort).collect();
+            Arc::new(RouteState { route: route.clone(), lane, split, lapsed, versions, cohorts })
         });
         let routes = routes.collect();
         Served { sequence: before.sequence + 1, table: Some(table), routes }
@@ -155,11 +187,32 @@ impl RouteState {
         self.versions.iter().find(|v| v.name == *name)
     }
 
+    /// The place of a cohort that goes to a version of its own now.
+    pub(crate) fn cohort(&self, name: &str) -> Option<usize> {
+        self.cohorts.iter().position(|cohort| cohort.route.name == name)
+    }
+
+    /// What requests of a cohort, or of everybody else, count for at a version.
+    pub(crate) fn counts(&self, cohort: Option<usize>, version: usize) -> &VersionCounts {
+        let apart = cohort.and_then(|place| self.cohorts.get(place)).and_then(|cohort| cohort.counts.get(version));
+        apart.unwrap_or(&self.versions[version].counts)
+    }
+
     /// An instance for `key` that is not among `tried`: of the version that it is assigned to; where that has none,
     /// of stable; where stable has none, of whichever has a share. Otherwise the assigned version alone.
-    pub(crate) fn choose(self: &Arc<Self>, key: &str, tried: &[Arc<Upstream>]) -> Result<Pick, usize> {
-        let (name, _) = assign(&self.split, &self.route.salt, key);
-        let assigned = self.versions.iter().position(|v| v.name == *name).unwrap_or_default();
+    pub(crate) fn choose(
+        self: &Arc<Self>,
+        key: &str,
+        cohort: Option<usize>,
+        tried: &[Arc<Upstream>],
+    ) -> Result<Pick, usize> {
+        let assigned = match cohort.and_then(|place| self.cohorts.get(place)) {
+            Some(cohort) => cohort.to,
+            None => {
+                let (name, _) = assign(&self.split, &self.route.salt, key);
+                self.versions.iter().position(|v| v.name == *name).unwrap_or_default()
+            }
+        };
         let all = 0..self.versions.len();
         let stable = all.clone().filter(|i| self.versions[*i].role == Role::Stable);
         let others = all.filter(|i| self.versions[*i].weight > Weight::ZERO);
@@ -167,7 +220,7 @@ impl RouteState {
         // A lost candidate whose instances are back is still better than an error.
         for index in (!lost).then_some(assigned).into_iter().chain(stable).chain(others) {
             if let Some(upstream) = self.versions[index].pick(tried) {
-                return Ok(Pick { route: self.clone(), assigned, version: index, upstream });
+                return Ok(Pick { route: self.clone(), assigned, version: index, upstream, cohort });
             }
         }
         Err(assigned)

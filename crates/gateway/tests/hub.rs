@@ -74,6 +74,7 @@ fn row(attempts: u64) -> CountRow {
         environment: "production".parse().unwrap(),
         epoch: Epoch(1),
         version: "s".parse().unwrap(),
+        cohort: None,
         assigned: attempts,
         users: attempts,
         attempts,

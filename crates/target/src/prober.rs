@@ -138,6 +138,7 @@ fn empty(probing: &Probing, version: &VersionName) -> CountRow {
         environment: probing.lane.environment.clone(),
         epoch: probing.epoch,
         version: version.clone(),
+        cohort: None,
         assigned: 0,
         users: 0,
         attempts: 0,

@@ -17,6 +17,8 @@ use crate::ports::GatewayView;
 #[derive(Default)]
 pub(super) struct Seen {
     book: Book,
+    /// Of cohorts that go to a version of their own, by name.
+    cohorts: BTreeMap<String, Book>,
     /// Of probes, kept apart.
     probes: Book,
     instances: Vec<InstanceStatus>,
@@ -46,7 +48,9 @@ impl Engine {
         let events = self.router.take_events();
         let now = self.clock.now();
         let mut seen = self.seen();
+        let (apart, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.cohort.is_some());
         let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
+        touched.extend(take_apart(&mut seen.cohorts, apart, now));
         let moved = seen.gateways != gateways;
         let watched = !gateways.is_empty() && gateways.iter().all(|g| g.connected);
         seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
@@ -208,6 +212,11 @@ impl Engine {
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
             in_flight: in_flight(&seen.gateways),
             evidence,
+            cohorts: seen
+                .cohorts
+                .iter()
+                .map(|(name, book)| (name.clone(), book.evidence(&lane.id, lane.stable_version(), now)))
+                .collect(),
             probes: seen.probes.evidence(&lane.id, lane.stable_version(), now),
             artifacts: seen.artifacts.clone(),
             serving: seen.serving.clone(),
@@ -222,6 +231,15 @@ impl Engine {
             results.retain(|(id, _)| !consumed.contains(id));
         }
     }
+}
+
+/// What cohorts did, each in a book of its own: their users are no draws of a split. Returns where something is new.
+fn take_apart(books: &mut BTreeMap<String, Book>, rows: Vec<link::CountRow>, now: Timestamp) -> Vec<LaneId> {
+    let mut by_name: BTreeMap<String, Vec<link::CountRow>> = BTreeMap::new();
+    for row in rows {
+        by_name.entry(row.cohort.clone().unwrap_or_default()).or_default().push(row);
+    }
+    by_name.into_iter().flat_map(|(name, rows)| books.entry(name).or_default().take(rows, now)).collect()
 }
 
 fn at_gateway(kind: &str, ejection: &link::Ejection, cause: String) -> Fact {

@@ -68,7 +68,8 @@ impl Ledger {
     /// Adds what was reported to what the gateways counted.
     pub fn complete(&mut self, rows: &mut Vec<CountRow>) {
         let place = |row: &CountRow| (row.service.clone(), row.environment.clone(), row.epoch, row.version.clone());
-        let mut places: HashMap<_, usize> = rows.iter().enumerate().map(|(i, row)| (place(row), i)).collect();
+        let mut places: HashMap<_, usize> =
+            rows.iter().enumerate().filter(|(_, row)| row.cohort.is_none()).map(|(i, row)| (place(row), i)).collect();
         for (id, lane) in &mut self.lanes {
             for ((epoch, version), tallies) in &mut lane.rows {
                 if tallies.is_empty() {
@@ -136,6 +137,7 @@ fn no_requests(lane: &LaneId, epoch: Epoch, version: &VersionName) -> CountRow {
         environment: lane.environment.clone(),
         epoch,
         version: version.clone(),
+        cohort: None,
         assigned: 0,
         users: 0,
         attempts: 0,

@@ -33,7 +33,8 @@ fn version(text: &str) -> VersionName {
 fn split(lane: &mut Lane, epoch: u64, candidate_bp: u16) {
     let weight = Weight::from_bp(candidate_bp).expect("a weight");
     let split = Split::between(version("2"), weight, version("1"));
-    lane.routing = Some(Routing { epoch: Epoch(epoch), split, fallback: None, salt: "r-1".to_string() });
+    lane.routing =
+        Some(Routing { epoch: Epoch(epoch), split, fallback: None, salt: "r-1".to_string(), cohorts: Vec::new() });
 }
 
 /// A ledger that has followed the lane from before its first split: 1 serves everyone, and from `START` half.
@@ -70,6 +71,7 @@ fn counts(ledger: &mut Ledger, v: &str, requests: u64) -> (u64, u64, u64) {
         environment: id().environment,
         epoch: Epoch(2),
         version: version(v),
+        cohort: None,
         assigned: requests,
         users: 0,
         attempts: requests,

@@ -70,7 +70,13 @@ pub(super) fn advance(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], no
 fn is_acting(open: &Rollout) -> bool {
     let waits = matches!(
         open.plan.steps.get(open.step).map(|s| s.kind),
-        Some(StepKind::Shift { .. } | StepKind::Probe { .. } | StepKind::Verify { .. } | StepKind::Batch { .. })
+        Some(
+            StepKind::Shift { .. }
+                | StepKind::Cohort { .. }
+                | StepKind::Probe { .. }
+                | StepKind::Verify { .. }
+                | StepKind::Batch { .. }
+        )
     );
     !(waits && open.progress.confirmed.is_some() && open.progress.closing.is_none())
 }
@@ -92,7 +98,7 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
     }
     let going_back = turn.lane.open.as_ref().is_some_and(|open| open.kind == RolloutKind::Rollback);
     // There is no rollback of a rollback: once it has traffic it goes on.
-    if turn.lane.candidate_weight() == Weight::ZERO || going_back {
+    if !turn.lane.is_exposed() || going_back {
         return None;
     }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
@@ -162,7 +168,7 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     match step.kind {
         // The first jobs are not done the moment that an instance is up.
         StepKind::Shift { .. } if turn.lane.is_worker() && !promoted(turn) && !settled(turn, seen, now) => false,
-        StepKind::Shift { .. } => judged(turn, seen, &step, now),
+        StepKind::Shift { .. } | StepKind::Cohort { .. } => judged(turn, seen, &step, now),
         StepKind::Verify { length, .. } => verified(turn, seen, &step, length, now),
         StepKind::Batch { .. } if outage(turn, seen, now) || !settled(turn, seen, now) => false,
         StepKind::Return => drilling::returned(turn, &step, now),

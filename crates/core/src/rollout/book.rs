@@ -177,6 +177,7 @@ mod tests {
             environment: "production".parse().expect("an environment"),
             epoch: Epoch(epoch),
             version: "1".parse().expect("a version"),
+            cohort: None,
             assigned: n,
             users: n,
             attempts: n,

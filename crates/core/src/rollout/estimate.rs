@@ -77,11 +77,16 @@ pub(super) fn complete(
         let requests = match step {
             StepKind::Shift { weight, .. } => requests(release, strategy, judged, (weight, next), today),
             StepKind::Probe { .. } => requests(release, strategy, judged, (probing::HALF, next), today),
+            // However many of a cohort come: that many requests of it.
+            StepKind::Cohort { .. } => requests(release, strategy, judged, (HOLD_BACK, next), today)
+                .into_iter()
+                .filter(|(name, _)| release.spec.objectives.iter().any(|o| o.name == *name && !o.bad.is_reported()))
+                .collect(),
             _ => Vec::new(),
         };
         // Where users are few, probes pass a step: as many as users' requests would be needed at half of the traffic.
         let probes = match (step, strata) {
-            (StepKind::Shift { .. } | StepKind::Probe { .. }, 2) => {
+            (StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. }, 2) => {
                 let needed = self::requests(release, strategy, judged, (probing::HALF, next), today);
                 let most = needed.iter().map(|(_, n)| *n).max();
                 release.spec.probe.as_ref().zip(most).map(|(probe, most)| most as f64 / probe.rate)
@@ -219,7 +224,7 @@ fn lengths(
             best.0 += 1000;
             worst.0 += limit.0;
         }
-        StepKind::Probe { .. } => {
+        StepKind::Probe { .. } | StepKind::Cohort { .. } => {
             let limit = step_limit(strategy);
             now = probes.map(|secs| Millis(best.0 + ((secs * 1000.0) as u64).min(limit.0)));
             best.0 += 1000;
@@ -273,6 +278,10 @@ fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> 
                 counted(instances)
             )
         }
+        StepKind::Cohort { instances, .. } => format!(
+            "{} of {version} ready and tested, then everybody in the cohort and nobody else; judged until passed",
+            counted(instances)
+        ),
         StepKind::Probe { .. } => {
             format!("probes to {version} and to what serves alike, judged until passed; no user meets {version} yet")
         }
@@ -461,7 +470,7 @@ pub(super) fn counted_objectives(release: &Release) -> usize {
 }
 
 fn probes_in(step: StepKind) -> bool {
-    matches!(step, StepKind::Shift { .. } | StepKind::Probe { .. })
+    matches!(step, StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. })
 }
 
 /// The first step that so few users meet that the judge could not tell a broken version from one unhappy user.

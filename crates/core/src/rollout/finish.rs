@@ -159,25 +159,31 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
 /// Notes what the candidate's users met so far. Counts only grow, so the latest look at a stretch is the best one.
 pub(super) fn note_exposure(open: &mut Rollout, seen: &Observed) {
     let version = &open.release.version;
-    let epochs: Vec<_> = seen.evidence.rows.keys().filter(|(_, v)| v == version).map(|(e, _)| *e).collect();
+    let rows = || seen.cohorts.values().chain([&seen.evidence]).flat_map(|evidence| &evidence.rows);
+    let epochs: Vec<_> = rows().filter(|((_, v), _)| v == version).map(|((e, _), _)| *e).collect();
     for epoch in epochs {
         let since_began = open.first_epoch.is_some_and(|first| epoch >= first);
         if !since_began {
             continue;
         }
-        let of = |v: &crate::names::VersionName| seen.evidence.rows.get(&(epoch, v.clone()));
-        let mut ours = of(version).cloned().unwrap_or_default();
-        if open.release.spec.is_worker() {
-            // Reported events are all that is seen of what it did.
-            ours.attempts = ours.objectives.values().map(|counts| counts.n).max().unwrap_or(0);
-            ours.failed = ours.objectives.values().map(|counts| counts.bad).max().unwrap_or(0);
-        }
-        let slipway: u64 =
-            seen.evidence.rows.iter().filter(|((e, _), _)| *e == epoch).map(|(_, t)| t.failed_by_slipway).sum();
+        let here = || rows().filter(|((e, _), _)| *e == epoch);
+        let ours = here().filter(|((_, v), _)| v == version).map(|(_, tally)| tally);
+        let (requests, failed) = ours
+            .map(|tally| match open.release.spec.is_worker() {
+                // Reported events are all that is seen of what it did.
+                true => {
+                    let most =
+                        |of: fn(&crate::judge::Counts) -> u64| tally.objectives.values().map(of).max().unwrap_or(0);
+                    (most(|counts| counts.n), most(|counts| counts.bad))
+                }
+                false => (tally.attempts, tally.failed),
+            })
+            .fold((0, 0), |(n, bad), (more, worse)| (n + more, bad + worse));
+        let slipway: u64 = here().map(|(_, tally)| tally.failed_by_slipway).sum();
         let entry = open.exposure.entry(epoch).or_default();
         *entry = Exposure {
-            requests: entry.requests.max(ours.attempts),
-            failed: entry.failed.max(ours.failed),
+            requests: entry.requests.max(requests),
+            failed: entry.failed.max(failed),
             failed_by_slipway: entry.failed_by_slipway.max(slipway),
         };
     }

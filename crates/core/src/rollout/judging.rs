@@ -2,6 +2,7 @@
 
 use super::book::NOW;
 use super::bounds;
+use super::cohorts;
 use super::lane::{Lane, Release};
 use super::model::Rollout;
 use super::observed::Observed;
@@ -16,9 +17,11 @@ use crate::units::{Timestamp, Weight};
 /// The judgements of the step at hand, one for each objective. None while the candidate has no traffic.
 pub fn judge_all(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<Judgement> {
     let Some(open) = &lane.open else { return Vec::new() };
-    let users = lane.candidate_weight() > Weight::ZERO;
-    let one = |objective| {
-        let real = users.then(|| judge_one(lane, open, objective, seen, now));
+    let users = lane.is_exposed();
+    let one = |objective: &Objective| {
+        // Whoever reports does not say whether a user was one of a cohort.
+        let told = users && !(cohorts::at_hand(&lane.id, open).is_some() && objective.bad.is_reported());
+        let real = told.then(|| judge_one(lane, open, objective, seen, now));
         real.into_iter().chain(judge_probes(lane, open, objective, seen, now))
     };
     open.release.spec.objectives.iter().flat_map(one).collect()
@@ -85,7 +88,12 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
     {
         return bounds::unknown(objective, quantile, bound);
     }
-    let candidate = seen.evidence.counts(epoch, &open.release.version, &objective.name);
+    let cohort = cohorts::at_hand(&lane.id, open);
+    let ours = match cohort {
+        Some(cohort) => seen.cohorts.get(&cohort.name),
+        None => Some(&seen.evidence),
+    };
+    let candidate = ours.map(|e| e.counts(epoch, &open.release.version, &objective.name)).unwrap_or_default();
     let step = open.plan.steps.get(open.step).map(|s| s.kind);
     let recent =
         |all: &std::collections::BTreeMap<String, Counts>| all.get(&objective.name).copied().unwrap_or_default();
@@ -101,6 +109,14 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
     let meanwhile = |stable: &Release| seen.evidence.counts(epoch, &stable.version, &objective.name);
     let stable = match &lane.stable {
         None => Comparison::None,
+        // Those who stay on stable are other people: a cohort is compared with everybody before, and they are heard.
+        Some(stable) if cohort.is_some() => Comparison::Before {
+            before: match bound {
+                Some(bound) => bound.before(),
+                None => earlier(&seen.evidence.stable_ten_minutes),
+            },
+            meanwhile: meanwhile(stable),
+        },
         Some(stable) if weight == Weight::ALL || rolling::applies(open) => {
             Comparison::Before { before: earlier(&open.before), meanwhile: meanwhile(stable) }
         }
@@ -125,7 +141,7 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
         candidate_weight: weight,
         next_weight: workers::next_weight(open),
         rule: match step {
-            Some(StepKind::Shift { .. }) => Rule::PassOrFail,
+            Some(StepKind::Shift { .. } | StepKind::Cohort { .. }) => Rule::PassOrFail,
             _ => Rule::FailOnly,
         },
         waiting_since: open.progress.waiting_for_stable.get(&objective.name).copied(),

@@ -13,7 +13,7 @@ use super::watching::Watching;
 use crate::judge::LatencyBound;
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
-use crate::traffic::{Endpoint, Epoch, Maintenance, Split};
+use crate::traffic::{CohortRoute, Endpoint, Epoch, Maintenance, Split};
 use crate::units::{Millis, Timestamp};
 
 /// A version of a service that can be offered to environments.
@@ -187,6 +187,13 @@ impl Lane {
         self.wanted(version).filter(|s| s.ready.is_some()).count() as u32
     }
 
+    /// Whether any user is to meet the candidate now: by its share, or as one of a cohort.
+    pub fn is_exposed(&self) -> bool {
+        let cohorts =
+            self.routing.as_ref().is_some_and(|r| r.cohorts.iter().any(|c| Some(&c.to) == self.candidate_version()));
+        cohorts || self.candidate_weight() > crate::units::Weight::ZERO
+    }
+
     /// The candidate's share of the traffic as it is wanted now.
     pub fn candidate_weight(&self) -> crate::units::Weight {
         match (&self.routing, self.candidate_version()) {
@@ -306,4 +313,7 @@ pub struct Routing {
     pub fallback: Option<Split>,
     /// Mixed into the assignment hash.
     pub salt: String,
+    /// Users who go to a version whatever the split says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<CohortRoute>,
 }

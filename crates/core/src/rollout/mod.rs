@@ -9,6 +9,7 @@ mod begin;
 mod book;
 mod bounds;
 pub mod choice;
+mod cohorts;
 pub mod commands;
 mod drilling;
 mod effect;

@@ -29,6 +29,8 @@ pub struct Observed {
     pub in_flight: Option<BTreeMap<InstanceId, u64>>,
     /// What the gateways counted.
     pub evidence: Evidence,
+    /// What the gateways counted of cohorts that go to a version of their own: each apart, and no part of `evidence`.
+    pub cohorts: BTreeMap<String, Evidence>,
     /// What became of probes: synthetic, a stratum of its own, never added to `evidence`.
     pub probes: Evidence,
     /// Artifacts that are here.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cohorts;
 use super::estimate::{self, Today};
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
@@ -91,6 +92,13 @@ pub enum StepKind {
         /// How many.
         instances: u32,
     },
+    /// Gives the candidate the users of a cohort and waits for the judge to pass it; everybody else stays on stable.
+    Cohort {
+        /// Which, in the order of the declared file.
+        place: usize,
+        /// Ready instances that it takes.
+        instances: u32,
+    },
     /// Sends probes to candidate and stable, and waits for the judge to pass the candidate before any user meets it.
     Probe {
         /// Ready instances that it takes.
@@ -152,6 +160,7 @@ impl StepKind {
             StepKind::Prepare | StepKind::Return | StepKind::Expand { .. } | StepKind::Contract { .. } => 0,
             StepKind::Scale { instances }
             | StepKind::Probe { instances }
+            | StepKind::Cohort { instances, .. }
             | StepKind::Shift { instances, .. }
             | StepKind::Switch { instances }
             | StepKind::Replace { instances }
@@ -176,7 +185,7 @@ impl StepKind {
             | StepKind::Contract { .. } => None,
             StepKind::Shift { weight, .. } | StepKind::Verify { weight, .. } => Some(weight),
             StepKind::Switch { .. } => Some(Weight::ALL),
-            StepKind::Return => Some(Weight::ZERO),
+            StepKind::Return | StepKind::Cohort { .. } => Some(Weight::ZERO),
             StepKind::Batch { updated, of } => Some(Weight::ratio(updated, of)),
         }
     }
@@ -199,7 +208,7 @@ impl Plan {
 /// Stretches of evidence among steps: neighbours that leave the split as it is are one.
 pub(super) fn judged_steps(steps: impl Iterator<Item = StepKind>) -> usize {
     let steps: Vec<StepKind> = steps.collect();
-    let probed = steps.iter().filter(|s| matches!(s, StepKind::Probe { .. })).count();
+    let probed = steps.iter().filter(|s| matches!(s, StepKind::Probe { .. } | StepKind::Cohort { .. })).count();
     let mut weights: Vec<Weight> =
         steps.into_iter().filter_map(StepKind::weight).filter(|w| *w > Weight::ZERO).collect();
     weights.dedup();
@@ -262,6 +271,11 @@ pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strate
             steps.push(verification(Weight::ALL, wanted, strategy));
         }
         (RolloutKind::Release, Some(_), StrategyKind::Canary { steps: weights, .. }) => {
+            let first = share_of(weights.first().copied().unwrap_or(Weight::ALL), wanted);
+            for (place, cohort) in cohorts::declared(release, &lane.id).iter().enumerate() {
+                let name = format!("cohort {}", cohort.name);
+                steps.push((StepKind::Cohort { place, instances: first }, name));
+            }
             for weight in weights.iter().copied().filter(|w| *w < Weight::ALL) {
                 let instances = share_of(weight, wanted);
                 steps.push((StepKind::Shift { weight, instances }, weight.to_string()));

@@ -88,7 +88,7 @@ pub fn probing_of(lane: &Lane) -> Option<Probing> {
 /// Whether the step at hand is judged by probes as well.
 pub(super) fn by_probes(open: &Rollout) -> bool {
     let judged = match open.plan.steps.get(open.step).map(|s| s.kind) {
-        Some(StepKind::Shift { .. } | StepKind::Probe { .. }) => true,
+        Some(StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. }) => true,
         Some(StepKind::Verify { weight, .. }) => weight < Weight::ALL,
         _ => false,
     };
@@ -97,12 +97,17 @@ pub(super) fn by_probes(open: &Rollout) -> bool {
 
 /// How many strata of evidence an objective may have: users' requests, and probes.
 pub(super) fn strata(kind: RolloutKind, spec: &ServiceSpec) -> usize {
-    if kind == RolloutKind::Release && spec.probe.is_some() { 2 } else { 1 }
+    if kind == RolloutKind::Release && spec.probe.is_some() && !spec.is_worker() { 2 } else { 1 }
 }
 
 /// The probe by which a release can be judged before any user meets it.
 pub(super) fn before_users(release: &Release) -> Option<&Probe> {
-    release.spec.probe.as_ref().filter(|_| release.spec.objectives.iter().any(|o| !o.bad.is_reported()))
+    release
+        .spec
+        .probe
+        .as_ref()
+        .filter(|_| !release.spec.is_worker())
+        .filter(|_| release.spec.objectives.iter().any(|o| !o.bad.is_reported()))
 }
 
 /// A step in which only probes are judged: no user meets the candidate.

@@ -80,7 +80,7 @@ fn running(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement
         return Some(Waiting { on: on.to_string(), until: None });
     }
     match step.kind {
-        StepKind::Shift { .. } | StepKind::Probe { .. } => Some(Waiting {
+        StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. } => Some(Waiting {
             on: judging::sentence(judgements),
             until: Some(confirmed.plus(Millis(step_limit(&open.strategy).0 + open.progress.forgiven.0))),
         }),

@@ -23,6 +23,7 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
     let mut versions: Vec<&VersionName> = routing.split.shares().iter().map(|s| &s.version).collect();
     versions.extend(routing.fallback.iter().flat_map(|f| f.shares()).map(|s| &s.version));
     // Stable stays in the route, so that it can take over where a candidate has nobody left.
+    versions.extend(routing.cohorts.iter().map(|cohort| &cohort.to));
     versions.extend(stable);
     versions.sort();
     versions.dedup();
@@ -36,6 +37,7 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
         fallback: routing.fallback.clone(),
         lease: routing.fallback.as_ref().map(|_| LEASE),
         salt: routing.salt.clone(),
+        cohorts: routing.cohorts.clone(),
         sticky: Sticky {
             cookie: release.spec.traffic.sticky_cookie.clone(),
             header: release.spec.traffic.sticky_header.clone(),

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::advance::hold;
+use super::cohorts;
 use super::lane::Routing;
 use super::model::{Progress, Rollout, RolloutKind, StepState};
 use super::observed::Observed;
@@ -36,7 +37,7 @@ pub(super) fn shifted(turn: &mut Turn, seen: &Observed, step: &Step, weight: Wei
         turn.record(
             "traffic.confirmed",
             ENGINE,
-            format!("every gateway serves {weight}"),
+            format!("every gateway serves {}", what(step, weight)),
             json!({ "weight_bp": weight.bp(), "ms": now.since(shifted).0 }),
         );
         confirm(turn, now);
@@ -56,6 +57,14 @@ fn confirm(turn: &mut Turn, now: Timestamp) {
     if let Some(open) = &mut turn.lane.open {
         open.progress.confirmed = Some(now);
         open.steps[open.step].state = StepState::Waiting;
+    }
+}
+
+/// What a step's split gives the candidate, in words.
+fn what(step: &Step, weight: Weight) -> String {
+    match step.kind {
+        StepKind::Cohort { .. } => step.name.clone(),
+        _ => format!("{weight} of the traffic"),
     }
 }
 
@@ -123,14 +132,15 @@ fn shift(turn: &mut Turn, seen: &Observed, step: &Step, weight: Weight, now: Tim
         None => Split::all(candidate.clone()),
     };
     // The same split goes on being the same evidence.
-    let same = turn.lane.routing.as_ref().is_some_and(|r| r.split == split);
+    let cohorts = cohorts::in_force(&turn.lane, &split);
+    let same = turn.lane.routing.as_ref().is_some_and(|r| r.split == split && r.cohorts == cohorts);
     if !same {
         route(turn, split, true);
-        let (kind, what) = match turn.lane.is_worker() {
+        let (kind, sentence) = match turn.lane.is_worker() {
             true => ("work.shared", format!("{weight} of those that take jobs are {candidate}")),
-            false => ("traffic.shifting", format!("{weight} of the traffic to {candidate}")),
+            false => ("traffic.shifting", format!("{} to {candidate}", what(step, weight))),
         };
-        turn.record(kind, ENGINE, what, json!({ "weight_bp": weight.bp(), "step": step.name }));
+        turn.record(kind, ENGINE, sentence, json!({ "weight_bp": weight.bp(), "step": step.name }));
     }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch);
     if let Some(open) = &mut turn.lane.open {
@@ -151,10 +161,13 @@ pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
     turn.lane.counters.epoch += 1;
     let guardable = |open: &Rollout| open.kind != RolloutKind::Rollback && !rolling::applies(open);
     let guarded = guarded && !turn.lane.is_worker() && turn.lane.open.as_ref().is_none_or(guardable);
+    let cohorts = cohorts::in_force(&turn.lane, &split);
     let fallback = match turn.lane.stable_version() {
-        Some(stable) if guarded && split.weight(stable) < Weight::ALL => Some(Split::all(stable.clone())),
+        Some(stable) if guarded && (split.weight(stable) < Weight::ALL || !cohorts.is_empty()) => {
+            Some(Split::all(stable.clone()))
+        }
         _ => None,
     };
     let salt = turn.lane.open.as_ref().map(|r| r.id.to_string()).unwrap_or_default();
-    turn.lane.routing = Some(Routing { epoch: Epoch(turn.lane.counters.epoch), split, fallback, salt });
+    turn.lane.routing = Some(Routing { epoch: Epoch(turn.lane.counters.epoch), split, fallback, salt, cohorts });
 }

@@ -64,12 +64,9 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, undo: &Undo, now: Timest
         (Some(stable), Some(candidate)) => Some(Split::between(candidate.clone(), weight, stable.clone())),
         _ => None,
     };
-    let touched = turn
-        .lane
-        .routing
-        .as_ref()
-        .is_some_and(|r| candidate.as_ref().is_some_and(|c| r.split.weight(c) > Weight::ZERO));
-    if touched && turn.lane.routing.as_ref().map(|r| &r.split) != wanted.as_ref() {
+    let cohorts = turn.lane.routing.as_ref().is_some_and(|r| !r.cohorts.is_empty());
+    let moved = turn.lane.routing.as_ref().map(|r| &r.split) != wanted.as_ref();
+    if turn.lane.is_exposed() && (moved || cohorts) {
         match wanted {
             Some(split) => route(turn, split, weight > Weight::ZERO),
             None => turn.lane.routing = None,

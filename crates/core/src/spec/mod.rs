@@ -5,6 +5,7 @@
 //! here opens a file or knows what a rollout is. Called by the command line (`check`, `schema`, `plan`, `release`) and
 //! by the server, which takes nobody's word that a file was checked.
 
+mod cohort;
 mod config;
 mod diff;
 mod digest;
@@ -25,6 +26,7 @@ mod together;
 mod tree;
 mod worker;
 
+pub use cohort::Cohort;
 pub use config::Config;
 pub use diff::{Difference, differences};
 pub use digest::config_digest;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cohort::Cohort;
 use super::config::Config;
 use super::migrate::Migrate;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
@@ -258,6 +259,9 @@ pub struct EnvironmentSpec {
     pub config: Config,
     /// The environment's own traffic, where it differs: host and path.
     pub traffic: Option<TrafficOverlay>,
+    /// Who meets a canary first, in this order.
+    #[serde(default)]
+    pub cohorts: Vec<Cohort>,
     /// When the way back is practised by itself.
     #[serde(default)]
     pub drill: Option<DrillPolicy>,

@@ -118,6 +118,9 @@ pub struct CountRow {
     pub epoch: Epoch,
     /// The version that they were sent to.
     pub version: VersionName,
+    /// Whose requests, where they were a cohort's that went to a version of its own; everybody else's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<String>,
     /// Requests whose assignment was this version, whether or not it answered: what the measured split is made of.
     pub assigned: u64,
     /// Distinct assignment keys among them, of the first [`USERS_KEPT`] that the gateway met in the epoch. Each is one

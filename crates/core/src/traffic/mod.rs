@@ -3,10 +3,12 @@
 //! The table is a value: the control plane computes it, numbers it and hands it to every gateway, which swaps it in
 //! whole. This module decides nothing about rollouts and opens no socket.
 
+mod cohort;
 pub mod link;
 mod route;
 mod table;
 
+pub use cohort::{CohortRoute, CohortRule};
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
     Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Role, Route, RoutingTable, Share,

@@ -124,6 +124,7 @@ mod tests {
                 role: crate::traffic::Role::Stable,
                 endpoints: vec![],
             }],
+            cohorts: Vec::new(),
             maintenance: None,
             objectives: vec![],
             limits: Limits::default(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cohort::CohortRoute;
 use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
 use crate::units::{Millis, Weight};
 
@@ -56,6 +57,9 @@ pub struct Route {
     pub objectives: Vec<Counted>,
     /// Limits on requests of this route.
     pub limits: Limits,
+    /// Users who go to a version whatever the split says, the first that fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<CohortRoute>,
     /// Nobody is reached; requests are held, then told so.
     #[serde(default)]
     pub maintenance: Option<Maintenance>,
@@ -126,6 +130,9 @@ impl RoutingTable {
                 return Err(TableError::Path { lane, path: m.path.clone() });
             }
             let shares = route.split.shares().iter().chain(route.fallback.iter().flat_map(|f| f.shares()));
+            if let Some(cohort) = route.cohorts.iter().find(|c| route.version(&c.to).is_none()) {
+                return Err(TableError::UnknownVersion { lane, version: cohort.to.clone() });
+            }
             if let Some(share) = shares.into_iter().find(|s| route.version(&s.version).is_none()) {
                 return Err(TableError::UnknownVersion { lane, version: share.version.clone() });
             }

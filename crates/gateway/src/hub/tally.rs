@@ -10,7 +10,7 @@ use slipway_core::traffic::link::{CountRow, ObjectiveCount};
 /// Epochs of a lane that are remembered.
 const EPOCHS_KEPT: usize = 8;
 
-type RowId = (LaneId, Epoch, VersionName);
+type RowId = (LaneId, Epoch, VersionName, Option<String>);
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Tally {
                 continue;
             }
             let of_boot = self.live.entry(boot.to_string()).or_default();
-            of_boot.insert((lane, row.epoch, row.version.clone()), row);
+            of_boot.insert((lane, row.epoch, row.version.clone(), row.cohort.clone()), row);
         }
     }
 
@@ -107,6 +107,7 @@ mod tests {
             environment: "production".parse().unwrap(),
             epoch: Epoch(epoch),
             version: "2".parse().unwrap(),
+            cohort: None,
             assigned: attempts,
             users: attempts,
             attempts,

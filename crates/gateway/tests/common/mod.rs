@@ -170,6 +170,7 @@ impl TableOf {
             salt: "salt".into(),
             sticky: self.sticky.clone(),
             versions: vec![version("s", Role::Stable, &self.stable), version("c", Role::Candidate, &self.candidate)],
+            cohorts: Vec::new(),
             maintenance: None,
             objectives: vec![
                 Counted { name: "errors".into(), bad: CountedBad::Failed },

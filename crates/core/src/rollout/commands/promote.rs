@@ -13,8 +13,10 @@ pub fn promote(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refus
         return refuse("on_its_way_back", format!("{} is on its way back", rollout.id));
     }
     let step = rollout.plan.steps.get(rollout.step);
-    if !matches!(step.map(|s| s.kind), Some(StepKind::Shift { .. } | StepKind::Probe { .. } | StepKind::Verify { .. }))
-    {
+    if !matches!(
+        step.map(|s| s.kind),
+        Some(StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. } | StepKind::Verify { .. })
+    ) {
         let name = step.map_or("the last", |s| &s.name);
         return refuse(
             "nothing_to_judge",

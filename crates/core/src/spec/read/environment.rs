@@ -8,6 +8,7 @@ use super::super::model::{EnvironmentSpec, Strategy};
 use super::super::policy::{After, Gates, OnBreach, Readiness, default_watch};
 use super::super::reader::{Keys, Reader};
 use super::super::worker::Worker;
+use super::cohort::cohorts;
 use super::config::config;
 use super::duration;
 use super::policy;
@@ -24,6 +25,7 @@ const KEYS: Keys = Keys {
         "env",
         "config",
         "traffic",
+        "cohorts",
         "drill",
         "require_drill",
         "gates",
@@ -31,7 +33,6 @@ const KEYS: Keys = Keys {
         "on_breach",
     ],
     later: &[
-        "cohorts",
         "migrate",
         "hooks",
         "secrets",
@@ -87,6 +88,7 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader, worker: Option<Wo
     let env = fields.or("env", BTreeMap::new(), env);
     let traffic = fields.get("traffic").and_then(overlay);
     let config = fields.or("config", Config::default(), |r| config(r, &env));
+    let cohorts = fields.or("cohorts", Vec::new(), cohorts);
     let drill = fields.get("drill").and_then(policy::drill);
     let require_drill = fields.get("require_drill").and_then(policy::require_drill);
     let gates = fields.or("gates", Gates::default(), policy::gates);
@@ -100,6 +102,7 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader, worker: Option<Wo
         strategy,
         env,
         traffic,
+        cohorts,
         drill,
         require_drill,
         gates,
@@ -136,6 +139,7 @@ fn defaults(name: EnvironmentName, worker: Option<Worker>) -> EnvironmentSpec {
         env: BTreeMap::new(),
         config: Config::default(),
         traffic: None,
+        cohorts: Vec::new(),
         drill: None,
         require_drill: None,
         gates: Gates::default(),

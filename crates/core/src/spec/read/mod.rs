@@ -3,6 +3,7 @@
 //! Called by [`super::parse`]. Readers note every mistake and go on with a default; a model is only handed out when
 //! nothing was noted.
 
+mod cohort;
 mod config;
 mod environment;
 mod health;

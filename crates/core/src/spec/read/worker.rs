@@ -54,6 +54,9 @@ pub(super) fn without_traffic(fields: &Fields) {
     if let Some(reader) = fields.get("traffic") {
         reader.mistake(Wrong::new("a worker has no traffic").hint(HINT));
     }
+    if let Some(reader) = fields.get("cohorts") {
+        reader.mistake(Wrong::new("a cohort is known by its requests, and a worker has none").hint(HINT));
+    }
     for key in ["drill", "require_drill"] {
         if let Some(reader) = fields.get(key) {
             let wrong = Wrong::new("a drill switches requests to the predecessor and back, and a worker has none");

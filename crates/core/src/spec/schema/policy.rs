@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::policy::Readiness;
-use super::values::{count, duration, only_true, or, section, text};
+use super::values::{count, duration, exactly_one, label, only_true, or, section, text};
 
 /// Adds the keys to an environment's schema.
 pub(super) fn add_to(environment: &mut Value) {
@@ -13,6 +13,7 @@ pub(super) fn add_to(environment: &mut Value) {
         "enum": ["tell", "rollback"], "default": "tell", "examples": ["rollback"]
     });
     let keys = [
+        ("cohorts", cohorts()),
         ("drill", drill()),
         ("require_drill", require_drill()),
         ("gates", gates()),
@@ -22,6 +23,23 @@ pub(super) fn add_to(environment: &mut Value) {
     for (key, schema) in keys {
         environment["properties"][key] = schema;
     }
+}
+
+fn cohorts() -> Value {
+    let cohort = section(
+        "A cohort: exactly one of header and cookie.",
+        &["name"],
+        json!({
+            "name": label("Its name: unique in the environment; letters, digits, - and _, starting with a letter.", "internal"),
+            "header": text("Requests in which this header has exactly this value.", "X-Internal: 1"),
+            "cookie": text("Requests in which this cookie has exactly this value.", "beta=1"),
+        }),
+    );
+    json!({
+        "description": "Who meets a canary first, each cohort in a step of its own, in this order.",
+        "type": "array", "maxItems": 10, "default": [], "items": exactly_one(cohort, &["header", "cookie"]),
+        "examples": [[{ "name": "internal", "header": "X-Internal: 1" }, { "name": "beta", "cookie": "beta=1" }]]
+    })
 }
 
 fn window(description: &str) -> Value {

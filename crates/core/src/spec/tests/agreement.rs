@@ -44,6 +44,7 @@ fn full() -> Value {
         "environments": {
             "one": {
                 "instances": 4, "env": { "A": "c" }, "config": { "values": { "B": "f" }, "files": { "conf/d": "g" }, "env_file": "/etc/b.env" }, "traffic": { "host": "d.e", "path": "/f" },
+                "cohorts": [{ "name": "a", "header": "B: c" }, { "name": "d", "cookie": "e=f" }],
                 "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d", "watch": "2h", "on_breach": "rollback",
                 "gates": {
                     "approvals": { "count": 2, "from": ["a", "b", "c"], "expire": "8h" },
@@ -128,6 +129,9 @@ fn with(place: &str, pointer: &str, key: &str, value: Option<Value>) -> Value {
     let section = file.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
     if ALTERNATIVES.contains(&key) && !pointer.ends_with("/run") {
         section.retain(|key, _| !ALTERNATIVES.contains(&key.as_str()) && key != "capture");
+    }
+    if pointer.contains("/cohorts/") && ["header", "cookie"].contains(&key) {
+        section.retain(|key, _| key == "name");
     }
     // What goes with it only.
     let is_missing = value.as_ref().and_then(Value::as_str).is_some_and(|v| key == "bad" && v.starts_with("missing"));

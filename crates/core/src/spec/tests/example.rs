@@ -37,6 +37,7 @@ fn environment(name: &str, instances: u32, strategy: Strategy) -> EnvironmentSpe
         require_drill: None,
         gates: Gates::default(),
         watch: Millis::from_secs(86_400),
+        cohorts: Vec::new(),
         on_breach: OnBreach::Tell,
     }
 }

@@ -152,7 +152,7 @@ fn keys_that_are_not_known() {
             "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
         ),
     ]);
-    let later = ["cohorts", "migrate", "hooks"];
+    let later = ["secrets", "migrate", "hooks"];
     for key in later {
         changes(&[(
             "production: {}",

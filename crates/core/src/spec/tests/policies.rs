@@ -1,6 +1,8 @@
 //! What is wrong with drills and gates, and where.
 
+use super::super::Cohort;
 use super::{Mistake, parse};
+use crate::traffic::CohortRule;
 
 fn production(policy: &str) -> String {
     format!(
@@ -105,5 +107,28 @@ fn a_probe_says_how_often_and_what() {
     ] {
         let got = with(probe);
         assert!(got.contains(expected) && got.starts_with("4:"), "{probe}: {got}");
+    }
+}
+
+#[test]
+fn a_cohort_says_who() {
+    let good = "cohorts: [{ name: internal, header: \"X-Internal: 1\" }, { name: beta, cookie: beta=1 }]";
+    let spec = parse(&production(good)).expect(good).spec;
+    let header = CohortRule::Header { name: "x-internal".into(), value: "1".into() };
+    assert_eq!(spec.environments[0].cohorts[0], Cohort { name: "internal".into(), rule: header });
+    for (cohorts, expected) in [
+        ("{}", "expected a list"),
+        ("[{ name: a }]", "header or cookie is missing"),
+        ("[{ header: \"A: b\" }]", "a cohort needs a name"),
+        ("[{ name: a, header: \"A: b\", cookie: c=d }]", "only one of them can be"),
+        ("[{ name: a, header: A }]", "is not a header and its value"),
+        ("[{ name: a, header: \"A:\" }]", "needs a value"),
+        ("[{ name: a, header: \"A b: c\" }]", "A b"),
+        ("[{ name: a, cookie: beta }]", "is not a cookie and its value"),
+        ("[{ name: a, cookie: \"a=b; c=d\" }]", "is not a cookie and its value"),
+        ("[{ name: a, cookie: a=b }, { name: a, cookie: c=d }]", "a second cohort is called \"a\""),
+    ] {
+        let got = refused(&format!("cohorts: {cohorts}"));
+        assert!(got.contains(expected) && got.starts_with("7:"), "{cohorts}: {got}");
     }
 }

@@ -1,0 +1,147 @@
+//! Cohorts: some go first, are judged apart, and come back with everybody else.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use common::{Stage, alone, nothing_failed_by_slipway};
+use serde_json::Value;
+use slipway_e2e::{Options, Page, Slipway, build, until};
+use slipway_load::Load;
+
+const PAGE: &str = "docs/how-to/cohorts.md";
+const PRODUCTION: &str = "{ instances: 1, cohorts: [{ name: internal, header: \"X-Internal: 1\" }], strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 2s } } }";
+/// Wide bounds, so that some hundred requests are enough.
+const OBJECTIVES: &str = "  - { name: errors, bad: failed, at_most: 20%, tolerate: 10% }\n";
+
+/// People of the house: twenty of them, each known by a session, all by a header.
+struct House {
+    met: Arc<Mutex<BTreeMap<String, u64>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl House {
+    fn open(slipway: &Slipway) -> House {
+        let (met, url) = (Arc::<Mutex<BTreeMap<String, u64>>>::default(), slipway.traffic_url());
+        let seen = met.clone();
+        let task = tokio::spawn(async move {
+            for n in 0u64.. {
+                if let Some(version) = ask(&url, n % 20, true).await {
+                    *seen.lock().expect("not poisoned").entry(version).or_default() += 1;
+                }
+            }
+        });
+        House { met, task }
+    }
+
+    /// Answers that a version gave them.
+    fn given(&self, version: &str) -> u64 {
+        self.met.lock().expect("not poisoned").get(version).copied().unwrap_or_default()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The version that answers a user.
+async fn ask(url: &str, user: u64, internal: bool) -> Option<String> {
+    let request =
+        reqwest::Client::new().get(url).header("host", "shop.local").header("cookie", format!("session=h{user}"));
+    let request = if internal { request.header("x-internal", "1") } else { request };
+    let answer = request.send().await.ok()?;
+    Some(answer.headers().get("x-version")?.to_str().ok()?.to_string())
+}
+
+fn step(told: &Value, name: &str) -> String {
+    let steps = told["steps"].as_array().cloned().unwrap_or_default();
+    steps.iter().find(|s| s["name"] == name).and_then(|s| s["state"].as_str()).unwrap_or_default().to_string()
+}
+
+async fn stage() -> Stage {
+    let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+    slipway.declare(&format!("production: {PRODUCTION}")).expect("a declared file");
+    let file = slipway.scratch().join("slipway.yaml");
+    let text = fs::read_to_string(&file).expect("it is there");
+    let (head, tail) = text.split_once("objectives:\n").expect("objectives");
+    let rest = tail.split_once("environments:").expect("environments").1;
+    fs::write(&file, format!("{head}objectives:\n{OBJECTIVES}environments:{rest}")).expect("it is written");
+    let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
+    slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
+    let options = slipway_load::Options {
+        host: Some("shop.local".into()),
+        users: 2_000,
+        ..slipway_load::Options::new(slipway.traffic_url())
+    };
+    let load = Load::start(options).expect("the load starts");
+    until("answers come", async || (load.snapshot().requests > 200).then_some(())).await.expect("answers");
+    Stage { slipway, load }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cohort_goes_first_is_judged_apart_and_comes_back_with_everybody() {
+    let _alone = alone().await;
+    let stage = stage().await;
+    let page = Page::open(PAGE);
+    let url = stage.slipway.traffic_url();
+
+    // Nobody of the house is there: the step waits, and nobody else meets the candidate.
+    build(stage.slipway.scratch(), "build-1.1.0", &[]).expect("a build");
+    let plan = "slipway plan --version 1.1.0 --path build-1.1.0 --env production";
+    let said = page.run(&stage.slipway, plan, None).await.expect(0).expect("a plan").stdout;
+    let (cohort, half) = (said.find("cohort internal").expect("a step"), said.find("50%").expect("a step"));
+    assert!(cohort < half, "{said}");
+    let waiting = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&waiting, "cohort internal").await;
+    assert_eq!(ask(&url, 1, true).await.as_deref(), Some("1.1.0"), "one of the house");
+    assert_eq!(ask(&url, 1, false).await.as_deref(), Some("1.0.0"), "the same person from outside");
+    stage.gives("1.0.0", 300).await;
+    assert_eq!(stage.given("1.1.0"), 0, "nobody else meets it");
+    let now = stage.rollout(&waiting).await;
+    assert_eq!((step(&now, "cohort internal").as_str(), step(&now, "50%").as_str()), ("waiting", "pending"), "{now:#}");
+
+    // A person takes it back: the cohort comes back as well.
+    let abort = "slipway abort shop --env production";
+    page.run(&stage.slipway, abort, None).await.expect(0).expect("it goes back");
+    let back = stage.outcome(&waiting).await;
+    assert_eq!(back["outcome"], "rolled_back", "{back:#}");
+    assert_eq!(ask(&url, 1, true).await.as_deref(), Some("1.0.0"), "0% overrides cohorts");
+
+    // A bad version is found by the house, and by nobody else.
+    let house = House::open(&stage.slipway);
+    let (bad, code) = stage.release("1.2.0", &[("FAIL_RATE", "0.7")], &[]).await;
+    assert_eq!((code, &bad["outcome"]), (10, &"rolled_back".into()), "{bad:#}");
+    assert_eq!((step(&bad, "cohort internal").as_str(), step(&bad, "50%").as_str()), ("failed", "skipped"), "{bad:#}");
+    assert!(bad["cause"].as_str().is_some_and(|cause| cause.starts_with("errors:")), "{bad:#}");
+    assert_eq!(stage.given("1.2.0"), 0, "no stranger met it");
+    assert!(house.given("1.2.0") > 0 && bad["exposed_requests"].as_u64() >= Some(3), "{bad:#}");
+    let met = house.given("1.2.0");
+    let before = house.given("1.0.0");
+    until("the house is served as before", async || (house.given("1.0.0") >= before + 20).then_some(()))
+        .await
+        .expect("answers");
+    assert_eq!(house.given("1.2.0"), met, "not one request follows");
+    let id = bad["rollout"].as_str().expect("an id");
+    let told = page.run(&stage.slipway, "slipway explain ro-N", Some(id)).await.expect(0).expect("told").stdout;
+    assert!(told.contains("cohort internal") && told.contains("stable before"), "{told}");
+
+    // A good one goes through, and the evidence of the house is not that of the half.
+    build(stage.slipway.scratch(), "build-1.3.0", &[]).expect("a build");
+    let (good, code) = stage.release("1.3.0", &[], &[]).await;
+    assert_eq!((code, &good["outcome"]), (0, &"succeeded".into()), "{good:#}");
+    let id = good["rollout"].as_str().expect("an id");
+    let told = stage.slipway.get(&format!("/rollouts/{id}/explanation")).await.expect("an explanation");
+    let passed = |name: &str| {
+        let decisions = told["decisions"].as_array().cloned().unwrap_or_default();
+        let decision = decisions.into_iter().find(|d| d["step"] == name).unwrap_or_else(|| panic!("{name}: {told:#}"));
+        decision["judgements"][0].clone()
+    };
+    assert_eq!(passed("cohort internal")["stable"]["before"], true, "{told:#}");
+    assert_eq!(passed("50%")["stable"]["before"], false, "{told:#}");
+    drop(house);
+    nothing_failed_by_slipway(&stage.strike().await);
+}
