@@ -7,6 +7,8 @@
 
 mod back;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub(super) use back::proceed;
