@@ -5,3 +5,4 @@ mod faults;
 mod life;
 mod smoke;
 mod support;
+mod workers;

@@ -1,0 +1,78 @@
+//! What workers need of the target: the declared signal to the program alone, word of whoever had to be killed, and health
+//! without a port.
+
+use std::fs;
+
+use slipway_core::instance::{Stopped, Target};
+use slipway_core::spec::{HealthProbe, StopSignal};
+use slipway_core::units::Millis;
+
+use crate::support::*;
+
+/// Says what it does; a child does the job.
+const PARENT: &str = "#!/bin/sh\ntrap 'wait; echo parent done; exit 0' TERM\n(sleep 0.4; echo job done) &\necho up\n\
+                      while :; do sleep 0.05; done\n";
+
+async fn stopped(script: &str, change: impl Fn(&mut slipway_core::instance::InstanceSpec)) -> (Stopped, String) {
+    let world = World::new();
+    let artifact = world.artifact(&[("run.sh", script)]);
+    let mut spec = spec("mailer-1", &["./run.sh"]);
+    change(&mut spec);
+    world.target().start(&spec, artifact).await.unwrap();
+    let log = world.folder(&spec.id).join("logs/out.log");
+    eventually("it is up", || fs::read_to_string(&log).is_ok_and(|text| text.contains("up"))).await;
+    let stopped = world.target().stop(&spec.id).await.unwrap();
+    (stopped, fs::read_to_string(world.target().log_files(&spec.id).last().unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn a_worker_is_asked_alone_so_that_the_child_which_does_the_job_is_not_cut() {
+    let (alone, text) = stopped(PARENT, |spec| spec.stop_alone = true).await;
+    assert_eq!((alone, text.as_str()), (Stopped { killed: false }, "up\njob done\nparent done\n"));
+    let (_, text) = stopped(PARENT, |_| ()).await;
+    assert!(
+        !text.contains("job done") && text.ends_with("parent done\n"),
+        "elsewhere the whole group is asked: {text}"
+    );
+}
+
+#[tokio::test]
+async fn it_is_asked_by_the_declared_signal() {
+    let script = "#!/bin/sh\ntrap 'echo asked; exit 0' INT\necho up\nwhile :; do sleep 0.05; done\n";
+    let by_int = |spec: &mut slipway_core::instance::InstanceSpec| {
+        spec.stop_signal = StopSignal::Int;
+        spec.stop_alone = true;
+    };
+    assert_eq!(stopped(script, by_int).await, (Stopped { killed: false }, "up\nasked\n".to_string()));
+}
+
+#[tokio::test]
+async fn whoever_had_to_be_killed_is_told() {
+    let script = "#!/bin/sh\ntrap '' TERM\necho up\nwhile :; do sleep 0.05; done\n";
+    let impatient = |spec: &mut slipway_core::instance::InstanceSpec| spec.stop_grace = Millis(200);
+    assert_eq!(stopped(script, impatient).await.0, Stopped { killed: true });
+}
+
+#[tokio::test]
+async fn health_needs_no_port() {
+    let world = World::new();
+    let run = "#!/bin/sh\nexec sleep 1000\n";
+    let artifact = world.artifact(&[("run.sh", run), ("healthy.sh", "#!/bin/sh\necho missing >&2\ntest -e ok\n")]);
+    let mut asked = spec("mailer-1", &["./run.sh"]);
+    asked.health.probe = HealthProbe::Command(vec!["./healthy.sh".to_string()]);
+    asked.health.start_limit = Millis(60_000);
+    world.target().start(&asked, artifact.clone()).await.unwrap();
+    world.complaint(&asked.id, "missing").await;
+    let ok = world.target().work_dir(&asked.id).join("ok");
+    fs::write(&ok, "").unwrap();
+    world.healthy(&asked.id).await;
+    fs::remove_file(ok).unwrap();
+    world.complaint(&asked.id, "expected ./healthy.sh to exit with 0").await;
+
+    let mut timed = spec("mailer-2", &["./run.sh"]);
+    timed.health.probe = HealthProbe::Running(Millis(400));
+    world.target().start(&timed, artifact).await.unwrap();
+    world.complaint(&timed.id, "has not run for 400ms yet").await;
+    world.healthy(&timed.id).await;
+    world.target().stop_all().await.unwrap();
+}
