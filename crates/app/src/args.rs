@@ -168,6 +168,9 @@ pub(crate) enum Command {
     /// Show what must hold before a release begins, what is missing, and how to get it.
     #[command(after_help = "Example:\n  slipway gates checkout --env production")]
     Gates(Lane),
+    /// Show who is told of what happens and asked before it does, and how far each was told.
+    #[command(after_help = "Example:\n  slipway hooks checkout --env production")]
+    Hooks(Lane),
     /// Give your word for somebody else's release that waits for it.
     #[command(after_help = "Example:\n  slipway approve ro-12")]
     Approve {

@@ -26,6 +26,7 @@ const COMMANDS: &[&str] = &[
     "migration",
     "env",
     "gates",
+    "hooks",
     "approve",
     "token",
     "pause",

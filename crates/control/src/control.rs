@@ -3,6 +3,7 @@
 mod choosing;
 mod environments;
 mod gating;
+mod hooks;
 mod migrations;
 mod operating;
 mod outcomes;
@@ -24,8 +25,9 @@ use crate::driver;
 use crate::effects;
 use crate::engine::{Engine, Wish};
 use crate::error::Error;
+use crate::hooks as telling;
 use crate::keeper;
-use crate::ports::{Artifacts, Prober, Router};
+use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::schedule;
 use crate::views::{LaneNow, LoggedInstance, MeasuredShare, RolloutNow};
 
@@ -44,6 +46,8 @@ pub struct Parts {
     pub prober: Arc<dyn Prober>,
     /// Where artifacts are.
     pub artifacts: Arc<dyn Artifacts>,
+    /// Who is told of what happens.
+    pub receivers: Arc<dyn Receivers>,
     /// The time.
     pub clock: Clock,
 }
@@ -104,6 +108,7 @@ impl Control {
             if let Some(lane) = engine.lane(&id).await? {
                 control.note_artifacts(&lane).await;
                 engine.note_serving(&lane);
+                engine.note_hooks(&lane, &[]).await;
                 engine.tables.put(&id, rollout::route_now(&lane, &engine.instances()));
             }
         }
@@ -115,6 +120,7 @@ impl Control {
         control.take_groups_up().await?;
         control.spawn(effects::work(engine.clone()));
         control.spawn(driver::renew(engine.clone()));
+        control.spawn(telling::tell(engine.clone()));
         control.spawn(schedule::keep(control.clone()));
         control.spawn(schedule::watch(control.clone()));
         control.spawn(keeper::keep(control.clone()));

@@ -12,6 +12,7 @@ use slipway_core::rollout::{Effect, EffectResult};
 use slipway_store::EffectId;
 
 use crate::engine::Engine;
+use crate::hooks;
 
 /// How often an effect that may work later is tried before its failure is handed on.
 const TRIES: u32 = 5;
@@ -67,6 +68,10 @@ async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effe
                 None => JobEnd::NotRun { why: format!("the artifact {} is not here", job.artifact) },
             };
             EffectResult::Ran { job: job.id, end }
+        }
+        Effect::Ask { key, hook, message, until } => {
+            let answer = hooks::ask(&engine, &hook, &message, until).await;
+            EffectResult::Answered { key, answer }
         }
         Effect::Smoke { instance, incarnation, round, tests } => {
             let report = engine.target.smoke(&instance, incarnation, &tests).await;

@@ -1,6 +1,7 @@
 //! The lanes and what drives them. One turn at a time in each lane; every turn is load, plan, commit, act.
 
 mod environments;
+mod hooks;
 mod outcomes;
 mod seen;
 
@@ -18,7 +19,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::control::Parts;
 use crate::error::Error;
-use crate::ports::{Artifacts, Prober, Router};
+use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::records;
 use crate::tables::Tables;
 use seen::Seen;
@@ -30,9 +31,12 @@ pub(crate) struct Engine {
     pub router: Arc<dyn Router>,
     pub prober: Arc<dyn Prober>,
     pub artifacts: Arc<dyn Artifacts>,
+    pub receivers: Arc<dyn Receivers>,
     pub clock: Clock,
     pub tables: Tables,
     pub effects: Notify,
+    /// Says that hooks were declared or withdrawn.
+    pub hooks_changed: Notify,
     /// Says that outcomes were reported.
     pub reported: Notify,
     /// One group release is let in at a time.
@@ -69,7 +73,7 @@ pub(crate) type Wish = Box<dyn Fn(&mut Turn, Timestamp) -> Result<(), Refusal> +
 
 impl Engine {
     pub fn new(parts: Parts) -> Engine {
-        let Parts { store, target, router, prober, artifacts, clock } = parts;
+        let Parts { store, target, router, prober, artifacts, receivers, clock } = parts;
         let tables = Tables::new(router.clone(), store.start_number());
         Engine {
             store,
@@ -77,9 +81,11 @@ impl Engine {
             router,
             prober,
             artifacts,
+            receivers,
             clock,
             tables,
             effects: Notify::new(),
+            hooks_changed: Notify::new(),
             reported: Notify::new(),
             groups: tokio::sync::Mutex::default(),
             outcomes: Mutex::default(),
@@ -206,6 +212,7 @@ impl Engine {
             Ok(generation) => {
                 self.serve(id, &decided.lane);
                 self.note_serving(&decided.lane);
+                self.note_hooks(&decided.lane, &decided.ended).await;
                 state.kept = Some((generation, decided.lane));
                 self.forget_results(id, &consumed);
                 if !decided.effects.is_empty() {
@@ -268,6 +275,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Stop { .. } => "stop",
         Effect::Smoke { .. } => "smoke",
         Effect::Run { .. } => "run",
+        Effect::Ask { .. } => "ask",
     }
 }
 

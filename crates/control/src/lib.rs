@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod foreign;
 mod groups;
+mod hooks;
 mod keeper;
 pub mod ports;
 mod records;

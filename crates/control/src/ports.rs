@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use slipway_core::hook::Message;
 use slipway_core::instance::Pending;
 use slipway_core::names::{Digest, InstanceId, LaneId};
 use slipway_core::rollout::Probing;
+use slipway_core::spec::Hook;
 use slipway_core::traffic::link::{CountRow, Event, Lapse};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::Millis;
@@ -64,4 +66,19 @@ impl Prober for () {
 pub trait Artifacts: Send + Sync {
     /// The packed artifact, if it is here and whole.
     fn path<'a>(&'a self, digest: &'a Digest) -> Pending<'a, Option<PathBuf>>;
+}
+
+/// Who is told of what happens.
+pub trait Receivers: Send + Sync {
+    /// Hands a message to a hook; what it answered, or why it has not taken it in. Ended by dropping it.
+    fn deliver<'a>(&'a self, hook: &'a Hook, message: &'a Message) -> Pending<'a, Result<Vec<u8>, String>>;
+}
+
+/// Receivers where there are none.
+pub struct NoReceivers;
+
+impl Receivers for NoReceivers {
+    fn deliver<'a>(&'a self, _: &'a Hook, _: &'a Message) -> Pending<'a, Result<Vec<u8>, String>> {
+        Box::pin(async { Err("nobody can be told here".to_string()) })
+    }
 }

@@ -127,3 +127,22 @@ pub struct ServiceNow {
     /// What was asked for in order to bring it there.
     pub tried: Option<Tried>,
 }
+
+/// A hook, and how far it was told.
+#[derive(Debug, Clone)]
+pub struct HookNow {
+    /// As it is declared.
+    pub hook: slipway_core::spec::Hook,
+    /// The last entry of the journal that it was told of, or did not want.
+    pub told: u64,
+    /// It is declared no more, and is told of what is left.
+    pub withdrawn: bool,
+    /// Failed attempts at what it is told next.
+    pub attempts: u64,
+    /// Since when it cannot be told.
+    pub failing_since: Option<Timestamp>,
+    /// Why, the last time.
+    pub why: Option<String>,
+    /// When it took the last event in.
+    pub last_at: Option<Timestamp>,
+}

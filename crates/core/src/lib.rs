@@ -6,6 +6,7 @@
 
 pub mod environment;
 pub mod group;
+pub mod hook;
 pub mod instance;
 pub mod job;
 pub mod journal;

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, environments, events, files, gates, groups, journal, logs, metrics, operating, outcomes,
-    plans, releases, rollouts, services, system, tokens, versions,
+    artifacts, commands, environments, events, files, gates, groups, hooks, journal, logs, metrics, operating,
+    outcomes, plans, releases, rollouts, services, system, tokens, versions,
 };
 use crate::state::App;
 use crate::{auth, idempotency};
@@ -103,6 +103,7 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(versions::diff))
         .routes(routes!(gates::of_lane))
         .routes(routes!(gates::of_rollout))
+        .routes(routes!(hooks::list))
         .routes(routes!(rollouts::show))
         .routes(routes!(rollouts::explain))
         .routes(routes!(journal::list))

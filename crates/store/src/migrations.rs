@@ -11,6 +11,7 @@ const ALL: &[(&str, &str)] = &[
     ("0002_rights", include_str!("migrations/0002_rights.sql")),
     ("0003_groups", include_str!("migrations/0003_groups.sql")),
     ("0004_environments", include_str!("migrations/0004_environments.sql")),
+    ("0005_hooks", include_str!("migrations/0005_hooks.sql")),
 ];
 
 /// Brings the schema up to date; refuses one that is newer than this program.

@@ -4,6 +4,7 @@
 //! are. The control plane sees only [`slipway_core::instance::Target`]; the binary wires [`process::ProcessTarget`] in,
 //! and calls [`shim::main`] for `slipway run-instance`. Linux only: it rests on `/proc`, pidfds and subreapers.
 
+pub mod command;
 mod config_files;
 mod env_file;
 pub mod fake;

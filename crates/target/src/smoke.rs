@@ -2,28 +2,22 @@
 //! are sent and commands run. Called by the process target.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use rustix::process::{Pid, Signal, kill_process_group};
 use slipway_core::names::InstanceId;
 use slipway_core::smoke::{Answer, SmokeReport, SmokeResult, Values, capture, check, fill, fill_json, shorten};
 use slipway_core::spec::{SmokeAction, SmokeTest};
 use slipway_core::units::{Millis, Timestamp};
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 
-use crate::http;
-use crate::shim::resolve;
+use crate::{command, http};
 
-/// How much of a body or of a command's output is read.
+/// How much of a body is read.
 const READ_LIMIT: usize = 1 << 20;
 /// How long a failure may be, in characters.
 const FAILURE_LIMIT: usize = 500;
@@ -116,62 +110,7 @@ pub(crate) async fn succeeds(command: &[String], place: &Place) -> Result<(), St
     command_output(command, place, &values).await.map(drop)
 }
 
-/// Runs a command and returns what it wrote to its standard output. Dropping this kills it with its whole group.
 async fn command_output(command: &[String], place: &Place, values: &Values) -> Result<Vec<u8>, String> {
-    let command: Vec<String> = command.iter().map(|part| fill(part, values)).collect();
-    let (name, arguments) = command.split_first().ok_or("the command is empty")?;
-    let path = place.env.get("PATH").map_or("", String::as_str);
-    let mut child = Command::new(resolve(name, &place.work_dir, path)?)
-        .args(arguments)
-        .arg0(name)
-        .env_clear()
-        .envs(&place.env)
-        .current_dir(&place.work_dir)
-        .process_group(0)
-        .kill_on_drop(true)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| format!("cannot start {name}: {e}"))?;
-    let group = Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)));
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let read = async { tokio::join!(read(out), read(err)) };
-    tokio::pin!(read);
-    // What it left running may hold its output open for ever: once it has ended, only what is there counts.
-    let (status, read) = tokio::select! {
-        read = &mut read => (child.wait().await, read),
-        status = child.wait() => {
-            drop(group);
-            (status, read.await)
-        }
-    };
-    let status = status.map_err(|e| format!("cannot wait for {name}: {e}"))?;
-    let (out, err) = (read.0.unwrap_or_default(), read.1.unwrap_or_default());
-    if status.success() {
-        return Ok(out);
-    }
-    let said = if err.trim_ascii().is_empty() { &out } else { &err };
-    let tail = String::from_utf8_lossy(&said[said.len().saturating_sub(350)..]).trim().to_string();
-    Err(format!("expected {name} to exit with 0, got {status}: {tail}"))
-}
-
-/// A process group that is killed when it is not needed any more.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
-/// Reads to the end and keeps the beginning.
-async fn read(from: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let Some(mut from) = from else { return Ok(Vec::new()) };
-    let mut kept = Vec::new();
-    (&mut from).take(READ_LIMIT as u64).read_to_end(&mut kept).await?;
-    tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
-    Ok(kept)
+    let words: Vec<String> = command.iter().map(|part| fill(part, values)).collect();
+    command::output(&words, &place.work_dir, &place.env, &[]).await
 }

@@ -5,12 +5,13 @@
 //! `heavy SHARE retries N`, `errors VERSION SHARE`, `slow VERSION SHARE`, `hates VERSION USER`,
 //! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`,
 //! `instances VERSION NUMBER`, `slower-than VERSION MS`, `needs VERSION SCHEMA`, `migration-fails VERSION COMMAND`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
-//! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `restart`, `scale N`,
+//! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `says HOOK go|hold|stop|nothing`, `restart`, `scale N`,
 //! `settled applied|not-applied` (what a migration has done), `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
 
+use slipway_core::hook::Word;
 use slipway_core::names::LaneId;
 use slipway_core::rollout::{Refusal, Serving, commands, schema};
 use slipway_core::units::Millis;
@@ -110,6 +111,17 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         "worsens" => {
             let version = words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?;
             world.worsen(version, number(words.get(2))?);
+            Ok(())
+        }
+        "says" => {
+            let word = match words.get(2) {
+                Some(&"go") => Some(Word::Go),
+                Some(&"hold") => Some(Word::Hold),
+                Some(&"stop") => Some(Word::Stop),
+                Some(&"nothing") => None,
+                _ => return Err("a word is missing".to_string()),
+            };
+            world.says(words.get(1).ok_or("a name is missing")?, word);
             Ok(())
         }
         "restart" => world.command(|t, now| commands::restart(t, who, now)).map_err(refused),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use slipway_core::hook::{Answer, Word};
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
 use slipway_core::job::JobEnd;
 use slipway_core::journal::Fact;
@@ -49,6 +50,8 @@ pub struct SimulatedService {
     pub needs: BTreeMap<VersionName, u64>,
     /// Commands that exit with 1, by version.
     pub fails_migration: BTreeSet<(VersionName, String)>,
+    /// What hooks answer; those that are not here do not.
+    pub answers: BTreeMap<String, Word>,
     /// A gateway that does not keep to the split: this share of all requests goes to this version, whatever the table
     /// says, as long as the version is in it.
     pub misrouted: Option<(VersionName, f64)>,
@@ -68,6 +71,7 @@ impl SimulatedService {
             slower_than: BTreeMap::new(),
             fails_smoke: BTreeSet::new(),
             needs: BTreeMap::new(),
+            answers: BTreeMap::new(),
             fails_migration: BTreeSet::new(),
             misrouted: None,
             seed: 1,
@@ -344,6 +348,14 @@ impl World {
         }
     }
 
+    /// From now on a hook answers this; nothing where `word` is absent.
+    pub fn says(&mut self, hook: &str, word: Option<Word>) {
+        match word {
+            Some(word) => drop(self.service.answers.insert(hook.to_string(), word)),
+            None => drop(self.service.answers.remove(hook)),
+        }
+    }
+
     fn apply(&mut self, turn: Turn) {
         self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
         self.ended.extend(turn.ended);
@@ -356,13 +368,13 @@ impl World {
         }
         for effect in turn.effects {
             let result = self.act(effect);
-            self.results.push(result);
+            self.results.extend(result);
         }
         self.watch_capacity();
     }
 
-    fn act(&mut self, effect: Effect) -> EffectResult {
-        match effect {
+    fn act(&mut self, effect: Effect) -> Option<EffectResult> {
+        Some(match effect {
             Effect::Start { spec } => {
                 self.instances.insert(spec.id.clone(), self.now);
                 EffectResult::Started { instance: spec.id }
@@ -390,7 +402,11 @@ impl World {
                 let tests = tests.into_iter().map(|t| result(t.name)).collect();
                 EffectResult::Smoked { report: SmokeReport { instance, incarnation, at: self.now, tests }, round }
             }
-        }
+            Effect::Ask { key, hook, .. } => {
+                let word = *self.service.answers.get(&hook.name)?;
+                EffectResult::Answered { key, answer: Ok(Answer { word, reason: None }) }
+            }
+        })
     }
 
     fn watch_capacity(&mut self) {

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod gateway;
+mod hooks;
 pub(crate) mod lock;
 
 use std::sync::Arc;
@@ -69,6 +70,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
         router: Arc::new(adapters::Gateways(hub.clone())),
         prober: Arc::new(adapters::Probes(prober)),
         artifacts: Arc::new(adapters::Kept(blobs.clone())),
+        receivers: Arc::new(hooks::Outside::new(&folder)?),
         clock,
     })
     .await?;

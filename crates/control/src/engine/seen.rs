@@ -6,6 +6,7 @@ use slipway_core::instance::InstanceStatus;
 use slipway_core::journal::Fact;
 use slipway_core::names::{Digest, LaneId};
 use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed, Serving};
+use slipway_core::spec::Hook;
 use slipway_core::traffic::link;
 use slipway_core::units::Timestamp;
 use slipway_store::EffectId;
@@ -37,6 +38,8 @@ pub(super) struct Seen {
     drilled: BTreeSet<LaneId>,
     /// Lanes that owe a contract.
     owing: BTreeSet<LaneId>,
+    /// Hooks of lanes, as far as they are kept.
+    pub(super) hooks: HashMap<LaneId, Vec<Hook>>,
 }
 
 impl Engine {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slipway_control::ports::{Artifacts, GatewayView, Router};
+use slipway_control::ports::{Artifacts, GatewayView, NoReceivers, Router};
 use slipway_control::views::LaneNow;
 use slipway_control::{By, Clock, Control, Parts, ReleaseRequest};
 use slipway_core::instance::Pending;
@@ -142,7 +142,15 @@ impl World {
         });
         let clock = Clock::starting(store.newest_at().await.unwrap().plus(later));
         let (target_, router) = (target.clone(), gateway.clone());
-        let parts = Parts { store, target: target_, router, prober: Arc::new(()), artifacts: Arc::new(Always), clock };
+        let parts = Parts {
+            store,
+            target: target_,
+            router,
+            prober: Arc::new(()),
+            artifacts: Arc::new(Always),
+            receivers: Arc::new(NoReceivers),
+            clock,
+        };
         World { control: Control::start(parts).await.unwrap(), gateway, target, folder }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::agreement;
+use super::asking;
 use super::begin;
 use super::drilling;
 use super::estimate;
@@ -78,7 +79,8 @@ fn is_acting(open: &Rollout) -> bool {
                 | StepKind::Batch { .. }
         )
     );
-    !(waits && open.progress.confirmed.is_some() && open.progress.closing.is_none())
+    let watching = waits && open.progress.confirmed.is_some() && open.progress.closing.is_none();
+    !watching && !asking::waits(open)
 }
 
 /// What makes the candidate a failure, whatever the step waits for.
@@ -158,6 +160,9 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     let Some(weight) = step.kind.weight() else {
         return done(turn, &format!("{} healthy and tested", counted(step.kind.instances())), now);
     };
+    if !asking::allowed(turn, &step, now) {
+        return undoing(turn);
+    }
     if !shifted(turn, seen, &step, weight, now) {
         return false;
     }
@@ -191,6 +196,11 @@ fn moved(turn: &Turn, weight: Weight) -> String {
 pub(super) fn watched_from(open: &Rollout, seen: &Observed, now: Timestamp) -> Timestamp {
     let watched = if open.release.spec.is_worker() { seen.looking_since } else { seen.watched_since };
     open.progress.confirmed.unwrap_or(now).max(watched.unwrap_or(now))
+}
+
+/// Whether the way back has just begun, so that it is worth looking at it at once.
+fn undoing(turn: &Turn) -> bool {
+    turn.lane.open.as_ref().is_some_and(|open| matches!(open.state, State::Undoing(_)))
 }
 
 /// Whether a person let the step at hand pass.

@@ -99,6 +99,8 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         probes: Default::default(),
         gates: Vec::new(),
         approvals: asked.approvals,
+        asked: Vec::new(),
+        rounds: 0,
     }
 }
 

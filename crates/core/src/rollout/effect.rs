@@ -3,11 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hook::{Answer, Message};
 use crate::instance::{InstanceSpec, TargetError};
 use crate::job::{Job, JobEnd};
 use crate::names::InstanceId;
 use crate::smoke::SmokeReport;
-use crate::spec::SmokeTest;
+use crate::spec::{Hook, SmokeTest};
+use crate::units::Timestamp;
 
 /// An act on the world.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +41,17 @@ pub enum Effect {
         /// Which.
         job: Box<Job>,
     },
+    /// Ask a hook.
+    Ask {
+        /// The act.
+        key: String,
+        /// Whom.
+        hook: Box<Hook>,
+        /// What.
+        message: Box<Message>,
+        /// When its time is over.
+        until: Timestamp,
+    },
 }
 
 impl Effect {
@@ -50,6 +63,7 @@ impl Effect {
             Effect::Stop { instance } => format!("stop/{instance}"),
             Effect::Smoke { instance, incarnation, round, .. } => format!("smoke/{instance}/{incarnation}/{round}"),
             Effect::Run { job } => format!("run/{}", job.id),
+            Effect::Ask { key, .. } => key.clone(),
         }
     }
 }
@@ -91,5 +105,12 @@ pub enum EffectResult {
         job: String,
         /// What became of it.
         end: JobEnd,
+    },
+    /// The hook has answered, or its time is over.
+    Answered {
+        /// Which asking of it.
+        key: String,
+        /// Its answer, or why there is none.
+        answer: Result<Answer, String>,
     },
 }

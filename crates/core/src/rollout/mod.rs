@@ -5,6 +5,7 @@
 
 mod advance;
 mod agreement;
+mod asking;
 mod begin;
 mod book;
 mod bounds;
@@ -41,6 +42,7 @@ mod verifying;
 mod watching;
 mod workers;
 
+pub use asking::{Question, Reply};
 pub use book::Book;
 pub use commands::Refusal;
 pub use drilling::{DrillTimes, Drilled, drill_due, drillable};

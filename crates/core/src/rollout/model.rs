@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::asking::Question;
 use super::drilling::DrillTimes;
 use super::gates::{Approval, Gate};
 use super::lane::Release;
@@ -76,6 +77,12 @@ pub struct Rollout {
     /// Whose word it began with.
     #[serde(default)]
     pub approvals: Vec<Approval>,
+    /// What hooks were asked before its steps.
+    #[serde(default)]
+    pub asked: Vec<Question>,
+    /// Times that a hook was asked: no question is asked twice under one key.
+    #[serde(default)]
+    pub rounds: u32,
 }
 
 /// Whether a rollout brings something or takes something back.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asking;
 use super::estimate::step_limit;
 use super::judging;
 use super::lane::Lane;
@@ -67,6 +68,9 @@ fn running(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement
     let (ready, needed) = (lane.ready(version), step.kind.instances());
     if ready < needed {
         return Some(Waiting { on: instances(lane, open, seen, ready, needed), until: None });
+    }
+    if let Some((on, until)) = asking::waiting(open) {
+        return Some(Waiting { on, until: Some(until) });
     }
     let Some(confirmed) = open.progress.confirmed else {
         let weight = step.kind.weight().unwrap_or(Weight::ZERO);

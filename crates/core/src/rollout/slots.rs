@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::asking;
 use super::effect::{Effect, EffectResult};
 use super::lane::{Lane, Release, Slot, SlotState};
 use super::observed::Observed;
@@ -81,6 +82,7 @@ fn absorb(turn: &mut Turn, result: &EffectResult, troubles: &mut Vec<Trouble>) {
                 troubles.push(Trouble { version, sentence, crash: false, evidence: json!(end) });
             }
         }
+        EffectResult::Answered { key, answer } => asking::absorb(turn, key, answer),
         EffectResult::Smoked { report, round } => {
             let Some(slot) = find(&mut turn.lane, &report.instance) else { return };
             let version = slot.version.clone();

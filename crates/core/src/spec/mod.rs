@@ -12,6 +12,7 @@ mod digest;
 mod env_file;
 pub mod environment_file;
 mod group;
+mod hooks;
 mod migrate;
 mod mistake;
 mod model;
@@ -32,6 +33,7 @@ pub use diff::{Difference, differences};
 pub use digest::config_digest;
 pub use env_file::parse_env_file;
 pub use group::{GroupMember, GroupSpec, parse_group};
+pub use hooks::{Before, Hook, OnSilence, Pattern, Receiver, Secret};
 pub use migrate::Migrate;
 pub use mistake::{Mistake, nearest};
 pub use model::{

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cohort::Cohort;
 use super::config::Config;
+use super::hooks::Hook;
 use super::migrate::Migrate;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
 use super::probe::Probe;
@@ -53,6 +54,9 @@ pub struct ServiceSpec {
     pub traffic: Traffic,
     /// What counts as good enough.
     pub objectives: Vec<Objective>,
+    /// Who is told and asked in every environment.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
     /// In the order in which they are declared.
     pub environments: Vec<EnvironmentSpec>,
 }
@@ -61,6 +65,13 @@ impl ServiceSpec {
     /// The environment named `name`, with its place in the file.
     pub fn environment(&self, name: &EnvironmentName) -> Option<(usize, &EnvironmentSpec)> {
         self.environments.iter().enumerate().find(|(_, e)| e.name == *name)
+    }
+
+    /// The hooks of an environment: the service's, and its own in place of those of the same name.
+    pub fn hooks(&self, name: &EnvironmentName) -> Vec<Hook> {
+        let own = self.environment(name).map(|(_, e)| e.hooks.as_slice()).unwrap_or_default();
+        let service = self.hooks.iter().filter(|hook| own.iter().all(|other| other.name != hook.name));
+        service.chain(own).cloned().collect()
     }
 }
 
@@ -277,6 +288,9 @@ pub struct EnvironmentSpec {
     /// What such trouble leads to. Default tell.
     #[serde(default)]
     pub on_breach: OnBreach,
+    /// Who is told and asked here, beside the service's own.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
 }
 
 /// What an environment may say differently about traffic.

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod gates;
 pub(crate) mod groups;
+pub(crate) mod hooks;
 pub(crate) mod journal;
 pub(crate) mod logs;
 pub(crate) mod metrics;

@@ -7,6 +7,7 @@ mod environment;
 mod explanation;
 mod gates;
 mod group;
+mod hook;
 mod operating;
 mod outcome;
 mod plan;
@@ -25,6 +26,7 @@ pub use environment::{
 pub use explanation::{Explanation, WireBeside, WireDecision, WireJudgement, WireStable};
 pub use gates::{NewApproval, WireApproval, WireGate, WireGates};
 pub use group::{NewGroupMember, NewGroupRelease, WireGroupMember, WireGroupPlan, WireGroupRun, WirePlannedMember};
+pub use hook::WireHook;
 pub use operating::{NewMaintenance, NewScale, WireRestart};
 pub use outcome::{NewOutcome, NewOutcomes, RefusedOutcome, Reported};
 pub use plan::{WirePlan, WireStep};

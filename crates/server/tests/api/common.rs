@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use slipway_control::ports::{Artifacts, GatewayView, Router};
+use slipway_control::ports::{Artifacts, GatewayView, NoReceivers, Router};
 use slipway_control::{Clock, Control, Parts};
 use slipway_core::instance::Pending;
 use slipway_core::names::Digest;
@@ -101,6 +101,7 @@ impl Api {
             router: Arc::new(Gateway::default()),
             prober: Arc::new(()),
             artifacts: Arc::new(Kept(blobs.clone())),
+            receivers: Arc::new(NoReceivers),
             clock: Clock::starting(Timestamp(0)),
         })
         .await

@@ -4,6 +4,7 @@ mod common;
 mod crash;
 mod folder;
 mod full;
+mod hooks;
 mod records;
 mod tamper;
 mod turns;

@@ -36,6 +36,8 @@ use crate::folder::{Folder, Launch, Phase, State};
 use crate::procfs::{self, ProcessId};
 use crate::{logs, smoke};
 
+pub use start::base_env;
+
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 type Nudge = Arc<dyn Fn() + Send + Sync>;

@@ -63,7 +63,7 @@ pub(super) async fn start(
 }
 
 /// PATH, HOME, LANG and TZ as this process has them; a program without a path or a home finds nothing.
-pub(super) fn base_env() -> BTreeMap<String, String> {
+pub fn base_env() -> BTreeMap<String, String> {
     let or =
         |name: &str, default: &str| (name.to_string(), std::env::var(name).unwrap_or_else(|_| default.to_string()));
     let mut env = BTreeMap::from([

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Refusal, open, refuse};
+use crate::rollout::asking;
 use crate::rollout::{State, StepKind, Turn};
 use crate::units::Timestamp;
 
@@ -11,6 +12,15 @@ pub fn promote(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refus
     let rollout = open(&turn.lane)?;
     if let State::Undoing(_) = rollout.state {
         return refuse("on_its_way_back", format!("{} is on its way back", rollout.id));
+    }
+    if asking::waits(rollout) {
+        let sentence = format!("{actor} answers in place of the hooks that the step waits for");
+        turn.record("rollout.promoted", actor, sentence, json!({ "at": now.0 }));
+        if let Some(rollout) = &mut turn.lane.open {
+            asking::overrule(rollout, actor);
+            rollout.state = State::Running;
+        }
+        return Ok(());
     }
     let step = rollout.plan.steps.get(rollout.step);
     if !matches!(

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Refusal, open, refuse};
+use crate::rollout::asking;
 use crate::rollout::outage::restart_step;
 use crate::rollout::{State, Turn};
 use crate::units::Timestamp;
@@ -25,6 +26,9 @@ pub fn resume(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusa
         }
         State::Undoing(_) => return refuse("on_its_way_back", "it is on its way back"),
         _ => return refuse("not_paused", "it is neither paused nor held"),
+    }
+    if let Some(rollout) = &mut turn.lane.open {
+        asking::again(rollout);
     }
     turn.record("rollout.resumed", actor, format!("resumed by {actor}"), json!(null));
     Ok(())

@@ -11,6 +11,7 @@ use super::super::worker::Worker;
 use super::cohort::cohorts;
 use super::config::config;
 use super::duration;
+use super::hooks::hooks;
 use super::policy;
 use super::run::env;
 use super::strategy::strategy;
@@ -31,10 +32,10 @@ const KEYS: Keys = Keys {
         "gates",
         "watch",
         "on_breach",
+        "hooks",
     ],
     later: &[
         "migrate",
-        "hooks",
         "secrets",
         "flags",
         "target",
@@ -94,8 +95,10 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader, worker: Option<Wo
     let gates = fields.or("gates", Gates::default(), policy::gates);
     let watch = fields.or("watch", default_watch(), duration);
     let on_breach = fields.or("on_breach", OnBreach::Tell, policy::on_breach);
+    let hooks = fields.or("hooks", Vec::new(), hooks);
     Some(EnvironmentSpec {
         config,
+        hooks,
         watch,
         on_breach,
         instances,
@@ -145,5 +148,6 @@ fn defaults(name: EnvironmentName, worker: Option<Worker>) -> EnvironmentSpec {
         gates: Gates::default(),
         watch: default_watch(),
         on_breach: OnBreach::Tell,
+        hooks: Vec::new(),
     }
 }

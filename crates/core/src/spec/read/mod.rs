@@ -7,6 +7,7 @@ mod cohort;
 mod config;
 mod environment;
 mod health;
+mod hooks;
 mod json;
 mod migrate;
 mod objective;

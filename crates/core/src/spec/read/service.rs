@@ -1,6 +1,7 @@
 //! The file as a whole.
 
 use super::super::config::Config;
+use super::super::hooks::Hook;
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{Objective, ServiceSpec};
 use super::super::policy::Readiness;
@@ -8,6 +9,7 @@ use super::super::reader::{Fields, Keys, Reader};
 use super::config::config;
 use super::environment::{self, environments};
 use super::health::{self, health};
+use super::hooks::hooks;
 use super::migrate::schema;
 use super::objective::{self, objectives};
 use super::probe::probe;
@@ -34,12 +36,12 @@ const KEYS: Keys = Keys {
         "probe",
         "traffic",
         "objectives",
+        "hooks",
         "environments",
     ],
     later: &[
         "secrets",
         "flags",
-        "hooks",
         "watch",
         "gates",
         "cohorts",
@@ -77,7 +79,16 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let probe = fields.get("probe").and_then(probe);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
     let objectives = declared_or_assumed(&fields, worker.is_some());
+    let hooks = fields.or("hooks", Vec::new(), hooks);
     let environments = environments_section.and_then(|r| environments(r, worker));
+    let own = environments.iter().flatten().flat_map(|e| &e.hooks);
+    for (section, asks) in [(fields.get("hooks"), asks(&hooks)), (environments_section, asks(own))] {
+        if let Some(section) = section.filter(|_| asks && worker.is_some()) {
+            let wrong =
+                Wrong::new("a hook is asked before users move, and a worker takes work as soon as it is started");
+            section.mistake(wrong.hint("leave before out, or set gates.approvals"));
+        }
+    }
     if let (Some(section), Some(environments)) = (environments_section, &environments) {
         let declared = |what: Readiness| match what {
             Readiness::Owner => owner.is_some(),
@@ -105,8 +116,13 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         probe,
         traffic,
         objectives,
+        hooks,
         environments: environments?,
     })
+}
+
+fn asks<'h>(hooks: impl IntoIterator<Item = &'h Hook>) -> bool {
+    hooks.into_iter().any(|hook| hook.before.is_some())
 }
 
 fn service_name(text: &str) -> Result<ServiceName, Wrong> {

@@ -4,6 +4,7 @@
 //! hold the two together: the same keys, the same defaults, and nothing that is read here is refused there.
 
 mod environment_file;
+mod hooks;
 mod policy;
 mod sections;
 mod values;
@@ -49,6 +50,7 @@ pub fn json_schema() -> Value {
             "probe": sections::probe(),
             "traffic": sections::traffic(),
             "objectives": sections::objectives(),
+            "hooks": hooks::hooks("Who is told of what happens in any environment, and who is asked before it does."),
             "environments": {
                 "description": "Where the service is released, by name, and by what policy.",
                 "type": "object",
@@ -106,9 +108,12 @@ pub(super) fn environment_file_places(key: &str) -> Vec<String> {
 }
 
 fn places_in(sections: &BTreeMap<String, Vec<String>>, key: &str) -> Vec<String> {
+    let knows = |place: &str| sections.get(place).is_some_and(|known| known.iter().any(|k| k == key));
+    // What an environment may say as well as the file is named once.
+    let again = |place: &str| place.strip_prefix("environments.<name>.").is_some_and(knows);
     sections
         .iter()
-        .filter(|(place, known)| !place.is_empty() && known.iter().any(|k| k == key))
+        .filter(|(place, _)| !place.is_empty() && knows(place) && !again(place))
         .map(|(place, _)| place.clone())
         .take(3)
         .collect()

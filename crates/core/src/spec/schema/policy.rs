@@ -19,6 +19,12 @@ pub(super) fn add_to(environment: &mut Value) {
         ("gates", gates()),
         ("watch", or(watch, json!("24h"))),
         ("on_breach", on_breach),
+        (
+            "hooks",
+            super::hooks::hooks(
+                "Those of this environment, beside the service's; one of the same name takes its place.",
+            ),
+        ),
     ];
     for (key, schema) in keys {
         environment["properties"][key] = schema;

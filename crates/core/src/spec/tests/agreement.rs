@@ -41,8 +41,10 @@ fn full() -> Value {
             "timeout": "1s", "drain": "2s", "drain_long": "3s", "max_body": "4kB"
         },
         "objectives": [{ "name": "slow", "bad": "slower_than 1s", "at_most": "7%", "tolerate": "1%" }],
+        "hooks": [hook()],
         "environments": {
             "one": {
+                "hooks": [hook()],
                 "instances": 4, "env": { "A": "c" }, "config": { "values": { "B": "f" }, "files": { "conf/d": "g" }, "env_file": "/etc/b.env" }, "traffic": { "host": "d.e", "path": "/f" },
                 "cohorts": [{ "name": "a", "header": "B: c" }, { "name": "d", "cookie": "e=f" }],
                 "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d", "watch": "2h", "on_breach": "rollback",
@@ -88,6 +90,14 @@ fn file_with(place: &str, key: &str) -> Value {
     if workers { worker() } else { full() }
 }
 
+/// A hook in which every key stands.
+fn hook() -> Value {
+    json!({
+        "name": "chat", "on": ["rollout.*"], "before": "step", "on_silence": "stop", "timeout": "1m",
+        "webhook": { "url": "http://chat.local/", "secret_env": "CHAT" }
+    })
+}
+
 /// The section of `value` at a place such as `environments.<name>.strategy.canary`, as a JSON pointer.
 fn find(value: &Value, place: &str) -> Option<String> {
     let steps: Vec<&str> =
@@ -121,7 +131,7 @@ fn changed(place: &str, key: &str, value: Option<Value>) -> Value {
 }
 
 /// Keys of which only one may stand in a section.
-const ALTERNATIVES: [&str; 4] = ["http", "tcp", "command", "running_for"];
+const ALTERNATIVES: [&str; 7] = ["http", "tcp", "command", "running_for", "webhook", "secret_env", "secret_file"];
 
 /// The full file with `key` of the section at `pointer` set, or taken out.
 fn with(place: &str, pointer: &str, key: &str, value: Option<Value>) -> Value {

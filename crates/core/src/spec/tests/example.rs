@@ -27,6 +27,7 @@ fn strategy(kind: StrategyKind, verify: u64, standby: u64) -> Strategy {
 fn environment(name: &str, instances: u32, strategy: Strategy) -> EnvironmentSpec {
     let name = EnvironmentName::new(name).unwrap();
     EnvironmentSpec {
+        hooks: Vec::new(),
         name,
         instances,
         strategy,
@@ -83,6 +84,7 @@ fn the_example_of_the_design_is_read_to_the_letter() {
     let rolling = StrategyKind::Rolling { batch: Amount::Count(1), min_ready: Amount::Percent(Weight::ALL) };
     let canary = StrategyKind::Canary { steps: weights.to_vec(), step_limit: Millis::from_secs(600) };
     let expected = ServiceSpec {
+        hooks: Vec::new(),
         needs_schema: None,
         migrate: None,
         stateful: false,

@@ -141,18 +141,18 @@ fn keys_that_are_not_known() {
         ("steps: [1%]\n", "6:1: steps: unknown key \"steps\" (it belongs in environments.<name>.strategy.canary)"),
         (
             "zebra: 1\n",
-            "6:1: zebra: unknown key \"zebra\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
+            "6:1: zebra: unknown key \"zebra\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, hooks, environments)",
         ),
         (
-            "hooks: {}\nsecrets: {}\n",
-            "6:1: hooks: not supported yet by this version of Slipway (leave it out)\n7:1: secrets: not supported yet by this version of Slipway (leave it out)",
+            "flags: {}\nsecrets: {}\n",
+            "6:1: flags: not supported yet by this version of Slipway (leave it out)\n7:1: secrets: not supported yet by this version of Slipway (leave it out)",
         ),
         (
             "\"a.b\\n\": 1\n",
-            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, environments)",
+            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, hooks, environments)",
         ),
     ]);
-    let later = ["secrets", "migrate", "hooks"];
+    let later = ["secrets", "migrate", "flags"];
     for key in later {
         changes(&[(
             "production: {}",
@@ -646,7 +646,7 @@ fn environments_and_strategies() {
         (
             "production: {}",
             "production: { traffic: { timeout: 1s } }",
-            "5:42: environments.production.traffic.timeout: unknown key \"timeout\" (it belongs in health or migrate or probe)",
+            "5:42: environments.production.traffic.timeout: unknown key \"timeout\" (it belongs in health or hooks[] or migrate)",
         ),
     ]);
 }

@@ -3,6 +3,7 @@
 mod agreement;
 mod environment_file;
 mod example;
+mod hooks;
 mod mistakes;
 mod page;
 mod policies;
