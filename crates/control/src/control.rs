@@ -343,7 +343,7 @@ impl Control {
         })
     }
 
-    async fn wish(
+    pub(crate) async fn wish(
         &self,
         lane: &LaneId,
         wish: impl Fn(&mut rollout::Turn, Timestamp) -> Result<(), rollout::Refusal> + Send + Sync + 'static,

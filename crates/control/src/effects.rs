@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use slipway_core::instance::TargetError;
-use slipway_core::job::JobEnd;
 use slipway_core::names::LaneId;
 use slipway_core::rollout::{Effect, EffectResult};
 use slipway_store::EffectId;
@@ -63,10 +62,8 @@ async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effe
             EffectResult::Stopped { instance, killed: stopped.killed }
         }
         Effect::Run { job } => {
-            let end = match engine.artifacts.path(&job.artifact).await {
-                Some(artifact) => engine.target.run(&job, artifact).await,
-                None => JobEnd::NotRun { why: format!("the artifact {} is not here", job.artifact) },
-            };
+            let artifact = engine.artifacts.path(&job.artifact).await;
+            let end = engine.target.run(&job, artifact).await;
             EffectResult::Ran { job: job.id, end }
         }
         Effect::Ask { key, hook, message, until } => {

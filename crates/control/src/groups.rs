@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use slipway_core::group::{Act, GroupRun, GroupState, Member, MemberProgress, MemberSeen, Standing, in_order};
 use slipway_core::journal::Fact;
 use slipway_core::names::{EnvironmentName, GroupName, LaneId, RolloutId, ServiceName};
-use slipway_core::rollout::{self, Gate, Lane, Plan, Refusal, Release, RolloutKind, Serving, Today, gates};
+use slipway_core::rollout::{
+    self, Gate, Lane, Plan, Refusal, Release, RolloutKind, Serving, State, Today, commands, gates,
+};
 use slipway_store::GroupCommit;
 
 use crate::admission::{self, Admitted};
 use crate::by::By;
-use crate::control::{Command, Control, ReleaseRequest};
+use crate::control::{Control, ReleaseRequest};
 use crate::error::Error;
 use crate::views::RolloutNow;
 
@@ -245,6 +247,7 @@ impl Control {
             Act::Release(i) => (*i, "release"),
             Act::TakeBack(i) => (*i, "back"),
             Act::Withdraw(i) => (*i, "withdraw"),
+            Act::LookUp(i) => (*i, "release"),
         };
         let member = &document.run.members[i];
         let lane = LaneId { service: member.service.clone(), environment };
@@ -254,10 +257,26 @@ impl Control {
             _ => document.back_by.clone().unwrap_or_else(|| format!("slipway:group:{}", document.run.group)),
         };
         let by = By { actor, key: Some(key) };
-        let done = match act {
-            Act::Release(_) => self.release(document.requests[i].clone(), &by).await,
-            Act::Withdraw(_) => self.command(&lane, Command::Abort, &By::once(&by.actor)).await,
-            _ => self.rollback(&lane, None, &by).await,
+        let asked = by.before(self.engine(), &lane).await?;
+        let done = match (act, asked, &member.progress) {
+            (Act::LookUp(_), None, _) => {
+                document.run.members[i].progress = MemberProgress::Returned { rollout: None };
+                return Ok(true);
+            }
+            // It was asked for before the control plane died.
+            (Act::LookUp(_) | Act::Release(_), Some(rollout), _) => Ok(rollout),
+            (Act::Release(_), None, _) => self.release(document.requests[i].clone(), &by).await,
+            (Act::Withdraw(_), _, MemberProgress::Releasing { rollout: Some(own) }) => {
+                self.withdraw(&lane, own, &by).await
+            }
+            // Only its own rollout is taken back, and it only goes back to what it served before.
+            (_, _, MemberProgress::Releasing { rollout: Some(own) })
+                if self.opens(&lane).await?.as_ref() != Some(own) =>
+            {
+                return Ok(false);
+            }
+            (_, _, MemberProgress::Releasing { .. }) => self.rollback(&lane, None, &by).await,
+            _ => self.rollback(&lane, member.from.clone(), &by).await,
         };
         let progress = &mut document.run.members[i].progress;
         match (done, &progress) {
@@ -294,10 +313,25 @@ impl Control {
         Ok(MemberSeen { rollout, stable })
     }
 
+    /// The open rollout of a lane.
+    async fn opens(&self, lane: &LaneId) -> Result<Option<RolloutId>, Error> {
+        Ok(self.lane(lane).await?.and_then(|now| now.lane.open.as_ref().map(|open| open.id.clone())))
+    }
+
+    /// Withdraws a rollout that waits, and no other.
+    async fn withdraw(&self, lane: &LaneId, id: &RolloutId, by: &By) -> Result<RolloutId, Error> {
+        let (rollout, actor) = (id.clone(), by.actor.clone());
+        self.wish(lane, move |turn, now| commands::withdraw(turn, &rollout, &actor, now)).await?;
+        Ok(id.clone())
+    }
+
     async fn standing(&self, id: &RolloutId) -> Result<Option<Standing>, Error> {
         Ok(match self.rollout(id).await? {
             None => None,
-            Some(RolloutNow::Open(_)) => Some(Standing::Open),
+            Some(RolloutNow::Open(now)) => Some(match now.lane.open.as_ref().map(|open| &open.state) {
+                Some(State::Held { reason, .. }) => Standing::Held(reason.clone()),
+                _ => Standing::Open,
+            }),
             Some(RolloutNow::Queued { .. }) => Some(Standing::Queued),
             Some(RolloutNow::Ended(_, doc)) => doc.ended().map(|(o, cause)| Standing::Ended(o, cause.to_string())),
         })

@@ -157,7 +157,8 @@ pub trait Target: Send + Sync {
 
     /// Runs a command once, in a folder of its own with the packed artifact in it; returns when it has ended. One that was
     /// begun before is never begun again: its end is waited for, or it is said that nobody knows it.
-    fn run<'a>(&'a self, job: &'a Job, artifact: PathBuf) -> Pending<'a, JobEnd>;
+    /// Without an artifact only what was begun before can have an end.
+    fn run<'a>(&'a self, job: &'a Job, artifact: Option<PathBuf>) -> Pending<'a, JobEnd>;
 
     /// Every instance that the target has, as last seen. An instance that is absent is gone.
     fn instances(&self) -> Vec<InstanceStatus>;

@@ -248,7 +248,7 @@ impl Target for FakeTarget {
         Box::pin(async move { self.smoke_now(id, incarnation, tests) })
     }
 
-    fn run<'a>(&'a self, job: &'a Job, _: PathBuf) -> Pending<'a, JobEnd> {
+    fn run<'a>(&'a self, job: &'a Job, _: Option<PathBuf>) -> Pending<'a, JobEnd> {
         let mut inner = self.inner();
         inner.jobs.push(job.clone());
         let end = inner.job_ends.get(&job.id).cloned();

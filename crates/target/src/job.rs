@@ -20,6 +20,7 @@ use slipway_core::job::{Job, JobEnd};
 use slipway_core::smoke::shorten;
 
 use crate::logs::Log;
+use crate::procfs::ProcessId;
 use crate::shim::resolve;
 
 /// How long output may still come once the command has ended: something that it left behind may hold it open.
@@ -82,7 +83,23 @@ impl JobFolder {
 
     /// Whether the command may have done something.
     pub(crate) fn has_begun(&self) -> bool {
-        self.began_file().exists()
+        // Where that cannot be seen it may have.
+        self.began_file().try_exists().unwrap_or(true)
+    }
+
+    /// Notes which process the command is, so that it can be ended without its runner.
+    fn write_program(&self, program: ProcessId) -> io::Result<()> {
+        write(&self.path.join("program.json"), &program)
+    }
+
+    /// Ends the command, if it still runs, with all of its group.
+    pub(crate) fn end_program(&self) {
+        let kept = fs::read(self.path.join("program.json")).ok();
+        let program = kept.and_then(|bytes| serde_json::from_slice::<ProcessId>(&bytes).ok());
+        let running = program.filter(|program| program.runs());
+        if let Some(group) = running.and_then(|program| Pid::from_raw(i32::try_from(program.pid).ok()?)) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// What became of it, once that is known.
@@ -148,7 +165,12 @@ fn perform(folder: &JobFolder, order: &Order) -> io::Result<JobEnd> {
         .stdout(to)
         .spawn();
     match spawned {
-        Ok(child) => Ok(watch(folder, order, name, child, from)),
+        Ok(child) => {
+            if let Some(program) = ProcessId::of(child.id()) {
+                let _ = folder.write_program(program);
+            }
+            Ok(watch(folder, order, name, child, from))
+        }
         Err(e) => not_run(format!("cannot start {name}: {e}")),
     }
 }

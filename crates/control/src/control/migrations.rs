@@ -15,15 +15,13 @@ impl Control {
         let Some(owed) = schema::contract_due(&kept) else {
             return Err(Error::NotFound(format!("no contract of {lane} is due")));
         };
+        // In the name of whoever released it: nobody approves their own where others are asked.
+        let asker = if owed.by.is_empty() { by.actor.clone() } else { owed.by.clone() };
         let release = owed.release.clone();
         self.engine.look_for_artifact(&release.artifact).await;
         let id = self.engine.store.next_rollout_id().await;
-        let asked = Asked {
-            id: id.clone(),
-            kind: RolloutKind::Contract,
-            actor: by.actor.clone(),
-            ..self.hypothetical(&kept, release)
-        };
+        let asked =
+            Asked { id: id.clone(), kind: RolloutKind::Contract, actor: asker, ..self.hypothetical(&kept, release) };
         self.wish(lane, move |turn, _| commands::contract(turn, asked.clone())).await?;
         Ok(id)
     }

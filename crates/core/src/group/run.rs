@@ -11,8 +11,10 @@ use crate::units::Timestamp;
 /// How the rollout of a member stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// It is open, or it needs a person.
+    /// It is open.
     Open,
+    /// It needs a person.
+    Held(String),
     /// It waits its turn, or for somebody's word.
     Queued,
     /// It is over.
@@ -39,6 +41,8 @@ pub enum Act {
     TakeBack(usize),
     /// Withdraw the release of a member that has not begun.
     Withdraw(usize),
+    /// Find out whether the release of a member was asked for before the control plane died.
+    LookUp(usize),
 }
 
 impl GroupRun {
@@ -121,9 +125,8 @@ impl GroupRun {
         let look = seen.get(i).unwrap_or(&none);
         let member = &mut self.members[i];
         match (member.progress.clone(), &look.rollout) {
-            // Asked for under a key: asking again tells which it is.
-            (MemberProgress::Releasing { rollout: None }, _) => Some(Act::Release(i)),
-            (MemberProgress::Releasing { .. }, Some(Standing::Open)) => Some(Act::TakeBack(i)),
+            (MemberProgress::Releasing { rollout: None }, _) => Some(Act::LookUp(i)),
+            (MemberProgress::Releasing { .. }, Some(Standing::Open | Standing::Held(_))) => Some(Act::TakeBack(i)),
             (MemberProgress::Releasing { .. }, Some(Standing::Queued)) => Some(Act::Withdraw(i)),
             (MemberProgress::Releasing { rollout: Some(rollout) }, Some(Standing::Ended(outcome, _))) => {
                 member.progress = match outcome {
@@ -148,6 +151,11 @@ impl GroupRun {
                 Some(Act::TakeBack(i))
             }
             (MemberProgress::Returning { rollout: None }, _) => Some(Act::TakeBack(i)),
+            // Whoever comes before it must not wait for a person.
+            (MemberProgress::Returning { .. }, Some(Standing::Held(why))) => {
+                member.progress = MemberProgress::Stuck { cause: format!("needs a person: {why}") };
+                None
+            }
             (MemberProgress::Returning { rollout }, Some(Standing::Ended(outcome, why))) => {
                 member.progress = match outcome {
                     Outcome::Succeeded => MemberProgress::Returned { rollout },

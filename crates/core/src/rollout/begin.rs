@@ -23,7 +23,9 @@ const QUEUE_LIMIT: Millis = Millis::from_secs(24 * 3600);
 /// Opens the next rollout of the queue, if there is one.
 pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let lane = &turn.lane;
-    let ready = |asked: &Asked| !gates::waits(lane, asked, now) && !schema::busy(lane, asked);
+    let ready = |asked: &Asked| {
+        !gates::waits(lane, asked, now) && !schema::busy(lane, asked) && !gates::holds_contract(lane, asked, now)
+    };
     let Some(place) = lane.queue.iter().position(ready) else { return };
     let asked = turn.lane.queue.remove(place);
     let (overriding, standing) = (asked.overriding.clone(), gates::of(&turn.lane, &asked, seen, now));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::lane::Lane;
+use super::model::RolloutKind;
 use super::observed::Observed;
 use super::shifting::route;
 use super::turn::{ENGINE, Turn};
@@ -64,7 +65,8 @@ pub struct Incident {
 /// Looks at what serves, while no rollout does.
 pub(super) fn watch(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     // What was seen for this turn was seen of the version that served before.
-    if turn.lane.open.is_some() || turn.lane.stable.is_none() || turn.lane.deployed_at == Some(now) {
+    let rolling = turn.lane.open.as_ref().is_some_and(|open| open.kind != RolloutKind::Contract);
+    if rolling || turn.lane.stable.is_none() || turn.lane.deployed_at == Some(now) {
         return;
     }
     note_shortage(turn, now);
@@ -214,7 +216,7 @@ fn likely(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
 /// Whether the policy of what serves wants to go back by itself now.
 pub fn rollback_due(lane: &Lane, now: Timestamp) -> bool {
     let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
-    lane.open.is_none()
+    lane.open.as_ref().is_none_or(|open| open.kind == RolloutKind::Contract)
         && lane.predecessor.is_some()
         && environment.is_some_and(|e| e.on_breach == OnBreach::Rollback)
         && within(lane, now)

@@ -20,19 +20,23 @@ use crate::{config_files, env_file};
 /// How often it is looked whether a runner has ended that another control plane began.
 const AGAIN: Duration = Duration::from_millis(100);
 
-pub(super) async fn run(shared: Arc<Shared>, job: Job, artifact: PathBuf) -> JobEnd {
+pub(super) async fn run(shared: Arc<Shared>, job: Job, artifact: Option<PathBuf>) -> JobEnd {
     let folder = JobFolder::new(shared.root.with_file_name("jobs").join(&job.id));
     // Whoever asks twice at the same time waits here for the same end.
     let lock = match hold(&folder).await {
         Ok(lock) => lock,
-        Err(e) => return JobEnd::NotRun { why: format!("cannot make {}: {e}", folder.path().display()) },
+        // It may have begun before: only its folder would say.
+        Err(e) => return JobEnd::Unclear { why: format!("cannot look into {}: {e}", folder.path().display()) },
     };
     if let Some(end) = folder.end() {
         return end;
     }
     if folder.has_begun() {
-        return JobEnd::Unclear { why: "it was cut off in the middle of its work".to_string() };
+        return cut_off(&folder);
     }
+    let Some(artifact) = artifact else {
+        return JobEnd::NotRun { why: format!("the artifact {} is not here", job.artifact) };
+    };
     let prepared = {
         let folder = folder.clone();
         tokio::task::spawn_blocking(move || prepare(&folder, job, &artifact)).await
@@ -49,12 +53,22 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job, artifact: PathBuf) -> Job
     let complaint = fs::read_to_string(folder.complaints()).unwrap_or_default();
     match (folder.end(), folder.has_begun()) {
         (Some(end), _) => end,
-        (None, true) => JobEnd::Unclear { why: "it was cut off in the middle of its work".to_string() },
+        (None, true) => cut_off(&folder),
         (None, false) => {
             let said = complaint.lines().last().map_or_else(|| format!("{ended:?}"), str::to_string);
             JobEnd::NotRun { why: format!("its runner ended at once: {said}") }
         }
     }
+}
+
+/// Its runner is gone. Whatever of the command still works is ended: a person is to look at something that stands still.
+fn cut_off(folder: &JobFolder) -> JobEnd {
+    folder.end_program();
+    let end = JobEnd::Unclear { why: "it was cut off in the middle of its work".to_string() };
+    if let Err(e) = folder.write_end(&end) {
+        tracing::warn!("{}: what became of it could not be kept: {e}", folder.path().display());
+    }
+    end
 }
 
 /// Takes the folder; waits for as long as a runner has it. Not in a thread that blocks: nothing may hold up the end of

@@ -146,7 +146,7 @@ impl Target for ProcessTarget {
         Box::pin(self.shared.smoke(id, incarnation, tests))
     }
 
-    fn run<'a>(&'a self, job: &'a Job, artifact: PathBuf) -> Pending<'a, JobEnd> {
+    fn run<'a>(&'a self, job: &'a Job, artifact: Option<PathBuf>) -> Pending<'a, JobEnd> {
         let run = tokio::spawn(jobs::run(self.shared.clone(), job.clone(), artifact));
         Box::pin(async move { run.await.unwrap_or_else(|e| JobEnd::Unclear { why: format!("interrupted: {e}") }) })
     }

@@ -1,6 +1,7 @@
 //! Aborting: the open rollout is taken back.
 
 use super::{Refusal, end_queued, open, refuse};
+use crate::names::RolloutId;
 use crate::rollout::{Outcome, RolloutKind, State, Turn, schema, undo};
 use crate::units::Timestamp;
 
@@ -13,6 +14,15 @@ pub fn abort(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal
         return Ok(());
     }
     take_back(turn, actor, "aborted", now)
+}
+
+/// Withdraws the rollout that waits under `id`, and no other.
+pub fn withdraw(turn: &mut Turn, id: &RolloutId, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+    if !turn.lane.queue.iter().any(|asked| asked.id == *id) {
+        return refuse("not_waiting", format!("{id} does not wait"));
+    }
+    end_queued(turn, Outcome::Blocked, &format!("withdrawn by {actor}"), actor, now, |asked| asked.id == *id);
+    Ok(())
 }
 
 /// Takes the open rollout back; `word` says how it was asked for.

@@ -14,7 +14,7 @@ mod resume;
 mod rollback;
 mod scale;
 
-pub use abort::abort;
+pub use abort::{abort, withdraw};
 pub use approve::approve;
 pub use contract::contract;
 pub use drill::drill;

@@ -24,7 +24,8 @@ pub fn way_back(lane: &Lane, to: Option<&VersionName>) -> Result<Back, Refusal> 
             _ => refuse("nothing_to_go_back_to", format!("nothing was ever released to {}", lane.id)),
         };
     };
-    if let Some(open) = &lane.open {
+    // A contract moves no traffic, and nothing may stand in the way back: it gives way.
+    if let Some(open) = lane.open.as_ref().filter(|open| open.kind != RolloutKind::Contract) {
         return match to {
             None => Ok(Back::TakeBack),
             Some(to) if to == stable && !drills(open) => Ok(Back::TakeBack),
@@ -64,6 +65,9 @@ pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timesta
             asked.release = turn.lane.as_bound(asked.release);
             if let Err(why) = schema::fits_back(&turn.lane, &asked.release) {
                 return refuse("schema_does_not_fit", why);
+            }
+            if turn.lane.open.as_ref().is_some_and(|open| open.kind == RolloutKind::Contract) {
+                schema::give_way(turn);
             }
             if let Some(incident) = &mut turn.lane.watching.incident {
                 incident.acted = true;

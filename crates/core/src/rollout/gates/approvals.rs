@@ -43,8 +43,10 @@ pub fn seal(lane: &Lane, asked: &Asked) -> Digest {
 /// Whose word a rollout waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// How many, who, and for how long.
+    /// How many, who, and for how long a word counts.
     pub policy: Approvals,
+    /// How long it is waited for.
+    pub patience: Millis,
     /// Whoever asked may give it: an explicit word for a point of no return where nobody else is asked.
     pub own: bool,
     /// What it is needed for, where the environment's policy does not say.
@@ -60,18 +62,19 @@ pub fn word(lane: &Lane, asked: &Asked) -> Option<Word> {
     match asked.kind {
         RolloutKind::Rollback | RolloutKind::Drill { .. } => None,
         RolloutKind::Contract => {
+            let own = declared.is_none();
             let policy = declared.unwrap_or(Approvals { count: 1, from: Vec::new(), expire: CONTRACT_WAITS });
-            let policy = Approvals { expire: policy.expire.max(CONTRACT_WAITS), ..policy };
-            Some(Word { policy, own: false, point: Some("contract".to_string()) })
+            Some(Word { policy, patience: CONTRACT_WAITS, own, point: Some("contract".to_string()) })
         }
         RolloutKind::Release => {
             let point = schema::expands(lane, &asked.release)
                 .filter(|(_, migrate)| migrate.revert.is_none())
                 .map(|_| "expand".to_string());
             match declared {
-                Some(policy) => Some(Word { policy, own: false, point }),
+                Some(policy) => Some(Word { patience: policy.expire, policy, own: false, point }),
                 None => point.map(|point| Word {
                     policy: Approvals { count: 1, from: Vec::new(), expire: Millis::from_secs(24 * 3600) },
+                    patience: Millis::from_secs(24 * 3600),
                     own: true,
                     point: Some(point),
                 }),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::lane::{Asked, Lane, Release};
 use super::model::RolloutKind;
 use super::observed::Observed;
+use super::schema;
 use crate::units::{Millis, Timestamp};
 
 pub use approvals::{Approval, Word, counting, may_approve, seal, word};
@@ -63,7 +64,7 @@ impl Gate {
     }
 }
 
-/// Every gate of what is asked for at `now`. Nothing may stand in the way back: only releases have gates.
+/// Every gate of what is asked for at `now`. Nothing may stand in the way back: only releases and contracts have gates.
 pub fn of(lane: &Lane, asked: &Asked, seen: &Observed, now: Timestamp) -> Vec<Gate> {
     let mut gates = match asked.kind {
         RolloutKind::Release => of_release(lane, &asked.release, seen, now),
@@ -74,10 +75,23 @@ pub fn of(lane: &Lane, asked: &Asked, seen: &Observed, now: Timestamp) -> Vec<Ga
     gates
 }
 
-/// A contract brings nothing to anybody: only the time has to be right for it.
+/// A contract brings nothing to anybody: only the time has to be right for it, and what serves has to bear it.
 fn of_contract(lane: &Lane, asked: &Asked, now: Timestamp) -> Vec<Gate> {
     let freezes = lane.policy(&asked.release).map(|policy| policy.gates.freeze);
-    freezes.filter(|freezes| !freezes.is_empty()).map(|freezes| freeze::off(&freezes, now)).into_iter().collect()
+    let mut gates: Vec<Gate> =
+        freezes.filter(|freezes| !freezes.is_empty()).map(|freezes| freeze::off(&freezes, now)).into_iter().collect();
+    gates.push(match schema::bears_contract(lane, &asked.release) {
+        Ok(sentence) => Gate::met("schema", sentence),
+        Err(why) => {
+            Gate::blocking("schema", why, "it waits until that is over; slipway abort withdraws it".to_string())
+        }
+    });
+    gates
+}
+
+/// Whether a contract has to wait although its word is given. Its word is kept meanwhile.
+pub(super) fn holds_contract(lane: &Lane, asked: &Asked, now: Timestamp) -> bool {
+    asked.kind == RolloutKind::Contract && blocked(&of_contract(lane, asked, now)).is_some()
 }
 
 /// The gates that hold or not whoever asks: all but the approvals.
@@ -101,7 +115,7 @@ pub(super) fn waits(lane: &Lane, asked: &Asked, now: Timestamp) -> bool {
 
 /// How long it may wait for it.
 pub(super) fn patience(lane: &Lane, asked: &Asked) -> Option<Millis> {
-    word(lane, asked).map(|word| word.policy.expire)
+    word(lane, asked).map(|word| word.patience)
 }
 
 /// What blocks, as a sentence with the remedy of each.

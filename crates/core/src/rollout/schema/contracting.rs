@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Act, Owed, ask, fits, unclear};
 use crate::names::RolloutId;
 use crate::rollout::advance::{done, hold};
-use crate::rollout::lane::Lane;
+use crate::rollout::lane::{Lane, Release};
 use crate::rollout::model::{Outcome, RolloutKind, State};
 use crate::rollout::turn::{ENGINE, Turn};
 use crate::units::Timestamp;
@@ -14,6 +14,7 @@ use crate::units::Timestamp;
 /// A release has succeeded: it is said which schema the database has, and its contract is owed.
 pub(in crate::rollout) fn owe(turn: &mut Turn) {
     let Some(release) = turn.lane.stable.clone() else { return };
+    let by = turn.lane.open.as_ref().map_or_else(String::new, |open| open.actor.clone());
     let schema = &mut turn.lane.schema;
     schema.expanded = None;
     let Some(need) = release.spec.needs_schema else { return };
@@ -24,7 +25,7 @@ pub(in crate::rollout) fn owe(turn: &mut Turn) {
     }
     let version = release.version.clone();
     schema.owed.retain(|owed| owed.schema != need);
-    schema.owed.push(Owed { release, schema: need });
+    schema.owed.push(Owed { release, schema: need, by });
     schema.owed.sort_by_key(|owed| owed.schema);
     let sentence = format!("contract of schema {need} is asked for once the predecessor of {version} has stood by");
     turn.record("schema.contract_owed", ENGINE, sentence, json!({ "schema": need, "version": version }));
@@ -33,14 +34,28 @@ pub(in crate::rollout) fn owe(turn: &mut Turn) {
 /// The contract whose time has come: its rollout can be asked for.
 pub fn contract_due(lane: &Lane) -> Option<&Owed> {
     let owed = lane.schema.owed.first()?;
-    let needs = lane.stable.as_ref().and_then(|stable| stable.spec.needs_schema);
-    let calm = lane.open.is_none()
-        && lane.queue.is_empty()
-        && lane.standby.is_none()
-        && lane.watching.incident.is_none()
-        && lane.schema.running.is_none()
-        && lane.schema.expanded.is_none();
-    (calm && needs.is_some_and(|needs| needs >= owed.schema)).then_some(owed)
+    let idle = lane.open.is_none() && lane.queue.is_empty();
+    (idle && bears_contract(lane, &owed.release).is_ok()).then_some(owed)
+}
+
+/// Whether what serves could bear the contract of `release` now; otherwise why not.
+pub fn bears_contract(lane: &Lane, release: &Release) -> Result<String, String> {
+    let Some(schema) = release.spec.needs_schema else { return Err("no schema is named".to_string()) };
+    let Some(stable) = &lane.stable else { return Err("nothing serves".to_string()) };
+    match stable.spec.needs_schema {
+        Some(needs) if needs >= schema => {}
+        _ => return Err(format!("{} serves, and needs what it would remove", stable.version)),
+    }
+    if let Some(standby) = &lane.standby {
+        return Err(format!("{} stands by", standby.release.version));
+    }
+    if let Some(incident) = &lane.watching.incident {
+        return Err(format!("incident {} is open", incident.number));
+    }
+    if lane.schema.running.is_some() || lane.schema.expanded.is_some() {
+        return Err("another migration has not come to rest".to_string());
+    }
+    Ok(format!("{} serves and needs nothing of what it removes", stable.version))
 }
 
 /// Somebody takes back the contract that waits under `id`: it is not asked for again until a release brings it again.
@@ -62,14 +77,20 @@ pub(in crate::rollout) fn contract(turn: &mut Turn, schema: u64, now: Timestamp)
     }
     let Some(open) = &turn.lane.open else { return false };
     let (release, rollout) = (open.release.clone(), open.id.clone());
-    if turn.lane.schema.owed.iter().any(|owed| owed.schema == schema) {
+    let owed = turn.lane.schema.owed.iter().any(|owed| owed.schema == schema);
+    if owed && open.progress.shifted.is_none() {
+        if let Some(open) = &mut turn.lane.open {
+            open.progress.shifted = Some(now);
+        }
         ask(turn, Act::Contract, &release, &rollout, now);
         // From here on nobody may count on what it removes, whatever becomes of it.
         turn.lane.schema.since = Some(schema);
         return false;
     }
-    if turn.lane.schema.since.is_none_or(|since| since < schema) {
-        return end(turn, Outcome::Failed, format!("contract of schema {schema} was not applied"));
+    if owed {
+        let cause =
+            format!("contract of schema {schema} was not applied; it is asked for again, and abort withdraws it");
+        return end(turn, Outcome::Failed, cause);
     }
     done(turn, &format!("the database was contracted to schema {schema}"), now)
 }
@@ -84,6 +105,12 @@ pub(in crate::rollout) fn succeed(turn: &mut Turn) -> bool {
         cause.push_str(&format!("; there is no way back to {} any more", predecessor.version));
     }
     end(turn, Outcome::Succeeded, cause)
+}
+
+/// A rollback takes the place of a contract that is at work: what that does goes on, and its end will be known.
+pub(in crate::rollout) fn give_way(turn: &mut Turn) {
+    let cause = "a rollback takes its place; the command goes on, and what it has done will be known".to_string();
+    end(turn, Outcome::Superseded, cause);
 }
 
 fn end(turn: &mut Turn, outcome: Outcome, cause: String) -> bool {

@@ -22,8 +22,8 @@ use crate::names::{RolloutId, VersionName};
 use crate::spec::Migrate;
 use crate::units::{Millis, Timestamp};
 
-pub use contracting::contract_due;
-pub(super) use contracting::{contract, owe, succeed as contracted, withdraw};
+pub use contracting::{bears_contract, contract_due};
+pub(super) use contracting::{contract, give_way, owe, succeed as contracted, withdraw};
 pub(super) use expanding::expand;
 pub(super) use reverting::take_back;
 pub use settling::settle;
@@ -88,6 +88,9 @@ pub struct Migration {
     pub since_before: Option<u64>,
     /// Why nobody knows what it has done, where that is so: a person has to look.
     pub unclear: Option<String>,
+    /// Somebody was told that its end is overdue.
+    #[serde(default)]
+    pub told: bool,
 }
 
 impl Migration {
@@ -115,6 +118,9 @@ pub struct Owed {
     pub release: Release,
     /// The schema that it leaves.
     pub schema: u64,
+    /// Who released it.
+    #[serde(default)]
+    pub by: String,
 }
 
 /// Whether `release` can live with the lane's database as it is; otherwise why not, and what to do.
@@ -244,6 +250,7 @@ fn ask(turn: &mut Turn, act: Act, release: &Release, rollout: &RolloutId, now: T
         timeout: migrate.timeout,
         since_before: turn.lane.schema.since,
         unclear: None,
+        told: false,
     };
     let mut env = release.spec.env(&lane.environment);
     env.extend([
@@ -282,6 +289,8 @@ pub(super) fn absorb(turn: &mut Turn, job: &str, end: &JobEnd) -> Option<(Versio
             applied(turn, &running, ENGINE, format!("{} of schema {schema} is done", act.as_str()));
             return None;
         }
+        // An expand that failed half-way is what a revert is for: without it somebody has to look.
+        JobEnd::NotRun { why } if act == Act::Revert => format!("it could not be run: {why}"),
         JobEnd::NotRun { why } => {
             let sentence = format!("{} of schema {schema} could not be run: {why}", act.as_str());
             not_applied(turn, &running, ENGINE, sentence.clone());
@@ -305,16 +314,18 @@ pub(super) fn absorb(turn: &mut Turn, job: &str, end: &JobEnd) -> Option<(Versio
     failed.then_some((version, sentence))
 }
 
-/// A command whose end was never heard of.
+/// A command whose end has not been heard of: a person is told, and it is waited for. Whoever runs it ends it when its
+/// time is over, so nobody is asked what it did before it can do no more.
 pub(super) fn overdue(turn: &mut Turn, now: Timestamp) {
-    let Some(running) = turn.lane.schema.running.clone().filter(|m| m.unclear.is_none()) else { return };
+    let Some(running) = turn.lane.schema.running.clone().filter(|m| m.unclear.is_none() && !m.told) else { return };
     let limit = running.asked.plus(running.timeout).plus(SLACK);
     if now < limit {
         return turn.wake(limit);
     }
-    let why = format!("its end was not heard of within {}", now.since(running.asked));
-    note(turn, &running, "unclear", ENGINE, format!("{} of schema {}: {why}", running.act.as_str(), running.schema));
-    turn.lane.schema.running = Some(Migration { unclear: Some(why), ..running });
+    let sentence =
+        format!("the end of {} of schema {} is overdue; it is waited for", running.act.as_str(), running.schema);
+    note(turn, &running, "overdue", ENGINE, sentence);
+    turn.lane.schema.running = Some(Migration { told: true, ..running });
 }
 
 /// The command did what it is for.
@@ -333,7 +344,7 @@ fn applied(turn: &mut Turn, running: &Migration, actor: &str, sentence: String) 
         }
         Act::Contract => {
             schema.since = Some(running.schema);
-            schema.owed.retain(|owed| owed.schema > running.schema);
+            schema.owed.retain(|owed| owed.schema != running.schema);
             "contracted"
         }
     };
@@ -345,10 +356,8 @@ fn not_applied(turn: &mut Turn, running: &Migration, actor: &str, sentence: Stri
     let schema = &mut turn.lane.schema;
     match running.act {
         Act::Expand | Act::Revert => schema.expanded = None,
-        Act::Contract => {
-            schema.since = running.since_before;
-            schema.owed.retain(|owed| owed.schema > running.schema);
-        }
+        // It is still owed, and asked for again.
+        Act::Contract => schema.since = running.since_before,
     }
     note(turn, running, "not_applied", actor, sentence);
 }
