@@ -128,7 +128,7 @@ impl World {
                     let report = SmokeReport { instance, incarnation, at: self.now, tests: Vec::new() };
                     self.results.push(EffectResult::Smoked { report, round });
                 }
-                Effect::Run { .. } => {}
+                Effect::Run { .. } | Effect::Ask { .. } => {}
             }
         }
         let mut versions: Vec<&VersionName> = self.running.values().collect();
