@@ -95,7 +95,9 @@ async fn a_cohort_goes_first_is_judged_apart_and_comes_back_with_everybody() {
     let said = page.run(&stage.slipway, plan, None).await.expect(0).expect("a plan").stdout;
     let (cohort, half) = (said.find("cohort internal").expect("a step"), said.find("50%").expect("a step"));
     assert!(cohort < half, "{said}");
-    let waiting = stage.begin("1.1.0", &[], &[]).await;
+    let release = "slipway release --version 1.1.0 --path build-1.1.0 --env production --detach";
+    let asked = page.run(&stage.slipway, release, None).await.expect(0).expect("it is asked for").stdout;
+    let waiting = asked.split(':').next().expect("an id").to_string();
     stage.at_step(&waiting, "cohort internal").await;
     assert_eq!(ask(&url, 1, true).await.as_deref(), Some("1.1.0"), "one of the house");
     assert_eq!(ask(&url, 1, false).await.as_deref(), Some("1.0.0"), "the same person from outside");

@@ -1,0 +1,177 @@
+//! Driving a group release: one task for each looks at its members, keeps what is about to be done, and does it.
+
+use std::time::Duration;
+
+use slipway_core::group::{Act, Member, MemberProgress, MemberSeen, Standing};
+use slipway_core::names::{EnvironmentName, LaneId, RolloutId};
+use slipway_core::rollout::{State, commands};
+
+use super::Document;
+use crate::by::By;
+use crate::control::Control;
+use crate::error::Error;
+use crate::views::RolloutNow;
+
+/// How long a group goes without a look if nothing happens.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long until something that could not be done is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Control {
+    pub(super) fn drive_group(&self, id: String) {
+        let control = self.clone();
+        self.spawn(async move {
+            loop {
+                match control.move_group(&id).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        tracing::warn!(group = id, %error, "a group release is looked at again");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// One look at a group release. Returns whether it goes on.
+    async fn move_group(&self, id: &str) -> Result<bool, Error> {
+        let mut changes = self.store().subscribe();
+        changes.mark_unchanged();
+        let Some(kept) = self.store().group_run::<Document>(id).await? else { return Ok(false) };
+        let mut document = kept.doc;
+        if !document.run.is_open() {
+            return Ok(false);
+        }
+        let mut seen = Vec::new();
+        for member in &document.run.members {
+            seen.push(self.member_seen(&document.run.environment, member).await?);
+        }
+        let before = document.run.clone();
+        let (act, facts) = document.run.advance(&seen, self.now());
+        // What is about to be done is kept before it is done.
+        let mut generation = kept.generation;
+        if document.run != before || !facts.is_empty() {
+            if !self.keep_group(&document, generation, facts).await? {
+                return Ok(true);
+            }
+            generation += 1;
+        }
+        if !document.run.is_open() {
+            return Ok(false);
+        }
+        if act == Act::Wait {
+            let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+            return Ok(true);
+        }
+        if self.act(&mut document, &act).await? {
+            self.keep_group(&document, generation, Vec::new()).await?;
+        } else {
+            let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+        }
+        Ok(true)
+    }
+
+    /// Does what is next for a member. Returns whether something is known that was not.
+    async fn act(&self, document: &mut Document, act: &Act) -> Result<bool, Error> {
+        let environment = document.run.environment.clone();
+        let (i, word) = match act {
+            Act::Wait => return Ok(false),
+            Act::Release(i) => (*i, "release"),
+            Act::TakeBack(i) => (*i, "back"),
+            Act::Withdraw(i) => (*i, "withdraw"),
+            Act::LookUp(i) => (*i, "release"),
+        };
+        let member = &document.run.members[i];
+        let lane = LaneId { service: member.service.clone(), environment };
+        let key = format!("group/{}/{}/{word}", document.run.id, member.service);
+        let actor = match act {
+            Act::Release(_) => document.run.actor.clone(),
+            _ => document.back_by.clone().unwrap_or_else(|| format!("slipway:group:{}", document.run.group)),
+        };
+        let by = By { actor, key: Some(key) };
+        let asked = by.before(self.engine(), &lane).await?;
+        let done = match (act, asked, &member.progress) {
+            (Act::LookUp(_), None, _) => {
+                document.run.members[i].progress = MemberProgress::Returned { rollout: None };
+                return Ok(true);
+            }
+            // It was asked for before the control plane died.
+            (Act::LookUp(_) | Act::Release(_), Some(rollout), _) => Ok(rollout),
+            (Act::Release(_), None, _) => self.release(document.requests[i].clone(), &by).await,
+            (Act::Withdraw(_), _, MemberProgress::Releasing { rollout: Some(own) }) => {
+                self.withdraw(&lane, own, &by).await
+            }
+            // Only its own rollout is taken back, and it only goes back to what it served before.
+            (_, _, MemberProgress::Releasing { rollout: Some(own) })
+                if self.opens(&lane).await?.as_ref() != Some(own) =>
+            {
+                return Ok(false);
+            }
+            (_, _, MemberProgress::Releasing { .. }) => self.rollback(&lane, None, &by).await,
+            _ => self.rollback(&lane, member.from.clone(), &by).await,
+        };
+        let progress = &mut document.run.members[i].progress;
+        match (done, &progress) {
+            (Ok(rollout), MemberProgress::Releasing { rollout: None }) => {
+                *progress = MemberProgress::Releasing { rollout: Some(rollout) };
+            }
+            (Ok(rollout), MemberProgress::Returning { rollout: None }) => {
+                *progress = MemberProgress::Returning { rollout: Some(rollout) };
+            }
+            // It is on its way: how it ends will be seen.
+            (Ok(_), _) => return Ok(false),
+            (Err(error), _) if passes(&error) => return Err(error),
+            (Err(error), MemberProgress::Releasing { rollout: None }) => {
+                *progress = MemberProgress::Failed { rollout: None, cause: format!("was refused: {error}") };
+            }
+            (Err(error), MemberProgress::Returning { .. }) => {
+                *progress = MemberProgress::Stuck { cause: error.to_string() };
+            }
+            (Err(error), _) => {
+                tracing::debug!(%lane, %error, "a member of a group is on its way already");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn member_seen(&self, environment: &EnvironmentName, member: &Member) -> Result<MemberSeen, Error> {
+        let lane = LaneId { service: member.service.clone(), environment: environment.clone() };
+        let stable = self.lane(&lane).await?.and_then(|now| now.lane.stable_version().cloned());
+        let rollout = match member.progress.rollout() {
+            Some(id) => self.standing(id).await?,
+            None => None,
+        };
+        Ok(MemberSeen { rollout, stable })
+    }
+
+    /// The open rollout of a lane.
+    async fn opens(&self, lane: &LaneId) -> Result<Option<RolloutId>, Error> {
+        Ok(self.lane(lane).await?.and_then(|now| now.lane.open.as_ref().map(|open| open.id.clone())))
+    }
+
+    /// Withdraws a rollout that waits, and no other.
+    async fn withdraw(&self, lane: &LaneId, id: &RolloutId, by: &By) -> Result<RolloutId, Error> {
+        let (rollout, actor) = (id.clone(), by.actor.clone());
+        self.wish(lane, move |turn, now| commands::withdraw(turn, &rollout, &actor, now)).await?;
+        Ok(id.clone())
+    }
+
+    async fn standing(&self, id: &RolloutId) -> Result<Option<Standing>, Error> {
+        Ok(match self.rollout(id).await? {
+            None => None,
+            Some(RolloutNow::Open(now)) => Some(match now.lane.open.as_ref().map(|open| &open.state) {
+                Some(State::Held { reason, .. }) => Standing::Held(reason.clone()),
+                _ => Standing::Open,
+            }),
+            Some(RolloutNow::Queued { .. }) => Some(Standing::Queued),
+            Some(RolloutNow::Ended(_, doc)) => doc.ended().map(|(o, cause)| Standing::Ended(o, cause.to_string())),
+        })
+    }
+}
+
+/// Whether it may work later.
+fn passes(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_) | Error::Store(_))
+}
