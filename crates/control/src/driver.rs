@@ -44,6 +44,7 @@ pub(crate) async fn renew(engine: Arc<Engine>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        engine.stay_awake();
         engine.tables.renew(LEASE);
     }
 }

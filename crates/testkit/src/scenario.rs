@@ -6,7 +6,8 @@
 //! `outage FROM_S TO_S SHARE`, `smoke-fails VERSION`, `misroutes VERSION SHARE`,
 //! `instances VERSION NUMBER`, `slower-than VERSION MS`, `needs VERSION SCHEMA`, `migration-fails VERSION COMMAND`, and then `release VERSION`, `rollback [VERSION]`, `pause`, `resume`,
 //! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `says HOOK go|hold|stop|nothing`, `restart`, `scale N`,
-//! `settled applied|not-applied` (what a migration has done), `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
+//! `cohort NAME RATE`, `takes VERSION MS` (latency) and `anew` (the control plane starts anew),
+//! `worsens-for COHORT VERSION SHARE`, `settled applied|not-applied` (what a migration has done), `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
@@ -64,6 +65,11 @@ fn set(service: &mut SimulatedService, words: &[&str], folder: &Path) -> Result<
         "errors" => drop(service.behaviour.errors.insert(version()?, number(words.get(2))?)),
         "slow" => drop(service.behaviour.slow.insert(version()?, number(words.get(2))?)),
         "hates" => drop(service.behaviour.hates.insert(version()?, number(words.get(2))?)),
+        "takes" => drop(service.behaviour.latency_ms.insert(version()?, number(words.get(2))?)),
+        "cohort" => {
+            let name = words.get(1).ok_or("a name is missing")?.to_string();
+            service.cohorts.insert(name, number(words.get(2))?);
+        }
         "smoke-fails" => drop(service.fails_smoke.insert(version()?)),
         "migration-fails" => drop(service.fails_migration.insert((version()?, words[2..].join(" ")))),
         "needs" => drop(service.needs.insert(version()?, number(words.get(2))?)),
@@ -111,6 +117,16 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         "worsens" => {
             let version = words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?;
             world.worsen(version, number(words.get(2))?);
+            Ok(())
+        }
+        "worsens-for" => {
+            let cohort = words.get(1).ok_or("a name is missing")?.to_string();
+            let version = words.get(2).and_then(|w| w.parse().ok()).ok_or("a version is missing")?;
+            world.service.behaviour.cohort_errors.insert((cohort, version), number(words.get(3))?);
+            Ok(())
+        }
+        "anew" => {
+            world.start_anew();
             Ok(())
         }
         "says" => {

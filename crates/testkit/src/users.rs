@@ -44,6 +44,10 @@ pub struct Behaviour {
     pub errors: BTreeMap<VersionName, f64>,
     /// The share of requests slower than any declared bound, by version.
     pub slow: BTreeMap<VersionName, f64>,
+    /// Latency in milliseconds, by version: half of it at least, and as much again on average. None is told where absent.
+    pub latency_ms: BTreeMap<VersionName, f64>,
+    /// The share of a cohort's requests that fail, by cohort and version.
+    pub cohort_errors: BTreeMap<(String, VersionName), f64>,
     /// Users whom a version always fails, by version: their place in the order of users.
     pub hates: BTreeMap<VersionName, u64>,
     /// Everything fails at this share from one moment to another, whatever the version.
@@ -59,6 +63,13 @@ impl Behaviour {
         };
         let hated = self.hates.get(version).is_some_and(|user| key == format!("user-{user}"));
         hated || random.chance(self.errors.get(version).copied().unwrap_or(0.0).max(shared))
+    }
+
+    /// How long a request to `version` takes, in microseconds, where that is told.
+    pub fn took_us(&self, version: &VersionName, random: &mut Random) -> Option<u64> {
+        let half = self.latency_ms.get(version)? / 2.0;
+        let unit = (random.below(1_000_000) + 1) as f64 / 1_000_001.0;
+        Some(((half + half * -unit.ln()) * 1000.0) as u64)
     }
 
     /// Whether a request to `version` is slow.

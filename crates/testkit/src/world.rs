@@ -1,5 +1,9 @@
 //! One lane in a world of numbers.
 
+mod cohorts;
+mod jobs;
+mod probes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -9,6 +13,7 @@ use slipway_core::job::JobEnd;
 use slipway_core::journal::Fact;
 use slipway_core::judge::UserCap;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
+use slipway_core::outcome::Ledger;
 use slipway_core::rollout::{
     self, Asked, Book, Confirmed, Effect, EffectResult, Lane, Observed, Refusal, Release, Rollout, RolloutKind,
     Serving, Turn, commands,
@@ -16,7 +21,7 @@ use slipway_core::rollout::{
 use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::spec::{self, Bad, ServiceSpec};
 use slipway_core::traffic::link::{CountRow, ObjectiveCount};
-use slipway_core::traffic::{CountedBad, Epoch, Route, assign};
+use slipway_core::traffic::{Counted, CountedBad, Epoch, Route, assign};
 use slipway_core::units::{Millis, Timestamp};
 
 use crate::random::Random;
@@ -26,6 +31,8 @@ use crate::users::{Behaviour, Users};
 const TICK: Millis = Millis(100);
 /// The same where nobody asks for anything.
 const IDLE_TICK: Millis = Millis::from_secs(2);
+/// Latencies are told apart by so much.
+const BUCKET_US: u64 = 5_000;
 /// From the start of an instance to its first good health answer.
 const STARTS_IN: Millis = Millis(500);
 
@@ -40,6 +47,8 @@ pub struct SimulatedService {
     pub users: Users,
     /// How versions behave.
     pub behaviour: Behaviour,
+    /// Requests per second of cohorts, by name, beside those of everybody else.
+    pub cohorts: BTreeMap<String, f64>,
     /// Numbers of instances that versions declare, where they differ from the file's.
     pub instances: BTreeMap<VersionName, u32>,
     /// Versions that call other requests slow than the file does.
@@ -67,6 +76,7 @@ impl SimulatedService {
             environment: "production".to_string(),
             users: Users::default(),
             behaviour: Behaviour::default(),
+            cohorts: BTreeMap::new(),
             instances: BTreeMap::new(),
             slower_than: BTreeMap::new(),
             fails_smoke: BTreeSet::new(),
@@ -107,6 +117,14 @@ pub struct World {
     caps: BTreeMap<(Epoch, VersionName, String), UserCap>,
     met: BTreeMap<Epoch, BTreeSet<u64>>,
     book: Book,
+    cohorts_owed: BTreeMap<String, f64>,
+    cohort_counts: BTreeMap<(Epoch, VersionName, String), CountRow>,
+    cohort_books: BTreeMap<String, Book>,
+    probes_owed: f64,
+    probe_counts: BTreeMap<(Epoch, VersionName), CountRow>,
+    probe_book: Book,
+    ledger: Ledger,
+    jobs: u64,
     results: Vec<EffectResult>,
     owed: f64,
     rollouts: u64,
@@ -140,6 +158,14 @@ impl World {
             caps: BTreeMap::new(),
             met: BTreeMap::new(),
             book: Book::default(),
+            cohorts_owed: BTreeMap::new(),
+            cohort_counts: BTreeMap::new(),
+            cohort_books: BTreeMap::new(),
+            probes_owed: 0.0,
+            probe_counts: BTreeMap::new(),
+            probe_book: Book::default(),
+            ledger: Ledger::default(),
+            jobs: 0,
             results: Vec::new(),
             owed: 0.0,
             rollouts: 0,
@@ -298,21 +324,32 @@ impl World {
         let left = self.now;
         while self.now.since(left) < length {
             self.now = self.now.plus(TICK);
+            // Nobody hears of jobs meanwhile.
+            if self.lane.is_worker() {
+                continue;
+            }
             self.requests();
             let Some(route) = self.route.as_mut() else { continue };
             if let (Some(lease), Some(fallback)) = (route.lease, &route.fallback)
                 && self.now.since(left) >= lease
             {
                 route.split = fallback.clone();
+                route.cohorts.clear();
                 self.lapsed = Some(route.epoch);
             }
         }
-        self.watched_since = self.now;
+        self.start_anew();
     }
 
     fn tick(&mut self) {
-        self.now = self.now.plus(if self.service.users.rate > 0.0 { TICK } else { IDLE_TICK });
-        self.requests();
+        let asked = self.service.users.rate > 0.0 || !self.service.cohorts.is_empty();
+        let busy = asked || rollout::probing_of(&self.lane).is_some();
+        self.now = self.now.plus(if busy { TICK } else { IDLE_TICK });
+        match self.lane.is_worker() {
+            true => self.jobs(),
+            false => self.requests(),
+        }
+        self.probe();
         let seen = self.observe();
         self.results.clear();
         let turn = rollout::turn(&self.lane, &seen, self.now);
@@ -328,7 +365,11 @@ impl World {
     }
 
     fn observe(&mut self) -> Observed {
-        self.book.take(self.counts.values().cloned().collect(), self.now);
+        self.ledger.follow(&self.lane, self.now);
+        let mut rows = self.counts.values().cloned().collect();
+        self.ledger.complete(&mut rows);
+        self.book.take(rows, self.now);
+        let (cohorts, probes) = (self.observe_cohorts(), self.observe_probes());
         let evidence = self.book.evidence(&self.lane.id, self.lane.stable_version(), self.now);
         let now = self.now;
         Observed {
@@ -341,8 +382,8 @@ impl World {
             in_flight: Some(BTreeMap::new()),
             artifacts: self.artifacts.clone(),
             evidence,
-            cohorts: Default::default(),
-            probes: Default::default(),
+            cohorts,
+            probes,
             serving: self.serving.clone(),
             results: self.results.clone(),
         }
@@ -421,6 +462,7 @@ impl World {
     }
 
     fn requests(&mut self) {
+        self.cohort_requests();
         self.owed += self.service.users.rate * TICK.0 as f64 / 1000.0;
         while self.owed >= 1.0 {
             self.owed -= 1.0;
@@ -447,49 +489,83 @@ impl World {
     fn request(&mut self, key: &str) -> bool {
         let Some(route) = self.route.clone() else { return true };
         let version = self.assigned(&route, key);
-        let version = &version;
+        self.answer(&route, &version, key)
+    }
+
+    /// What a version answers to a request that is one of the split's; returns whether it failed.
+    fn answer(&mut self, route: &Route, version: &VersionName, key: &str) -> bool {
         let failed = self.service.behaviour.fails(version, key, self.age(), &mut self.random);
         let slow = self.service.behaviour.is_slow(version, &mut self.random);
+        let took = self.service.behaviour.took_us(version, &mut self.random);
         *self.served.entry(version.clone()).or_default() += 1;
-        let row = self.counts.entry((route.epoch, version.clone())).or_insert_with(|| CountRow {
-            service: route.service.clone(),
-            environment: route.environment.clone(),
-            epoch: route.epoch,
-            version: version.clone(),
-            cohort: None,
-            assigned: 0,
-            users: 0,
-            attempts: 0,
-            failed: 0,
-            failed_by_slipway: 0,
-            objectives: Vec::new(),
-            latency_us: Vec::new(),
-        });
-        row.assigned += 1;
+        let row = self.counts.entry((route.epoch, version.clone())).or_insert_with(|| empty(route, version));
         row.users += u64::from(self.met.entry(route.epoch).or_default().insert(hash(key)));
-        row.attempts += 1;
-        row.failed += u64::from(failed);
-        for objective in &route.objectives {
-            let bad = match objective.bad {
-                CountedBad::Failed => failed,
-                CountedBad::SlowerThan(_) | CountedBad::SlowerThanUs(_) => slow,
-            };
-            let cap = self.caps.entry((route.epoch, version.clone(), objective.name.clone())).or_default();
-            let at = match row.objectives.iter().position(|o| o.name == objective.name) {
-                Some(at) => at,
-                None => {
-                    row.objectives.push(ObjectiveCount { name: objective.name.clone(), n: 0, bad: 0, bad_keys: 0 });
-                    row.objectives.len() - 1
-                }
-            };
-            if cap.record(hash(key), bad) {
-                let count = &mut row.objectives[at];
-                count.n += 1;
-                count.bad += u64::from(bad);
-                count.bad_keys = cap.bad_keys();
-            }
-        }
+        let cap = |objective: &str| (route.epoch, version.clone(), objective.to_string());
+        count(row, &route.objectives, hash(key), failed, Some((slow, took)), |objective, key, bad| {
+            let cap = self.caps.entry(cap(objective)).or_default();
+            cap.record(key, bad).then(|| cap.bad_keys())
+        });
         failed
+    }
+}
+
+fn empty(route: &Route, version: &VersionName) -> CountRow {
+    CountRow {
+        service: route.service.clone(),
+        environment: route.environment.clone(),
+        epoch: route.epoch,
+        version: version.clone(),
+        cohort: None,
+        assigned: 0,
+        users: 0,
+        attempts: 0,
+        failed: 0,
+        failed_by_slipway: 0,
+        objectives: Vec::new(),
+        latency_us: Vec::new(),
+    }
+}
+
+/// Counts one request, by every objective. `took`: whether it was slow by any declared bound, and its latency where
+/// versions have one. `admit` says of an event whether it counts, and with it the users with a bad one so far.
+fn count(
+    row: &mut CountRow,
+    objectives: &[Counted],
+    key: u64,
+    failed: bool,
+    took: Option<(bool, Option<u64>)>,
+    mut admit: impl FnMut(&str, u64, bool) -> Option<u64>,
+) {
+    let (slow, took_us) = took.unwrap_or_default();
+    row.assigned += 1;
+    row.attempts += 1;
+    row.failed += u64::from(failed);
+    if let Some(us) = took_us {
+        let upper = us.div_ceil(BUCKET_US) * BUCKET_US;
+        match row.latency_us.binary_search_by_key(&upper, |(bound, _)| *bound) {
+            Ok(at) => row.latency_us[at].1 += 1,
+            Err(at) => row.latency_us.insert(at, (upper, 1)),
+        }
+    }
+    for objective in objectives {
+        let bad = match objective.bad {
+            CountedBad::Failed => failed,
+            CountedBad::SlowerThan(_) => slow,
+            CountedBad::SlowerThanUs(bound) => took_us.is_some_and(|us| us > bound),
+        };
+        let at = match row.objectives.iter().position(|o| o.name == objective.name) {
+            Some(at) => at,
+            None => {
+                row.objectives.push(ObjectiveCount { name: objective.name.clone(), n: 0, bad: 0, bad_keys: 0 });
+                row.objectives.len() - 1
+            }
+        };
+        if let Some(bad_keys) = admit(&objective.name, key, bad) {
+            let count = &mut row.objectives[at];
+            count.n += 1;
+            count.bad += u64::from(bad);
+            count.bad_keys = bad_keys;
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn canary() -> WireRollout {
         upper: 0.0081,
         stable: Some(WireStable { n: 36_120, bad: 61, lower: 0.0012, upper: 0.0023, before: false }),
         synthetic: false,
+        cohort: None,
         sentence: "3 of 1,204 requests failed (0.25%); about 900 more are needed".into(),
     };
     let latency = WireJudgement {
@@ -33,6 +34,7 @@ pub(super) fn canary() -> WireRollout {
         upper: 0.003,
         stable: None,
         synthetic: false,
+        cohort: None,
         sentence: "0 of 1,204 requests took longer than 300ms (0%)".into(),
     };
     WireRollout {

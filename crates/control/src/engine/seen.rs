@@ -8,11 +8,14 @@ use slipway_core::names::{Digest, LaneId};
 use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed, Serving};
 use slipway_core::spec::Hook;
 use slipway_core::traffic::link;
-use slipway_core::units::Timestamp;
+use slipway_core::units::{Millis, Timestamp};
 use slipway_store::EffectId;
 
 use super::Engine;
 use crate::ports::GatewayView;
+
+/// A control plane that was not heard of by itself for so long was not looking.
+const ASLEEP: Millis = Millis::from_secs(10);
 
 /// What is seen of the world between turns.
 #[derive(Default)]
@@ -27,8 +30,10 @@ pub(super) struct Seen {
     lost: HashMap<LaneId, Vec<Lost>>,
     /// Since when every gateway has been connected.
     watched_since: Option<Timestamp>,
-    /// Since when this control plane has been looking.
+    /// Since when this control plane has been looking without a gap.
     looking_since: Option<Timestamp>,
+    /// When it was last known to be awake.
+    awake: Option<Timestamp>,
     results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
     artifacts: BTreeSet<Digest>,
     serving: BTreeMap<LaneId, Serving>,
@@ -42,7 +47,25 @@ pub(super) struct Seen {
     pub(super) hooks: HashMap<LaneId, Vec<Hook>>,
 }
 
+impl Seen {
+    /// Takes note that this control plane is awake. Where it was not for a while (stopped, frozen, starved) it saw
+    /// nothing meanwhile, and whatever has to be watched for a time is watched from now on.
+    fn wake(&mut self, now: Timestamp) {
+        let slept = self.awake.replace(now).is_some_and(|awake| now.since(awake) > ASLEEP);
+        if slept {
+            self.looking_since = self.looking_since.map(|_| now);
+            self.watched_since = self.watched_since.map(|_| now);
+        }
+    }
+}
+
 impl Engine {
+    /// Says that this control plane is awake, every few seconds.
+    pub fn stay_awake(&self) {
+        let now = self.clock.now();
+        self.seen().wake(now);
+    }
+
     /// Looks at the gateways: counts, acknowledgements, events.
     pub fn look_at_gateways(&self) {
         let mut rows = self.router.counts();
@@ -191,7 +214,8 @@ impl Engine {
 
     /// What is seen of `lane` now.
     pub fn observe(&self, lane: &Lane, now: Timestamp) -> (Observed, Vec<EffectId>) {
-        let seen = self.seen();
+        let mut seen = self.seen();
+        seen.wake(now);
         let epoch = lane.routing.as_ref().map(|r| r.epoch);
         let lapsed = seen
             .gateways
@@ -266,4 +290,24 @@ fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<slipway_core::names::I
         }
     }
     Some(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_plane_that_was_frozen_begins_to_watch_anew() {
+        let at = |s: u64| Timestamp(s * 1000);
+        let mut seen = Seen { looking_since: Some(at(0)), watched_since: Some(at(1)), ..Seen::default() };
+        for s in [2, 5, 8, 11, 20] {
+            seen.wake(at(s));
+        }
+        assert_eq!((seen.looking_since, seen.watched_since), (Some(at(0)), Some(at(1))));
+        seen.wake(at(90));
+        assert_eq!((seen.looking_since, seen.watched_since), (Some(at(90)), Some(at(90))));
+        seen.watched_since = None;
+        seen.wake(at(200));
+        assert_eq!((seen.looking_since, seen.watched_since), (Some(at(200)), None), "a gateway is away");
+    }
 }

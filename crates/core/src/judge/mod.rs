@@ -26,6 +26,7 @@ pub use bound::{LatencyBound, Quantile};
 pub use cap::UserCap;
 pub use outage::{MAX_RESTARTS, Pause, Stability, Watch, breached, stability, watch};
 pub use requests_needed::{Forecast, requests_needed, requests_to_catch};
+pub(crate) use sentence::NOTHING_REPORTED;
 pub use verdict::{FAIL_KEYS, STABLE_WAIT, judge};
 
 /// Counted events of one version, for one objective, under the per-user cap.
@@ -91,6 +92,11 @@ impl Budget {
     pub fn among(self, strata: usize) -> Budget {
         let parts = strata.max(1) as f64;
         Budget { alpha: self.alpha / parts, beta: self.beta / parts }
+    }
+
+    /// The same where so many more can fail an objective, and none of them can pass it.
+    pub fn beside(self, more: usize) -> Budget {
+        Budget { alpha: self.alpha / (1 + more) as f64, ..self }
     }
 }
 
@@ -195,6 +201,13 @@ pub struct Judgement {
     /// By probes that Slipway sent itself, and not by users' requests.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub synthetic: bool,
+    /// By the requests of a cohort that went first, which is watched after its own step too: it can fail the candidate,
+    /// and vouches for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<String>,
+    /// The candidate is shown to be bad, and only users or stable's word are missing for a fail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspected: bool,
     /// For people: what was seen, against what bound, and what is waited for.
     pub sentence: String,
     /// The candidate would have failed, but stable may be in the same trouble and has had no time to show it. The
@@ -205,9 +218,18 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// The objective, and whether it was judged by probes: `errors (synthetic)`.
+    /// The objective, and by whom it was judged where that is not everybody: `errors (synthetic)`.
     pub fn name(&self) -> String {
-        if self.synthetic { format!("{} (synthetic)", self.objective) } else { self.objective.clone() }
+        match (self.synthetic, &self.cohort) {
+            (true, _) => format!("{} (synthetic)", self.objective),
+            (false, Some(cohort)) => Judgement::name_in(&self.objective, cohort),
+            (false, None) => self.objective.clone(),
+        }
+    }
+
+    /// What an objective is called where it is judged by a cohort's requests.
+    pub fn name_in(objective: &str, cohort: &str) -> String {
+        format!("{objective} (cohort {cohort})")
     }
 }
 

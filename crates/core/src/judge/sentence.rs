@@ -6,6 +6,9 @@ use super::{Evidence, Micros, Rule, StableNumbers, Verdict};
 use crate::spec::{Bad, Objective, Tolerate};
 use crate::units::Timestamp;
 
+/// How the sentence begins where nothing was reported yet.
+pub(crate) const NOTHING_REPORTED: &str = "nothing reported";
+
 /// What an inconclusive judgement waits for.
 pub(super) enum Waiting {
     /// Nothing that requests could bring; with the ground of a fail.
@@ -31,7 +34,7 @@ pub(super) fn tell(
 ) -> String {
     let words = Words { objective, evidence, look };
     if evidence.candidate.n == 0 {
-        let what = if objective.bad.is_reported() { "nothing reported" } else { "no requests seen" };
+        let what = if objective.bad.is_reported() { NOTHING_REPORTED } else { "no requests seen" };
         return format!("{what} in {}{}", now.since(evidence.since), words.still_needed(waiting));
     }
     match (verdict, waiting) {

@@ -65,6 +65,8 @@ pub fn judge(objective: &Objective, budget: &Budget, evidence: &Evidence, now: T
         excess: look.excess,
         times: look.times,
         synthetic: false,
+        cohort: None,
+        suspected: verdict == Verdict::Inconclusive && look.ground().is_some(),
         sentence: sentence::tell(objective, evidence, &look, verdict, &waiting, now),
         waiting_for_stable: matches!(waiting, Waiting::Stable(_)),
         more_requests,
@@ -157,13 +159,16 @@ impl<'a> Look<'a> {
     /// that the candidate is shown worse than those ten minutes by more than is tolerated. And where it serves no more
     /// and had too few requests to show anything, but no bad one either (an idle service, a control plane that has
     /// just come back), there is nothing that could excuse the candidate: it is held to `at_most`, as a first release.
+    /// So it is where only a cohort is on the candidate and nobody else comes: stable, which could speak, has its three
+    /// seconds ([`Look::word`]).
     fn stable_was_better(&self) -> bool {
-        let counts = match self.evidence.stable {
-            Comparison::Before { before, .. } => before,
-            Comparison::Concurrent(_) | Comparison::None => self.evidence.stable_ten_minutes,
+        let (counts, meanwhile) = match self.evidence.stable {
+            Comparison::Before { before, meanwhile } => (before, meanwhile),
+            Comparison::Concurrent(_) | Comparison::None => (self.evidence.stable_ten_minutes, Counts::default()),
         };
         let level = self.budget.alpha / 2.0;
-        (self.mute() && counts.bad == 0)
+        let alone = self.evidence.candidate_weight == Weight::ZERO && meanwhile.bad == 0;
+        ((self.mute() || alone) && counts.bad == 0)
             || self.sequence.shown_within(counts, self.objective.at_most, level)
             || self.candidate.lower > beyond(self.objective, self.sequence.upper(counts, level))
     }

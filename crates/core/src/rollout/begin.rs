@@ -99,6 +99,7 @@ pub(super) fn open(lane: &super::lane::Lane, asked: Asked, plan: Plan, now: Time
         drill: None,
         probed: None,
         probes: Default::default(),
+        probed_before: Default::default(),
         gates: Vec::new(),
         approvals: asked.approvals,
         asked: Vec::new(),

@@ -73,6 +73,8 @@ pub(super) fn unknown(objective: &Objective, quantile: Quantile, bound: Option<&
         excess: None,
         times: None,
         synthetic: false,
+        cohort: None,
+        suspected: false,
         sentence: format!("{NONE}{why}"),
         waiting_for_stable: false,
         more_requests: None,

@@ -18,13 +18,32 @@ use crate::units::{Timestamp, Weight};
 pub fn judge_all(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<Judgement> {
     let Some(open) = &lane.open else { return Vec::new() };
     let users = lane.is_exposed();
+    let own = cohorts::at_hand(&lane.id, open).map(|cohort| cohort.name.as_str());
     let one = |objective: &Objective| {
         // Whoever reports does not say whether a user was one of a cohort.
-        let told = users && !(cohorts::at_hand(&lane.id, open).is_some() && objective.bad.is_reported());
-        let real = told.then(|| judge_one(lane, open, objective, seen, now));
-        real.into_iter().chain(judge_probes(lane, open, objective, seen, now))
+        let told = users && !(own.is_some() && objective.bad.is_reported());
+        let real = told.then(|| judge_one(lane, open, objective, own, seen, now));
+        let beside = judge_beside(lane, open, objective, seen, now);
+        real.into_iter().chain(beside).chain(judge_probes(lane, open, objective, seen, now))
     };
     open.release.spec.objectives.iter().flat_map(one).collect()
+}
+
+/// The same objective by each cohort that went first and is still on the candidate: what begins to fail for them after
+/// their step fails the candidate too.
+fn judge_beside(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed, now: Timestamp) -> Vec<Judgement> {
+    let known =
+        bounds::quantile(objective).is_none() || bounds::of(lane, objective).is_some_and(|b| b.bound_us.is_some());
+    if objective.bad.is_reported() || !known {
+        return Vec::new();
+    }
+    cohorts::beside(lane)
+        .into_iter()
+        .map(|name| Judgement {
+            cohort: Some(name.to_string()),
+            ..judge_one(lane, open, objective, Some(name), seen, now)
+        })
+        .collect()
 }
 
 /// The same objective by probes, where the step at hand is judged by them: a stratum of its own.
@@ -61,25 +80,35 @@ fn judge_probes(
         // Nobody stands behind a probe.
         keys_known: false,
     };
-    let judged = judge::judge(&bounds::filled(objective, bound), &budget(open), &evidence, now);
+    let judged = judge::judge(&bounds::filled(objective, bound), &budget(lane, open), &evidence, now);
     Some(Judgement { synthetic: true, sentence: format!("by probes, {}", judged.sentence), ..judged })
 }
 
 /// Whether every objective is passed. Where users sent enough, their requests have to pass; where they sent fewer than
-/// `min_requests`, probes may vouch for an objective instead.
+/// `min_requests`, probes may vouch for an objective instead, unless what these few saw already speaks against it.
+/// Cohorts that are watched beside it have no say.
 pub(super) fn passed(judgements: &[Judgement], min_requests: u64) -> bool {
     let pass = |j: &Judgement| j.verdict == Verdict::Pass;
     let vouched = |j: &Judgement| judgements.iter().any(|s| s.synthetic && s.objective == j.objective && pass(s));
-    let users = judgements.iter().any(|j| !j.synthetic);
+    let beside = |j: &&Judgement| j.cohort.is_none();
+    let users = judgements.iter().filter(beside).any(|j| !j.synthetic);
     let good = |j: &Judgement| match (j.synthetic, users) {
-        (false, _) => pass(j) || (j.n < min_requests && vouched(j)),
+        (false, _) => pass(j) || (j.n < min_requests && !j.suspected && vouched(j)),
         (true, true) => true,
         (true, false) => pass(j),
     };
-    !judgements.is_empty() && judgements.iter().all(good)
+    judgements.iter().any(|j| j.cohort.is_none()) && judgements.iter().filter(beside).all(good)
 }
 
-fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed, now: Timestamp) -> Judgement {
+/// One objective by users' requests: those of a cohort, or of everybody who is in none.
+fn judge_one(
+    lane: &Lane,
+    open: &Rollout,
+    objective: &Objective,
+    cohort: Option<&str>,
+    seen: &Observed,
+    now: Timestamp,
+) -> Judgement {
     let epoch = lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
     let weight = lane.candidate_weight();
     let bound = bounds::of(lane, objective);
@@ -88,9 +117,9 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
     {
         return bounds::unknown(objective, quantile, bound);
     }
-    let cohort = cohorts::at_hand(&lane.id, open);
+    let is_own = cohort.is_some() && cohort == cohorts::at_hand(&lane.id, open).map(|at_hand| at_hand.name.as_str());
     let ours = match cohort {
-        Some(cohort) => seen.cohorts.get(&cohort.name),
+        Some(cohort) => seen.cohorts.get(cohort),
         None => Some(&seen.evidence),
     };
     let candidate = ours.map(|e| e.counts(epoch, &open.release.version, &objective.name)).unwrap_or_default();
@@ -141,15 +170,18 @@ fn judge_one(lane: &Lane, open: &Rollout, objective: &Objective, seen: &Observed
         candidate_weight: weight,
         next_weight: workers::next_weight(open),
         rule: match step {
-            Some(StepKind::Shift { .. } | StepKind::Cohort { .. }) => Rule::PassOrFail,
+            Some(StepKind::Shift { .. } | StepKind::Cohort { .. }) if cohort.is_none() || is_own => Rule::PassOrFail,
             _ => Rule::FailOnly,
         },
-        waiting_since: open.progress.waiting_for_stable.get(&objective.name).copied(),
+        waiting_since: match cohort.filter(|_| !is_own) {
+            Some(cohort) => open.progress.waiting_for_stable.get(&Judgement::name_in(&objective.name, cohort)).copied(),
+            None => open.progress.waiting_for_stable.get(&objective.name).copied(),
+        },
         since: open.progress.confirmed.or(open.progress.shifted).unwrap_or(open.progress.entered),
         min_requests: open.strategy.min_requests,
         keys_known: true,
     };
-    judge::judge(&bounds::filled(objective, bound), &budget(open), &evidence, now)
+    judge::judge(&bounds::filled(objective, bound), &budget(lane, open), &evidence, now)
 }
 
 /// Whether stable's last ten seconds were all counted by this rollout's own bounds.
@@ -171,15 +203,17 @@ pub(super) fn is_unknowable(lane: &Lane, judgements: &[Judgement]) -> bool {
         let found = objectives.find(|o| o.name == judgement.objective);
         found.is_some_and(|o| bounds::quantile(o).is_some() && bounds::of(lane, o).is_none_or(|b| b.bound_us.is_none()))
     };
-    let users = || judgements.iter().filter(|j| !j.synthetic);
+    let users = || judgements.iter().filter(|j| !j.synthetic && j.cohort.is_none());
     users().any(unknown) && users().all(|j| j.verdict == Verdict::Pass || unknown(j))
 }
 
 /// The error rates of one objective in one attempt of one step.
-fn budget(open: &Rollout) -> Budget {
+fn budget(lane: &Lane, open: &Rollout) -> Budget {
     let objectives = open.release.spec.objectives.len();
     let strata = if open.from.is_some() { probing::strata(open.kind, &open.release.spec) } else { 1 };
-    Budget::divided(open.strategy.alpha, open.strategy.beta, open.plan.judged_steps(), objectives).among(strata)
+    Budget::divided(open.strategy.alpha, open.strategy.beta, open.plan.judged_steps(), objectives)
+        .among(strata)
+        .beside(cohorts::beside(lane).len())
 }
 
 /// Whether stable itself is above one of its objectives now.
@@ -213,6 +247,9 @@ pub fn sentence(judgements: &[Judgement]) -> String {
         return "nothing to judge".to_string();
     }
     let short = |j: &Judgement| match j.verdict {
+        Verdict::Inconclusive if j.n == 0 && j.sentence.starts_with(judge::NOTHING_REPORTED) => {
+            format!("{}: {}", j.name(), judge::NOTHING_REPORTED)
+        }
         Verdict::Inconclusive if j.n == 0 && !j.sentence.starts_with(bounds::NONE) => {
             format!("{}: no request seen", j.name())
         }
@@ -237,6 +274,8 @@ mod tests {
             excess: None,
             times: None,
             synthetic,
+            cohort: None,
+            suspected: false,
             sentence: String::new(),
             waiting_for_stable: false,
             more_requests: None,
@@ -255,6 +294,12 @@ mod tests {
         assert!(!passed(&[users(0, Inconclusive), probes(Inconclusive)], 50));
         let orders = judgement("orders", false, 0, Inconclusive);
         assert!(!passed(&[users(0, Inconclusive), probes(Pass), orders], 50), "nobody vouches for orders");
+        let bad = Judgement { suspected: true, ..users(20, Inconclusive) };
+        assert!(!passed(&[bad, probes(Pass)], 50), "what a few users see is not outvoted by a page that answers");
+        let staff = |verdict| Judgement { cohort: Some("staff".into()), ..users(90, verdict) };
+        assert!(passed(&[users(100, Pass), staff(Inconclusive)], 50), "a cohort beside has no say");
+        assert!(!passed(&[users(100, Inconclusive), staff(Pass)], 50), "neither way");
+        assert!(!passed(&[staff(Pass)], 50));
         assert!(passed(&[probes(Pass)], 50), "before users meet it");
         assert!(!passed(&[probes(Pass), judgement("slow", true, 9, Inconclusive)], 50));
         assert!(!passed(&[], 50), "nothing passes by nothing");

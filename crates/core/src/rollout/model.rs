@@ -71,6 +71,9 @@ pub struct Rollout {
     /// What became of probes, for each stretch of evidence. Synthetic, and no part of `exposure`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: Probes,
+    /// The same of control planes before this one: each counts from nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub probed_before: Probes,
     /// How the gates stood when it began.
     #[serde(default)]
     pub gates: Vec<Gate>,

@@ -63,6 +63,18 @@ pub struct Probed {
     pub stable_failed: u64,
 }
 
+impl std::ops::Add for Probed {
+    type Output = Probed;
+    fn add(self, other: Probed) -> Probed {
+        Probed {
+            candidate: self.candidate + other.candidate,
+            candidate_failed: self.candidate_failed + other.candidate_failed,
+            stable: self.stable + other.stable,
+            stable_failed: self.stable_failed + other.stable_failed,
+        }
+    }
+}
+
 /// What a lane asks to be probed; nothing unless a step is judged, both versions can answer, and nobody goes back.
 pub fn probing_of(lane: &Lane) -> Option<Probing> {
     let open = lane.open.as_ref()?;
@@ -159,7 +171,8 @@ pub(super) fn probed(turn: &mut Turn, seen: &Observed, step: &Step, now: Timesta
     false
 }
 
-/// Notes what became of probes so far, and that they began. Counts only grow while whoever sends them lives.
+/// Notes what became of probes so far, and that they began. Counts only grow while whoever sends them lives; one that
+/// tells of fewer than before has begun anew, and what the one before told is kept beside.
 pub(super) fn note(turn: &mut Turn, seen: &Observed) {
     let probing = probing_of(&turn.lane);
     let Some(open) = &mut turn.lane.open else { return };
@@ -172,13 +185,17 @@ pub(super) fn note(turn: &mut Turn, seen: &Observed) {
             }
             let of = |v: &VersionName| seen.probes.rows.get(&(*epoch, v.clone())).cloned().unwrap_or_default();
             let (ours, theirs) = (of(version), of(stable));
-            let entry = open.probes.entry(*epoch).or_default();
-            *entry = Probed {
-                candidate: entry.candidate.max(ours.attempts),
-                candidate_failed: entry.candidate_failed.max(ours.failed),
-                stable: entry.stable.max(theirs.attempts),
-                stable_failed: entry.stable_failed.max(theirs.failed),
+            let told = Probed {
+                candidate: ours.attempts,
+                candidate_failed: ours.failed,
+                stable: theirs.attempts,
+                stable_failed: theirs.failed,
             };
+            let last = open.probes.insert(*epoch, told).unwrap_or_default();
+            if told.candidate < last.candidate || told.stable < last.stable {
+                let before = open.probed_before.entry(*epoch).or_default();
+                *before = *before + last;
+            }
         }
     }
     if let Some(probing) = began {
@@ -193,14 +210,7 @@ pub(super) fn note(turn: &mut Turn, seen: &Observed) {
 
 /// What became of all probes of a rollout; absent where there were none.
 pub fn all_probes(open: &Rollout) -> Option<Probed> {
-    open.probed.map(|_| {
-        open.probes.values().fold(Probed::default(), |a, b| Probed {
-            candidate: a.candidate + b.candidate,
-            candidate_failed: a.candidate_failed + b.candidate_failed,
-            stable: a.stable + b.stable,
-            stable_failed: a.stable_failed + b.stable_failed,
-        })
-    })
+    open.probed.map(|_| open.probes.values().chain(open.probed_before.values()).fold(Probed::default(), |a, b| a + *b))
 }
 
 /// Records what became of probes, once no more are sent.

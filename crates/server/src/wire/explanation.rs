@@ -86,14 +86,21 @@ pub struct WireJudgement {
     /// By probes that Slipway sent itself, and not by users' requests.
     #[serde(default)]
     pub synthetic: bool,
+    /// By the requests of this cohort, which went first and is watched beside the step's own evidence; null otherwise.
+    #[serde(default)]
+    pub cohort: Option<String>,
     /// In words.
     pub sentence: String,
 }
 
 impl WireJudgement {
-    /// The objective, and whether it was judged by probes.
+    /// The objective, and by whom it was judged where that is not everybody.
     pub fn name(&self) -> String {
-        if self.synthetic { format!("{} (synthetic)", self.objective) } else { self.objective.clone() }
+        match (self.synthetic, &self.cohort) {
+            (true, _) => format!("{} (synthetic)", self.objective),
+            (false, Some(cohort)) => Judgement::name_in(&self.objective, cohort),
+            (false, None) => self.objective.clone(),
+        }
     }
 }
 
@@ -134,6 +141,7 @@ impl From<&Judgement> for WireJudgement {
                 before: s.before,
             }),
             synthetic: j.synthetic,
+            cohort: j.cohort.clone(),
             sentence: j.sentence.clone(),
         }
     }

@@ -230,3 +230,22 @@ fn a_gross_failure_waits_three_seconds_for_a_stable_that_hardly_serves() {
     };
     assert_eq!(at(&mute, 0).verdict, Verdict::Fail, "nothing to wait for");
 }
+
+#[test]
+fn a_cohort_that_is_failed_where_nobody_else_comes_is_not_left_to_it() {
+    let cohort = |before, meanwhile| Evidence {
+        stable: Comparison::Before { before, meanwhile },
+        stable_ten_minutes: before,
+        candidate_weight: Weight::ZERO,
+        waiting_since: Some(Timestamp(60_000)),
+        ..evidence(counts(40, 40), Counts::default(), Rule::PassOrFail)
+    };
+    let at = |evidence: &Evidence, ms: u64| judge(&errors(), &BUDGET, evidence, Timestamp(60_000 + ms)).verdict;
+    let alone = cohort(Counts::default(), Counts::default());
+    assert_eq!(at(&alone, 2_999), Verdict::Inconclusive, "stable has its three seconds");
+    assert_eq!(at(&alone, 3_000), Verdict::Fail);
+    let shared = cohort(Counts::default(), counts(2, 2));
+    assert_eq!(at(&shared, 30_000), Verdict::Inconclusive, "others are failed too");
+    let slight = Evidence { candidate: counts(3_000, 60), ..alone };
+    assert_eq!(at(&slight, 30_000), Verdict::Inconclusive, "not without a comparison");
+}
