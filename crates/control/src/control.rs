@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use slipway_core::instance::Target;
 use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::rollout::{self, Asked, Gate, Lane, Observed, Plan, Release, Rollout, RolloutKind, Today, commands};
-use slipway_core::units::{Timestamp, Weight};
+use slipway_core::units::Timestamp;
 use slipway_store::{Filter, Store};
 
 use crate::admission::{self, Admitted};
@@ -29,7 +29,7 @@ use crate::hooks as telling;
 use crate::keeper;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::schedule;
-use crate::views::{LaneNow, LoggedInstance, MeasuredShare, RolloutNow};
+use crate::views::{LaneNow, LoggedInstance, RolloutNow};
 
 /// Instances of a service that are looked up for their logs, newest first.
 const LOGGED: u32 = 200;
@@ -162,6 +162,11 @@ impl Control {
     /// Where state is kept.
     pub fn store(&self) -> &Store {
         &self.engine.store
+    }
+
+    /// Lanes as they change, from now on. Whoever is too far behind is told so and looks at everything.
+    pub fn changes(&self) -> tokio::sync::broadcast::Receiver<LaneId> {
+        self.engine.changes.subscribe()
     }
 
     /// The control plane's time.
@@ -391,7 +396,7 @@ impl Control {
         let now = self.now();
         let (seen, _) = self.engine.observe(&lane, now);
         Ok(Some(LaneNow {
-            split: split(&lane, &seen),
+            split: rollout::trail::measured_split(&lane, &seen.evidence),
             drift: self.drift_of(&lane),
             report: rollout::report(&lane, &seen, now),
             instances: seen.instances.into_values().collect(),
@@ -458,22 +463,4 @@ impl Control {
         }
         Ok(instances)
     }
-}
-
-fn split(lane: &Lane, seen: &Observed) -> Vec<MeasuredShare> {
-    let Some(routing) = &lane.routing else { return Vec::new() };
-    let assigned = |version: &VersionName| {
-        seen.evidence.rows.get(&(routing.epoch, version.clone())).map_or(0, |tally| tally.assigned)
-    };
-    let total: u64 = routing.split.shares().iter().map(|s| assigned(&s.version)).sum();
-    let measure = |version: &VersionName| {
-        let part = (assigned(version) * 10_000).checked_div(total)?;
-        Weight::from_bp(part.min(10_000) as u16)
-    };
-    routing
-        .split
-        .shares()
-        .iter()
-        .map(|s| MeasuredShare { version: s.version.clone(), weight: s.weight, measured: measure(&s.version) })
-        .collect()
 }

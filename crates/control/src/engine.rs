@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_core::instance::Target;
 use slipway_core::journal::Fact;
-use slipway_core::names::LaneId;
-use slipway_core::rollout::{self, Effect, Lane, Refusal, Rollout, Turn};
+use slipway_core::names::{LaneId, RolloutId};
+use slipway_core::rollout::trail::{self, Sample};
+use slipway_core::rollout::{self, Effect, Lane, Observed, Refusal, Rollout, Turn};
 use slipway_core::units::Timestamp;
-use slipway_store::{Commit, EffectId, NewEffect, Store};
-use tokio::sync::Notify;
+use slipway_store::{Commit, EffectId, NewEffect, SampleRecord, Store};
+use tokio::sync::{Notify, broadcast};
 
 use crate::clock::Clock;
 use crate::control::Parts;
@@ -23,6 +24,9 @@ use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::records;
 use crate::tables::Tables;
 use seen::Seen;
+
+/// Changes of lanes that a listener may be behind before it is told that it has missed some.
+const CHANGES: usize = 4_096;
 
 /// Everything that the drivers, the effect workers and the front door share.
 pub(crate) struct Engine {
@@ -39,6 +43,8 @@ pub(crate) struct Engine {
     pub hooks_changed: Notify,
     /// Says that outcomes were reported.
     pub reported: Notify,
+    /// Says which lanes are not what they were.
+    pub changes: broadcast::Sender<LaneId>,
     /// One group release is let in at a time.
     pub groups: tokio::sync::Mutex<()>,
     outcomes: Mutex<slipway_core::outcome::Ledger>,
@@ -59,6 +65,8 @@ struct CellState {
     kept: Option<(u64, Lane)>,
     /// Decided on the way back while the store was away: acted upon already, to be committed first.
     unkept: Option<Unkept>,
+    /// The last sample that was taken, and of which rollout.
+    sampled: Option<(RolloutId, Sample)>,
 }
 
 struct Unkept {
@@ -87,6 +95,7 @@ impl Engine {
             effects: Notify::new(),
             hooks_changed: Notify::new(),
             reported: Notify::new(),
+            changes: broadcast::Sender::new(CHANGES),
             groups: tokio::sync::Mutex::default(),
             outcomes: Mutex::default(),
             seen: Mutex::default(),
@@ -208,8 +217,15 @@ impl Engine {
             self.serve(id, &turn.lane);
         }
         let decided = join(unkept, turn);
-        match self.keep(id, generation, &decided, consumed.clone(), now).await {
+        let samples = samples(&decided, state.sampled.as_ref(), &seen, now);
+        let kept = self.keep(id, generation, &decided, consumed.clone(), samples.clone(), now).await;
+        // Nobody listens most of the time.
+        let _ = self.changes.send(id.clone());
+        match kept {
             Ok(generation) => {
+                if let Some(last) = samples.into_iter().last() {
+                    state.sampled = Some((last.rollout, last.sample));
+                }
                 self.serve(id, &decided.lane);
                 self.note_serving(&decided.lane);
                 self.note_hooks(&decided.lane, &decided.ended).await;
@@ -243,6 +259,7 @@ impl Engine {
         generation: u64,
         decided: &Unkept,
         consumed: Vec<EffectId>,
+        samples: Vec<SampleRecord>,
         now: Timestamp,
     ) -> Result<u64, Error> {
         let effects = decided
@@ -262,11 +279,27 @@ impl Engine {
                 effects,
                 consumed,
                 rollouts: records::of(&decided.lane, &decided.ended)?,
+                samples,
                 at: now,
             })
             .await?;
         Ok(committed.generation)
     }
+}
+
+/// What the rollouts of a turn look like: those that ended, and the open one where a sample of it is due.
+fn samples(decided: &Unkept, last: Option<&(RolloutId, Sample)>, seen: &Observed, now: Timestamp) -> Vec<SampleRecord> {
+    let lane = &decided.lane;
+    let ended = decided.ended.iter().map(|rollout| SampleRecord {
+        rollout: rollout.id.clone(),
+        sample: trail::last_sample(lane, rollout, &seen.evidence, now),
+    });
+    let open = lane.open.as_ref().and_then(|open| {
+        let last = last.filter(|(id, _)| *id == open.id).map(|(_, sample)| sample);
+        let sample = trail::due(lane, last, now).then(|| trail::sample(lane, seen, now))??;
+        Some(SampleRecord { rollout: open.id.clone(), sample })
+    });
+    ended.chain(open).collect()
 }
 
 fn kind(effect: &Effect) -> &'static str {

@@ -6,8 +6,9 @@ use slipway_core::environment::{Difference, Environment, Next, Tried};
 use slipway_core::instance::InstanceStatus;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::rollout::choice::Comparison;
+use slipway_core::rollout::trail::MeasuredShare;
 use slipway_core::rollout::{Asked, Gate, Lane, Plan, Report, Rollout};
-use slipway_core::units::{Timestamp, Weight};
+use slipway_core::units::Timestamp;
 
 /// A lane at one moment.
 #[derive(Debug, Clone)]
@@ -26,17 +27,6 @@ pub struct LaneNow {
     pub rate: Option<f64>,
     /// When this was looked at.
     pub at: Timestamp,
-}
-
-/// A share, wanted and measured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MeasuredShare {
-    /// The version.
-    pub version: VersionName,
-    /// As wanted.
-    pub weight: Weight,
-    /// As counted; absent where nothing was counted yet.
-    pub measured: Option<Weight>,
 }
 
 /// A rollout, wherever it stands.

@@ -147,6 +147,7 @@ async fn an_effect_that_is_carried_out_twice_changes_nothing() {
         effects,
         consumed: vec![],
         rollouts: vec![],
+        samples: vec![],
         at: Timestamp(1),
     };
     world.control.store().commit(commit).await.unwrap();
@@ -172,6 +173,7 @@ async fn somebody_elses_commit_is_read_and_the_turn_taken_again() {
             effects: vec![],
             consumed: vec![],
             rollouts: vec![],
+            samples: vec![],
             at: Timestamp(1),
         };
         // The control plane itself may be first now and then.

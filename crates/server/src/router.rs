@@ -106,6 +106,7 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(hooks::list))
         .routes(routes!(rollouts::show))
         .routes(routes!(rollouts::explain))
+        .routes(routes!(rollouts::samples))
         .routes(routes!(journal::list))
         .routes(routes!(journal::verify))
         .routes(routes!(logs::read))

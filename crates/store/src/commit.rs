@@ -9,6 +9,7 @@ use crate::error::{Error, text};
 use crate::open::Store;
 use crate::outbox::{self, EffectId, NewEffect};
 use crate::rollouts::{self, RolloutRecord};
+use crate::samples::{self, SampleRecord};
 
 /// What a turn decided.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Commit<'a, T> {
     pub consumed: Vec<EffectId>,
     /// Rollouts as they are now.
     pub rollouts: Vec<RolloutRecord>,
+    /// What they looked like.
+    pub samples: Vec<SampleRecord>,
     /// When.
     pub at: Timestamp,
 }
@@ -70,6 +73,12 @@ impl Store {
         outbox::change(&mut writing, lane, generation, commit.effects, &commit.consumed).await?;
         for record in &commit.rollouts {
             rollouts::keep(&mut writing, record).await?;
+        }
+        for sample in &commit.samples {
+            samples::add(&mut writing, sample).await?;
+        }
+        if commit.rollouts.iter().any(|record| record.ended_at.is_some()) {
+            samples::give_up_old(&mut writing, lane).await?;
         }
         let head = self.append_in(&mut writing, commit.facts, commit.at).await?;
         let seq = head.as_ref().map(|head| head.seq);

@@ -19,6 +19,7 @@ mod open;
 mod outbox;
 mod releases;
 mod rollouts;
+mod samples;
 mod tokens;
 
 pub use commit::{Commit, Committed};
@@ -32,4 +33,5 @@ pub use open::Store;
 pub use outbox::{EffectId, EffectRow, NewEffect};
 pub use releases::ReleaseRecord;
 pub use rollouts::RolloutRecord;
+pub use samples::SampleRecord;
 pub use tokens::TokenRecord;

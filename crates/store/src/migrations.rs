@@ -12,6 +12,7 @@ const ALL: &[(&str, &str)] = &[
     ("0003_groups", include_str!("migrations/0003_groups.sql")),
     ("0004_environments", include_str!("migrations/0004_environments.sql")),
     ("0005_hooks", include_str!("migrations/0005_hooks.sql")),
+    ("0006_samples", include_str!("migrations/0006_samples.sql")),
 ];
 
 /// Brings the schema up to date; refuses one that is newer than this program.

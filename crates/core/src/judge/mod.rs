@@ -195,6 +195,13 @@ pub struct Judgement {
     pub stable: Option<StableNumbers>,
     /// Bounds of the candidate's rate minus stable's; absent for a first release.
     pub excess: Option<Bounds>,
+    /// What `upper` has to come down to for a pass; absent where none is asked for. Where `tolerate` is a multiple, the
+    /// ratio to stable may pass it earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_at: Option<f64>,
+    /// What `lower` has to rise above for a fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_at: Option<f64>,
     /// Bounds of the candidate's rate as a multiple of stable's, where `tolerate` is a multiple and there is a stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<Bounds>,

@@ -63,6 +63,8 @@ pub fn judge(objective: &Objective, budget: &Budget, evidence: &Evidence, now: T
         upper: look.candidate.upper,
         stable: look.stable,
         excess: look.excess,
+        pass_at: (evidence.rule == Rule::PassOrFail).then(|| look.limit().max_upper.clamp(0.0, 1.0)),
+        fail_at: Some(look.fails_above().min(1.0)),
         times: look.times,
         synthetic: false,
         cohort: None,
@@ -220,6 +222,14 @@ impl<'a> Look<'a> {
             let more = by_rate.into_iter().chain(by_multiple).min().map(|more| more.max(missing));
             (Verdict::Inconclusive, Waiting::Requests(if shown { Some(missing) } else { more }))
         }
+    }
+
+    /// What the candidate's lower bound must not exceed. As far as the ratio to stable is a ground of its own, it may
+    /// fail earlier.
+    fn fails_above(&self) -> f64 {
+        let Some(stable) = self.stable else { return self.objective.at_most };
+        let worse = beyond(self.objective, stable.upper);
+        if self.stable_was_better() { worse.min(self.objective.at_most) } else { worse }
     }
 
     /// What the candidate's upper bound must not exceed for a pass.

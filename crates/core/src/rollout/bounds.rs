@@ -71,6 +71,8 @@ pub(super) fn unknown(objective: &Objective, quantile: Quantile, bound: Option<&
         upper: 1.0,
         stable: None,
         excess: None,
+        pass_at: None,
+        fail_at: None,
         times: None,
         synthetic: false,
         cohort: None,

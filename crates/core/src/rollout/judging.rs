@@ -272,6 +272,8 @@ mod tests {
             upper: 1.0,
             stable: None,
             excess: None,
+            pass_at: None,
+            fail_at: None,
             times: None,
             synthetic,
             cohort: None,

@@ -36,6 +36,7 @@ mod routing;
 pub mod schema;
 mod shifting;
 mod slots;
+pub mod trail;
 mod turn;
 mod undo;
 mod verifying;

@@ -7,7 +7,7 @@ use slipway_store::Filter;
 
 use crate::problem::{Problem, WireProblem};
 use crate::state::App;
-use crate::wire::{Explanation, WireBeside, WireRollout, explanation, rollout};
+use crate::wire::{Explanation, WireBeside, WireRollout, WireSample, explanation, rollout};
 
 /// Kinds of the journal that an explanation tells beside steps and decisions.
 const BESIDE: [&str; 3] = ["rollout.approved", "gates.overridden", "schema"];
@@ -29,14 +29,32 @@ pub(crate) async fn show(State(app): State<App>, Path(id): Path<String>) -> Resu
 #[utoipa::path(get, path = "/api/v1/rollouts/{id}/explanation", tag = "rollouts", params(("id" = String, Path)),
     responses((status = 200, body = Explanation), (status = 404, body = WireProblem)))]
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Explanation>, Problem> {
-    let name: RolloutId = id.parse()?;
-    let found = app.control.rollout(&name).await?;
+    Ok(Json(explained(&app, &id.parse()?).await?))
+}
+
+/// Why a rollout went as it did, for the wire.
+pub(crate) async fn explained(app: &App, id: &RolloutId) -> Result<Explanation, Problem> {
+    let found = app.control.rollout(id).await?;
     let none = || Problem::not_found(format!("there is no rollout {id}, or it has not begun"));
     let mut told = found.as_ref().and_then(explanation).ok_or_else(none)?;
     for kind in BESIDE {
-        let filter = Filter { rollout: Some(name.clone()), kind: Some(kind.to_string()), ..Filter::default() };
+        let filter = Filter { rollout: Some(id.clone()), kind: Some(kind.to_string()), ..Filter::default() };
         told.beside.extend(app.control.store().entries(&filter).await?.into_iter().map(WireBeside::from));
     }
     told.beside.sort_by_key(|entry| entry.at);
-    Ok(Json(told))
+    Ok(told)
+}
+
+/// What a rollout looked like as it went, oldest first: the judge's numbers, the split, what was waited for.
+#[utoipa::path(get, path = "/api/v1/rollouts/{id}/samples", tag = "rollouts", params(("id" = String, Path)),
+    responses((status = 200, body = Vec<WireSample>), (status = 404, body = WireProblem)))]
+pub(crate) async fn samples(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Vec<WireSample>>, Problem> {
+    let id: RolloutId = id.parse()?;
+    find(&app, &id).await?;
+    Ok(Json(sampled(&app, &id).await?))
+}
+
+/// The samples of a rollout, for the wire.
+pub(crate) async fn sampled(app: &App, id: &RolloutId) -> Result<Vec<WireSample>, Problem> {
+    Ok(app.control.store().samples(id).await?.into_iter().map(WireSample::from).collect())
 }

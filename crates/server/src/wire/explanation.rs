@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_core::journal::Entry;
-use slipway_core::judge::{Judgement, Verdict};
+use slipway_core::judge::Judgement;
 use slipway_core::rollout::Decision;
 use utoipa::ToSchema;
 
 use super::plan::WirePlan;
 use super::rollout::WireRollout;
+use super::sample::verdict;
 
 /// Why a rollout went as it did.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -81,6 +82,12 @@ pub struct WireJudgement {
     pub lower: f64,
     /// Upper bound of it.
     pub upper: f64,
+    /// What `upper` has to come down to for a pass; null where none is asked for.
+    #[serde(default)]
+    pub pass_at: Option<f64>,
+    /// What `lower` has to rise above for a fail.
+    #[serde(default)]
+    pub fail_at: Option<f64>,
     /// What it was compared with; null on a first release.
     pub stable: Option<WireStable>,
     /// By probes that Slipway sent itself, and not by users' requests.
@@ -121,18 +128,15 @@ pub struct WireStable {
 
 impl From<&Judgement> for WireJudgement {
     fn from(j: &Judgement) -> WireJudgement {
-        let verdict = match j.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "fail",
-            Verdict::Inconclusive => "inconclusive",
-        };
         WireJudgement {
             objective: j.objective.clone(),
-            verdict: verdict.to_string(),
+            verdict: verdict(j.verdict).to_string(),
             n: j.n,
             bad: j.bad,
             lower: j.lower,
             upper: j.upper,
+            pass_at: j.pass_at,
+            fail_at: j.fail_at,
             stable: j.stable.map(|s| WireStable {
                 n: s.n,
                 bad: s.bad,

@@ -262,14 +262,16 @@ fn bare(lane: &LaneId, rollout: &Rollout, now: Timestamp) -> WireRollout {
 }
 
 fn standing(state: &State) -> (&'static str, Option<String>, Option<String>) {
-    match state {
-        State::Running => ("running", None, None),
-        State::Paused { by, .. } => ("paused", None, Some(format!("paused by {by}"))),
-        State::Held { reason, .. } => ("held", Some("held".to_string()), Some(reason.clone())),
-        State::Undoing(undo) if undo.asked_person => ("undoing", Some("held".to_string()), Some(undo.cause.clone())),
-        State::Undoing(undo) => ("undoing", None, Some(undo.cause.clone())),
-        State::Ended { outcome, cause } => ("ended", Some(outcome.as_str().to_string()), Some(cause.clone())),
-    }
+    let held = || Some("held".to_string());
+    let (outcome, cause) = match state {
+        State::Running => (None, None),
+        State::Paused { by, .. } => (None, Some(format!("paused by {by}"))),
+        State::Held { reason, .. } => (held(), Some(reason.clone())),
+        State::Undoing(undo) if undo.asked_person => (held(), Some(undo.cause.clone())),
+        State::Undoing(undo) => (None, Some(undo.cause.clone())),
+        State::Ended { outcome, cause } => (Some(outcome.as_str().to_string()), Some(cause.clone())),
+    };
+    (state.name(), outcome, cause)
 }
 
 impl From<&StepRecord> for WireStepRecord {

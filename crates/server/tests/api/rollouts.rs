@@ -52,6 +52,10 @@ async fn a_release_and_the_way_back_from_start_to_end() {
     let ids: Vec<&str> = history.as_array().unwrap().iter().filter_map(|r| r["rollout"].as_str()).collect();
     assert_eq!(ids, ["ro-3", "ro-2", "ro-1"]);
     assert!(history[1]["deploy_wall_ms"].as_u64() >= history[1]["deploy_ms"].as_u64(), "{history}");
+    let samples = api.get("/rollouts/ro-2/samples").await;
+    let (first, last) = (&samples[0], &samples.as_array().unwrap().last().unwrap());
+    assert_eq!((&first["state"], &first["weight_bp"]), (&json!("running"), &json!(0)), "{samples}");
+    assert_eq!((&last["state"], &last["weight_bp"]), (&json!("ended"), &json!(10_000)), "{samples}");
     let explained = api.get("/rollouts/ro-2/explanation").await;
     assert_eq!(explained["actor"], "user:tester");
     let judgements = explained["decisions"][0]["judgements"].as_array().unwrap();

@@ -45,6 +45,7 @@ pub async fn turn(store: &Store, lane: &LaneId, from: u64, consumed: Vec<EffectI
             effects: vec![effect(&format!("{}/{next}", lane.service))],
             consumed,
             rollouts: vec![],
+            samples: vec![],
             at: Timestamp(1_000 + next),
         })
         .await

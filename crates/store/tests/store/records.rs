@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 use slipway_core::names::{Digest, RolloutId};
 use slipway_core::rights::{Right, Rights};
-use slipway_core::units::{Millis, Timestamp};
-use slipway_store::{Commit, Error, Filter, ReleaseRecord, Remembered, RolloutRecord, Store, TokenRecord};
+use slipway_core::rollout::trail::Sample;
+use slipway_core::units::{Millis, Timestamp, Weight};
+use slipway_store::{
+    Commit, Error, Filter, ReleaseRecord, Remembered, RolloutRecord, SampleRecord, Store, TokenRecord,
+};
 
 use crate::common::{folder, lane, meddle};
 
@@ -39,6 +42,7 @@ async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first() {
                 effects: vec![],
                 consumed: vec![],
                 rollouts: vec![rollout(id.clone(), "shop", outcome)],
+                samples: vec![],
                 at: Timestamp(1),
             };
             generation = store.commit(commit).await.unwrap().generation;
@@ -54,6 +58,36 @@ async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first() {
 }
 
 #[tokio::test]
+async fn samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane() {
+    let folder = folder();
+    let store = Store::open(folder.path()).await.unwrap();
+    let sample = |at| Sample {
+        at: Timestamp(at),
+        step: 0,
+        state: "running".into(),
+        weight: Weight::ZERO,
+        measured: None,
+        requests: at,
+        failed: 0,
+        waiting: None,
+        objectives: vec![],
+    };
+    for n in 1..=52u64 {
+        let id = RolloutId::numbered(n);
+        let shop = lane("shop");
+        let samples = [9, 1].map(|at| SampleRecord { rollout: id.clone(), sample: sample(at) }).to_vec();
+        let rollouts = vec![rollout(id.clone(), "shop", Some("succeeded"))];
+        let (facts, effects, consumed) = (vec![], vec![], vec![]);
+        let (doc, at, expected_generation) = (&Value::Null, Timestamp(1), n - 1);
+        let commit = Commit { lane: &shop, expected_generation, doc, facts, effects, consumed, rollouts, samples, at };
+        store.commit(commit).await.unwrap();
+    }
+    for (n, kept) in [(1, vec![]), (2, vec![]), (3, vec![sample(1), sample(9)]), (52, vec![sample(1), sample(9)])] {
+        assert_eq!(store.samples(&RolloutId::numbered(n)).await.unwrap(), kept, "ro-{n}");
+    }
+}
+
+#[tokio::test]
 async fn a_rollout_is_numbered_though_nothing_can_be_written() {
     let folder = folder();
     let store = Store::open(folder.path()).await.unwrap();
@@ -66,10 +100,10 @@ async fn a_rollout_is_numbered_though_nothing_can_be_written() {
     assert_eq!(store.next_rollout_id().await, RolloutId::numbered(4), "what was counted in memory is not given again");
     let shop = lane("shop");
     let rollouts = vec![rollout(RolloutId::numbered(9), "shop", None)];
-    let (facts, effects, consumed) = (vec![], vec![], vec![]);
+    let (facts, effects, consumed, samples) = (vec![], vec![], vec![], vec![]);
     let (doc, at) = (&Value::Null, Timestamp(1));
     store
-        .commit(Commit { lane: &shop, expected_generation: 0, doc, facts, effects, consumed, rollouts, at })
+        .commit(Commit { lane: &shop, expected_generation: 0, doc, facts, effects, consumed, rollouts, samples, at })
         .await
         .unwrap();
     store.close().await;

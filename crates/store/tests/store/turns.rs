@@ -93,6 +93,7 @@ async fn an_effect_that_is_there_is_not_added_again_and_one_that_was_taken_in_go
         effects,
         consumed,
         rollouts: vec![],
+        samples: vec![],
         at: Timestamp(1),
     };
     store.commit(commit(0, vec![effect("a"), effect("b")], vec![])).await.unwrap();
