@@ -221,12 +221,29 @@ impl Control {
 
     /// Passes a person's word to the open rollout.
     pub async fn command(&self, lane: &LaneId, command: Command, by: &By) -> Result<RolloutId, Error> {
+        self.command_on(lane, None, command, by).await
+    }
+
+    /// The same, and only if it is this rollout that is open: for whoever looked at it before.
+    pub async fn command_on(
+        &self,
+        lane: &LaneId,
+        only: Option<&RolloutId>,
+        command: Command,
+        by: &By,
+    ) -> Result<RolloutId, Error> {
         let open = self.existing(lane).await?.open.map(|r| r.id);
         if let Some(before) = by.before(&self.engine, lane).await? {
             return Ok(before);
         }
-        let by = by.clone();
+        let (by, only) = (by.clone(), only.cloned());
         self.wish(lane, move |turn, now| {
+            if let Some(only) = only.as_ref().filter(|only| turn.lane.open.as_ref().is_none_or(|o| o.id != **only)) {
+                return Err(rollout::Refusal {
+                    code: "nothing_open",
+                    reason: format!("{only} is not open any more: nothing was done"),
+                });
+            }
             match command {
                 Command::Pause => commands::pause(turn, &by.actor, now),
                 Command::Resume => commands::resume(turn, &by.actor, now),

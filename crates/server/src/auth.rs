@@ -17,14 +17,18 @@ use slipway_store::{Error, TokenRecord};
 use crate::problem::Problem;
 use crate::state::App;
 
-/// Whose token it was, by its hash, as looked up before: for when the store cannot be read.
+/// Whose token or session it was, by its hash, as looked up before: for when the store cannot be read.
 #[derive(Clone, Default)]
 pub struct Known(Arc<Mutex<HashMap<Digest, TokenRecord>>>);
 
 impl Known {
-    async fn record(&self, app: &App, token: &str) -> Result<Option<TokenRecord>, Error> {
-        let hash = Digest::of(token.as_bytes());
-        let found = app.control.store().token(token).await;
+    /// Whose secret it is, as `found` says; as it was said before where that fails.
+    pub(crate) fn or_before(
+        &self,
+        secret: &str,
+        found: Result<Option<TokenRecord>, Error>,
+    ) -> Result<Option<TokenRecord>, Error> {
+        let hash = Digest::of(secret.as_bytes());
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Ok(record) => {
@@ -36,6 +40,12 @@ impl Known {
             }
             Err(error) => known.get(&hash).cloned().map(Some).ok_or(error),
         }
+    }
+
+    /// Forgets a session that was ended.
+    pub(crate) fn forget_secret(&self, secret: &str) {
+        let hash = Digest::of(secret.as_bytes());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
     }
 
     /// Forgets the tokens of a name, so that a store that breaks does not bring a revoked one back.
@@ -58,15 +68,21 @@ pub(crate) async fn need_token(State(app): State<App>, mut request: Request, nex
             "a token is needed: send Authorization: Bearer TOKEN; the first one is in the data folder's file `token`",
         );
     };
-    match app.known.record(&app, &token).await {
+    let found = app.control.store().token(&token).await;
+    match app.known.or_before(&token, found) {
         Ok(Some(record)) => {
-            request.extensions_mut().insert(By::once(&format!("user:{}", record.name)));
+            request.extensions_mut().insert(By::once(&actor(&record)));
             request.extensions_mut().insert(record.rights);
             next.run(request).await
         }
         Ok(None) => refused("the token is not known"),
         Err(error) => Problem::from(error).into_response(),
     }
+}
+
+/// As the journal names the holder of a token.
+pub(crate) fn actor(record: &TokenRecord) -> String {
+    format!("user:{}", record.name)
 }
 
 /// Lets through whoever may do this.

@@ -1,9 +1,11 @@
-//! The HTTP API under `/api/v1`, its event stream and its OpenAPI document. The only crate with wire types.
+//! The HTTP API under `/api/v1`, its event stream and its OpenAPI document, and the console beside it. The only crate
+//! with wire types and HTML.
 //!
 //! Asks the control plane and the store; knows neither targets nor gateways nor SQL. Called by the binary.
 
 mod auth;
 mod body;
+mod console;
 mod idempotency;
 mod problem;
 mod router;

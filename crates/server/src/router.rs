@@ -1,4 +1,4 @@
-//! The map of the API: every route, and nothing else.
+//! The map of the API: every route, and nothing else. The console has its own beside it.
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
@@ -16,7 +16,7 @@ use crate::routes::{
     outcomes, plans, releases, rollouts, services, system, tokens, versions,
 };
 use crate::state::App;
-use crate::{auth, idempotency};
+use crate::{auth, console, idempotency};
 
 /// Largest JSON body in bytes.
 const BODY_LIMIT: usize = 2 << 20;
@@ -125,7 +125,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// The API.
+/// The API, and the console.
 pub fn router(app: App) -> axum::Router {
     let merged = |groups: Vec<(Right, OpenApiRouter<App>)>| {
         let guarded = |(right, routes): (Right, OpenApiRouter<App>)| {
@@ -145,6 +145,7 @@ pub fn router(app: App) -> axum::Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_that_way)
         .layer(map_response(problem::always))
+        .merge(console::router(&app))
         .with_state(app)
 }
 

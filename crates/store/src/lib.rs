@@ -20,6 +20,7 @@ mod outbox;
 mod releases;
 mod rollouts;
 mod samples;
+mod sessions;
 mod tokens;
 
 pub use commit::{Commit, Committed};

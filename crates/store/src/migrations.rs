@@ -13,6 +13,7 @@ const ALL: &[(&str, &str)] = &[
     ("0004_environments", include_str!("migrations/0004_environments.sql")),
     ("0005_hooks", include_str!("migrations/0005_hooks.sql")),
     ("0006_samples", include_str!("migrations/0006_samples.sql")),
+    ("0007_sessions", include_str!("migrations/0007_sessions.sql")),
 ];
 
 /// Brings the schema up to date; refuses one that is newer than this program.

@@ -94,7 +94,8 @@ impl Store {
     }
 }
 
-fn record(row: &sqlx::sqlite::SqliteRow) -> Result<TokenRecord, Error> {
+/// A row of name, rights and time.
+pub(crate) fn record(row: &sqlx::sqlite::SqliteRow) -> Result<TokenRecord, Error> {
     let rights: String = row.try_get(1)?;
     Ok(TokenRecord {
         name: row.try_get(0)?,

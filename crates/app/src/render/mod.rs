@@ -35,46 +35,8 @@ pub(crate) use status::status;
 pub(crate) use times::times;
 pub(crate) use versions::versions;
 
-use slipway_core::units::{Millis, Weight};
-use slipway_server::wire::{WireRollout, WireStepRecord};
-
-/// A length of time.
-fn time(ms: u64) -> String {
-    Millis(ms).to_string()
-}
-
-/// A share of the traffic.
-fn share(bp: u16) -> String {
-    Weight::from_bp(bp).map_or_else(|| format!("{bp}bp"), |w| w.to_string())
-}
-
-/// What the candidate of a rollout met.
-fn met(r: &WireRollout) -> String {
-    if r.worker {
-        let (all, bad) = (count(r.exposed_requests), count(r.failed_requests));
-        return format!("{all} outcomes were reported of {}, {bad} of them bad", r.version);
-    }
-    format!(
-        "{} requests met {}, {} of them failed, {} failed by Slipway",
-        count(r.exposed_requests),
-        r.version,
-        count(r.failed_requests),
-        count(r.failed_by_slipway)
-    )
-}
-
-/// A number with separators.
-fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use slipway_server::wire::WireStepRecord;
+use slipway_server::wire::words::{count, met, share, time};
 
 /// What an instance or a test said, on one line and without what would move a terminal's cursor.
 fn flat(text: &str) -> String {

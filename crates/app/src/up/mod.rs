@@ -79,6 +79,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     let app = slipway_server::router(App { control: control.clone(), known: Default::default(), blobs, farewell });
     let closing = stop.clone();
     let server = tokio::spawn(async move {
+        let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
         axum::serve(listener, app).with_graceful_shutdown(async move { closing.cancelled().await }).await
     });
     let traffic = match starter.called(&hub, &mut child).await {

@@ -17,6 +17,7 @@ mod sample;
 mod schema;
 mod status;
 mod token;
+pub mod words;
 
 pub use comparison::{WireComparison, WireHarm, WireWay};
 pub use diff::{WireDifference, WireVersions};
@@ -32,8 +33,8 @@ pub use operating::{NewMaintenance, NewScale, WireRestart};
 pub use outcome::{NewOutcome, NewOutcomes, RefusedOutcome, Reported};
 pub use plan::{WirePlan, WireStep};
 pub use release::{NewDrill, NewRelease, NewRollback};
-pub(crate) use rollout::explanation;
 pub use rollout::{HistoryEntry, WireRollout, WireShare, WireStepRecord, WireWaiting, history_entry, rollout};
+pub(crate) use rollout::{explanation, open_rollout};
 pub use sample::{WirePoint, WireSample};
 pub use schema::{NewSettlement, WireMigration, WireSchema};
 pub use status::{LaneStatus, VersionStatus, WireIncident, WireInstance, lane_status};

@@ -159,7 +159,7 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
             judgements: Vec::new(),
             worker: asked.release.spec.is_worker(),
         }),
-        RolloutNow::Open(lane) => lane.lane.open.as_ref().map(|open| live(lane, open)),
+        RolloutNow::Open(lane) => open_rollout(lane),
         RolloutNow::Ended(lane, rollout) => Some(bare(lane, rollout, rollout.ended_at.unwrap_or_default())),
     }
 }
@@ -196,6 +196,11 @@ pub(crate) fn explanation(now: &RolloutNow) -> Option<Explanation> {
         decisions: doc.decisions.iter().map(WireDecision::from).collect(),
         beside: Vec::new(),
     })
+}
+
+/// The open rollout of a lane.
+pub(crate) fn open_rollout(lane: &LaneNow) -> Option<WireRollout> {
+    lane.lane.open.as_ref().map(|open| live(lane, open))
 }
 
 fn live(lane: &LaneNow, open: &Rollout) -> WireRollout {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use slipway_control::views::LaneNow;
 use slipway_core::environment::Difference;
 use slipway_core::names::VersionName;
-use slipway_core::rollout::{Release, Slot, SlotState};
+use slipway_core::rollout::{Lane, Release, Slot, SlotState, commands};
 use utoipa::ToSchema;
 
 use super::drill::{WireTimes, times};
@@ -27,6 +27,15 @@ pub struct LaneStatus {
     pub standby: Option<VersionStatus>,
     /// Until when it stands by, milliseconds since 1970.
     pub standby_until: Option<u64>,
+    /// When the version that serves had come to serve everybody, milliseconds since 1970.
+    #[serde(default)]
+    pub deployed_at: Option<u64>,
+    /// What a rollback would bring back now; null where there is no way back.
+    #[serde(default)]
+    pub back_to: Option<String>,
+    /// Why there is none.
+    #[serde(default)]
+    pub no_way_back: Option<String>,
     /// The split, wanted and measured.
     pub split: Vec<WireShare>,
     /// The open rollout's id.
@@ -107,6 +116,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
     let lane = &now.lane;
     let declared = |r: &Release| r.instances(&lane.id);
     let open = lane.open.as_ref();
+    let (back_to, no_way_back) = way_back(lane);
     LaneStatus {
         service: lane.id.service.to_string(),
         environment: lane.id.environment.to_string(),
@@ -114,6 +124,9 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         candidate: open.map(|o| version(now, &o.release, lane.wanted(&o.release.version).count() as u32)),
         standby: lane.standby.as_ref().map(|s| version(now, &s.release, declared(&s.release))),
         standby_until: lane.standby.as_ref().map(|s| s.until.0),
+        deployed_at: lane.deployed_at.map(|t| t.0),
+        back_to,
+        no_way_back,
         split: shares(now),
         rollout: open.map(|o| o.id.to_string()),
         probes: open.and_then(probes),
@@ -131,6 +144,15 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
             what: i.what.clone(),
             likely: i.likely.clone(),
         }),
+    }
+}
+
+/// What a rollback without a named version would bring back, or why it would be refused.
+fn way_back(lane: &Lane) -> (Option<String>, Option<String>) {
+    match commands::way_back(lane, None) {
+        Ok(commands::Back::To(version)) => (Some(version.to_string()), None),
+        Ok(commands::Back::TakeBack) => (lane.stable_version().map(|v| v.to_string()), None),
+        Err(refusal) => (None, Some(refusal.to_string())),
     }
 }
 

@@ -1,0 +1,163 @@
+// What the console does beyond its pages: it fetches a page's living part again when the server says that it changed,
+// shows moments in the viewer's zone, opens the palette, and drags the replay. Everything works without it.
+
+const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const ago = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+
+function showMoments(root) {
+  const now = Date.now();
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    const seconds = Math.round((at - now) / 1000);
+    const today = Math.abs(seconds) < 12 * 3600;
+    let text = today ? clock.format(at) : day.format(at);
+    if (time.closest("table") && today) {
+      const minutes = Math.round(seconds / 60);
+      text = Math.abs(minutes) < 60 ? ago.format(minutes, "minute") : ago.format(Math.round(minutes / 60), "hour");
+    }
+    if (time.textContent !== text) time.textContent = text;
+    time.title = `${zone.format(at)} (${time.dateTime})`;
+  }
+}
+
+// Makes one element look like another and keeps what the viewer has open, focused or typed.
+function morph(old, fresh) {
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details")) old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value && !(name === "value" && old === document.activeElement)) {
+      old.setAttribute(name, value);
+      if (name === "value") old.value = value;
+    }
+  }
+  const kept = [...old.childNodes];
+  const wanted = [...fresh.childNodes];
+  wanted.forEach((next, i) => {
+    const now = kept[i];
+    if (!now) old.append(next);
+    else if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName || now.id !== next.id) now.replaceWith(next);
+    else if (next.nodeType === Node.ELEMENT_NODE) morph(now, next);
+    else if (now.data !== next.data) now.data = next.data;
+  });
+  kept.slice(wanted.length).forEach((gone) => gone.remove());
+}
+
+const stale = document.getElementById("stale");
+const tags = new Map();
+let fetching = false;
+let again = false;
+
+async function refresh(src) {
+  const live = document.getElementById("live");
+  if (!live) return;
+  if (fetching) { again = true; return; }
+  fetching = true;
+  try {
+    const from = src ?? live.dataset.src;
+    const headers = { "x-live": "1" };
+    if (tags.has(from)) headers["if-none-match"] = tags.get(from);
+    const answer = await fetch(from, { headers, redirect: "error", cache: "no-store" });
+    if (answer.status === 401) { location.reload(); return; }
+    if (answer.status === 200) {
+      tags.clear();
+      tags.set(from, answer.headers.get("etag") ?? "");
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.getElementById("live");
+      if (fresh) { morph(live, fresh); showMoments(live); }
+    }
+    stale.hidden = true;
+  } catch {
+    stale.hidden = false;
+  } finally {
+    fetching = false;
+    if (again) { again = false; refresh(); }
+  }
+}
+
+// One stream for each page that can be seen: a browser allows only a few, and a hidden page needs none.
+let stream = null;
+function listen() {
+  const live = document.getElementById("live");
+  if (!live || stream) return;
+  stream = new EventSource(`/live?topics=${encodeURIComponent(live.dataset.live)}`);
+  stream.addEventListener("listening", () => refresh());
+  stream.addEventListener("changed", () => refresh());
+  stream.addEventListener("error", () => {
+    stale.hidden = false;
+    // A refusal closes it for good; the reload leads to where one signs in.
+    if (stream?.readyState === EventSource.CLOSED) { stream = null; setTimeout(() => !document.hidden && listen(), 3000); }
+  });
+}
+function deaf() { stream?.close(); stream = null; }
+document.addEventListener("visibilitychange", () => (document.hidden ? deaf() : listen()));
+addEventListener("pagehide", deaf);
+addEventListener("pageshow", listen);
+
+// Replay: dragging shows the moment at once, and the address says it, so that it can be shared.
+let dragged = 0;
+document.addEventListener("input", (event) => {
+  if (event.target.id !== "moment") return;
+  const live = document.getElementById("live");
+  const src = `${location.pathname}?moment=${event.target.value}`;
+  live.dataset.src = src;
+  clearTimeout(dragged);
+  dragged = setTimeout(() => { history.replaceState(null, "", src); refresh(src); }, 40);
+});
+
+const palette = document.getElementById("palette");
+const text = document.getElementById("palette-text");
+const places = document.getElementById("palette-places");
+let chosen = 0;
+
+function shown() { return [...places.querySelectorAll("li:not([hidden]) a")]; }
+function choose(to) {
+  const all = shown();
+  chosen = Math.max(0, Math.min(to, all.length - 1));
+  places.querySelectorAll("a.on").forEach((a) => a.classList.remove("on"));
+  all[chosen]?.classList.add("on");
+  all[chosen]?.scrollIntoView({ block: "nearest" });
+}
+function filter() {
+  const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const item of places.querySelectorAll("li")) {
+    const said = item.textContent.toLowerCase();
+    item.hidden = !words.every((word) => said.includes(word));
+  }
+  choose(0);
+}
+async function openPalette() {
+  if (!palette || palette.open) return;
+  const answer = await fetch("/palette", { headers: { "x-live": "1" }, cache: "no-store" });
+  if (!answer.ok) { location.reload(); return; }
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  places.replaceChildren(...page.body.childNodes);
+  text.value = "";
+  palette.showModal();
+  filter();
+}
+if (palette) {
+  for (const button of document.querySelectorAll("[data-palette]")) {
+    button.hidden = false;
+    button.addEventListener("click", openPalette);
+  }
+  text.addEventListener("input", filter);
+  palette.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") { choose(chosen + 1); event.preventDefault(); }
+    if (event.key === "ArrowUp") { choose(chosen - 1); event.preventDefault(); }
+    if (event.key === "Enter") { shown()[chosen]?.click(); event.preventDefault(); }
+  });
+}
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input:not([type=range]), textarea, select, dialog");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  openPalette();
+});
+
+showMoments(document);
+setInterval(() => document.hidden || showMoments(document), 30000);
+if (!document.hidden) listen();

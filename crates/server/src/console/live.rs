@@ -1,0 +1,96 @@
+//! What changed, as server-sent events without content: a page that hears one fetches its own part again.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use futures_util::stream::{self, Stream, StreamExt};
+use serde::Deserialize;
+use slipway_core::names::LaneId;
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+
+use crate::body::Asked;
+use crate::problem::Problem;
+use crate::state::App;
+
+/// One page is told at most so often.
+const SPACING: Duration = Duration::from_millis(500);
+/// What a page listens to at the most.
+const TOPICS: usize = 20;
+
+/// What a page listens to.
+#[derive(Debug, Deserialize)]
+pub(super) struct Listening {
+    /// `lanes` for every service in every environment, `lane:SERVICE/ENVIRONMENT`, `service:SERVICE`,
+    /// `environment:ENVIRONMENT`, `journal`; separated by spaces.
+    topics: String,
+}
+
+struct Ears {
+    topics: BTreeSet<String>,
+    lanes: broadcast::Receiver<LaneId>,
+    journal: watch::Receiver<u64>,
+    told: Option<Instant>,
+}
+
+/// Tells a page which of its topics changed.
+pub(super) async fn stream(
+    State(app): State<App>,
+    Asked(query): Asked<Listening>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let topics: BTreeSet<String> = query.topics.split_whitespace().map(str::to_string).collect();
+    if topics.len() > TOPICS {
+        return Err(Problem::bad_request(format!("a page listens to {TOPICS} topics at the most")));
+    }
+    let ears = Ears { topics, lanes: app.control.changes(), journal: app.control.store().subscribe(), told: None };
+    let end = async move { app.farewell.closed().await };
+    let changes = stream::unfold(ears, |mut ears| async move { ears.next().await.map(|changed| (changed, ears)) });
+    let events = changes.flat_map(|changed| stream::iter(changed.into_iter().map(event)));
+    let hello = stream::once(async { Ok(Event::default().event("listening").data("")) });
+    let events = hello.chain(events).take_until(Box::pin(end));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+fn event(topic: String) -> Result<Event, Infallible> {
+    Ok(Event::default().event("changed").data(topic))
+}
+
+impl Ears {
+    /// The topics that changed since the last time, once there are any and the page may be told again.
+    async fn next(&mut self) -> Option<BTreeSet<String>> {
+        let mut changed = BTreeSet::new();
+        let may = self.told.map(|told| told + SPACING);
+        loop {
+            let ready = !changed.is_empty();
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(may.unwrap_or_else(Instant::now)), if ready => break,
+                lane = self.lanes.recv() => match lane {
+                    Ok(lane) => changed.extend(self.of(&lane)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => changed.extend(self.topics.iter().cloned()),
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+                head = self.journal.changed() => {
+                    head.ok()?;
+                    changed.extend(self.topics.get("journal").cloned());
+                }
+            }
+        }
+        self.told = Some(Instant::now());
+        Some(changed)
+    }
+
+    fn of(&self, lane: &LaneId) -> Vec<String> {
+        let all = [
+            "lanes".to_string(),
+            format!("lane:{}/{}", lane.service, lane.environment),
+            format!("service:{}", lane.service),
+            format!("environment:{}", lane.environment),
+        ];
+        all.into_iter().filter(|topic| self.topics.contains(topic)).collect()
+    }
+}

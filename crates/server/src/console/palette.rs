@@ -1,0 +1,39 @@
+//! The command palette: every place one can go to, as links that the script filters.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Html;
+
+use super::overview;
+use crate::problem::Problem;
+use crate::state::App;
+
+#[derive(Template)]
+#[template(path = "palette.html")]
+struct View {
+    places: Vec<Place>,
+}
+
+struct Place {
+    href: String,
+    name: String,
+    kind: &'static str,
+}
+
+/// The places.
+pub(super) async fn read(State(app): State<App>) -> Result<Html<String>, Problem> {
+    let place = |href: String, name: String, kind| Place { href, name, kind };
+    let told = overview::told(&app).await?;
+    let mut places = vec![place("/".into(), "Services".into(), "page")];
+    for (lane, open) in &told {
+        if let Some(open) = open {
+            let name = format!("{} {} to {}", lane.service, open.version, lane.environment);
+            places.push(place(format!("/rollouts/{}", open.rollout), name, "rollout"));
+        }
+    }
+    let mut services: Vec<&str> = told.iter().map(|(lane, _)| lane.service.as_str()).collect();
+    services.dedup();
+    places.extend(services.into_iter().map(|s| place(format!("/services/{s}"), s.to_string(), "service")));
+    let page = View { places }.render().map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(Html(page))
+}

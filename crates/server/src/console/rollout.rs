@@ -1,0 +1,86 @@
+//! One rollout: what changes, whether it hurts, why it went as it did, and the button that takes it back.
+//!
+//! Afterwards it can be played again: `?moment=N` shows it as the N-th sample saw it.
+
+mod buttons;
+mod view;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use slipway_core::names::RolloutId;
+use slipway_store::Filter;
+
+use super::frame::Wanted;
+use super::session::Viewer;
+use crate::body::Asked;
+use crate::problem::Problem;
+use crate::routes::{lane, rollouts};
+use crate::state::App;
+use crate::wire::{Explanation, LaneStatus, WireBeside, WireGates, WireRollout, WireSample, lane_status};
+
+/// Kinds of the journal that tell of smoke tests.
+const SMOKED: &str = "instance.smoked";
+/// Smoke tests that are shown.
+const SMOKES: u32 = 20;
+
+/// Everything that the page is made from, as the API tells it.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// The rollout.
+    pub rollout: WireRollout,
+    /// Why it went as it did; absent while it waits to begin.
+    pub explanation: Option<Explanation>,
+    /// What it looked like as it went.
+    pub samples: Vec<WireSample>,
+    /// Its service in its environment now.
+    pub lane: Option<LaneStatus>,
+    /// How its gates stand, where it waits for them.
+    pub gates: Option<WireGates>,
+    /// Smoke tests of its instances.
+    pub smokes: Vec<WireBeside>,
+    /// Now, milliseconds since 1970.
+    pub now: u64,
+}
+
+/// Which moment.
+#[derive(Debug, Deserialize)]
+pub(super) struct Moment {
+    moment: Option<usize>,
+}
+
+/// The page.
+pub(super) async fn page(
+    State(app): State<App>,
+    Extension(viewer): Extension<Viewer>,
+    Path(id): Path<String>,
+    Asked(query): Asked<Moment>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let told = told(&app, &id.parse()?).await?;
+    let view = view::view(&viewer, &told, query.moment);
+    let wanted = Wanted::of(&headers);
+    let live = wanted.live().then(|| view.live()).transpose()?;
+    wanted.answer(&view, live)
+}
+
+async fn told(app: &App, id: &RolloutId) -> Result<Told, Problem> {
+    let rollout = rollouts::find(app, id).await?;
+    let waits = rollout.state == "queued";
+    let explanation = if waits { None } else { Some(rollouts::explained(app, id).await?) };
+    let gates = if waits { Some(app.control.gates_of_rollout(id).await?.into()) } else { None };
+    let lane = lane(&rollout.service, &rollout.environment)?;
+    let smoked =
+        Filter { rollout: Some(id.clone()), kind: Some(SMOKED.into()), limit: Some(SMOKES), ..Filter::default() };
+    Ok(Told {
+        samples: rollouts::sampled(app, id).await?,
+        lane: app.control.lane(&lane).await?.as_ref().map(lane_status),
+        smokes: app.control.store().entries(&smoked).await?.into_iter().map(WireBeside::from).collect(),
+        now: app.control.now().0,
+        rollout,
+        explanation,
+        gates,
+    })
+}

@@ -1,0 +1,302 @@
+//! The page of a rollout as a pure function of what the API tells.
+
+use askama::Template;
+
+use super::super::chart::{Chart, charts};
+use super::super::frame::{Frame, Here};
+use super::super::session::Viewer;
+use super::super::when::When;
+use super::Told;
+use super::buttons::{Button, buttons};
+use crate::problem::Problem;
+use crate::wire::words::{met, share, time};
+use crate::wire::{WireGate, WireRollout, WireSample, WireStep};
+
+/// The page.
+#[derive(Template)]
+#[template(path = "rollout.html", blocks = ["live"])]
+pub(super) struct View {
+    frame: Frame,
+    id: String,
+    topic: String,
+    service: String,
+    environment: String,
+    version: String,
+    from: Option<String>,
+    strategy: String,
+    kind: String,
+    /// The word for its state and the colour of it.
+    state: (String, &'static str),
+    /// What is waited for, or how it ended.
+    sentence: String,
+    remaining: Option<String>,
+    bar: Option<Bar>,
+    steps: Vec<Step>,
+    charts: Vec<Chart>,
+    met: Option<String>,
+    way_back: String,
+    way_back_took: Option<String>,
+    remarks: Vec<String>,
+    buttons: Vec<Button>,
+    gates: Vec<WireGate>,
+    told: Vec<Line>,
+    smokes: Vec<Line>,
+    replay: Option<Replay>,
+    actor: String,
+    began: Option<When>,
+    ended: Option<When>,
+    took: Option<String>,
+}
+
+/// The split as a bar.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Bar {
+    /// Where the candidate's part begins and ends, of a thousand.
+    candidate: u32,
+    rest: u32,
+    /// Where the measured part ends.
+    measured: Option<u32>,
+    wanted: String,
+    said: String,
+}
+
+/// A step on the rail.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Step {
+    name: String,
+    state: String,
+    sign: &'static str,
+    what: String,
+    report: String,
+    exposed: String,
+    length: String,
+    no_return: bool,
+    here: bool,
+}
+
+/// A line of what happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    at: When,
+    what: String,
+    actor: String,
+    text: String,
+    kind: &'static str,
+}
+
+/// The slider.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Replay {
+    last: usize,
+    moment: usize,
+    at: When,
+    playing: bool,
+}
+
+impl View {
+    /// The part that lives.
+    pub(super) fn live(&self) -> Result<String, Problem> {
+        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+    }
+}
+
+/// The page of a rollout for somebody, now or at a moment of it.
+pub(super) fn view(viewer: &Viewer, told: &Told, moment: Option<usize>) -> View {
+    let (r, explanation) = (&told.rollout, told.explanation.as_ref());
+    let plan = explanation.map(|e| &e.plan).or(told.gates.as_ref().map(|g| &g.plan));
+    let planned: &[WireStep] = plan.map_or(&[], |plan| &plan.steps);
+    let last = told.samples.len().saturating_sub(1);
+    let then = moment.map(|m| m.min(last)).and_then(|m| told.samples.get(m));
+    let seen = match then {
+        Some(sample) => told.samples.get(..=moment.unwrap_or(last).min(last)).filter(|_| sample.at > 0).unwrap_or(&[]),
+        None => &told.samples,
+    };
+    let no_return = plan.map_or(&[][..], |plan| &plan.points_of_no_return);
+    let until = then.map_or(u64::MAX, |sample| sample.at);
+    let title = format!("{} {} to {}", r.service, r.version, r.environment);
+    View {
+        frame: Frame::of(title, Here::Overview, viewer),
+        id: r.rollout.clone(),
+        topic: format!("lane:{}/{}", r.service, r.environment),
+        service: r.service.clone(),
+        environment: r.environment.clone(),
+        version: r.version.clone(),
+        from: r.from.clone(),
+        strategy: r.strategy.clone(),
+        kind: r.kind.clone(),
+        state: then.map_or_else(|| state(r), |sample| word(&sample.state, None)),
+        sentence: sentence(r, then),
+        remaining: r.waiting.as_ref().filter(|_| then.is_none()).and_then(|w| w.remaining_ms).map(time),
+        bar: bar(r, then.or(told.samples.last())),
+        steps: steps(r, planned, no_return, then),
+        charts: charts(seen, planned),
+        met: (r.exposed_requests > 0 || explanation.is_some()).then(|| met(&at(r, then))),
+        way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
+        way_back_took: took_back(r, plan.map(|plan| plan.rollback.as_str())),
+        remarks: plan.map_or_else(Vec::new, |plan| plan.remarks.clone()),
+        buttons: if then.is_none() { buttons(viewer, told) } else { Vec::new() },
+        gates: told.gates.as_ref().map_or_else(Vec::new, |gates| gates.gates.clone()),
+        told: lines(told, until),
+        smokes: smokes(told, until),
+        replay: replay(told, moment),
+        actor: explanation
+            .map(|e| e.actor.clone())
+            .or(told.gates.as_ref().and_then(|g| g.asked_by.clone()))
+            .unwrap_or_default(),
+        began: explanation.map(|e| When::at(e.began_at)),
+        ended: explanation.and_then(|e| e.ended_at).map(When::at),
+        took: explanation.map(|e| time(e.ended_at.unwrap_or(told.now).saturating_sub(e.began_at))),
+    }
+}
+
+/// The word for a rollout's state and the colour of it.
+fn state(r: &WireRollout) -> (String, &'static str) {
+    word(&r.state, r.outcome.as_deref())
+}
+
+fn word(state: &str, outcome: Option<&str>) -> (String, &'static str) {
+    let (word, kind) = match (state, outcome) {
+        (_, Some("succeeded")) => ("succeeded", "good"),
+        (_, Some("rolled_back")) => ("rolled back", "bad"),
+        (_, Some("held")) => ("needs a person", "bad"),
+        (_, Some("superseded")) => ("superseded", "calm"),
+        (_, Some(other)) => (other, "bad"),
+        ("running", None) => ("on its way", "busy"),
+        ("paused", None) => ("paused", "warn"),
+        ("undoing", None) => ("going back", "bad"),
+        ("queued", None) => ("waiting to begin", "busy"),
+        (other, None) => (other, "calm"),
+    };
+    (word.to_string(), kind)
+}
+
+fn sentence(r: &WireRollout, then: Option<&WireSample>) -> String {
+    let now = r.cause.as_ref().or(r.waiting.as_ref().map(|w| &w.on));
+    match then {
+        Some(sample) => {
+            sample.waiting.clone().or_else(|| (sample.state == "ended").then(|| r.cause.clone())?).unwrap_or_default()
+        }
+        None => now.cloned().unwrap_or_default(),
+    }
+}
+
+/// The rollout as it stood at a moment, as far as numbers go.
+fn at(r: &WireRollout, then: Option<&WireSample>) -> WireRollout {
+    match then {
+        None => r.clone(),
+        Some(s) => WireRollout { exposed_requests: s.requests, failed_requests: s.failed, ..r.clone() },
+    }
+}
+
+fn bar(r: &WireRollout, sample: Option<&WireSample>) -> Option<Bar> {
+    let ours = r.split.iter().find(|s| s.version == r.version);
+    let (weight, measured) = match (ours, sample) {
+        (Some(part), _) => (part.weight_bp, part.measured_bp),
+        (None, Some(sample)) => (sample.weight_bp, sample.measured_bp),
+        (None, None) => return None,
+    };
+    let (thousand, seen) = (u32::from(weight) / 10, measured.map(|m| u32::from(m) / 10));
+    let of = if r.worker { "of the instances" } else { "of the users" };
+    let said = match measured {
+        Some(bp) => format!("{} measured", share(bp)),
+        None => "nothing measured".to_string(),
+    };
+    Some(Bar {
+        candidate: thousand,
+        rest: 1_000 - thousand,
+        measured: seen,
+        wanted: format!("{} {of}", share(weight)),
+        said,
+    })
+}
+
+fn steps(r: &WireRollout, planned: &[WireStep], no_return: &[String], then: Option<&WireSample>) -> Vec<Step> {
+    let one = |(i, step): (usize, &WireStep)| {
+        let record = r.steps.get(i);
+        let now = record.map_or("pending", |record| record.state.as_str());
+        let state = match then {
+            Some(sample) if i > sample.step => "pending",
+            Some(sample) if i == sample.step => "waiting",
+            _ => now,
+        };
+        let report = record.filter(|_| then.is_none_or(|sample| i < sample.step)).map(|record| record.report.clone());
+        let length = step.today_ms.unwrap_or(step.best_ms);
+        Step {
+            name: step.name.clone(),
+            state: state.to_string(),
+            sign: sign(state),
+            what: step.what.clone(),
+            report: report.unwrap_or_default(),
+            exposed: share(step.exposed_bp),
+            length: if length > 0 { format!("about {}", time(length)) } else { String::new() },
+            no_return: no_return.contains(&step.name),
+            here: matches!(state, "acting" | "waiting"),
+        }
+    };
+    planned.iter().enumerate().map(one).collect()
+}
+
+fn sign(state: &str) -> &'static str {
+    match state {
+        "done" => "✓",
+        "failed" => "✕",
+        "acting" | "waiting" => "●",
+        "skipped" => "–",
+        _ => "○",
+    }
+}
+
+fn took_back(r: &WireRollout, planned: Option<&str>) -> Option<String> {
+    match r.rollback_ms {
+        Some(ms) => Some(format!("Going back took {} until every gateway had confirmed it.", time(ms))),
+        None => planned.filter(|said| !said.is_empty()).map(|said| format!("Going back: {said}.")),
+    }
+}
+
+fn lines(told: &Told, until: u64) -> Vec<Line> {
+    let Some(explanation) = &told.explanation else { return Vec::new() };
+    let decided = explanation.decisions.iter().map(|d| {
+        let kind = match d.what.as_str() {
+            "undo" => "bad",
+            "hold" | "restart" => "warn",
+            _ => "good",
+        };
+        let what = format!("{} · {}", d.what, d.step);
+        (d.at, Line { at: When::at(d.at), what, actor: d.actor.clone(), text: d.sentence.clone(), kind })
+    });
+    let beside = explanation.beside.iter().map(|b| {
+        let line = Line {
+            at: When::at(b.at),
+            what: b.kind.clone(),
+            actor: b.actor.clone(),
+            text: b.sentence.clone(),
+            kind: "calm",
+        };
+        (b.at, line)
+    });
+    let mut all: Vec<(u64, Line)> = decided.chain(beside).filter(|(at, _)| *at <= until).collect();
+    all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    all.into_iter().map(|(_, line)| line).collect()
+}
+
+fn smokes(told: &Told, until: u64) -> Vec<Line> {
+    let seen = told.smokes.iter().filter(|smoke| smoke.at <= until);
+    seen.map(|smoke| Line {
+        at: When::at(smoke.at),
+        what: "smoke test".to_string(),
+        actor: String::new(),
+        text: smoke.sentence.clone(),
+        kind: if smoke.sentence.contains("passed") { "good" } else { "bad" },
+    })
+    .collect()
+}
+
+fn replay(told: &Told, moment: Option<usize>) -> Option<Replay> {
+    let last = told.samples.len().checked_sub(1).filter(|last| *last > 0)?;
+    if told.rollout.state != "ended" && moment.is_none() {
+        return None;
+    }
+    let at = moment.unwrap_or(last).min(last);
+    let sample = told.samples.get(at)?;
+    Some(Replay { last, moment: at, at: When::at(sample.at), playing: moment.is_some() })
+}

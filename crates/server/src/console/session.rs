@@ -1,0 +1,92 @@
+//! Who looks: a session, known by a cookie, worth what the token is worth that it was begun with.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use slipway_control::By;
+use slipway_core::names::Digest;
+use slipway_core::rights::{Right, Rights};
+
+use crate::auth;
+use crate::problem::Problem;
+use crate::state::App;
+
+/// The cookie.
+const COOKIE: &str = "slipway-session";
+/// How long a session lasts, in seconds.
+pub(super) const LENGTH_SECS: u64 = 7 * 24 * 3600;
+
+/// Whoever is signed in.
+#[derive(Debug, Clone)]
+pub(super) struct Viewer {
+    /// The token's name.
+    pub name: String,
+    /// What they may.
+    pub rights: Rights,
+    /// What their forms carry, so that nobody else's form can act for them.
+    pub csrf: String,
+}
+
+impl Viewer {
+    /// Why a button is not theirs to press, if it is not.
+    pub fn refused(&self, right: Right) -> Option<String> {
+        let may = self.rights.may(right);
+        (!may).then(|| format!("your token may {}, and this needs one that may {right}", self.rights))
+    }
+}
+
+/// The secret of a request's session.
+pub(super) fn secret(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
+    let mut pairs = cookies.filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_string()).filter(|value| !value.is_empty())
+}
+
+/// What a session's forms carry.
+pub(super) fn csrf(secret: &str) -> String {
+    Digest::of(format!("csrf of {secret}").as_bytes()).as_str().trim_start_matches("sha256:").to_string()
+}
+
+/// The cookie of a session; an empty secret takes it away. Secure where whoever stands before Slipway speaks TLS.
+pub(super) fn cookie(secret: &str, headers: &HeaderMap) -> HeaderValue {
+    let tls = headers.get("x-forwarded-proto").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"https"));
+    let (age, secure) = (if secret.is_empty() { 0 } else { LENGTH_SECS }, if tls { "; Secure" } else { "" });
+    let text = format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Lets through whoever is signed in; others are asked to sign in, and come back to where they wanted to go.
+pub(super) async fn need_session(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let record = match secret(request.headers()) {
+        None => Ok(None),
+        Some(secret) => {
+            let found = app.control.store().session(&secret, app.control.now()).await;
+            app.known.or_before(&secret, found).map(|record| record.map(|record| (secret, record)))
+        }
+    };
+    match record {
+        Ok(Some((secret, record))) => {
+            let viewer = Viewer { name: record.name.clone(), rights: record.rights.clone(), csrf: csrf(&secret) };
+            request.extensions_mut().insert(viewer);
+            request.extensions_mut().insert(By::once(&auth::actor(&record)));
+            request.extensions_mut().insert(record.rights);
+            next.run(request).await
+        }
+        Ok(None) if is_page(&request) => {
+            let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());
+            Redirect::to(&super::sign_in::address(wanted)).into_response()
+        }
+        Ok(None) => {
+            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in first, at /sign-in").into_response()
+        }
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+/// A page that a browser goes to, and not something that the script fetches or a form that was sent.
+fn is_page(request: &Request) -> bool {
+    request.method() == axum::http::Method::GET
+        && request.headers().get("x-live").is_none()
+        && request.headers().get(header::ACCEPT).is_none_or(|v| v.to_str().is_ok_and(|v| !v.contains("event-stream")))
+}
