@@ -224,7 +224,7 @@ impl Control {
         self.command_on(lane, None, command, by).await
     }
 
-    /// The same, and only if it is this rollout that is open: for whoever looked at it before.
+    /// The same, and only for this rollout: for whoever has looked at it. One that waits can be withdrawn.
     pub async fn command_on(
         &self,
         lane: &LaneId,
@@ -232,17 +232,21 @@ impl Control {
         command: Command,
         by: &By,
     ) -> Result<RolloutId, Error> {
-        let open = self.existing(lane).await?.open.map(|r| r.id);
+        let open = only.cloned().or(self.existing(lane).await?.open.map(|r| r.id));
         if let Some(before) = by.before(&self.engine, lane).await? {
             return Ok(before);
         }
         let (by, only) = (by.clone(), only.cloned());
         self.wish(lane, move |turn, now| {
-            if let Some(only) = only.as_ref().filter(|only| turn.lane.open.as_ref().is_none_or(|o| o.id != **only)) {
-                return Err(rollout::Refusal {
-                    code: "nothing_open",
-                    reason: format!("{only} is not open any more: nothing was done"),
-                });
+            let is_open = |id: &RolloutId| turn.lane.open.as_ref().is_some_and(|open| open.id == *id);
+            if let Some(only) = only.as_ref().filter(|only| !is_open(only)) {
+                return match command {
+                    Command::Abort => commands::withdraw(turn, only, &by.actor, now),
+                    _ => Err(rollout::Refusal {
+                        code: "nothing_open",
+                        reason: format!("{only} is not open any more: nothing was done"),
+                    }),
+                };
             }
             match command {
                 Command::Pause => commands::pause(turn, &by.actor, now),

@@ -14,6 +14,7 @@ mod state;
 pub mod wire;
 
 pub use auth::{Known, secret};
+pub use console::map as console_map;
 pub use problem::WireProblem;
 pub use router::{document, router};
 pub use state::{App, Farewell};

@@ -44,6 +44,11 @@ impl Problem {
         Problem { status, code: code.to_string(), detail: detail.into(), mistakes: Vec::new() }
     }
 
+    /// What happened, why, and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// A thing that is not there.
     pub fn not_found(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)

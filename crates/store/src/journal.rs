@@ -33,6 +33,12 @@ pub struct Filter {
     pub rollout: Option<RolloutId>,
     /// Of this kind, or of every kind that begins with it and a dot.
     pub kind: Option<String>,
+    /// By this person, hook or machine.
+    pub actor: Option<String>,
+    /// Not before this time.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
     /// After this entry, oldest first.
     pub after: Option<u64>,
     /// Before this entry, newest first.
@@ -55,7 +61,7 @@ impl Store {
         let sql = format!(
             "SELECT seq, body FROM journal WHERE ($1 = '' OR service = $1) AND ($2 = '' OR environment = $2) \
              AND ($3 = '' OR rollout = $3) AND ($4 = '' OR kind = $4 OR kind LIKE $5) AND seq > $6 AND seq < $7 \
-             ORDER BY seq {order} LIMIT $8"
+             AND ($9 = '' OR actor = $9) AND at >= $10 AND at < $11 ORDER BY seq {order} LIMIT $8"
         );
         let kind = filter.kind.clone().unwrap_or_default();
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -67,6 +73,9 @@ impl Store {
             .bind(filter.after.unwrap_or(0) as i64)
             .bind(filter.before.map_or(i64::MAX, |b| b as i64))
             .bind(i64::from(filter.limit.unwrap_or(100).min(MOST)))
+            .bind(filter.actor.as_deref().unwrap_or(""))
+            .bind(filter.since.map_or(0, |at| at.0 as i64))
+            .bind(filter.until.map_or(i64::MAX, |at| at.0 as i64))
             .fetch_all(self.readers())
             .await?;
         rows.iter()

@@ -90,7 +90,8 @@ fn chart(name: &str, samples: &[WireSample], steps: &[WireStep]) -> Option<Chart
     let frame = Frame { from, length, fine };
     let runs = runs(&points, length);
     let band = |low: fn(&WirePoint) -> Option<f64>, high: fn(&WirePoint) -> Option<f64>| area(&frame, &runs, low, high);
-    let now = last.1;
+    // A step that has just begun, or a rollout that is over, has no evidence: the last that there was is shown.
+    let now = points.iter().rev().map(|(_, p)| *p).find(|p| p.n > 0).unwrap_or(last.1);
     Some(Chart {
         name: name.to_string(),
         stable: band(|p| p.stable.map(|s| s.0), |p| p.stable.map(|s| s.1)),

@@ -29,6 +29,10 @@ pub(super) struct Frame {
 pub(super) enum Here {
     /// Services in environments.
     Overview,
+    /// Environments.
+    Environments,
+    /// What happened.
+    Journal,
     /// None of them.
     Elsewhere,
 }
@@ -54,7 +58,11 @@ impl Frame {
     /// The navigation.
     pub fn places(&self) -> Vec<Place> {
         let place = |name, href, here| Place { name, href, here: self.here == here };
-        vec![place("Services", "/", Here::Overview)]
+        vec![
+            place("Services", "/", Here::Overview),
+            place("Environments", "/environments", Here::Environments),
+            place("Journal", "/journal", Here::Journal),
+        ]
     }
 
     /// Proof for the page's forms.

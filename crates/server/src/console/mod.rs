@@ -7,22 +7,28 @@
 
 mod acts;
 mod assets;
+mod button;
 mod chart;
+mod environment;
 mod forms;
 mod frame;
+mod journal;
 mod live;
 mod overview;
 mod palette;
+#[cfg(test)]
+mod phases;
 mod refusal;
 mod rollout;
+mod service;
 mod session;
 mod sign_in;
 mod when;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state, map_response_with_state};
-use axum::routing::{get, post};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::routing::{MethodRouter, get, post};
 use slipway_core::rights::Right;
 
 use crate::auth;
@@ -31,44 +37,84 @@ use crate::state::App;
 /// Largest form in bytes.
 const FORM_LIMIT: usize = 64 << 10;
 
-/// What needs no session.
-fn open() -> Router<App> {
-    Router::new().route("/sign-in", get(sign_in::page).post(sign_in::enter)).route("/assets/{name}", get(assets::read))
+/// What whoever goes somewhere has to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Session,
+    May(Right),
 }
 
-/// What anybody who is signed in may see.
-fn looking() -> Router<App> {
-    Router::new()
-        .route("/", get(overview::page))
-        .route("/rollouts/{id}", get(rollout::page))
-        .route("/palette", get(palette::read))
-        .route("/live", get(live::stream))
-        .route("/sign-out", post(sign_in::leave))
+/// A page or a button.
+struct Place {
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    at: MethodRouter<App>,
 }
 
-/// What needs a right.
-fn acting() -> Vec<(Right, Router<App>)> {
-    let operate = Router::new()
-        .route("/rollouts/{id}/pause", post(acts::pause))
-        .route("/rollouts/{id}/resume", post(acts::resume))
-        .route("/rollouts/{id}/promote", post(acts::promote));
-    let rollback = Router::new()
-        .route("/rollouts/{id}/abort", post(acts::abort))
-        .route("/services/{service}/environments/{environment}/rollback", post(acts::rollback));
-    let drill = Router::new().route("/services/{service}/environments/{environment}/drill", post(acts::drill));
-    let approve = Router::new().route("/rollouts/{id}/approve", post(acts::approve));
-    vec![(Right::Operate, operate.merge(drill)), (Right::Rollback, rollback), (Right::Approve, approve)]
+/// The map of the console: every page and button with what it needs.
+fn places() -> Vec<Place> {
+    let place = |method, path, needs, at| Place { method, path, needs, at };
+    let open = |path, at| place("GET", path, Needs::Nothing, at);
+    let page = |path, at| place("GET", path, Needs::Session, at);
+    let button = |path, right, at| place("POST", path, Needs::May(right), at);
+    vec![
+        open("/sign-in", get(sign_in::page)),
+        place("POST", "/sign-in", Needs::Nothing, post(sign_in::enter)),
+        open("/assets/{name}", get(assets::read)),
+        page("/", get(overview::page)),
+        page("/services/{service}", get(service::page)),
+        page("/rollouts/{id}", get(rollout::page)),
+        page("/environments", get(environment::list)),
+        page("/environments/{environment}", get(environment::page)),
+        page("/journal", get(journal::page)),
+        page("/journal/export", get(journal::export)),
+        page("/palette", get(palette::read)),
+        page("/live", get(live::stream)),
+        button("/rollouts/{id}/pause", Right::Operate, post(acts::pause)),
+        button("/rollouts/{id}/resume", Right::Operate, post(acts::resume)),
+        button("/rollouts/{id}/promote", Right::Operate, post(acts::promote)),
+        button("/rollouts/{id}/abort", Right::Rollback, post(acts::abort)),
+        button("/rollouts/{id}/approve", Right::Approve, post(acts::approve)),
+        button("/services/{service}/environments/{environment}/rollback", Right::Rollback, post(acts::rollback)),
+        button("/services/{service}/environments/{environment}/drill", Right::Operate, post(acts::drill)),
+        place("POST", "/sign-out", Needs::Session, post(sign_in::leave)),
+    ]
+}
+
+/// Every page and button of the console with what it needs, a line each.
+pub fn map() -> Vec<(&'static str, &'static str, String)> {
+    let needs = |needs| match needs {
+        Needs::Nothing => "nothing".to_string(),
+        Needs::Session => "session".to_string(),
+        Needs::May(right) => format!("session that may {right}"),
+    };
+    places().into_iter().map(|place| (place.method, place.path, needs(place.needs))).collect()
 }
 
 /// The console.
 pub(crate) fn router(app: &App) -> Router<App> {
-    let guarded = |(right, routes): (Right, Router<App>)| routes.layer(from_fn_with_state(right, auth::need_right));
-    let acting = acting().into_iter().map(guarded).fold(Router::new(), Router::merge);
-    let inside = looking().merge(acting).layer(from_fn_with_state(app.clone(), session::need_session));
-    open()
-        .merge(inside)
+    let (mut outside, mut inside) = (Router::new(), Router::new());
+    for place in places() {
+        match place.needs {
+            Needs::Nothing => outside = outside.route(place.path, place.at),
+            Needs::Session => inside = inside.route(place.path, place.at),
+            Needs::May(right) => {
+                inside = inside.route(place.path, place.at.layer(from_fn_with_state(right, auth::need_right)));
+            }
+        }
+    }
+    outside
+        .merge(inside.layer(from_fn_with_state(app.clone(), session::need_session)))
         .layer(from_fn(forms::same_origin))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
-        .layer(map_response_with_state(app.clone(), refusal::as_page))
-        .layer(axum::middleware::map_response(frame::safe))
+        .layer(map_response(refusal::as_page))
+        .layer(map_response(frame::safe))
+}
+
+/// A value as it may stand in a query.
+fn encoded(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+    value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

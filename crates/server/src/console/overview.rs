@@ -161,3 +161,9 @@ fn drilled(times: &WireTimes) -> (String, &'static str) {
         Some(drill) => (format!("drilled {} ago", time(drill.ago_ms)), "good"),
     }
 }
+
+/// The living part for somebody.
+#[cfg(test)]
+pub(super) fn view_for(viewer: &Viewer, told: &[Told]) -> String {
+    view(Frame::of("Services", Here::Overview, viewer), told).as_live().render().unwrap_or_default()
+}

@@ -24,7 +24,11 @@ struct Place {
 pub(super) async fn read(State(app): State<App>) -> Result<Html<String>, Problem> {
     let place = |href: String, name: String, kind| Place { href, name, kind };
     let told = overview::told(&app).await?;
-    let mut places = vec![place("/".into(), "Services".into(), "page")];
+    let mut places = vec![
+        place("/".into(), "Services".into(), "page"),
+        place("/environments".into(), "Environments".into(), "page"),
+        place("/journal".into(), "Journal".into(), "page"),
+    ];
     for (lane, open) in &told {
         if let Some(open) = open {
             let name = format!("{} {} to {}", lane.service, open.version, lane.environment);
@@ -34,6 +38,9 @@ pub(super) async fn read(State(app): State<App>) -> Result<Html<String>, Problem
     let mut services: Vec<&str> = told.iter().map(|(lane, _)| lane.service.as_str()).collect();
     services.dedup();
     places.extend(services.into_iter().map(|s| place(format!("/services/{s}"), s.to_string(), "service")));
+    let environments: std::collections::BTreeSet<&str> =
+        told.iter().map(|(lane, _)| lane.environment.as_str()).collect();
+    places.extend(environments.into_iter().map(|e| place(format!("/environments/{e}"), e.to_string(), "environment")));
     let page = View { places }.render().map_err(|error| Problem::internal(error.to_string()))?;
     Ok(Html(page))
 }

@@ -2,13 +2,11 @@
 
 use askama::Template;
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::frame::Frame;
 use crate::problem::WireProblem;
-use crate::state::App;
 
 /// Longest problem that is read.
 const LIMIT: usize = 64 << 10;
@@ -23,7 +21,7 @@ struct View<'a> {
 }
 
 /// Makes a page of a problem.
-pub(super) async fn as_page(State(_): State<App>, response: Response) -> Response {
+pub(super) async fn as_page(response: Response) -> Response {
     let is = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/problem+json");
     if !is {
         return response;

@@ -3,7 +3,10 @@
 //! Afterwards it can be played again: `?moment=N` shows it as the N-th sample saw it.
 
 mod buttons;
-mod view;
+pub(super) mod view;
+
+pub(super) use buttons::approval;
+pub(super) use view::word;
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -19,7 +22,7 @@ use crate::body::Asked;
 use crate::problem::Problem;
 use crate::routes::{lane, rollouts};
 use crate::state::App;
-use crate::wire::{Explanation, LaneStatus, WireBeside, WireGates, WireRollout, WireSample, lane_status};
+use crate::wire::{Explanation, LaneStatus, WireBeside, WireGates, WirePoint, WireRollout, WireSample, lane_status};
 
 /// Kinds of the journal that tell of smoke tests.
 const SMOKED: &str = "instance.smoked";
@@ -75,7 +78,7 @@ async fn told(app: &App, id: &RolloutId) -> Result<Told, Problem> {
     let smoked =
         Filter { rollout: Some(id.clone()), kind: Some(SMOKED.into()), limit: Some(SMOKES), ..Filter::default() };
     Ok(Told {
-        samples: rollouts::sampled(app, id).await?,
+        samples: with_decisions(rollouts::sampled(app, id).await?, explanation.as_ref()),
         lane: app.control.lane(&lane).await?.as_ref().map(lane_status),
         smokes: app.control.store().entries(&smoked).await?.into_iter().map(WireBeside::from).collect(),
         now: app.control.now().0,
@@ -83,4 +86,18 @@ async fn told(app: &App, id: &RolloutId) -> Result<Told, Problem> {
         explanation,
         gates,
     })
+}
+
+/// Samples, and the looks at which something was decided: those end a step, so no sample shows them.
+fn with_decisions(mut samples: Vec<WireSample>, explanation: Option<&Explanation>) -> Vec<WireSample> {
+    let Some(explanation) = explanation else { return samples };
+    for decision in explanation.decisions.iter().filter(|decision| !decision.judgements.is_empty()) {
+        let after = samples.partition_point(|sample| sample.at < decision.at);
+        let Some(before) = after.checked_sub(1).and_then(|i| samples.get(i)) else { continue };
+        let objectives = decision.judgements.iter().map(WirePoint::from).collect();
+        let look =
+            WireSample { at: decision.at, waiting: Some(decision.sentence.clone()), objectives, ..before.clone() };
+        samples.insert(after, look);
+    }
+    samples
 }

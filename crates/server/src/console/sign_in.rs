@@ -52,14 +52,7 @@ pub(super) struct Given {
 
 /// Where one signs in on the way to a page.
 pub(super) fn address(wanted: &str) -> String {
-    let kept: String = wanted
-        .bytes()
-        .flat_map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => vec![byte as char],
-            _ => format!("%{byte:02X}").chars().collect(),
-        })
-        .collect();
-    format!("/sign-in?next={kept}")
+    format!("/sign-in?next={}", super::encoded(wanted))
 }
 
 /// The page.

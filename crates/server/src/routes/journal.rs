@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use slipway_core::units::Timestamp;
 use slipway_store::Filter;
 
 use crate::body::Asked;
@@ -22,6 +23,12 @@ pub(crate) struct JournalQuery {
     rollout: Option<String>,
     /// Of this kind, or of every kind that begins with it and a dot.
     kind: Option<String>,
+    /// By this actor: `user:ada`, `slipway`.
+    actor: Option<String>,
+    /// Not before this time, milliseconds since 1970.
+    since: Option<u64>,
+    /// Before this time, milliseconds since 1970.
+    until: Option<u64>,
     /// After this entry, oldest first.
     after: Option<u64>,
     /// Before this entry, newest first.
@@ -37,6 +44,9 @@ impl JournalQuery {
             environment: self.environment.map(|e| e.parse()).transpose()?,
             rollout: self.rollout.map(|r| r.parse()).transpose()?,
             kind: self.kind,
+            actor: self.actor,
+            since: self.since.map(Timestamp),
+            until: self.until.map(Timestamp),
             after: self.after,
             before: self.before,
             limit: self.limit,

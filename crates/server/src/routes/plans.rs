@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use slipway_control::By;
+use slipway_control::{By, ReleaseRequest};
 
 use crate::body::Body;
 use crate::problem::{Problem, WireProblem};
@@ -28,8 +28,13 @@ pub(crate) async fn compare(
     State(app): State<App>,
     Body(new): Body<NewRelease>,
 ) -> Result<Json<WireComparison>, Problem> {
-    let compared = app.control.compare_strategies(new.into()).await?;
+    Ok(Json(compared(&app, new.into()).await?))
+}
+
+/// The strategies side by side, for the wire.
+pub(crate) async fn compared(app: &App, request: ReleaseRequest) -> Result<WireComparison, Problem> {
+    let compared = app.control.compare_strategies(request).await?;
     let names =
         (compared.lane.service.to_string(), compared.lane.environment.to_string(), compared.version.to_string());
-    Ok(Json(WireComparison::new(names, compared.instances, compared.rate, compared.comparison)))
+    Ok(WireComparison::new(names, compared.instances, compared.rate, compared.comparison))
 }

@@ -5,6 +5,8 @@ use slipway_core::judge::Verdict;
 use slipway_core::rollout::trail::{Point, Sample};
 use utoipa::ToSchema;
 
+use super::explanation::WireJudgement;
+
 /// A rollout at one moment. At most one a second, and fewer the longer it takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WireSample {
@@ -88,6 +90,22 @@ impl From<Point> for WirePoint {
             pass_at: point.pass_at,
             fail_at: point.fail_at,
             stable: point.stable,
+        }
+    }
+}
+
+impl From<&WireJudgement> for WirePoint {
+    fn from(j: &WireJudgement) -> WirePoint {
+        WirePoint {
+            name: j.name(),
+            verdict: j.verdict.clone(),
+            n: j.n,
+            bad: j.bad,
+            lower: j.lower,
+            upper: j.upper,
+            pass_at: j.pass_at,
+            fail_at: j.fail_at,
+            stable: j.stable.as_ref().map(|s| (s.lower, s.upper)),
         }
     }
 }

@@ -2,26 +2,11 @@
 
 use slipway_core::rights::Right;
 
+use super::super::button::Button;
 use super::super::session::Viewer;
 use super::Told;
+use crate::wire::WireGates;
 use crate::wire::words::{share, time};
-
-/// A button with what pressing it means.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Button {
-    /// What it says.
-    pub name: String,
-    /// Where its form goes.
-    pub action: String,
-    /// What pressing it means, said before it is pressed.
-    pub means: String,
-    /// Why it cannot be pressed.
-    pub refused: Option<String>,
-    /// It takes something back, or cannot be undone: `back`, `risky` or `plain`.
-    pub kind: &'static str,
-    /// Fields of its form.
-    pub fields: Vec<(&'static str, String)>,
-}
 
 /// The buttons of a rollout.
 pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
@@ -37,8 +22,12 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
     };
     let mut all = Vec::new();
     let on_its_way = matches!(r.state.as_str(), "running" | "paused" | "held");
-    if on_its_way || r.state == "queued" {
+    if on_its_way {
         all.push(button("Take it back", at("abort"), Right::Rollback, "back", taken_back(told)));
+    }
+    if r.state == "queued" {
+        let means = format!("{} does not begin. It can be asked for again.", r.version);
+        all.push(button("Withdraw", at("abort"), Right::Rollback, "plain", means));
     }
     match r.state.as_str() {
         "running" => {
@@ -58,17 +47,14 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
         all.push(button("Promote", at("promote"), Right::Operate, "risky", promoted(told)));
     }
     all.extend(back_again(viewer, told));
-    all.extend(approval(viewer, told));
+    all.extend(told.gates.as_ref().and_then(|gates| approval(viewer, gates, &r.rollout)));
     all
 }
 
 fn taken_back(told: &Told) -> String {
     let r = &told.rollout;
     let Some(from) = &r.from else {
-        return match r.state.as_str() {
-            "queued" => format!("{} does not begin.", r.version),
-            _ => format!("There is no predecessor: {} is stopped, and nothing serves {}.", r.version, r.service),
-        };
+        return format!("There is no predecessor: {} is stopped, and nothing serves {}.", r.version, r.service);
     };
     let last = told.lane.as_ref().and_then(|lane| lane.times.rollback_ms);
     let took = last.map_or_else(String::new, |ms| format!(" The last time that took {}.", time(ms)));
@@ -118,28 +104,27 @@ fn back_again(viewer: &Viewer, told: &Told) -> Option<Button> {
     })
 }
 
-fn approval(viewer: &Viewer, told: &Told) -> Option<Button> {
-    let gates = told
-        .gates
-        .as_ref()
-        .filter(|gates| gates.gates.iter().any(|g| g.name == "approvals" && g.standing == "waiting"))?;
-    let own = gates.asked_by.as_deref() == Some(&format!("user:{}", viewer.name));
-    let given = gates.approvals.iter().any(|a| a.counts && a.by == format!("user:{}", viewer.name));
+/// The button to approve a release that waits for somebody's word.
+pub(in crate::console) fn approval(viewer: &Viewer, gates: &WireGates, rollout: &str) -> Option<Button> {
+    gates.gates.iter().find(|gate| gate.name == "approvals" && gate.standing == "waiting")?;
+    let viewer_is = |name: &str| name == format!("user:{}", viewer.name);
+    let own = gates.asked_by.as_deref().is_some_and(viewer_is);
+    let given = gates.approvals.iter().any(|a| a.counts && viewer_is(&a.by));
     let refused = match (own, given) {
         (true, _) => Some("you asked for it: somebody else has to approve it".to_string()),
         (_, true) => Some("you have approved it already".to_string()),
         _ => viewer.refused(Right::Approve),
     };
     let points = &gates.plan.points_of_no_return;
-    let no_return =
-        if points.is_empty() { String::new() } else { format!(" It cannot be undone after: {}.", points.join(", ")) };
+    let no_return = match points.is_empty() {
+        true => String::new(),
+        false => format!(" It cannot be undone after: {}.", points.join(", ")),
+    };
+    let (version, strategy) = (&gates.version, &gates.plan.strategy);
     Some(Button {
         name: "Approve".to_string(),
-        action: format!("/rollouts/{}/approve", told.rollout.rollout),
-        means: format!(
-            "Your word is for exactly what is shown here: {} by {}.{no_return}",
-            gates.version, gates.plan.strategy
-        ),
+        action: format!("/rollouts/{rollout}/approve"),
+        means: format!("Your word is for exactly what is shown here: {version} by {strategy}.{no_return}"),
         refused,
         kind: "plain",
         fields: vec![("shown", gates.shown.clone())],

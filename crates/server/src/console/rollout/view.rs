@@ -2,12 +2,13 @@
 
 use askama::Template;
 
+use super::super::button::Button;
 use super::super::chart::{Chart, charts};
 use super::super::frame::{Frame, Here};
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
-use super::buttons::{Button, buttons};
+use super::buttons::buttons;
 use crate::problem::Problem;
 use crate::wire::words::{met, share, time};
 use crate::wire::{WireGate, WireRollout, WireSample, WireStep};
@@ -15,7 +16,7 @@ use crate::wire::{WireGate, WireRollout, WireSample, WireStep};
 /// The page.
 #[derive(Template)]
 #[template(path = "rollout.html", blocks = ["live"])]
-pub(super) struct View {
+pub(in crate::console) struct View {
     frame: Frame,
     id: String,
     topic: String,
@@ -66,9 +67,9 @@ pub(super) struct Step {
     name: String,
     state: String,
     sign: &'static str,
-    what: String,
-    report: String,
-    exposed: String,
+    /// What it does, or what is said of it now.
+    text: String,
+    /// How long it took, or may take.
     length: String,
     no_return: bool,
     here: bool,
@@ -80,7 +81,7 @@ pub(super) struct Line {
     at: When,
     what: String,
     actor: String,
-    text: String,
+    texts: Vec<String>,
     kind: &'static str,
 }
 
@@ -95,13 +96,13 @@ pub(super) struct Replay {
 
 impl View {
     /// The part that lives.
-    pub(super) fn live(&self) -> Result<String, Problem> {
+    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
         self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
     }
 }
 
 /// The page of a rollout for somebody, now or at a moment of it.
-pub(super) fn view(viewer: &Viewer, told: &Told, moment: Option<usize>) -> View {
+pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usize>) -> View {
     let (r, explanation) = (&told.rollout, told.explanation.as_ref());
     let plan = explanation.map(|e| &e.plan).or(told.gates.as_ref().map(|g| &g.plan));
     let planned: &[WireStep] = plan.map_or(&[], |plan| &plan.steps);
@@ -128,7 +129,7 @@ pub(super) fn view(viewer: &Viewer, told: &Told, moment: Option<usize>) -> View 
         sentence: sentence(r, then),
         remaining: r.waiting.as_ref().filter(|_| then.is_none()).and_then(|w| w.remaining_ms).map(time),
         bar: bar(r, then.or(told.samples.last())),
-        steps: steps(r, planned, no_return, then),
+        steps: steps(told, planned, no_return, then),
         charts: charts(seen, planned),
         met: (r.exposed_requests > 0 || explanation.is_some()).then(|| met(&at(r, then))),
         way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
@@ -154,7 +155,8 @@ fn state(r: &WireRollout) -> (String, &'static str) {
     word(&r.state, r.outcome.as_deref())
 }
 
-fn word(state: &str, outcome: Option<&str>) -> (String, &'static str) {
+/// The same of a state and an outcome by name.
+pub(in crate::console) fn word(state: &str, outcome: Option<&str>) -> (String, &'static str) {
     let (word, kind) = match (state, outcome) {
         (_, Some("succeeded")) => ("succeeded", "good"),
         (_, Some("rolled_back")) => ("rolled back", "bad"),
@@ -197,10 +199,7 @@ fn bar(r: &WireRollout, sample: Option<&WireSample>) -> Option<Bar> {
     };
     let (thousand, seen) = (u32::from(weight) / 10, measured.map(|m| u32::from(m) / 10));
     let of = if r.worker { "of the instances" } else { "of the users" };
-    let said = match measured {
-        Some(bp) => format!("{} measured", share(bp)),
-        None => "nothing measured".to_string(),
-    };
+    let said = measured.map_or_else(String::new, |bp| format!("{} measured", share(bp)));
     Some(Bar {
         candidate: thousand,
         rest: 1_000 - thousand,
@@ -210,30 +209,42 @@ fn bar(r: &WireRollout, sample: Option<&WireSample>) -> Option<Bar> {
     })
 }
 
-fn steps(r: &WireRollout, planned: &[WireStep], no_return: &[String], then: Option<&WireSample>) -> Vec<Step> {
+fn steps(told: &Told, planned: &[WireStep], no_return: &[String], then: Option<&WireSample>) -> Vec<Step> {
     let one = |(i, step): (usize, &WireStep)| {
-        let record = r.steps.get(i);
+        let record = told.rollout.steps.get(i);
         let now = record.map_or("pending", |record| record.state.as_str());
         let state = match then {
             Some(sample) if i > sample.step => "pending",
-            Some(sample) if i == sample.step => "waiting",
+            Some(sample) if i == sample.step && sample.state != "ended" => "waiting",
             _ => now,
         };
-        let report = record.filter(|_| then.is_none_or(|sample| i < sample.step)).map(|record| record.report.clone());
-        let length = step.today_ms.unwrap_or(step.best_ms);
+        let here = matches!(state, "acting" | "waiting");
+        // What is waited for stands above, and what was decided at its end among the decisions, with its numbers.
+        let told_here = record.filter(|r| matches!(state, "failed" | "skipped") && !r.report.is_empty());
+        let estimate = step.today_ms.unwrap_or(step.best_ms);
+        let length = match (state, took(&told.samples, i)) {
+            ("pending", _) if estimate > 0 => format!("about {}", time(estimate)),
+            ("done" | "failed", Some(ms)) => time(ms),
+            _ => String::new(),
+        };
         Step {
             name: step.name.clone(),
             state: state.to_string(),
             sign: sign(state),
-            what: step.what.clone(),
-            report: report.unwrap_or_default(),
-            exposed: share(step.exposed_bp),
-            length: if length > 0 { format!("about {}", time(length)) } else { String::new() },
+            text: told_here.map_or_else(|| step.what.clone(), |record| record.report.clone()),
+            length,
             no_return: no_return.contains(&step.name),
-            here: matches!(state, "acting" | "waiting"),
+            here,
         }
     };
     planned.iter().enumerate().map(one).collect()
+}
+
+/// How long a step took that is over.
+fn took(samples: &[WireSample], step: usize) -> Option<u64> {
+    let begun = samples.iter().find(|s| s.step == step)?.at;
+    let ended = samples.iter().find(|s| s.step > step || (s.step == step && s.state == "ended"))?.at;
+    Some(ended.saturating_sub(begun))
 }
 
 fn sign(state: &str) -> &'static str {
@@ -262,14 +273,22 @@ fn lines(told: &Told, until: u64) -> Vec<Line> {
             _ => "good",
         };
         let what = format!("{} · {}", d.what, d.step);
-        (d.at, Line { at: When::at(d.at), what, actor: d.actor.clone(), text: d.sentence.clone(), kind })
+        let judged = d.judgements.iter().map(|j| (&j.sentence, format!("{}: {}", j.name(), j.sentence)));
+        let (within, beside): (Vec<_>, Vec<_>) = judged.partition(|(bare, _)| d.sentence.contains(bare.as_str()));
+        let mut texts: Vec<String> = within.into_iter().map(|(_, text)| text).collect();
+        // What the sentence says beside the judgements that it is made of.
+        if texts.len() < 2 {
+            texts = vec![d.sentence.clone()];
+        }
+        texts.extend(beside.into_iter().map(|(_, text)| text));
+        (d.at, Line { at: When::at(d.at), what, actor: d.actor.clone(), texts, kind })
     });
     let beside = explanation.beside.iter().map(|b| {
         let line = Line {
             at: When::at(b.at),
             what: b.kind.clone(),
             actor: b.actor.clone(),
-            text: b.sentence.clone(),
+            texts: vec![b.sentence.clone()],
             kind: "calm",
         };
         (b.at, line)
@@ -285,7 +304,7 @@ fn smokes(told: &Told, until: u64) -> Vec<Line> {
         at: When::at(smoke.at),
         what: "smoke test".to_string(),
         actor: String::new(),
-        text: smoke.sentence.clone(),
+        texts: vec![smoke.sentence.clone()],
         kind: if smoke.sentence.contains("passed") { "good" } else { "bad" },
     })
     .collect()

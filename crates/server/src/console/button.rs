@@ -1,0 +1,25 @@
+//! A button with what pressing it means, as every page shows it.
+
+/// A button with what pressing it means.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Button {
+    /// What it says.
+    pub name: String,
+    /// Where its form goes.
+    pub action: String,
+    /// What pressing it means, said before it is pressed.
+    pub means: String,
+    /// Why it cannot be pressed.
+    pub refused: Option<String>,
+    /// `back` where it takes something back, `risky` where it goes past the judge, else `plain`.
+    pub kind: &'static str,
+    /// Fields of its form.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Button {
+    /// Its name as part of an id.
+    pub fn slug(&self) -> String {
+        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! Environments: what waits for somebody's word and for whose, which gates stand, what is frozen, what has drifted.
+
+pub(super) mod view;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use slipway_core::names::{EnvironmentName, LaneId};
+
+use super::frame::Wanted;
+use super::overview;
+use super::session::Viewer;
+use crate::problem::Problem;
+use crate::state::App;
+use crate::wire::{WireEnvironment, WireGates};
+
+/// Services whose gates are looked up for one page, besides those in which something waits.
+const LOOKED_UP: usize = 50;
+
+/// Everything that the page is made from, as the API tells it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// Services there, with their open rollouts.
+    pub lanes: Vec<overview::Told>,
+    /// How the gates of each stand, as far as they were looked up.
+    pub gates: Vec<WireGates>,
+    /// What its file says, where it has one.
+    pub file: Option<WireEnvironment>,
+}
+
+/// The list of them.
+pub(super) async fn list(
+    State(app): State<App>,
+    Extension(viewer): Extension<Viewer>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let told = overview::told(&app).await?;
+    let view = view::list(&viewer, &told);
+    let wanted = Wanted::of(&headers);
+    let live = wanted.live().then(|| view.live()).transpose()?;
+    wanted.answer(&view, live)
+}
+
+/// One of them.
+pub(super) async fn page(
+    State(app): State<App>,
+    Extension(viewer): Extension<Viewer>,
+    Path(environment): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let environment: EnvironmentName = environment.parse()?;
+    let told = told(&app, &environment).await?;
+    let view = view::view(&viewer, environment.as_str(), &told);
+    let wanted = Wanted::of(&headers);
+    let live = wanted.live().then(|| view.live()).transpose()?;
+    wanted.answer(&view, live)
+}
+
+async fn told(app: &App, environment: &EnvironmentName) -> Result<Told, Problem> {
+    let mut lanes = overview::told(app).await?;
+    lanes.retain(|(lane, _)| lane.environment == environment.as_str());
+    let file = app.control.environment(environment).await.ok().map(|now| WireEnvironment::from(&now));
+    if lanes.is_empty() && file.is_none() {
+        return Err(Problem::not_found(format!("nothing was ever released to {environment}")));
+    }
+    let mut told = Told { gates: Vec::new(), file, lanes };
+    let (waiting, calm): (Vec<_>, Vec<_>) = told.lanes.iter().partition(|(lane, _)| !lane.queue.is_empty());
+    for (lane, _) in waiting.into_iter().chain(calm.into_iter().take(LOOKED_UP)) {
+        let id = LaneId { service: lane.service.parse()?, environment: environment.clone() };
+        told.gates.extend(app.control.gates(&id).await.ok().map(WireGates::from));
+    }
+    Ok(told)
+}

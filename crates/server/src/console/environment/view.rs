@@ -1,0 +1,180 @@
+//! The pages of environments as pure functions of what the API tells.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+
+use super::super::button::Button;
+use super::super::frame::{Frame, Here};
+use super::super::overview;
+use super::super::rollout::approval;
+use super::super::session::Viewer;
+use super::super::when::When;
+use super::Told;
+use crate::problem::Problem;
+use crate::wire::words::{share, time};
+use crate::wire::{WireEnvironment, WireGate, WireGates};
+
+/// All environments.
+#[derive(Template)]
+#[template(path = "environments.html", blocks = ["live"])]
+pub(in crate::console) struct ListView {
+    frame: Frame,
+    environments: Vec<(String, String)>,
+}
+
+/// One environment.
+#[derive(Template)]
+#[template(path = "environment.html", blocks = ["live"])]
+pub(in crate::console) struct View {
+    frame: Frame,
+    environment: String,
+    waiting: Vec<Waiting>,
+    services: Vec<Service>,
+    file: Option<File>,
+}
+
+/// A release that waits, with everything that whoever approves it must see.
+#[derive(Debug, Clone, PartialEq)]
+struct Waiting {
+    rollout: String,
+    service: String,
+    version: String,
+    asked_by: String,
+    strategy: String,
+    way_back: String,
+    risk: Vec<String>,
+    gates: Vec<WireGateShown>,
+    approvals: Vec<String>,
+    approve: Option<Button>,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq)]
+struct WireGateShown {
+    name: String,
+    standing: String,
+    sentence: String,
+    remedy: Option<String>,
+}
+
+/// A service there.
+#[derive(Debug, Clone, PartialEq)]
+struct Service {
+    name: String,
+    version: String,
+    rollout: Option<String>,
+    /// Gates that do not hold, each as a sentence.
+    blocked: Vec<String>,
+    drift: Vec<String>,
+}
+
+/// What the environment's file says.
+#[derive(Debug, Clone, PartialEq)]
+struct File {
+    applied_by: String,
+    applied_at: When,
+    heal: bool,
+    differences: Vec<String>,
+}
+
+impl ListView {
+    /// The part that lives.
+    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
+        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+    }
+}
+
+impl View {
+    /// The part that lives.
+    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
+        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+    }
+}
+
+/// All environments for somebody.
+pub(in crate::console) fn list(viewer: &Viewer, told: &[overview::Told]) -> ListView {
+    let mut counts: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
+    for (lane, open) in told {
+        let of = counts.entry(&lane.environment).or_default();
+        of.0 += 1;
+        of.1 += usize::from(open.is_some());
+        of.2 += usize::from(!lane.queue.is_empty());
+    }
+    let said = |(name, (all, moving, waiting)): (&str, (usize, usize, usize))| {
+        let services = if all == 1 { "one service".to_string() } else { format!("{all} services") };
+        (name.to_string(), format!("{services}, {moving} changing, {waiting} waiting to begin"))
+    };
+    ListView {
+        frame: Frame::of("Environments", Here::Environments, viewer),
+        environments: counts.into_iter().map(said).collect(),
+    }
+}
+
+/// One environment for somebody.
+pub(in crate::console) fn view(viewer: &Viewer, environment: &str, told: &Told) -> View {
+    let waits = told.gates.iter().filter(|gates| gates.rollout.is_some());
+    View {
+        frame: Frame::of(environment, Here::Environments, viewer),
+        environment: environment.to_string(),
+        waiting: waits.map(|gates| waiting(viewer, gates)).collect(),
+        services: told.lanes.iter().map(|lane| service(lane, &told.gates)).collect(),
+        file: told.file.as_ref().map(file),
+    }
+}
+
+fn waiting(viewer: &Viewer, gates: &WireGates) -> Waiting {
+    let plan = &gates.plan;
+    let first = plan.steps.iter().find(|s| s.exposed_bp > 0);
+    let mut risk = Vec::new();
+    risk.extend(first.map(|step| format!("the first users: {} in step {}", share(step.exposed_bp), step.name)));
+    risk.extend(plan.points_of_no_return.iter().map(|step| format!("cannot be undone after {step}")));
+    risk.push(format!("takes {} at best", time(plan.best_ms)));
+    risk.extend(plan.remarks.iter().cloned());
+    Waiting {
+        rollout: gates.rollout.clone().unwrap_or_default(),
+        service: gates.service.clone(),
+        version: gates.version.clone(),
+        asked_by: gates.asked_by.clone().unwrap_or_default(),
+        strategy: plan.strategy.clone(),
+        way_back: plan.way_back.clone(),
+        risk,
+        gates: gates.gates.iter().map(gate).collect(),
+        approvals: gates.approvals.iter().filter(|a| a.counts).map(|a| a.by.clone()).collect(),
+        approve: approval(viewer, gates, gates.rollout.as_deref().unwrap_or_default()),
+    }
+}
+
+fn gate(gate: &WireGate) -> WireGateShown {
+    WireGateShown {
+        name: gate.name.clone(),
+        standing: gate.standing.clone(),
+        sentence: gate.sentence.clone(),
+        remedy: gate.remedy.clone(),
+    }
+}
+
+fn service((lane, _): &overview::Told, gates: &[WireGates]) -> Service {
+    let stands = gates.iter().find(|g| g.service == lane.service);
+    let shut = |gate: &&WireGate| matches!(gate.standing.as_str(), "waiting" | "blocking");
+    let said = |gate: &WireGate| match &gate.remedy {
+        Some(remedy) => format!("{}: {}; {remedy}", gate.name, gate.sentence),
+        None => format!("{}: {}", gate.name, gate.sentence),
+    };
+    Service {
+        name: lane.service.clone(),
+        version: lane.stable.as_ref().map_or_else(|| "nothing yet".to_string(), |s| s.version.clone()),
+        rollout: lane.rollout.clone(),
+        blocked: stands.map_or_else(Vec::new, |g| g.gates.iter().filter(shut).map(said).collect()),
+        drift: lane.drift.clone(),
+    }
+}
+
+fn file(file: &WireEnvironment) -> File {
+    File {
+        applied_by: file.applied_by.clone(),
+        applied_at: When::at(file.applied_at),
+        heal: file.heal,
+        differences: file.differences.iter().map(|d| d.sentence.clone()).collect(),
+    }
+}

@@ -1,0 +1,168 @@
+//! The journal: what happened, by whom and why, filtered, linked and exported.
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use slipway_core::journal::Entry;
+use slipway_core::units::Timestamp;
+use slipway_store::Filter;
+
+use super::frame::{Frame, Here, Wanted};
+use super::session::Viewer;
+use super::when::When;
+use crate::body::Asked;
+use crate::problem::Problem;
+use crate::state::App;
+
+/// Entries on one page.
+const PAGE: u32 = 100;
+/// Entries that are exported at a time; the next part goes on before the last of them.
+const EXPORTED: u32 = 1_000;
+
+/// Which entries, as the form sends it: an empty field is none.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Query {
+    #[serde(default)]
+    service: String,
+    #[serde(default)]
+    environment: String,
+    #[serde(default)]
+    rollout: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    actor: String,
+    #[serde(default)]
+    since: String,
+    #[serde(default)]
+    until: String,
+    #[serde(default)]
+    before: String,
+}
+
+#[derive(Template)]
+#[template(path = "journal.html", blocks = ["live"])]
+struct View {
+    frame: Frame,
+    query: Query,
+    /// The query without its place, for links.
+    same: String,
+    entries: Vec<Shown>,
+    older: Option<u64>,
+}
+
+/// An entry.
+#[derive(Debug, Clone, PartialEq)]
+struct Shown {
+    seq: u64,
+    at: When,
+    kind: String,
+    actor: String,
+    cause: String,
+    lane: Option<(String, String)>,
+    rollout: Option<String>,
+    evidence: Option<String>,
+}
+
+impl Query {
+    fn filter(&self, limit: u32) -> Result<Filter, Problem> {
+        fn given<T: std::str::FromStr>(text: &str) -> Result<Option<T>, T::Err> {
+            (!text.is_empty()).then(|| text.trim().parse()).transpose()
+        }
+        let before = given::<u64>(&self.before).map_err(|_| Problem::bad_request("before is not a number"))?;
+        Ok(Filter {
+            service: given(&self.service)?,
+            environment: given(&self.environment)?,
+            rollout: given(&self.rollout)?,
+            kind: given(&self.kind).unwrap_or_default(),
+            actor: given(&self.actor).unwrap_or_default(),
+            since: moment("since", &self.since)?,
+            until: moment("until", &self.until)?,
+            before,
+            limit: Some(limit),
+            ..Filter::default()
+        })
+    }
+
+    /// As a query string, without the place.
+    fn text(&self) -> String {
+        let fields = [
+            ("service", &self.service),
+            ("environment", &self.environment),
+            ("rollout", &self.rollout),
+            ("kind", &self.kind),
+            ("actor", &self.actor),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        let given = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| format!("{name}={}&", super::encoded(value))).collect()
+    }
+}
+
+/// A time that a form sends (`2026-11-23T20:55`, in UTC) or a machine writes (RFC 3339).
+fn moment(name: &str, text: &str) -> Result<Option<Timestamp>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let exact = text.parse::<jiff::Timestamp>();
+    let local = || text.parse::<jiff::civil::DateTime>().and_then(|t| t.to_zoned(jiff::tz::TimeZone::UTC));
+    let at = exact.or_else(|_| local().map(|zoned| zoned.timestamp()));
+    let bad = || Problem::bad_request(format!("{name} is no time: write it like 2026-11-23T20:55, in UTC"));
+    let ms = at.map_err(|_| bad())?.as_millisecond();
+    Ok(Some(Timestamp(u64::try_from(ms).map_err(|_| bad())?)))
+}
+
+/// The page.
+pub(super) async fn page(
+    State(app): State<App>,
+    Extension(viewer): Extension<Viewer>,
+    Asked(query): Asked<Query>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let entries = app.control.store().entries(&query.filter(PAGE)?).await?;
+    let view = view(&viewer, query, &entries);
+    let wanted = Wanted::of(&headers);
+    let live = wanted.live().then(|| view.as_live().render()).transpose();
+    wanted.answer(&view, live.map_err(|error| Problem::internal(error.to_string()))?)
+}
+
+fn view(viewer: &Viewer, query: Query, entries: &[Entry]) -> View {
+    let full = entries.len() == PAGE as usize;
+    View {
+        frame: Frame::of("Journal", Here::Journal, viewer),
+        same: query.text(),
+        older: entries.last().filter(|_| full).map(|entry| entry.seq),
+        entries: entries.iter().map(shown).collect(),
+        query,
+    }
+}
+
+fn shown(entry: &Entry) -> Shown {
+    let fact = &entry.fact;
+    let evidence = (!fact.evidence.is_null()).then(|| serde_json::to_string_pretty(&fact.evidence).unwrap_or_default());
+    Shown {
+        seq: entry.seq,
+        at: When::at(entry.at.0),
+        kind: fact.kind.clone(),
+        actor: fact.actor.clone(),
+        cause: fact.cause.clone(),
+        lane: fact.lane.as_ref().map(|lane| (lane.service.to_string(), lane.environment.to_string())),
+        rollout: fact.rollout.as_ref().map(ToString::to_string),
+        evidence,
+    }
+}
+
+/// The same entries as lines of JSON, newest first, for whoever keeps them elsewhere.
+pub(super) async fn export(State(app): State<App>, Asked(query): Asked<Query>) -> Result<Response, Problem> {
+    let entries = app.control.store().entries(&query.filter(EXPORTED)?).await?;
+    let lines: Vec<String> = entries.iter().filter_map(|entry| serde_json::to_string(entry).ok()).collect();
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"journal.ndjson\""),
+    ];
+    Ok((headers, lines.join("\n") + "\n").into_response())
+}

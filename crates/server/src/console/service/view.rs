@@ -1,0 +1,259 @@
+//! The page of a service as a pure function of what the API tells.
+
+use askama::Template;
+use slipway_core::rights::Right;
+
+use super::super::button::Button;
+use super::super::frame::{Frame, Here};
+use super::super::session::Viewer;
+use super::super::when::When;
+use super::Told;
+use crate::problem::Problem;
+use crate::wire::words::{count, share, time};
+use crate::wire::{HistoryEntry, LaneStatus, WireComparison, WireDifference, WireGates, WireWay};
+
+/// The page.
+#[derive(Template)]
+#[template(path = "service.html", blocks = ["live"])]
+pub(in crate::console) struct View {
+    frame: Frame,
+    service: String,
+    lanes: Vec<Lane>,
+    history: Vec<Past>,
+    versions: Vec<String>,
+    next: Vec<Next>,
+    pair: (String, String),
+    /// The pair as a query.
+    asked: String,
+    diff: Option<Diff>,
+}
+
+/// The service in one environment.
+#[derive(Debug, Clone, PartialEq)]
+struct Lane {
+    environment: String,
+    version: String,
+    ready: String,
+    since: Option<When>,
+    standby: Option<(String, Option<When>)>,
+    rollout: Option<String>,
+    drill: String,
+    /// How the card looks.
+    kind: &'static str,
+    times: Vec<(&'static str, String)>,
+    notes: Vec<String>,
+    buttons: Vec<Button>,
+}
+
+/// A rollout that was.
+#[derive(Debug, Clone, PartialEq)]
+struct Past {
+    id: String,
+    environment: String,
+    what: String,
+    outcome: (String, &'static str),
+    actor: String,
+    began: When,
+    deployment: String,
+    rollback: String,
+    cause: String,
+}
+
+/// What a next release would do in one environment.
+#[derive(Debug, Clone, PartialEq)]
+struct Next {
+    environment: String,
+    strategy: String,
+    /// Each step with what it exposes and how long it takes.
+    steps: Vec<(String, String, String)>,
+    takes: String,
+    gates: Vec<(String, String, String)>,
+    ways: Vec<Way>,
+    advice: String,
+}
+
+/// One strategy beside the others.
+#[derive(Debug, Clone, PartialEq)]
+struct Way {
+    name: String,
+    fits: bool,
+    takes: String,
+    exposed: String,
+    extra: u32,
+    rollback: String,
+    harm: String,
+    why: Vec<String>,
+}
+
+/// Two versions.
+#[derive(Debug, Clone, PartialEq)]
+struct Diff {
+    from: String,
+    to: String,
+    said: String,
+    rows: Vec<(String, String, String)>,
+}
+
+impl View {
+    /// The part that lives.
+    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
+        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+    }
+}
+
+/// The page of a service for somebody.
+pub(in crate::console) fn view(viewer: &Viewer, service: &str, told: &Told, pair: (&str, &str)) -> View {
+    View {
+        frame: Frame::of(service, Here::Overview, viewer),
+        service: service.to_string(),
+        lanes: told.lanes.iter().map(|l| lane(viewer, l)).collect(),
+        history: told.history.iter().map(past).collect(),
+        versions: told.versions.clone(),
+        next: told.next.iter().map(|gates| next(gates, &told.compared)).collect(),
+        pair: (pair.0.to_string(), pair.1.to_string()),
+        asked: format!("from={}&to={}", super::super::encoded(pair.0), super::super::encoded(pair.1)),
+        diff: told.diff.as_ref().map(|found| match found {
+            Err(why) => Diff { from: pair.0.into(), to: pair.1.into(), said: why.clone(), rows: Vec::new() },
+            Ok(found) => Diff {
+                from: found.from.clone(),
+                to: found.to.clone(),
+                said: match (found.same_artifact, found.same_config) {
+                    (true, true) => "The same bytes and the same configuration.".to_string(),
+                    (true, false) => "The same bytes, another configuration.".to_string(),
+                    (false, true) => "Other bytes, the same configuration.".to_string(),
+                    (false, false) => "Other bytes and another configuration.".to_string(),
+                },
+                rows: found.differences.iter().map(difference).collect(),
+            },
+        }),
+    }
+}
+
+fn lane(viewer: &Viewer, l: &LaneStatus) -> Lane {
+    let mut notes = l.drift.clone();
+    notes.extend(l.incident.iter().map(|i| format!("incident {}: {}", i.number, i.what.join("; "))));
+    if l.maintenance {
+        notes.push("in maintenance: nobody is reached, on purpose".to_string());
+    }
+    let back = (l.times.rollback_ms, l.times.deployment_ms);
+    let times = [("rollback", back.0), ("deployment", back.1)];
+    Lane {
+        kind: match (&l.incident, &l.rollout, notes.is_empty()) {
+            (Some(_), _, _) => "bad",
+            (None, Some(_), _) => "busy",
+            (None, None, false) => "warn",
+            (None, None, true) => "calm",
+        },
+        environment: l.environment.clone(),
+        version: l.stable.as_ref().map_or_else(|| "nothing yet".to_string(), |s| s.version.clone()),
+        ready: l.stable.as_ref().map_or_else(String::new, |s| format!("{} of {} ready", s.ready, s.desired)),
+        since: l.deployed_at.map(When::at),
+        standby: l.standby.as_ref().map(|s| (s.version.clone(), l.standby_until.map(When::at))),
+        rollout: l.rollout.clone(),
+        drill: match &l.times.drill {
+            None => "never drilled".to_string(),
+            Some(d) if !d.passed => format!("the last drill failed {} ago: {}", time(d.ago_ms), d.cause),
+            Some(d) if d.slower => format!("drilled {} ago; slower than the deployment", time(d.ago_ms)),
+            Some(d) => format!("drilled {} ago", time(d.ago_ms)),
+        },
+        times: times.into_iter().filter_map(|(name, ms)| Some((name, time(ms?)))).collect(),
+        notes,
+        buttons: buttons(viewer, l),
+    }
+}
+
+fn buttons(viewer: &Viewer, l: &LaneStatus) -> Vec<Button> {
+    let at = |what: &str| format!("/services/{}/environments/{}/{what}", l.service, l.environment);
+    let open = l.rollout.as_ref().map(|id| format!("{id} is open: see there"));
+    let mut all = Vec::new();
+    if let (Some(to), None) = (&l.back_to, &l.rollout) {
+        all.push(Button {
+            name: format!("Roll back to {to}"),
+            action: at("rollback"),
+            means: format!("Everybody gets {to} again in {}. It is a rollout of its own.", l.environment),
+            refused: viewer.refused(Right::Rollback),
+            kind: "back",
+            fields: vec![("to", to.clone())],
+        });
+    }
+    let means = "The way back is taken on purpose, and the way forth again; judged and timed like any other.";
+    all.push(Button {
+        name: "Drill".to_string(),
+        action: at("drill"),
+        means: means.to_string(),
+        refused: open.or_else(|| viewer.refused(Right::Operate)),
+        kind: "plain",
+        fields: Vec::new(),
+    });
+    all
+}
+
+fn past(entry: &HistoryEntry) -> Past {
+    let r = &entry.rollout;
+    let from = r.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
+    let said = |ms: Option<u64>| ms.map_or_else(|| "–".to_string(), time);
+    Past {
+        id: r.rollout.clone(),
+        environment: r.environment.clone(),
+        what: format!(
+            "{from}{}{}",
+            r.version,
+            if r.kind == "release" { String::new() } else { format!(" ({})", r.kind) }
+        ),
+        outcome: super::super::rollout::word(&r.state, r.outcome.as_deref()),
+        actor: entry.actor.clone(),
+        began: When::at(entry.began_at),
+        deployment: time(r.deploy_ms),
+        rollback: said(r.rollback_ms),
+        cause: r.cause.clone().unwrap_or_default(),
+    }
+}
+
+fn next(gates: &WireGates, compared: &[WireComparison]) -> Next {
+    let plan = &gates.plan;
+    let compared = compared.iter().find(|c| c.environment == gates.environment);
+    Next {
+        environment: gates.environment.clone(),
+        strategy: plan.strategy.clone(),
+        steps: plan
+            .steps
+            .iter()
+            .map(|s| (s.name.clone(), share(s.exposed_bp), time(s.today_ms.unwrap_or(s.best_ms))))
+            .collect(),
+        takes: format!("{} at best, {} before every limit has run out", time(plan.best_ms), time(plan.worst_ms)),
+        gates: gates.gates.iter().map(|g| (g.name.clone(), g.standing.clone(), g.sentence.clone())).collect(),
+        ways: compared.map_or_else(Vec::new, |c| c.strategies.iter().map(way).collect()),
+        advice: compared.map_or_else(String::new, |c| match &c.advice {
+            Some(advice) => format!("{advice}: {}", c.why),
+            None => c.why.clone(),
+        }),
+    }
+}
+
+fn way(way: &WireWay) -> Way {
+    Way {
+        name: way.strategy.clone(),
+        fits: way.fits,
+        takes: time(way.today_ms.unwrap_or(way.best_ms)),
+        exposed: share(way.exposed_bp),
+        extra: way.extra_instances,
+        rollback: way.rollback.clone(),
+        harm: way.harm.as_ref().map_or_else(
+            || "no traffic known".to_string(),
+            |h| match h.after_ms {
+                Some(ms) => format!("{} requests in {}", count(h.failed), time(ms)),
+                None => "would pass unnoticed".to_string(),
+            },
+        ),
+        why: way.misfits.iter().chain(&way.cautions).cloned().collect(),
+    }
+}
+
+fn difference(d: &WireDifference) -> (String, String, String) {
+    let said = |value: &Option<serde_json::Value>| match value {
+        None => "–".to_string(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    (d.place.clone(), said(&d.before), said(&d.after))
+}

@@ -1,0 +1,193 @@
+//! The console as a browser without script meets it: who may see and press what, and what is refused.
+
+use crate::common::{Api, ONLOOKER, TOKEN};
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::{Method, Response};
+
+/// What each page and button needs. In the order of the map.
+const MAP: &str = include_str!("golden/console.txt");
+
+/// A browser: it keeps its cookie and follows nothing by itself.
+struct Browser<'a> {
+    api: &'a Api,
+    http: reqwest::Client,
+    cookie: String,
+    csrf: String,
+}
+
+impl Browser<'_> {
+    fn new(api: &Api) -> Browser<'_> {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Browser { api, http, cookie: String::new(), csrf: String::new() }
+    }
+
+    async fn signed_in<'a>(api: &'a Api, token: &str) -> Browser<'a> {
+        let mut browser = Browser::new(api);
+        let answer = browser.post("/sign-in", &[("token", token), ("next", "/journal")]).await;
+        assert_eq!((answer.status().as_u16(), &answer.headers()[LOCATION]), (303, &"/journal".parse().unwrap()));
+        let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        browser.cookie = cookie.split(';').next().unwrap().to_string();
+        let page = browser.get("/").await.text().await.unwrap();
+        browser.csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_string();
+        browser
+    }
+
+    fn url(&self, path: &str) -> String {
+        self.api.url.replace("/api/v1", "") + path
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.http.get(self.url(path)).header(COOKIE, &self.cookie).send().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self.http.post(self.url(path)).header(COOKIE, &self.cookie);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body(pairs.join("&")).send().await.unwrap()
+    }
+
+    /// A button of one of the viewer's own pages.
+    async fn press(&self, path: &str) -> Response {
+        self.post(path, &[("csrf", &self.csrf), ("shown", "sha256:0")]).await
+    }
+}
+
+#[tokio::test]
+async fn every_page_and_button_needs_what_the_list_says() {
+    let api = Api::start().await;
+    let (nobody, onlooker) = (Browser::new(&api), Browser::signed_in(&api, ONLOOKER).await);
+    let mut found = String::new();
+    for (method, path, declared) in slipway_server::console_map() {
+        let at = path.replace(['{', '}'], "");
+        let without = match method {
+            "GET" => nobody.get(&at).await,
+            _ => nobody.post(&at, &[("token", "wrong")]).await,
+        };
+        let to_sign_in =
+            without.headers().get(LOCATION).is_some_and(|to| to.to_str().unwrap().starts_with("/sign-in?"));
+        let needs = match (without.status().as_u16(), to_sign_in, method) {
+            (303, true, "GET") | (401, _, "POST") if path != "/sign-in" => match method {
+                "POST" => {
+                    let (status, text) = (onlooker.press(&at).await, "may not ");
+                    match status.status().as_u16() {
+                        403 => {
+                            let page = status.text().await.unwrap();
+                            let right = page.split(text).nth(1).and_then(|rest| rest.split(':').next()).unwrap();
+                            format!("session that may {right}")
+                        }
+                        _ => "session".to_string(),
+                    }
+                }
+                _ => "session".to_string(),
+            },
+            _ => "nothing".to_string(),
+        };
+        assert_eq!(needs, declared, "{method} {path}");
+        found += &format!("{method} {path} needs {needs}\n");
+    }
+    assert_eq!(found, MAP, "the console has changed; if it should, change tests/api/golden/console.txt");
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_ours_does_nothing() {
+    let api = Api::start().await;
+    let browser = Browser::signed_in(&api, TOKEN).await;
+    let (_, begun) = api.post("/releases", api.release("1.0.0", "careful").await).await;
+    let id = begun["rollout"].as_str().unwrap();
+    let pause = format!("/rollouts/{id}/pause");
+    for fields in [vec![], vec![("csrf", "")], vec![("csrf", "0123")]] {
+        let answer = browser.post(&pause, &fields).await;
+        assert_eq!(answer.status().as_u16(), 403);
+        assert!(answer.text().await.unwrap().contains("foreign_form"));
+    }
+    for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let form = format!("csrf={}", browser.csrf);
+        let request = browser.http.post(browser.url(&pause)).header(COOKIE, &browser.cookie).header(name, value);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 403, "{name}");
+    }
+    assert_ne!(api.get(&format!("/rollouts/{id}")).await["state"], "paused");
+    let pressed = browser.press(&pause).await;
+    assert_eq!(
+        (pressed.status().as_u16(), pressed.headers()[LOCATION].to_str().unwrap()),
+        (303, &*format!("/rollouts/{id}"))
+    );
+    assert_eq!(api.get(&format!("/rollouts/{id}")).await["state"], "paused");
+    let entries = api.get("/journal?kind=rollout.paused").await;
+    assert_eq!(entries[0]["actor"], "user:tester", "whoever pressed it is named: {entries}");
+}
+
+#[tokio::test]
+async fn every_page_forbids_what_is_not_its_own_and_shows_what_people_wrote_as_text() {
+    let api = Api::start().await;
+    let browser = Browser::signed_in(&api, TOKEN).await;
+    let evil = "%3Cscript%3Ealert(1)%3C/script%3E";
+    for path in [
+        "/",
+        "/environments",
+        "/journal",
+        "/sign-in",
+        "/rollouts/ro-99",
+        &format!("/journal?actor={evil}"),
+        &format!("/sign-in?next={evil}"),
+    ] {
+        let page = browser.get(path).await;
+        let policy = page.headers()["content-security-policy"].to_str().unwrap().to_string();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(page.headers()["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(page.headers()["cache-control"], "no-store", "{path}");
+        let text = page.text().await.unwrap();
+        assert!(!text.contains("<script>alert") && !text.contains(" style=") && !text.contains(" onclick="), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_token_and_by_signing_out() {
+    let api = Api::start().await;
+    let (leaving, revoked) = (Browser::signed_in(&api, TOKEN).await, Browser::signed_in(&api, ONLOOKER).await);
+    assert_eq!(leaving.press("/sign-out").await.status().as_u16(), 303);
+    assert_eq!(leaving.get("/").await.status().as_u16(), 303, "signed out");
+    assert_eq!(revoked.get("/").await.status().as_u16(), 200);
+    assert!(api.ask(Method::DELETE, "/tokens/onlooker").send().await.unwrap().status().is_success());
+    assert_eq!(revoked.get("/").await.status().as_u16(), 303, "its token is revoked");
+    let wrong = revoked.post("/sign-in", &[("token", "wrong")]).await;
+    assert_eq!(wrong.status().as_u16(), 401);
+    assert!(wrong.text().await.unwrap().contains("role=\"alert\""));
+}
+
+#[tokio::test]
+async fn a_page_tells_what_the_api_tells_and_its_living_part_only_when_it_changed() {
+    let api = Api::start().await;
+    let browser = Browser::signed_in(&api, TOKEN).await;
+    assert!(browser.get("/").await.text().await.unwrap().contains("Nothing has been released yet"));
+    api.post("/releases", api.release("1.0.0", "quick").await).await;
+    api.rollout_until("ro-1", "it ended", |r| r["state"] == "ended").await;
+    for (path, expected) in [
+        ("/", "All calm"),
+        ("/services/shop", "ro-1"),
+        ("/rollouts/ro-1", "1.0.0 passed every step"),
+        ("/rollouts/ro-1?moment=0", "back to now"),
+        ("/environments", "quick"),
+        ("/environments/quick", "Nothing waits"),
+        ("/journal?kind=rollout", "rollout.ended"),
+    ] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status().as_u16(), 200, "{path}");
+        let text = page.text().await.unwrap();
+        assert!(text.contains(expected), "{path} does not say {expected:?}");
+        let live = |tag: String| {
+            let request = browser.http.get(browser.url(path)).header(COOKIE, &browser.cookie);
+            request.header("x-live", "1").header("if-none-match", tag).send()
+        };
+        let part = live(String::new()).await.unwrap();
+        let tag = part.headers()["etag"].to_str().unwrap().to_string();
+        let body = part.text().await.unwrap();
+        assert!(body.contains("id=\"live\"") && !body.contains("<html"), "{path}");
+        assert_eq!(live(tag).await.unwrap().status().as_u16(), 304, "{path} has not changed");
+    }
+    let lines = browser.get("/journal/export?kind=rollout").await.text().await.unwrap();
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(first["kind"], "rollout.ended");
+}
