@@ -3,186 +3,12 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::alone;
+use common::post::{Post, ROLLING};
 use serde_json::Value;
-use slipway_e2e::{Options, Output, Page, Slipway, kill, program, until, until_within};
-
-const PAGE: &str = "docs/how-to/workers.md";
-const OBJECTIVE: &str = "objectives: [{ name: parcels, bad: outcome parcel_lost, of: parcel_taken, at_most: 2% }]\n";
-const ROLLING: &str = "{ instances: 2, strategy: { rolling: { verify: 2s } } }";
-
-/// Parcels that wait at the most.
-const WAITING: usize = 20;
-
-/// Parcels that come in steadily.
-struct Parcels {
-    queue: PathBuf,
-    sent: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Parcels {
-    fn come(queue: PathBuf, pause: Duration) -> Parcels {
-        let (sent, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        for name in ["waiting", "taken", "done"] {
-            fs::create_dir_all(queue.join(name)).expect("a queue");
-        }
-        let (to, n, stop) = (queue.join("waiting"), sent.clone(), over.clone());
-        let task = tokio::spawn(async move {
-            while !stop.load(Relaxed) {
-                // As many as wait to be taken, and no more than can be delivered when it is over.
-                if fs::read_dir(&to).expect("a folder").count() < WAITING {
-                    let parcel = to.join(format!("{:07}", n.load(Relaxed)));
-                    fs::write(parcel, b"").expect("room for a parcel");
-                    n.fetch_add(1, Relaxed);
-                }
-                tokio::time::sleep(pause).await;
-            }
-        });
-        Parcels { queue, sent, over, task }
-    }
-
-    fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.queue.join(folder)).expect("a folder");
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-    }
-
-    /// How many each version has delivered.
-    fn delivered(&self) -> BTreeMap<String, u64> {
-        let mut by = BTreeMap::new();
-        for parcel in self.names("done") {
-            let text = fs::read_to_string(self.queue.join("done").join(parcel)).expect("a parcel");
-            *by.entry(text.split(' ').next().unwrap_or_default().to_string()).or_default() += 1;
-        }
-        by
-    }
-
-    async fn delivers(&self, version: &str, n: u64) {
-        let had = self.delivered().get(version).copied().unwrap_or(0);
-        until(&format!("{version} delivers {n} more"), async || {
-            (self.delivered().get(version).copied().unwrap_or(0) >= had + n).then_some(())
-        })
-        .await
-        .expect("deliveries");
-    }
-
-    /// No more come; waits until every parcel is delivered. None may have been cut.
-    async fn end(mut self) {
-        self.over.store(true, Relaxed);
-        (&mut self.task).await.expect("it ends");
-        let sent = self.sent.load(Relaxed) as usize;
-        until("every parcel is delivered", async || (self.names("done").len() == sent).then_some(()))
-            .await
-            .unwrap_or_else(|e| panic!("{e}: taken {:?}, waiting {:?}", self.names("taken"), self.names("waiting")));
-        assert_eq!(self.names("taken"), Vec::<String>::new(), "cut");
-    }
-
-    /// What couriers noted of others that ran at the same time.
-    fn overlaps(&self) -> String {
-        fs::read_to_string(self.queue.join("overlaps")).unwrap_or_default()
-    }
-}
-
-/// Slipway with couriers in production, and parcels for them.
-struct Post {
-    slipway: Slipway,
-    parcels: Parcels,
-    page: Page,
-}
-
-impl Post {
-    async fn open(head: &str, production: &str) -> Post {
-        let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
-        let made = slipway.json(&["token", "create", "couriers", "--may", "report"]).await.expect("a token");
-        let token = made["token"].as_str().expect("its text").to_string();
-        let queue = slipway.scratch().join("queue");
-        let file = format!(
-            "service: courier\nkind: worker\n{head}{OBJECTIVE}health: {{ running_for: 1s, interval: 500ms }}\n\
-             run:\n  command: [./courier]\n  stop_grace: 20s\n  env:\n    QUEUE: {}\n    OUTCOMES_TOKEN: {token}\n    \
-             OUTCOMES_URL: http://{}/api/v1/outcomes\nenvironments: {{ production: {production} }}\n",
-            queue.display(),
-            slipway.api
-        );
-        fs::write(slipway.scratch().join("slipway.yaml"), file).expect("a declared file");
-        let parcels = Parcels::come(queue, Duration::from_millis(30));
-        let post = Post { slipway, parcels, page: Page::open(PAGE) };
-        let (first, code) = post.release("1.0.0", &[], &[]).await;
-        assert_eq!((code, &first["outcome"]), (0, &"succeeded".into()), "{first:#}");
-        post
-    }
-
-    /// Another strategy for what comes.
-    fn declare(&self, from: &str, to: &str) {
-        let file = self.slipway.scratch().join("slipway.yaml");
-        let text = fs::read_to_string(&file).expect("it is there");
-        assert!(text.contains(from), "{text}");
-        fs::write(&file, text.replace(from, to)).expect("it is written");
-    }
-
-    fn build(&self, version: &str, variables: &[(&str, &str)]) -> PathBuf {
-        build(self.slipway.scratch(), &format!("build-{version}"), variables)
-    }
-
-    async fn release(&self, version: &str, variables: &[(&str, &str)], more: &[&str]) -> (Value, i32) {
-        let build = self.build(version, variables);
-        let output = self.slipway.release(version, &build, "production", more).await.expect("it runs");
-        let code = output.code;
-        (output.json().unwrap_or_else(|e| panic!("{e}\n{output}")), code)
-    }
-
-    async fn say(&self, command: &str) -> Output {
-        self.page.run(&self.slipway, command, None).await
-    }
-
-    async fn lane(&self) -> Value {
-        self.slipway.lane("courier", "production").await.expect("a status").expect("a lane")
-    }
-
-    /// Waits until only this version has instances, so many of them, all ready.
-    async fn only(&self, version: &str, instances: u64) {
-        until_within(Duration::from_secs(60), &format!("{instances} of {version} and no others"), async || {
-            let lane = self.lane().await;
-            let all = lane["stable"]["instances"].as_array().cloned().unwrap_or_default();
-            let alone = lane["stable"]["version"] == version && all.len() as u64 == instances;
-            let others = self.slipway.shims().len() as u64 != instances;
-            (alone && lane["stable"]["ready"] == instances && !others).then_some(())
-        })
-        .await
-        .expect("they are");
-    }
-
-    /// Entries of the journal of a kind.
-    async fn journal(&self, kind: &str) -> Vec<Value> {
-        let entries = self.slipway.get("/journal?limit=1000").await.expect("a journal");
-        let entries = entries.as_array().cloned().unwrap_or_default();
-        entries.into_iter().filter(|entry| entry["kind"] == kind).collect()
-    }
-
-    /// Ends everything: every parcel was delivered, and nobody was killed with one.
-    async fn close(self) {
-        self.parcels.end().await;
-        let verified = self.slipway.cli(&["journal", "verify"]).await.expect("it runs");
-        assert_eq!(verified.code, 0, "{verified}");
-        self.slipway.down().await.expect("it goes down");
-    }
-}
-
-fn build(folder: &Path, name: &str, variables: &[(&str, &str)]) -> PathBuf {
-    let build = folder.join(name);
-    fs::create_dir_all(&build).expect("a folder");
-    fs::copy(program("courier").expect("it is built"), build.join("courier")).expect("a copy");
-    let lines = variables.iter().map(|(key, value)| format!("{key}={value}\n"));
-    fs::write(build.join("courier.env"), format!("BUILD={name}\n{}", lines.collect::<String>())).expect("a file");
-    build
-}
+use slipway_e2e::{kill, until, until_within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_come_and_go_while_parcels_are_delivered_and_none_is_cut() {
@@ -218,11 +44,8 @@ async fn versions_come_and_go_while_parcels_are_delivered_and_none_is_cut() {
     post.only("1.1.0", 2).await;
     post.say("slipway scale courier --env production 3").await.expect(0).expect("it scales");
     post.only("1.1.0", 3).await;
-    for refused in [["maintenance", "on"].as_slice(), &["drill"]] {
-        let command = [refused, &["courier", "--env", "production"]].concat();
-        let told = post.slipway.cli(&command).await.expect("it runs");
-        assert!(told.code != 0 && told.stderr.contains("is a worker"), "{told}");
-    }
+    let refused = post.slipway.cli(&["maintenance", "on", "courier", "--env", "production"]).await.expect("it runs");
+    assert!(refused.code != 0 && refused.stderr.contains("is a worker"), "{refused}");
     post.close().await;
 }
 
@@ -282,6 +105,8 @@ async fn an_exclusive_worker_never_runs_two_versions_at_once() {
     let (bad, code) = post.release("1.2.0", &[("EXIT_AFTER_MS", "1500")], &[]).await;
     assert_eq!((code, &bad["outcome"]), (10, &"rolled_back".into()), "{bad:#}");
     post.only("1.1.0", 2).await;
+    let refused = post.slipway.cli(&["drill", "courier", "--env", "production"]).await.expect("it runs");
+    assert!(refused.code == 12 && refused.stderr.contains("must run alone"), "{refused}");
 
     // The control plane is killed in the middle, and whatever it does when it is back, it is never both.
     let (asked, code) = post.release("1.3.0", &[("JOB_MS", "100")], &["--detach"]).await;

@@ -58,7 +58,8 @@ async fn work(behaviour: Behaviour) -> anyhow::Result<ExitCode> {
             tokio::time::sleep(IDLE).await;
             continue;
         };
-        if behaviour.exit_after.is_some_and(|after| begun.elapsed() >= after) {
+        let due = behaviour.exit_after.is_some_and(|after| begun.elapsed() >= after);
+        if due || behaviour.exit_file.as_ref().is_some_and(|file| file.exists()) {
             queue.put_back(&parcel)?;
             eprintln!("courier: out of memory");
             return Ok(ExitCode::from(3));

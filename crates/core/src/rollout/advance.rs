@@ -160,7 +160,7 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
     let Some(weight) = step.kind.weight() else {
         return done(turn, &format!("{} healthy and tested", counted(step.kind.instances())), now);
     };
-    if !asking::allowed(turn, &step, now) {
+    if !asking::allowed(turn, &step, now) || !workers::is_set(turn, step.kind, now) {
         return undoing(turn);
     }
     if !shifted(turn, seen, &step, weight, now) {

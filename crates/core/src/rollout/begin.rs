@@ -163,10 +163,11 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
     {
         return Some(refusal.reason);
     }
-    // Rolling and replacing give stable's instances up, and going back starts them again.
+    // Rolling, replacing and a worker's drill give stable's instances up, and going back starts them again.
     let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id)
         && !rolling::applies(open)
-        && !workers::replaces(open);
+        && !workers::replaces(open)
+        && !workers::drills(&turn.lane, open);
     if !kept && !seen.artifacts.contains(&stable.artifact) {
         return Some(format!(
             "no way back: the artifact of {} ({}) is not here, and its instances would have to be started",

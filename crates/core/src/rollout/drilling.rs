@@ -2,7 +2,8 @@
 //!
 //! A drill is a rollout of stable's predecessor that ends where it began. Until the switch back nothing differs from a
 //! rollback; stable keeps its full capacity all the while, so going forth again is one routing change, and the lease of
-//! the split brings the traffic home if the control plane dies. Called by the planner, by the command and by gates.
+//! the split brings the traffic home if the control plane dies. (What a worker's stable does meanwhile is in `workers`.)
+//! Called by the planner, by the command and by gates.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,6 +18,7 @@ use super::plan::{Step, StepKind};
 use super::schema;
 use super::turn::{ENGINE, Turn};
 use super::undo;
+use super::workers;
 use crate::judge::{self, Stability};
 use crate::names::{RolloutId, VersionName};
 use crate::units::{Millis, Timestamp};
@@ -67,11 +69,6 @@ impl Drilled {
 
 /// What stands against a drill of `lane` now; otherwise the release that it would go back to.
 pub fn drillable(lane: &Lane, seen: &Observed) -> Result<Release, Refusal> {
-    if lane.is_worker() {
-        let reason =
-            format!("{} is a worker: a drill switches requests to the predecessor and back, and it has none", lane.id);
-        return refuse("no_traffic", reason);
-    }
     if let Some(open) = &lane.open {
         return refuse("rollout_open", format!("{} is open: a drill waits for nobody; ask when it is over", open.id));
     }
@@ -98,6 +95,9 @@ pub(super) fn way_back(lane: &Lane, seen: &Observed) -> Result<(), Refusal> {
         );
     };
     if let Err(why) = schema::fits_back(lane, predecessor) {
+        return refuse("nothing_to_drill", why);
+    }
+    if let Some(why) = workers::undrillable(lane, predecessor) {
         return refuse("nothing_to_drill", why);
     }
     if !seen.artifacts.contains(&predecessor.artifact) {
@@ -276,5 +276,9 @@ fn cut_after_switch(open: &mut Rollout, now: Timestamp) {
 /// The last step: stable serves everybody again.
 pub(super) fn returned(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
     time(turn, step, now);
-    done(turn, "everybody is back, confirmed by every gateway", now)
+    let back = match turn.lane.is_worker() {
+        true => "all of the jobs are stable's again",
+        false => "everybody is back, confirmed by every gateway",
+    };
+    done(turn, back, now)
 }

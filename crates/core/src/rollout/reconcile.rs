@@ -35,10 +35,12 @@ fn wanted(lane: &Lane) -> Vec<(Release, u32)> {
     let rolling = lane.open.as_ref().filter(|r| rolling::applies(r));
     if let Some(stable) = &lane.stable {
         let replacing = lane.open.as_ref().filter(|r| workers::replaces(r));
-        let kept = match (rolling, replacing) {
-            (Some(open), _) => rolling::stable_wanted(lane, open),
-            (_, Some(open)) => workers::stable_wanted(lane, open),
-            (None, None) => stable.instances(&lane.id),
+        let drilling = lane.open.as_ref().filter(|r| workers::drills(lane, r));
+        let kept = match (rolling, replacing, drilling) {
+            (Some(open), _, _) => rolling::stable_wanted(lane, open),
+            (_, Some(open), _) => workers::stable_wanted(lane, open),
+            (_, _, Some(open)) => workers::stable_in_drill(lane, open),
+            (None, None, None) => stable.instances(&lane.id),
         };
         want(stable, kept);
     }

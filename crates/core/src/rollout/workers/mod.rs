@@ -6,12 +6,14 @@
 //! instance is asked to stop is the target's.
 
 mod back;
+mod drill;
 mod plan;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub(super) use back::proceed;
+pub(super) use drill::{drills, is_set, stable_in_drill, undrillable};
 pub(super) use plan::steps;
 pub(super) use words::{extra, remarks, rollback, undo, way_back, what};
 

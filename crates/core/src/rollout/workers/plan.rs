@@ -27,7 +27,14 @@ pub(in super::super) fn steps(
     };
     match (&strategy.kind, kind) {
         (StrategyKind::Replace, _) => steps.push((StepKind::Replace { instances: wanted }, "replace".to_string())),
-        (_, RolloutKind::Rollback | RolloutKind::Drill { .. } | RolloutKind::Contract) => {
+        (_, RolloutKind::Drill { .. }) => {
+            steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));
+            steps.push((StepKind::Switch { instances: wanted }, "back".to_string()));
+            let (stay, _) = verification(Weight::ALL, wanted, strategy);
+            steps.push((stay, "stay".to_string()));
+            steps.push((StepKind::Return, "return".to_string()));
+        }
+        (_, RolloutKind::Rollback | RolloutKind::Contract) => {
             steps.push((StepKind::Scale { instances: wanted }, "start".to_string()));
             steps.push((StepKind::Switch { instances: wanted }, "take over".to_string()));
         }

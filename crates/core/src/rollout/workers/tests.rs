@@ -8,7 +8,7 @@ use crate::journal::Fact;
 use crate::names::{Digest, InstanceId, RolloutId, VersionName};
 use crate::rollout::commands::{release, restart, rollback};
 use crate::rollout::{
-    Asked, Effect, EffectResult, Observed, Outcome, Rollout, RolloutKind, Turn, complete, plan, route_of,
+    Asked, Effect, EffectResult, Observed, Outcome, Rollout, RolloutKind, Turn, complete, drillable, plan, route_of,
 };
 use crate::smoke::SmokeReport;
 use crate::spec;
@@ -294,4 +294,104 @@ fn a_worker_does_not_become_a_service_with_requests() {
     let refusal = same_kind(&world.lane, &asked.release).unwrap_err();
     assert_eq!(refusal.code, "other_kind");
     assert!(refusal.reason.contains("2 is a service with requests"), "{refusal}");
+}
+
+impl World {
+    fn second(environment: &str) -> World {
+        let mut world = World::first("", environment);
+        world.release("2");
+        world.settle();
+        assert_eq!(world.serves().0, "2");
+        world
+    }
+
+    fn drill(&mut self) -> Result<(), Refusal> {
+        let seen = self.observe();
+        let to = drillable(&self.lane, &seen)?;
+        let asked = self.asked(RolloutKind::Drill { cold: false }, to.version.as_str());
+        self.wish(|turn, _| crate::rollout::commands::drill(turn, asked, &seen).unwrap());
+        Ok(())
+    }
+
+    /// The versions that take jobs now: asked to end are those that take none.
+    fn takers(&self) -> Vec<String> {
+        let free = self.running.iter().filter(|(id, _)| !self.ending.contains_key(*id));
+        let mut versions: Vec<String> = free.map(|(_, version)| version.to_string()).collect();
+        versions.dedup();
+        versions
+    }
+}
+
+#[test]
+fn a_drill_really_hands_the_jobs_over_and_back_and_somebody_always_takes_them() {
+    let mut world = World::second(ROLLING);
+    world.drill().unwrap();
+    let names: Vec<String> = world.lane.open.as_ref().unwrap().plan.steps.iter().map(|s| s.name.clone()).collect();
+    assert_eq!(names, ["prepare", "start", "back", "stay", "return"]);
+    let (mut alone, mut turns) = (0, 0);
+    while world.lane.open.is_some() {
+        world.tick();
+        turns += 1;
+        let takers = world.takers();
+        assert!(!takers.is_empty(), "nobody takes jobs after {turns} turns");
+        let only_old = world.running.values().all(|version| version.as_str() == "1");
+        alone += usize::from(only_old);
+        assert!(turns < 2_000, "{:#?}", world.lane.open);
+    }
+    world.settle();
+    assert_eq!((world.outcome(), world.serves()), (Outcome::Succeeded, ("2".into(), 3)));
+    assert!(alone as u64 * TICK.0 >= 5_000, "the predecessor has it alone for as long as it verifies: {alone} turns");
+    let drilled = world.lane.drilled.clone().unwrap();
+    assert!(drilled.passed && drilled.cold && drilled.back.is_some() && drilled.forth.is_some(), "{drilled:?}");
+    assert_eq!(world.lane.predecessor.as_ref().map(|p| p.version.to_string()), Some("1".into()));
+}
+
+#[test]
+fn a_drill_that_finds_the_predecessor_broken_or_is_aborted_brings_stable_back_whole() {
+    for after in 1..40 {
+        let mut world = World::second(ROLLING);
+        world.drill().unwrap();
+        (0..after).for_each(|_| world.tick());
+        if world.lane.open.is_none() {
+            continue;
+        }
+        match after % 2 {
+            0 => world.exits = Some("1".parse().unwrap()),
+            _ => world.wish(|turn, now| drop(crate::rollout::commands::abort(turn, "user:test", now))),
+        }
+        world.settle();
+        assert_eq!(world.serves(), ("2".into(), 3), "after {after} turns");
+        let passed = world.lane.drilled.as_ref().is_some_and(|d| d.passed);
+        assert!(!passed || world.outcome() == Outcome::Succeeded, "after {after} turns");
+    }
+}
+
+#[test]
+fn a_rollback_during_a_drill_stays_with_the_predecessor() {
+    for after in 1..40 {
+        let mut world = World::second(ROLLING);
+        world.drill().unwrap();
+        (0..after).for_each(|_| world.tick());
+        if world.lane.open.is_none() {
+            continue;
+        }
+        world.wish(|turn, now| rollback(turn, None, "user:test", now).unwrap());
+        world.settle();
+        assert_eq!((world.outcome(), world.serves()), (Outcome::Succeeded, ("1".into(), 3)), "after {after} turns");
+    }
+}
+
+#[test]
+fn what_is_replaced_as_a_whole_is_not_drilled() {
+    let whole = "{ instances: 2, strategy: { replace: { verify: 5s } } }";
+    for (more, environment, why) in
+        [("exclusive: true\n", EXCLUSIVE, "must run alone"), ("", whole, "is replaced as a whole")]
+    {
+        let mut world = World::first(more, environment);
+        world.release("2");
+        world.settle();
+        let refusal = world.drill().unwrap_err();
+        assert_eq!(refusal.code, "nothing_to_drill");
+        assert!(refusal.reason.contains(why) && refusal.reason.contains("to nobody"), "{refusal}");
+    }
 }

@@ -36,6 +36,10 @@ pub(in super::super) fn what(step: StepKind, release: &Release, stable: Option<&
              has {} to finish its jobs",
             stable.version, stable.version, stable.spec.run.stop_grace
         ),
+        (StepKind::Return, Some(stable)) => format!(
+            "start {} again, wait until all of it is healthy and tested; {version} is asked to stop and finishes its jobs",
+            stable.version
+        ),
         _ => return None,
     };
     Some(sentence)
@@ -50,7 +54,7 @@ pub(in super::super) fn undo(step: StepKind, version: &VersionName, stable: Opti
         (StepKind::Replace { .. }, Some(stable)) => {
             format!("the same way back: stop {version} whole, and only then start {stable}")
         }
-        (StepKind::Batch { .. }, Some(stable)) => {
+        (StepKind::Verify { weight: Weight::ALL, .. } | StepKind::Batch { .. }, Some(stable)) => {
             format!("stop all of {version}, which takes no more jobs, and start {stable} again in its place")
         }
         (_, Some(stable)) => format!("stop {version}, which takes no more jobs; {stable} goes on as it is"),
@@ -67,6 +71,9 @@ pub(in super::super) fn way_back(lane: &Lane, kind: RolloutKind, strategy: &Stra
         }
         (Some(s), RolloutKind::Release, StrategyKind::Rolling { .. }) => {
             format!("stop the updated instances at once, and start {} again in their place", s.version)
+        }
+        (Some(s), RolloutKind::Drill { .. }, _) => {
+            format!("stop what the drill has started, and start {} again where it was stopped", s.version)
         }
         (Some(s), _, _) => format!("{} goes on with all of its instances; stop the new ones", s.version),
     }
@@ -89,7 +96,9 @@ pub(in super::super) fn rollback(lane: &Lane, kind: RolloutKind, strategy: &Stra
     let measured = today.lately.rollback.map(|m| format!(", {m} the last time")).unwrap_or_default();
     match (&lane.stable, kind, &strategy.kind) {
         (None, _, _) => "no way back on a first release".to_string(),
-        (_, RolloutKind::Release, StrategyKind::Rolling { .. }) | (_, _, StrategyKind::Replace) => {
+        (_, RolloutKind::Release, StrategyKind::Rolling { .. })
+        | (_, RolloutKind::Drill { .. }, _)
+        | (_, _, StrategyKind::Replace) => {
             format!("as long as finishing the jobs at hand and starting instances takes{measured}")
         }
         _ => format!("no new job at once; as long as finishing the jobs at hand takes{measured}"),
@@ -120,6 +129,11 @@ pub(in super::super) fn remarks(
         StrategyKind::Replace => remarks.push(format!(
             "there is a gap: from the stop of {} until {} is up nobody takes jobs; they wait in their queue",
             stable.version, release.version
+        )),
+        _ if matches!(kind, RolloutKind::Drill { .. }) => remarks.push(format!(
+            "{} is really stopped for {} and started again: what only it can do is missing meanwhile, and should this \
+             control plane die, {} goes on with the jobs until it is back",
+            stable.version, strategy.verify, release.version
         )),
         StrategyKind::Rolling { .. } if kind == RolloutKind::Release => {
             remarks.push("both versions take jobs meanwhile; going back means starting instances".into());

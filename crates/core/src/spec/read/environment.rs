@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::config::Config;
 use super::super::mistake::{Wrong, quoted};
-use super::super::model::{EnvironmentSpec, Strategy};
+use super::super::model::{EnvironmentSpec, Strategy, StrategyKind};
 use super::super::policy::{After, Gates, OnBreach, Readiness, default_watch};
 use super::super::reader::{Keys, Reader};
 use super::super::worker::Worker;
@@ -83,8 +83,9 @@ fn environment(name: Option<EnvironmentName>, reader: &Reader, worker: Option<Wo
     let instances = fields.or("instances", 1, |r| r.count(1..=1000).and_then(|n| u32::try_from(n).ok()));
     let default = worker.map_or_else(Strategy::default, Strategy::default_for_worker);
     let strategy = fields.or("strategy", default, |r| strategy(r, instances, worker.is_some()));
-    if worker.is_some() {
-        worker::without_traffic(&fields);
+    if let Some(worker) = worker {
+        let replaced = strategy.kind == StrategyKind::Replace;
+        worker::without_traffic(&fields, worker.exclusive || replaced);
     }
     let env = fields.or("env", BTreeMap::new(), env);
     let traffic = fields.get("traffic").and_then(overlay);

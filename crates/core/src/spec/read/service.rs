@@ -94,7 +94,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
             Readiness::Owner => owner.is_some(),
             Readiness::Objectives => fields.get("objectives").is_some(),
             Readiness::Smoke => !smoke.is_empty(),
-            Readiness::Drill => worker.is_none(),
+            Readiness::Drill => worker.is_none_or(|worker| !worker.exclusive),
         };
         environment::can_hold(section, name.as_ref(), environments, declared);
         // One that is declared and wrong was noted already.

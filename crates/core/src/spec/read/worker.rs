@@ -49,8 +49,9 @@ fn truth(reader: &Reader) -> Option<bool> {
     }
 }
 
-/// Notes what an environment of a worker declares about requests, or about a way back that workers do not have.
-pub(super) fn without_traffic(fields: &Fields) {
+/// Notes what an environment of a worker declares about requests, or about a way back that cannot be practised. `whole`:
+/// one version ends before the other begins.
+pub(super) fn without_traffic(fields: &Fields, whole: bool) {
     if let Some(reader) = fields.get("traffic") {
         reader.mistake(Wrong::new("a worker has no traffic").hint(HINT));
     }
@@ -58,9 +59,9 @@ pub(super) fn without_traffic(fields: &Fields) {
         reader.mistake(Wrong::new("a cohort is known by its requests, and a worker has none").hint(HINT));
     }
     for key in ["drill", "require_drill"] {
-        if let Some(reader) = fields.get(key) {
-            let wrong = Wrong::new("a drill switches requests to the predecessor and back, and a worker has none");
-            reader.mistake(wrong.hint(HINT));
+        if let Some(reader) = fields.get(key).filter(|_| whole) {
+            let wrong = Wrong::new("a drill of what is replaced as a whole would leave its jobs to nobody, twice");
+            reader.mistake(wrong.hint("leave it out; going back is the same steps as a release"));
         }
     }
 }

@@ -107,9 +107,9 @@ fn what_makes_no_sense_for_a_worker() {
             "5:40: environments.production.traffic: a worker has no traffic (leave it out, or leave kind: worker out)",
         ),
         (
-            "require_drill: 30d",
-            "5:46: environments.production.require_drill: a drill switches requests to the predecessor and back, and \
-             a worker has none (leave it out, or leave kind: worker out)",
+            "strategy: replace, require_drill: 30d",
+            "5:65: environments.production.require_drill: a drill of what is replaced as a whole would leave its jobs \
+             to nobody, twice (leave it out; going back is the same steps as a release)",
         ),
     ] {
         let text = format!("health: {{ running_for: 5s }}\nenvironments: {{ production: {{ {environment} }} }}\n");
