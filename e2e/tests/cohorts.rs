@@ -147,3 +147,26 @@ async fn a_cohort_goes_first_is_judged_apart_and_comes_back_with_everybody() {
     drop(house);
     nothing_failed_by_slipway(&stage.strike().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_control_plane_stays_away_the_lease_brings_a_cohort_home_too() {
+    let _alone = alone().await;
+    let mut stage = stage().await;
+    let url = stage.slipway.traffic_url();
+    build(stage.slipway.scratch(), "build-1.1.0", &[]).expect("a build");
+    // Nobody of the house is there, so the step waits; nobody has a share of the split, and there is a lease all the same.
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "cohort internal").await;
+    assert_eq!(ask(&url, 1, true).await.as_deref(), Some("1.1.0"));
+    stage.slipway.kill_control_plane().await.expect("it dies");
+    until("the house is home", async || (ask(&url, 1, true).await.as_deref() == Some("1.0.0")).then_some(()))
+        .await
+        .expect("the lease runs out");
+    stage.slipway.restart().await.expect("it starts again");
+    let ended = stage.outcome(&id).await;
+    assert_eq!(ended["outcome"], "rolled_back", "{ended:#}");
+    assert!(ended["cause"].as_str().is_some_and(|cause| cause.contains("lease")), "{ended:#}");
+    assert_eq!(ask(&url, 1, true).await.as_deref(), Some("1.0.0"));
+    assert_eq!(stage.given("1.1.0"), 0, "no stranger met it");
+    nothing_failed_by_slipway(&stage.strike().await);
+}

@@ -9,6 +9,7 @@ use super::lane::Lane;
 use super::model::{Rollout, State, StepRecord, StepState};
 use super::observed::Observed;
 use super::plan::StepKind;
+use super::workers;
 use crate::judge::Judgement;
 use crate::units::{Millis, Timestamp, Weight};
 
@@ -48,6 +49,9 @@ pub fn report(lane: &Lane, seen: &Observed, now: Timestamp) -> Option<Report> {
 
 fn waiting(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement]) -> Option<Waiting> {
     let forever = |on: String| Some(Waiting { on, until: None });
+    if let Some(on) = workers::waiting(lane, open) {
+        return forever(on);
+    }
     match &open.state {
         State::Ended { .. } => None,
         State::Held { reason, .. } => forever(format!("a person: {reason}")),
@@ -73,8 +77,11 @@ fn running(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement
         return Some(Waiting { on, until: Some(until) });
     }
     let Some(confirmed) = open.progress.confirmed else {
-        let weight = step.kind.weight().unwrap_or(Weight::ZERO);
-        return Some(Waiting { on: format!("every gateway to confirm {weight} on {version}"), until: None });
+        let share = match step.kind {
+            StepKind::Cohort { .. } => step.name.clone(),
+            kind => kind.weight().unwrap_or(Weight::ZERO).to_string(),
+        };
+        return Some(Waiting { on: format!("every gateway to confirm {share} on {version}"), until: None });
     };
     if let Some(outage) = &open.progress.outage {
         let on = match outage.back_since {

@@ -10,11 +10,13 @@ mod drill;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod words;
 
 pub(super) use back::proceed;
 pub(super) use drill::{drills, is_set, stable_in_drill, undrillable};
 pub(super) use plan::steps;
+pub(super) use waiting::waiting;
 pub(super) use words::{extra, remarks, rollback, undo, way_back, what};
 
 use super::commands::{Refusal, refuse};

@@ -8,7 +8,8 @@ use crate::journal::Fact;
 use crate::names::{Digest, InstanceId, RolloutId, VersionName};
 use crate::rollout::commands::{release, restart, rollback};
 use crate::rollout::{
-    Asked, Effect, EffectResult, Observed, Outcome, Rollout, RolloutKind, Turn, complete, drillable, plan, route_of,
+    Asked, Effect, EffectResult, Observed, Outcome, Rollout, RolloutKind, Turn, complete, drillable, plan, report,
+    route_of,
 };
 use crate::smoke::SmokeReport;
 use crate::spec;
@@ -328,9 +329,11 @@ fn a_drill_really_hands_the_jobs_over_and_back_and_somebody_always_takes_them() 
     world.drill().unwrap();
     let names: Vec<String> = world.lane.open.as_ref().unwrap().plan.steps.iter().map(|s| s.name.clone()).collect();
     assert_eq!(names, ["prepare", "start", "back", "stay", "return"]);
-    let (mut alone, mut turns) = (0, 0);
+    let (mut alone, mut turns, mut told) = (0, 0, Vec::new());
     while world.lane.open.is_some() {
         world.tick();
+        let waiting = report(&world.lane, &world.observe(), world.now).and_then(|report| report.waiting);
+        told.extend(waiting.map(|waiting| waiting.on));
         turns += 1;
         let takers = world.takers();
         assert!(!takers.is_empty(), "nobody takes jobs after {turns} turns");
@@ -341,6 +344,10 @@ fn a_drill_really_hands_the_jobs_over_and_back_and_somebody_always_takes_them() 
     world.settle();
     assert_eq!((world.outcome(), world.serves()), (Outcome::Succeeded, ("2".into(), 3)));
     assert!(alone as u64 * TICK.0 >= 5_000, "the predecessor has it alone for as long as it verifies: {alone} turns");
+    for sentence in ["the last of 2 to end: 3 left", "2 to have all of its instances: 0 of 3"] {
+        assert!(told.iter().any(|on| on == sentence), "{sentence}: {told:?}");
+    }
+    assert!(told.iter().all(|on| !on.contains("gateway")), "{told:?}");
     let drilled = world.lane.drilled.clone().unwrap();
     assert!(drilled.passed && drilled.cold && drilled.back.is_some() && drilled.forth.is_some(), "{drilled:?}");
     assert_eq!(world.lane.predecessor.as_ref().map(|p| p.version.to_string()), Some("1".into()));
