@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::body::ResponseBody;
+use crate::cohort;
 use crate::gateway::Gateway;
 use crate::key::Key;
 use crate::request::{check, host_name};
@@ -76,7 +77,10 @@ async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Response<Respons
     };
     let key = Key::of(&parts.headers, &route.route.sticky);
     let user = (!key.fresh).then_some(key.text.as_str());
-    fill(&mut batch, route.route.service.as_str(), route.route.environment.as_str(), user);
+    // A key follows the split, and a user of a cohort does not.
+    let cohort = cohort::of(&parts.headers, &route.cohorts).and_then(|name| route.cohort(&name));
+    let version = cohort.map(|place| route.cohorts[place].route.to.as_str());
+    fill(&mut batch, route.route.service.as_str(), route.route.environment.as_str(), user, version);
     match ask(api, parts.headers.get(AUTHORIZATION), batch.to_string()).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -87,14 +91,21 @@ async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Response<Respons
 }
 
 /// Adds what the request itself says where a report says nothing.
-fn fill(batch: &mut Value, service: &str, environment: &str, user: Option<&str>) {
+fn fill(batch: &mut Value, service: &str, environment: &str, user: Option<&str>, version: Option<&str>) {
     let outcomes = batch.get_mut("outcomes").and_then(Value::as_array_mut);
     for outcome in outcomes.into_iter().flatten().filter_map(Value::as_object_mut) {
         outcome.entry("service").or_insert_with(|| service.into());
         outcome.entry("environment").or_insert_with(|| environment.into());
-        if let Some(user) = user.filter(|_| !outcome.contains_key("version")) {
-            outcome.entry("key").or_insert_with(|| user.into());
-        }
+        let is_told = |name: &str| outcome.contains_key(name);
+        let (version, user) = match (is_told("version"), is_told("key")) {
+            (false, false) => (version, user),
+            _ => (None, None),
+        };
+        outcome.extend(
+            [("version", version), ("key", user)]
+                .into_iter()
+                .filter_map(|(name, value)| value.map(|value| (name.to_string(), value.into()))),
+        );
     }
 }
 
@@ -147,11 +158,21 @@ mod tests {
     #[test]
     fn what_a_report_says_is_kept_and_what_it_leaves_out_is_filled_in() {
         let mut batch = json!({ "outcomes": [{ "kind": "a" }, { "service": "x", "version": "1" }, 7] });
-        fill(&mut batch, "shop", "production", Some("ann"));
+        fill(&mut batch, "shop", "production", Some("ann"), None);
         let expected = json!({ "outcomes": [
             { "kind": "a", "service": "shop", "environment": "production", "key": "ann" },
             { "service": "x", "version": "1", "environment": "production" }, 7
         ] });
         assert_eq!(batch, expected);
+    }
+
+    #[test]
+    fn whoever_is_of_a_cohort_had_its_version_and_speaks_for_nobody_else() {
+        let mut batch = json!({ "outcomes": [{ "kind": "a" }, { "key": "bob" }, { "version": "1" }] });
+        fill(&mut batch, "shop", "production", Some("ann"), Some("2"));
+        let told: Vec<(&Value, &Value)> =
+            (0..3).map(|i| &batch["outcomes"][i]).map(|o| (&o["version"], &o["key"])).collect();
+        let (one, two, ann, bob) = (json!("1"), json!("2"), json!("ann"), json!("bob"));
+        assert_eq!(told, [(&two, &ann), (&Value::Null, &bob), (&one, &Value::Null)]);
     }
 }

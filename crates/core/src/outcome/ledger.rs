@@ -70,18 +70,24 @@ impl Ledger {
         let place = |row: &CountRow| (row.service.clone(), row.environment.clone(), row.epoch, row.version.clone());
         let mut places: HashMap<_, usize> =
             rows.iter().enumerate().filter(|(_, row)| row.cohort.is_none()).map(|(i, row)| (place(row), i)).collect();
+        // Reports do not say who is of a cohort, so neither do the requests that they are counted among.
+        let mut attempts: HashMap<_, u64> = HashMap::new();
+        for row in rows.iter() {
+            *attempts.entry(place(row)).or_default() += row.attempts;
+        }
         for (id, lane) in &mut self.lanes {
             for ((epoch, version), tallies) in &mut lane.rows {
                 if tallies.is_empty() {
                     continue;
                 }
                 let at = (id.service.clone(), id.environment.clone(), *epoch, version.clone());
+                let requests = attempts.get(&at).copied().unwrap_or_default();
                 let index = *places.entry(at).or_insert_with(|| {
                     rows.push(no_requests(id, *epoch, version));
                     rows.len() - 1
                 });
                 for (name, tally) in tallies {
-                    tally.requests(rows[index].attempts);
+                    tally.requests(requests);
                     rows[index].objectives.retain(|o| o.name != *name);
                     rows[index].objectives.push(tally.count(name));
                 }
@@ -131,7 +137,7 @@ impl Lane {
 }
 
 /// A version of which the gateways have counted nothing.
-fn no_requests(lane: &LaneId, epoch: Epoch, version: &VersionName) -> CountRow {
+pub(super) fn no_requests(lane: &LaneId, epoch: Epoch, version: &VersionName) -> CountRow {
     CountRow {
         service: lane.service.clone(),
         environment: lane.environment.clone(),

@@ -20,8 +20,8 @@ struct Stretch {
     since: Timestamp,
     split: Split,
     salt: String,
-    /// Versions beside those of the split that have had instances meanwhile: a worker's take jobs from their start to
-    /// their end, whatever share is asked for.
+    /// Versions beside those of the split that somebody had meanwhile: a worker's take jobs from their start to their end,
+    /// whatever share is asked for, and a cohort has a version of its own.
     also: BTreeSet<VersionName>,
 }
 
@@ -48,7 +48,8 @@ impl Places {
             last.also.extend(running);
             return false;
         }
-        let also = running.collect();
+        let cohorts = routing.cohorts.iter().map(|cohort| cohort.to.clone());
+        let also = running.chain(cohorts).collect();
         let (epoch, split, salt) = (routing.epoch, routing.split.clone(), routing.salt.clone());
         self.stretches.push_back(Stretch { epoch, since: now, split, salt, also });
         // The second one is needed for as long as an outcome may be older than it.

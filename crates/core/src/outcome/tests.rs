@@ -5,7 +5,7 @@ use crate::names::Digest;
 use crate::rollout::{Lane, Release, Routing};
 use crate::spec::parse;
 use crate::traffic::link::CountRow;
-use crate::traffic::{Epoch, Split, assign};
+use crate::traffic::{CohortRoute, CohortRule, Epoch, Split, assign};
 use crate::units::Weight;
 
 const START: u64 = 1_000_000;
@@ -221,4 +221,28 @@ fn a_million_in_a_minute_is_not_taken() {
         }
     }
     assert!((300_000..=321_000).contains(&taken), "{taken}");
+}
+
+#[test]
+fn a_cohort_has_its_own_version_and_its_requests_are_among_all() {
+    let mut ledger = Ledger::default();
+    let mut lane = lane_with(PER_REQUEST);
+    ledger.follow(&lane, Timestamp(0));
+    split(&mut lane, 2, 0);
+    let rule = CohortRule::Header { name: "x-staff".to_string(), value: "1".to_string() };
+    let staff = CohortRoute { name: "staff".to_string(), rule, to: version("2") };
+    lane.routing.as_mut().expect("a split").cohorts = vec![staff];
+    ledger.follow(&lane, Timestamp(START));
+    let now = Timestamp(START + 5_000);
+    assert_eq!(ledger.take(&of_version("2", "order_failed", 1, now.0), now), Ok(Taken::New), "no share, and users");
+    let row = |cohort: Option<&str>, attempts| CountRow {
+        cohort: cohort.map(str::to_string),
+        attempts,
+        ..super::ledger::no_requests(&id(), Epoch(2), &version("2"))
+    };
+    let mut rows = vec![row(Some("staff"), 200), row(None, 100)];
+    ledger.complete(&mut rows);
+    assert!(rows[0].objectives.is_empty(), "whoever reports does not say of whom");
+    let count = &rows[1].objectives[0];
+    assert_eq!((count.n, count.bad), (300, 1));
 }
