@@ -128,3 +128,36 @@ async fn before_a_switch_probes_stop_what_smoke_tests_let_through() {
     assert_eq!((&told["outcome"], step(&told, "probes")), (&"succeeded".into(), "done".into()), "{told:#}");
     slipway.down().await.expect("it ends");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_that_starts_again_counts_from_nothing_and_forgets_no_probe() {
+    let _alone = alone().await;
+    let mut slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+    declare(&slipway);
+    release(&slipway, "1.0.0", &[], &[]).await;
+    let asked = release(&slipway, "1.1.0", &[], &["--detach"]).await.0;
+    let id = asked["rollout"].as_str().expect("an id").to_string();
+    let before = until("some probes were sent", async || {
+        let lane = slipway.lane("shop", "production").await.ok().flatten()?;
+        lane["probes"]["candidate"].as_u64().filter(|n| *n >= 10)
+    });
+    let before = before.await.expect("probes");
+    slipway.kill_control_plane().await.expect("it dies");
+    let killed = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_millis() as u64;
+    slipway.restart().await.expect("it starts again");
+    let told = until("it ends", async || {
+        let told = slipway.get(&format!("/rollouts/{id}/explanation")).await.ok()?;
+        told["outcome"].is_string().then_some(told)
+    });
+    let told = told.await.expect("an end");
+    assert_eq!(told["outcome"], "succeeded", "{told:#}");
+    let decisions = told["decisions"].as_array().expect("decisions");
+    let judged: u64 = decisions
+        .iter()
+        .filter(|decision| decision["at"].as_u64() > Some(killed))
+        .filter_map(|decision| synthetic(decision).iter().find(|j| j["objective"] == "errors")?["n"].as_u64())
+        .sum();
+    let sent = told["probes"]["candidate"].as_u64().expect("a number");
+    assert!(judged > 0 && sent >= before + judged, "{sent} sent, {before} of them before, {judged} judged: {told:#}");
+    slipway.down().await.expect("it ends");
+}
