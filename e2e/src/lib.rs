@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod browser;
 mod page;
 mod postgres;
 pub mod process;
@@ -15,6 +16,7 @@ mod shop;
 mod slipway;
 mod wait;
 
+pub use browser::{At, Browser, Sight, Tab};
 pub use page::{Page, words};
 pub use postgres::Postgres;
 pub use programs::{FOLDER_VARIABLE, program};

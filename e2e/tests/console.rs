@@ -1,0 +1,212 @@
+//! The console in a real browser, on real rollouts: watched live, pressed, replayed, without script, by keyboard.
+
+mod common;
+
+use common::{Stage, alone, nothing_failed_by_slipway};
+use slipway_e2e::{At, Browser, Sight, Slipway, Tab, build};
+
+const CANARY: &str = "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], verify: 3s, standby: 10m } } }";
+const GATED: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s } }, gates: { approvals: { count: 1 } } }";
+/// Every page, by the name of its picture.
+const PAGES: [(&str, &str); 7] = [
+    ("services", "/"),
+    ("rollout", "/rollouts/ro-2"),
+    ("rollout-back", "/rollouts/ro-3"),
+    ("service", "/services/shop?from=1.0.0&to=1.1.0"),
+    ("environments", "/environments"),
+    ("environment", "/environments/production"),
+    ("journal", "/journal?kind=rollout"),
+];
+
+fn base(slipway: &Slipway) -> String {
+    format!("http://{}", slipway.api)
+}
+
+/// Signs in with a token; ends on the services.
+async fn sign_in(tab: &Tab<'_>, token: &str) -> anyhow::Result<()> {
+    tab.goto("/sign-in").await?;
+    tab.fill(At::label("Token"), token).await?;
+    tab.click(At::role("button", "Sign in")).await?;
+    tab.until(At::css("h1"), "Services").await.map(drop)
+}
+
+/// Nothing that a visitor should not meet: errors of scripts or requests, a policy that was broken, a page that scrolls
+/// sideways, or what axe has against it.
+async fn is_clean(tab: &Tab<'_>, what: &str) -> anyhow::Result<()> {
+    assert_eq!(tab.troubles().await?, Vec::<String>::new(), "{what}");
+    assert_eq!(tab.axe().await?, Vec::<String>::new(), "{what}");
+    let over = tab.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await?;
+    assert_eq!(over, 0, "{what} scrolls sideways");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> anyhow::Result<()> {
+    let _alone = alone().await;
+    let stage = Stage::set(CANARY).await;
+    let (browser, token) = (Browser::start().await?, stage.slipway.token()?);
+    let tab = browser.tab(&Sight::wide(base(&stage.slipway))).await?;
+    // Whoever wanted to go somewhere is brought there after signing in.
+    tab.goto("/rollouts/ro-1").await?;
+    tab.fill(At::label("Token"), token.trim()).await?;
+    tab.press("Enter").await?;
+    tab.until(At::css("h1"), r"1\.0\.0").await?;
+    assert!(tab.url().await?.ends_with("/rollouts/ro-1"), "{}", tab.url().await?);
+
+    let good = stage.begin("1.1.0", &[], &[]).await;
+    tab.goto("/").await?;
+    tab.until(At::css("#live"), "changing").await?;
+    tab.goto(&format!("/rollouts/{good}")).await?;
+    tab.until(At::css(".split"), "10% of the users").await?;
+    tab.until(At::css(".band"), r"\d of \d+ bad; between").await?;
+    tab.shoot("rollout-live").await?;
+    is_clean(&tab, "a canary at its first step").await?;
+    tab.until(At::css(".rail li[aria-current=step]"), "50%|verification").await?;
+    tab.until(At::css(".split"), "99% of the users|100% of the users").await?;
+    tab.until(At::css("h1"), "succeeded").await?;
+    assert_eq!(tab.count(".rail li.done").await?, tab.count(".rail li").await?, "nobody reloaded");
+
+    let bad = stage.begin("1.2.0", &[("SHOP_ERROR_RATE", "0.3")], &[]).await;
+    tab.goto(&format!("/rollouts/{bad}")).await?;
+    tab.until(At::css("h1"), "rolled back").await?;
+    let page = tab.text(At::css("#live")).await?;
+    for said in ["more than stable", "Going back took", "undo"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    assert!(tab.count(".band .fail").await? > 0, "the band shows what it crossed");
+
+    // Played again: the address says which moment is shown, and the script is not needed for it.
+    tab.eval("(() => { const m = document.getElementById('moment'); m.value = 1; m.dispatchEvent(new Event('input', { bubbles: true })); })()").await?;
+    tab.until(At::css("h1"), "on its way").await?;
+    assert!(tab.url().await?.ends_with("moment=1"), "{}", tab.url().await?);
+    tab.click(At::role("link", "back to now")).await?;
+    tab.until(At::css("h1"), "rolled back").await?;
+
+    for (sight, size) in [("wide", (1280, 900)), ("narrow", (360, 780))] {
+        for dark in [false, true] {
+            let tab = browser.tab(&Sight { size, dark, ..Sight::wide(base(&stage.slipway)) }).await?;
+            let theme = if dark { "dark" } else { "light" };
+            tab.goto("/sign-in").await?;
+            is_clean(&tab, "signing in").await?;
+            tab.shoot(&format!("sign-in-{sight}-{theme}")).await?;
+            sign_in(&tab, token.trim()).await?;
+            for (name, path) in PAGES {
+                assert_eq!(tab.goto(path).await?, 200, "{path}");
+                is_clean(&tab, &format!("{path}, {sight}, {theme}")).await?;
+                tab.shoot(&format!("{name}-{sight}-{theme}")).await?;
+            }
+            tab.close().await?;
+        }
+    }
+    browser.end().await?;
+    nothing_failed_by_slipway(&stage.strike().await);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_is_pressed_by_keyboard_and_by_a_browser_without_script() -> anyhow::Result<()> {
+    let _alone = alone().await;
+    let stage = Stage::set(CANARY).await;
+    let (browser, token) = (Browser::start().await?, stage.slipway.token()?);
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "50%").await;
+    let tab = browser.tab(&Sight::wide(base(&stage.slipway))).await?;
+    sign_in(&tab, token.trim()).await?;
+    // The palette leads there, and Tab leads to the button, whose meaning is read before it is pressed.
+    tab.press("/").await?;
+    tab.until(At::css("#palette"), "shop 1.1.0 to production").await?;
+    tab.fill(At::css("#palette-text"), "1.1.0 prod").await?;
+    tab.press("Enter").await?;
+    tab.until(At::css("h1"), r"1\.1\.0").await?;
+    to(&tab, "Take it back…").await?;
+    tab.press("Enter").await?;
+    tab.until(At::css("details[open]"), r"Everybody gets 1\.0\.0 again").await?;
+    is_clean(&tab, "what pressing it means").await?;
+    to(&tab, "button Take it back").await?;
+    tab.press("Enter").await?;
+    tab.until(At::css("h1"), "rolled back").await?;
+    assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
+    stage.gives("1.0.0", 100).await;
+    assert_eq!(stage.stable().await, "1.0.0");
+
+    let plain = browser.tab(&Sight { script: false, ..Sight::wide(base(&stage.slipway)) }).await?;
+    sign_in(&plain, token.trim()).await?;
+    let id = stage.begin("1.3.0", &[], &[]).await;
+    stage.at_step(&id, "50%").await;
+    plain.goto(&format!("/rollouts/{id}")).await?;
+    for (summary, state) in
+        [("Pause…", "paused"), ("Resume…", "on its way"), ("Take it back…", "going back|rolled back")]
+    {
+        plain.click(At::css(&format!("summary:has-text('{summary}')"))).await?;
+        plain.click(At::css("details[open] button")).await?;
+        assert!(plain.url().await?.ends_with(&format!("/rollouts/{id}")));
+        plain.until(At::css("h1"), state).await?;
+    }
+    assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
+    let entries = stage.slipway.get(&format!("/journal?rollout={id}&kind=rollout.paused")).await?;
+    assert_eq!(entries[0]["actor"], "user:first", "whoever pressed it is named");
+    browser.end().await?;
+    nothing_failed_by_slipway(&stage.strike().await);
+    Ok(())
+}
+
+/// Presses Tab until the focus is on what is wanted.
+async fn to(tab: &Tab<'_>, wanted: &str) -> anyhow::Result<()> {
+    let mut met = Vec::new();
+    for _ in 0..60 {
+        tab.press("Tab").await?;
+        let on = tab.focused().await?;
+        if on.contains(wanted) {
+            return Ok(());
+        }
+        met.push(on);
+    }
+    panic!("Tab never leads to {wanted:?}, only to {met:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_waits_until_another_person_approves_what_the_page_shows() -> anyhow::Result<()> {
+    let _alone = alone().await;
+    let stage = Stage::set(CANARY).await;
+    let slipway = &stage.slipway;
+    let token = async |name: &str, may: &str| -> anyhow::Result<String> {
+        let made = slipway.json(&["token", "create", name, "--may", may]).await?;
+        Ok(made["token"].as_str().unwrap_or_default().to_string())
+    };
+    let (alice, eve) = (token("alice", "approve").await?, token("eve", "operate").await?);
+    slipway.declare(&format!("production: {GATED}"))?;
+    build(slipway.scratch(), "build-1.1.0", &[])?;
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    let browser = Browser::start().await?;
+    let sight = Sight::wide(base(slipway));
+    let (author, onlooker, approver) =
+        (browser.tab(&sight).await?, browser.tab(&sight).await?, browser.tab(&sight).await?);
+    sign_in(&author, slipway.token()?.trim()).await?;
+    sign_in(&onlooker, &eve).await?;
+    sign_in(&approver, &alice).await?;
+    for tab in [&author, &onlooker, &approver] {
+        tab.goto("/environments/production").await?;
+        let page = tab.text(At::css("#live")).await?;
+        for said in ["1.1.0", "way back", "approvals", "blue-green"] {
+            assert!(page.contains(said), "{said}: {page}");
+        }
+    }
+    author.until(At::css("#live"), "somebody else has to approve it").await?;
+    onlooker.until(At::css("#live"), "needs one that may approve").await?;
+    is_clean(&approver, "what waits for somebody's word").await?;
+    approver.shoot("environment-approving").await?;
+    approver.click(At::css("summary:has-text('Approve…')")).await?;
+    approver.click(At::css("details[open] button")).await?;
+    approver.until(At::css("h1"), "succeeded").await?;
+    // The others see it without reloading.
+    author.until(At::css("#live"), "Nothing waits for anybody's word").await?;
+    assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
+    let entries = slipway.get(&format!("/journal?rollout={id}&kind=rollout.approved")).await?;
+    assert_eq!(entries[0]["actor"], "user:alice");
+
+    // A session is worth what its token is worth.
+    slipway.cli(&["token", "revoke", "alice"]).await?.expect(0)?;
+    approver.goto("/").await?;
+    approver.until(At::css("h1"), "Sign in").await?;
+    browser.end().await
+}
