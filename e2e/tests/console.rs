@@ -59,14 +59,14 @@ async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> 
     tab.goto(&format!("/rollouts/{good}")).await?;
     tab.until(At::css(".split"), "10% of the users").await?;
     tab.until(At::css(".band"), r"\d of \d+ bad; between").await?;
-    tab.shoot("rollout-live").await?;
     is_clean(&tab, "a canary at its first step").await?;
     tab.until(At::css(".rail li[aria-current=step]"), "50%|verification").await?;
     tab.until(At::css(".split"), "99% of the users|100% of the users").await?;
+    tab.shoot("rollout-live").await?;
     tab.until(At::css("h1"), "succeeded").await?;
     assert_eq!(tab.count(".rail li.done").await?, tab.count(".rail li").await?, "nobody reloaded");
 
-    let bad = stage.begin("1.2.0", &[("SHOP_ERROR_RATE", "0.3")], &[]).await;
+    let bad = stage.begin("1.2.0", &[("FAIL_RATE", "0.3")], &[]).await;
     tab.goto(&format!("/rollouts/{bad}")).await?;
     tab.until(At::css("h1"), "rolled back").await?;
     let page = tab.text(At::css("#live")).await?;

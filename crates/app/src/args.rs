@@ -67,7 +67,7 @@ pub(crate) enum Command {
         #[arg(long)]
         env: Option<String>,
         /// At most so many.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
     },
     /// Show what differs between two versions of a service.
@@ -84,6 +84,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slipway explain ro-12")]
     Explain {
         /// The rollout.
+        #[arg(value_parser = rollout_id)]
         rollout: String,
     },
     /// Show what the instances of a service wrote.
@@ -175,6 +176,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slipway approve ro-12")]
     Approve {
         /// The rollout.
+        #[arg(value_parser = rollout_id)]
         rollout: String,
         /// What `slipway gates` has shown, or its beginning; refused if it is something else by now.
         #[arg(long, value_name = "DIGEST")]
@@ -296,7 +298,7 @@ pub(crate) struct Rollback {
     #[arg(long, value_name = "ENVIRONMENT")]
     pub env: String,
     /// To which version; the predecessor by default.
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
     pub to: Option<String>,
     /// Every service of the group's newest release, in reverse order.
     #[arg(long, value_name = "GROUP", conflicts_with_all = ["service", "to"])]
@@ -426,4 +428,14 @@ pub(crate) struct Gateway {
     /// One line of JSON for each request.
     #[arg(long)]
     pub access_log: Option<PathBuf>,
+}
+
+/// A rollout's id, before it becomes part of an address.
+fn rollout_id(text: &str) -> Result<String, String> {
+    text.parse::<slipway_core::names::RolloutId>().map(|id| id.to_string()).map_err(|error| error.to_string())
+}
+
+/// A version's name.
+fn version(text: &str) -> Result<String, String> {
+    text.parse::<slipway_core::names::VersionName>().map(|name| name.to_string()).map_err(|error| error.to_string())
 }

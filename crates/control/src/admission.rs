@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use slipway_core::names::{EnvironmentName, LaneId, VersionName};
-use slipway_core::rollout::{Lane, Release, claims, same_kind};
+use slipway_core::rollout::{Lane, Refusal, Release, claims, same_kind};
 use slipway_core::spec::{self, ServiceSpec, Strategy};
 use slipway_store::ReleaseRecord;
 
@@ -217,6 +217,19 @@ fn same(
     Err(Error::VersionTaken(format!(
         "version {version} stands for another {what} ({known}, not {given}); a version never changes: choose a new one"
     )))
+}
+
+/// A version that has served a lane, with its own file. Going back is going to where one was: no gate stands before it,
+/// so a version that was never let in here is not brought in by it.
+pub(crate) async fn served_before(engine: &Engine, lane: &LaneId, version: &VersionName) -> Result<Release, Error> {
+    let release = known(engine, lane, version).await?;
+    if engine.store.has_served(lane, version).await? {
+        return Ok(release);
+    }
+    Err(Error::Refused(Refusal {
+        code: "never_served",
+        reason: format!("{version} has never served {lane}: release it, then its gates are looked at"),
+    }))
 }
 
 /// A version that was released before.

@@ -232,7 +232,9 @@ impl Control {
         command: Command,
         by: &By,
     ) -> Result<RolloutId, Error> {
-        let open = only.cloned().or(self.existing(lane).await?.open.map(|r| r.id));
+        let kept = self.existing(lane).await?;
+        let first = kept.queue.first().map(|asked| asked.id.clone()).filter(|_| command == Command::Abort);
+        let meant = only.cloned().or(kept.open.map(|r| r.id)).or(first);
         if let Some(before) = by.before(&self.engine, lane).await? {
             return Ok(before);
         }
@@ -258,7 +260,7 @@ impl Control {
             Ok(())
         })
         .await?;
-        open.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
+        meant.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
     }
 
     /// Takes the open rollout back, or brings an earlier version back.
@@ -272,7 +274,7 @@ impl Control {
             commands::Back::To(version) => {
                 let release = match kept.release(&version) {
                     Some(release) => release.clone(),
-                    None => admission::known(&self.engine, lane, &version).await?,
+                    None => admission::served_before(&self.engine, lane, &version).await?,
                 };
                 if !self.engine.look_for_artifact(&release.artifact).await {
                     return Err(Error::UnknownArtifact(release.artifact));

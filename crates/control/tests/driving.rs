@@ -91,6 +91,41 @@ async fn a_standby_serves_again_without_a_store() {
 }
 
 #[tokio::test]
+async fn nobody_goes_back_to_where_the_service_never_was() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let taken_back = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    let bob = By::once("user:bob");
+    world.control.command(&shop(), Command::Abort, &bob).await.unwrap();
+    assert_eq!(world.end(&taken_back).await, "rolled_back");
+    world.promoted("1.2.0").await;
+    match world.control.rollback(&shop(), Some(name("1.1.0")), &bob).await {
+        Err(Error::Refused(why)) => assert_eq!(why.code, "never_served", "{why}"),
+        other => panic!("1.1.0 is known and was never let in: {other:?}"),
+    }
+    world.promoted("1.3.0").await;
+    let id = world.control.rollback(&shop(), Some(name("1.0.0")), &bob).await.unwrap();
+    assert_eq!(world.end(&id).await, "succeeded", "it has served before");
+}
+
+#[tokio::test]
+async fn one_that_waits_is_withdrawn_under_its_own_name_and_a_word_for_one_is_not_taken_for_another() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let open = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    let waits = world.release("1.2.0").await;
+    let bob = By::once("user:bob");
+    let late = world.control.command_on(&shop(), Some(&waits), Command::Pause, &bob).await;
+    assert!(matches!(late, Err(Error::Refused(why)) if why.code == "nothing_open"), "it is not the open one");
+    assert_eq!(world.control.command_on(&shop(), Some(&waits), Command::Abort, &bob).await.unwrap(), waits);
+    assert_eq!(world.end(&waits).await, "blocked");
+    assert_eq!(world.control.command_on(&shop(), Some(&open), Command::Abort, &bob).await.unwrap(), open);
+    assert_eq!(world.end(&open).await, "rolled_back");
+}
+
+#[tokio::test]
 async fn forward_nothing_happens_that_is_not_recorded() {
     let world = World::new().await;
     world.serving("1.0.0").await;

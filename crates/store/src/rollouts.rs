@@ -57,6 +57,19 @@ impl Store {
         row.as_ref().map(record).transpose()
     }
 
+    /// Whether a version ever came to serve a lane.
+    pub async fn has_served(&self, lane: &LaneId, version: &VersionName) -> Result<bool, Error> {
+        let row = sqlx::query(
+            "SELECT id FROM rollouts WHERE service = $1 AND environment = $2 AND version = $3 AND outcome = 'succeeded' LIMIT 1",
+        )
+        .bind(lane.service.as_str())
+        .bind(lane.environment.as_str())
+        .bind(version.as_str())
+        .fetch_optional(self.readers())
+        .await?;
+        Ok(row.is_some())
+    }
+
     /// A service's rollouts, newest first.
     pub async fn history(
         &self,

@@ -1,11 +1,16 @@
 //! `slipway check` and `slipway schema`: no server is needed.
 
+use std::io::Read;
+
 use anyhow::Result;
 use serde_json::json;
 use slipway_core::spec;
 
 use crate::args::{Common, File};
 use crate::exit;
+
+/// Largest declared file in bytes.
+const LIMIT: u64 = 1 << 20;
 
 /// Checks a declared file.
 pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
@@ -55,8 +60,14 @@ pub(crate) fn sound(file: &File) -> Result<String> {
 /// Reads a declared file as text.
 pub(crate) fn read(file: &File) -> Result<String> {
     let name = file.file.display();
-    let bytes = std::fs::read(&file.file)
+    let mut bytes = Vec::new();
+    std::fs::File::open(&file.file)
+        .and_then(|opened| opened.take(LIMIT + 1).read_to_end(&mut bytes))
         .map_err(|e| exit::Usage(format!("{name} cannot be read: {e}; name the declared file with -f")))?;
+    if bytes.len() as u64 > LIMIT {
+        let most = format!("{name} has more than {LIMIT} bytes: no declared file is so large");
+        return Err(exit::Usage(most).into());
+    }
     Ok(String::from_utf8(bytes).map_err(|e| {
         let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         exit::Usage(format!("{name}:{line}: this is not UTF-8 text"))

@@ -68,6 +68,7 @@ pub(super) fn canary() -> WireRollout {
         split: split(2_500, Some(2_478)),
         probes: None,
         judgements: vec![errors, latency],
+        unsettled: false,
         worker: false,
     }
 }

@@ -50,8 +50,13 @@ pub(crate) fn conclusion(r: &WireRollout) -> String {
     if r.outcome.as_deref() == Some("held") {
         let lane = format!("{} --env {}", r.service, r.environment);
         text.push_str("\n  it needs a person; one of\n");
-        text.push_str(&format!("    slipway promote {lane}   let the step pass, in your name\n"));
-        text.push_str(&format!("    slipway resume {lane}    judge the step afresh\n"));
+        if r.unsettled {
+            text.push_str(&format!("    slipway migration {lane} --settle applied       it did its work\n"));
+            text.push_str(&format!("    slipway migration {lane} --settle not-applied   it did not\n"));
+        } else {
+            text.push_str(&format!("    slipway promote {lane}   let the step pass, in your name\n"));
+            text.push_str(&format!("    slipway resume {lane}    judge the step afresh\n"));
+        }
         text.push_str(&format!("    slipway abort {lane}     take it back"));
     }
     text.push_str(&format!("\n  why: slipway explain {}", r.rollout));

@@ -3,6 +3,7 @@
 //! Pure: makes the bytes, links them, and checks a chain that somebody has read. Called by the store.
 
 mod chain;
+pub mod kinds;
 
 use serde::{Deserialize, Serialize};
 

@@ -96,7 +96,7 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
     if crashes >= CRASH_LIMIT
         && let Some(trouble) = ours.last()
     {
-        return Some((format!("{} (the {crashes}th crash of {candidate})", trouble.sentence), Vec::new()));
+        return Some((format!("{} (crash number {crashes} of {candidate})", trouble.sentence), Vec::new()));
     }
     let going_back = turn.lane.open.as_ref().is_some_and(|open| open.kind == RolloutKind::Rollback);
     // There is no rollback of a rollback: once it has traffic it goes on.

@@ -144,6 +144,9 @@ pub(super) fn end(turn: &mut Turn, undo: &Undo, kind: &str, now: Timestamp) {
     turn.record(kind, &undo.actor, sentence, json!({ "ms": took.0 }));
     let Some(open) = &mut turn.lane.open else { return };
     open.timing.rollback = Some(took);
-    turn.lane.lately.rollback = Some(took);
+    // One that nobody had met says nothing of how long it takes to bring users back.
+    if open.first_epoch.is_some() || open.release.spec.is_worker() {
+        turn.lane.lately.rollback = Some(took);
+    }
     open.state = State::Ended { outcome: undo.outcome, cause: undo.cause.clone() };
 }

@@ -75,25 +75,6 @@ pub enum OnSilence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pattern(pub(in crate::spec) String);
 
-/// Families of kinds that entries about a service have.
-pub(in crate::spec) const FAMILIES: [&str; 15] = [
-    "rollout",
-    "rollback",
-    "gates",
-    "step",
-    "decided",
-    "traffic",
-    "undo",
-    "verification",
-    "instance",
-    "incident",
-    "lane",
-    "restart",
-    "schema",
-    "maintenance",
-    "standby",
-];
-
 impl Pattern {
     /// The pattern as it is written.
     pub fn as_str(&self) -> &str {

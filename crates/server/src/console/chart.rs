@@ -10,6 +10,8 @@ const WIDTH: f64 = 1_000.0;
 const HEIGHT: f64 = 168.0;
 /// Labels at the side are at least so far apart.
 const LINE: f64 = 15.0;
+/// How long a stretch is drawn beyond its last sample, as a share of the whole: a brief one would not be seen otherwise.
+const HOLD: f64 = 0.02;
 /// A gap between samples that is longer than so many milliseconds and a fiftieth of the whole is not drawn across.
 const GAP_MS: f64 = 15_000.0;
 
@@ -84,7 +86,8 @@ fn chart(name: &str, samples: &[WireSample], steps: &[WireStep]) -> Option<Chart
         samples.iter().filter_map(|s| Some((s.at, s.objectives.iter().find(|p| p.name == name)?))).collect();
     let (first, last) = (points.first()?, points.last()?);
     let from = samples.first()?.at.min(first.0) as f64;
-    let length = (samples.last()?.at as f64 - from).max(1_000.0);
+    // A little room after the last sample, in which it still holds.
+    let length = (samples.last()?.at as f64 - from).max(1_000.0) * (1.0 + HOLD);
     let bound = points.iter().filter_map(|(_, p)| p.fail_at).fold(f64::INFINITY, f64::min);
     let fine = if bound.is_finite() { (bound / 5.0).clamp(0.000_1, 0.05) } else { 0.002 };
     let frame = Frame { from, length, fine };
@@ -124,12 +127,19 @@ fn runs<'a>(points: &[Seen<'a>], length: f64) -> Vec<Vec<Seen<'a>>> {
     runs
 }
 
+/// A stretch with its last sample held for a moment.
+fn held<'a>(frame: &Frame, run: &'a [Seen<'a>]) -> impl Iterator<Item = (f64, &'a WirePoint)> {
+    let beyond = run.last().map(|(at, point)| ((frame.x(*at) + HOLD * WIDTH).min(WIDTH), *point));
+    let all: Vec<_> = run.iter().map(|(at, point)| (frame.x(*at), *point)).chain(beyond).collect();
+    all.into_iter()
+}
+
 fn line(frame: &Frame, runs: &[Vec<Seen>], of: impl Fn(&WirePoint) -> Option<f64>) -> String {
     let mut path = String::new();
     for run in runs {
         let mut pen = 'M';
-        for (at, rate) in run.iter().filter_map(|(at, point)| Some((*at, of(point)?))) {
-            path += &format!("{pen}{:.1} {:.1}", frame.x(at), frame.y(rate));
+        for (x, rate) in held(frame, run).filter_map(|(x, point)| Some((x, of(point)?))) {
+            path += &format!("{pen}{x:.1} {:.1}", frame.y(rate));
             pen = 'L';
         }
     }
@@ -145,7 +155,7 @@ fn area(
     let mut path = String::new();
     for run in runs {
         let edges: Vec<(f64, f64, f64)> =
-            run.iter().filter_map(|(at, p)| Some((frame.x(*at), frame.y(low(p)?), frame.y(high(p)?)))).collect();
+            held(frame, run).filter_map(|(x, p)| Some((x, frame.y(low(p)?), frame.y(high(p)?)))).collect();
         let upper = edges.iter().map(|(x, _, high)| format!("{x:.1} {high:.1}"));
         let lower = edges.iter().rev().map(|(x, low, _)| format!("{x:.1} {low:.1}"));
         let all: Vec<String> = upper.chain(lower).collect();

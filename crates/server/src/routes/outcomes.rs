@@ -10,7 +10,7 @@ use slipway_core::units::Millis;
 use crate::body::Body;
 use crate::problem::{Problem, WireProblem};
 use crate::state::App;
-use crate::wire::{NewOutcomes, RefusedOutcome, Reported};
+use crate::wire::{NewOutcome, NewOutcomes, RefusedOutcome, Reported};
 
 /// Most outcomes of one batch.
 const BATCH: usize = 1_000;
@@ -29,8 +29,8 @@ pub(crate) async fn report(State(app): State<App>, Body(new): Body<NewOutcomes>)
     let mut places = Vec::new();
     let mut batch: Vec<Outcome> = Vec::new();
     for (index, outcome) in new.outcomes.into_iter().enumerate() {
-        let id = outcome.id.chars().take(80).collect();
-        match outcome.read(now) {
+        let id = outcome["id"].as_str().unwrap_or_default().chars().take(80).collect();
+        match NewOutcome::of(outcome).and_then(|outcome| outcome.read(now)) {
             Ok(outcome) => {
                 places.push((index, id));
                 batch.push(outcome);

@@ -13,8 +13,9 @@ const TEXT_LIMIT: usize = 256;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOutcomes {
-    /// Up to 1,000 of them.
-    pub outcomes: Vec<NewOutcome>,
+    /// Up to 1,000 of them. Each is read by itself, so that what is wrong with one is told and the others count.
+    #[schema(value_type = Vec<NewOutcome>)]
+    pub outcomes: Vec<serde_json::Value>,
 }
 
 /// Something that happened to a user, or a complaint.
@@ -44,6 +45,13 @@ pub struct NewOutcome {
 }
 
 impl NewOutcome {
+    /// Reads one of a batch, or says what is wrong with it.
+    pub(crate) fn of(value: serde_json::Value) -> Result<NewOutcome, String> {
+        const FIELDS: &str = "an outcome is { service, environment, kind, id } and may have key, version, subject, and at \
+                              in whole milliseconds since 1970";
+        serde_json::from_value(value).map_err(|error| format!("{error}; {FIELDS}"))
+    }
+
     /// The outcome, or what is wrong with it.
     pub(crate) fn read(self, now: Timestamp) -> Result<Outcome, String> {
         let texts = [("key", self.key.as_deref()), ("subject", self.subject.as_deref()), ("id", Some(&self.id))];

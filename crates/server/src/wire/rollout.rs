@@ -54,6 +54,9 @@ pub struct WireRollout {
     pub probes: Option<WireProbes>,
     /// What the judge says at this moment.
     pub judgements: Vec<WireJudgement>,
+    /// It is held until somebody says what a migration has done: `slipway migration … --settle`.
+    #[serde(default)]
+    pub unsettled: bool,
     /// It is a worker's: shares are of its instances, and reported outcomes stand where requests do.
     #[serde(default)]
     pub worker: bool,
@@ -157,6 +160,7 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
             probes: None,
             split: Vec::new(),
             judgements: Vec::new(),
+            unsettled: false,
             worker: asked.release.spec.is_worker(),
         }),
         RolloutNow::Open(lane) => open_rollout(lane),
@@ -214,6 +218,8 @@ fn live(lane: &LaneNow, open: &Rollout) -> WireRollout {
         wire.judgements = report.judgements.iter().map(WireJudgement::from).collect();
     }
     wire.split = shares(lane);
+    let migration = lane.lane.schema.running.as_ref();
+    wire.unsettled = migration.is_some_and(|m| m.unclear.is_some() && m.rollout == open.id);
     wire
 }
 
@@ -262,6 +268,7 @@ fn bare(lane: &LaneId, rollout: &Rollout, now: Timestamp) -> WireRollout {
         probes: probes(rollout),
         split: Vec::new(),
         judgements: Vec::new(),
+        unsettled: false,
         worker: rollout.release.spec.is_worker(),
     }
 }

@@ -140,3 +140,27 @@ async fn an_artifact_is_kept_only_if_it_is_what_was_announced() {
     assert_eq!(there().await, 200);
     assert_eq!(refused(api.ask(Method::PUT, "/artifacts/nonsense").body("x")).await.0, 400);
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_one_outcome_costs_the_others_nothing() {
+    let api = Api::start().await;
+    api.post("/releases", api.release("1.0.0", "quick").await).await;
+    api.rollout_until("ro-1", "it ended", |r| r["state"] == "ended").await;
+    let good =
+        json!({ "service": "shop", "environment": "quick", "kind": "order_failed", "version": "1.0.0", "id": "a" });
+    let with = |field: &str, value: Value| {
+        let mut bad = good.clone();
+        bad[field] = value;
+        bad
+    };
+    let bad = [with("at", json!(-5)), with("at", json!(1.5)), with("id", Value::Null), json!(7)];
+    let batch = [vec![good.clone()], bad.to_vec()].concat();
+    let (status, came) = api.post("/outcomes", json!({ "outcomes": batch })).await;
+    assert_eq!((status, &came["taken"]), (200, &json!(1)), "{came}");
+    let refused = came["refused"].as_array().unwrap();
+    assert_eq!(refused.iter().map(|r| r["index"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(
+        refused.iter().all(|r| r["code"] == "malformed" && r["why"].as_str().unwrap().contains("milliseconds")),
+        "{came}"
+    );
+}

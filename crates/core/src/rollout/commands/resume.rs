@@ -19,6 +19,18 @@ pub fn resume(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusa
             }
         }
         State::Held { .. } => {
+            let unclear = turn.lane.schema.running.as_ref().filter(|m| m.unclear.is_some() && m.rollout == rollout.id);
+            if let Some(migration) = unclear {
+                let (act, lane) = (migration.act.as_str(), &turn.lane.id);
+                let todo = format!(
+                    "slipway migration {} --env {} --settle applied|not-applied",
+                    lane.service, lane.environment
+                );
+                return refuse(
+                    "migration_unclear",
+                    format!("nobody knows what {act} has done: look, then say it with {todo}"),
+                );
+            }
             if let Some(rollout) = &mut turn.lane.open {
                 rollout.state = State::Running;
             }

@@ -60,6 +60,13 @@ fn files(reader: &Reader) -> Option<BTreeMap<String, String>> {
             _ => value.expected("the text of the file", "write it below `|`, or \"\" for an empty file").unwrap_or(()),
         }
     }
+    for path in files.keys() {
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]).find(|above| files.contains_key(*above));
+        if let Some(above) = above {
+            let wrong = Wrong::new(format!("{} lies below {}, which is a file", quoted(path), quoted(above)));
+            reader.mistake(wrong.hint("give one of them another path"));
+        }
+    }
     Some(files)
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::hooks::{Before, FAMILIES, Hook, OnSilence, Pattern, Receiver, Secret};
+use super::super::hooks::{Before, Hook, OnSilence, Pattern, Receiver, Secret};
 use super::super::mistake::{Wrong, nearest, quoted};
 use super::super::reader::{Fields, Keys, Reader};
 use super::{command, label, time};
+use crate::journal::kinds::OF_SERVICES;
 use crate::units::Millis;
 
 const KEYS: Keys = Keys {
@@ -162,12 +163,22 @@ fn pattern(reader: &Reader) -> Option<Pattern> {
     let family = pattern.0.split('.').next().unwrap_or_default();
     if family == "hook" {
         reader.mistake(Wrong::new("a hook is never told of hooks: it would be told of its own failure for ever"));
-    } else if family != "*" && !FAMILIES.contains(&family) {
-        let wrong = Wrong::new(format!("nothing that this version records is called {}", quoted(family)));
-        reader.warn(match nearest(family, FAMILIES) {
-            Some(near) => wrong.hint(format!("did you mean {near}?")),
-            None => wrong.hint(format!("there are {}", FAMILIES.join(", "))),
-        });
+    } else if family != "*" {
+        let families: BTreeSet<&str> = OF_SERVICES.iter().filter_map(|kind| kind.split('.').next()).collect();
+        let wrong = Wrong::new(format!("nothing that this version records is called {}", quoted(&pattern.0)));
+        let hint = |near: Option<&str>, all: String| match near {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are {all}"),
+        };
+        let of =
+            |family: &str| OF_SERVICES.into_iter().filter(|k| k.starts_with(&format!("{family}."))).collect::<Vec<_>>();
+        if !families.contains(family) {
+            let all: Vec<&str> = families.into_iter().collect();
+            reader.warn(wrong.hint(hint(nearest(family, all.iter().copied()), all.join(", "))));
+        } else if !pattern.0.ends_with('*') && !OF_SERVICES.contains(&pattern.0.as_str()) {
+            let near = nearest(&pattern.0, OF_SERVICES);
+            reader.warn(wrong.hint(hint(near, format!("{} and {family}.*", of(family).join(", ")))));
+        }
     }
     Some(pattern)
 }

@@ -67,6 +67,12 @@ fn approvals(reader: &Reader) -> Option<Approvals> {
     let count = fields.or("count", 1, |r| r.count(1..=MOST as u64).and_then(|n| u32::try_from(n).ok()));
     let from = fields.or("from", Vec::new(), people);
     let expire = fields.or("expire", EXPIRE, time);
+    if let Some(given) = fields.get("from").filter(|_| from.is_empty())
+        && given.items(MOST, "write [alice, bob]").is_some_and(|items| items.is_empty())
+    {
+        let wrong = Wrong::new("nobody is named, so anybody with the right may approve");
+        given.warn(wrong.hint("name who may, or leave from out"));
+    }
     if !from.is_empty() && count as usize > from.len() {
         let wrong = Wrong::new(format!("{count} approvals are asked for, and only {} may give one", from.len()));
         reader.mistake(wrong.hint("name more people in from, or lower count"));

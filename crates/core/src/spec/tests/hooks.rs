@@ -84,3 +84,16 @@ fn an_environments_hook_takes_the_place_of_the_services() {
     let twice = least(&format!("hooks: [{}, {}]\n", hook("a", "one"), hook("a", "two")));
     assert!(said(&parse(&twice).unwrap_err()).contains("a second hook is called"));
 }
+
+#[test]
+fn a_kind_that_nothing_is_called_is_doubtful_and_its_nearest_is_named() {
+    let warned = |on: &str| {
+        let hook = format!("hooks: [{{ name: a, on: [{on}], command: [/bin/true] }}]\n");
+        said(&parse(&least(&hook)).unwrap().warnings)
+    };
+    assert!(warned("rollout.endet").contains("did you mean rollout.ended?"), "{}", warned("rollout.endet"));
+    assert!(warned("\"rolout.*\"").contains("did you mean rollout?"), "{}", warned("\"rolout.*\""));
+    for known in ["rollout.ended", "\"probes.*\"", "\"work.*\"", "\"*\""] {
+        assert_eq!(warned(known), "", "{known}");
+    }
+}

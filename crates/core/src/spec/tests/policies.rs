@@ -51,6 +51,8 @@ fn a_gate_that_can_never_hold_is_refused() {
 fn a_gate_that_shuts_its_own_people_out_is_doubtful() {
     let declared = parse(&production("gates: { approvals: { count: 2, from: [alice, bob] } }")).unwrap();
     assert!(said(&declared.warnings).contains("none of them can release here"));
+    let nobody = parse(&production("gates: { approvals: { from: [] } }")).unwrap();
+    assert!(said(&nobody.warnings).contains("anybody with the right may approve"));
 }
 
 #[test]

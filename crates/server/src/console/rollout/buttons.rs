@@ -46,6 +46,11 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
     if matches!(r.state.as_str(), "running" | "held") {
         all.push(button("Promote", at("promote"), Right::Operate, "risky", promoted(told)));
     }
+    if r.unsettled {
+        let say = format!("slipway migration {} --env {} --settle", r.service, r.environment);
+        let first = format!("nobody knows what a migration has done: look at the database, then say it with {say}");
+        all.iter_mut().filter(|b| b.kind != "back").for_each(|b| b.refused = Some(first.clone()));
+    }
     all.extend(back_again(viewer, told));
     all.extend(told.gates.as_ref().and_then(|gates| approval(viewer, gates, &r.rollout)));
     all
