@@ -57,7 +57,7 @@ const does = {
       return on && on !== document.body ? `${on.localName} ${(on.getAttribute("aria-label") ?? on.innerText ?? "").trim() || on.id}` : "";
     });
   },
-  async shoot({ page }, { file }) { await page.screenshot({ path: file, fullPage: true }); },
+  async shoot({ page }, { file }) { await page.screenshot({ path: file, fullPage: true, animations: "disabled" }); },
   async axe({ page }) {
     await page.evaluate(axe);
     return page.evaluate(async () => {

@@ -123,7 +123,7 @@ fn announce(common: &Common, folder: &Folder, api: &str, traffic: &str) -> Resul
     let text = match common.json {
         true => json!({ "api": format!("http://{api}"), "traffic": format!("http://{traffic}"), "data": data.to_string(), "token_file": token }).to_string(),
         false => format!(
-            "Slipway is up.\n  API      http://{api}\n  traffic  http://{traffic}\n  data     {data}\n  token    {}\n\
+            "Slipway is up.\n  console  http://{api}/\n  API      http://{api}\n  traffic  http://{traffic}\n  data     {data}\n  token    {}\n\
              Interrupt stops everything; SIGTERM only the control plane.",
             token.display()
         ),

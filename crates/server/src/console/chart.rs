@@ -127,9 +127,10 @@ fn runs<'a>(points: &[Seen<'a>], length: f64) -> Vec<Vec<Seen<'a>>> {
     runs
 }
 
-/// A stretch with its last sample held for a moment.
+/// A stretch; a brief one with its last sample held for a moment.
 fn held<'a>(frame: &Frame, run: &'a [Seen<'a>]) -> impl Iterator<Item = (f64, &'a WirePoint)> {
-    let beyond = run.last().map(|(at, point)| ((frame.x(*at) + HOLD * WIDTH).min(WIDTH), *point));
+    let beyond =
+        run.last().filter(|_| run.len() < 3).map(|(at, point)| ((frame.x(*at) + HOLD * WIDTH).min(WIDTH), *point));
     let all: Vec<_> = run.iter().map(|(at, point)| (frame.x(*at), *point)).chain(beyond).collect();
     all.into_iter()
 }

@@ -48,6 +48,12 @@ async fn run(keep: bool) -> anyhow::Result<()> {
     let slipway = Slipway::start(Options::default()).await?;
     say(&format!("  API http://{}   traffic {}   data {}", slipway.api, slipway.traffic_url(), slipway.data.display()));
 
+    say(&format!(
+        "  To watch it in a browser: http://{}/ with the token in {}",
+        slipway.api,
+        slipway.data.join("token").display()
+    ));
+
     let told = tokio::select! {
         told = story::tell(&slipway) => told,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("it was interrupted")),
