@@ -95,6 +95,9 @@ async fn an_environment_comes_up_from_its_file_and_a_strangers_file_is_refused_w
     // It comes up.
     let diff = page.run(&slipway, "slipway env diff -f production.yaml", None).await.expect(0).expect("differences");
     assert!(diff.stdout.contains("services.payments") && diff.stdout.contains("+ 2.1.0"), "{diff}");
+    let differs = cli(&slipway, &["env", "diff", "-f", "production.yaml", "--exit-code"], 14).await;
+    assert_eq!(differs.stdout, diff.stdout);
+    cli(&slipway, &["env", "diff", "-f", "typo.yaml", "--exit-code"], 2).await;
     let apply = page.run(&slipway, "slipway env apply -f production.yaml", None).await;
     let apply = apply.expect(0).unwrap_or_else(|e| panic!("{e}"));
     assert!(apply.stdout.contains("shop 1.0.0: waiting: payments comes first"), "{apply}");
@@ -117,7 +120,10 @@ async fn an_environment_comes_up_from_its_file_and_a_strangers_file_is_refused_w
     assert!(staging.stdout.contains("environment: staging") && staging.stdout.contains("cluster: "), "{staging}");
     let export = cli(&slipway, &["env", "export", "production"], 0).await.stdout;
     write(&slipway, "export.yaml", &export);
-    let same = cli(&slipway, &["env", "diff", "-f", "export.yaml", "--json"], 0).await.json().expect("differences");
+    let same = cli(&slipway, &["env", "diff", "-f", "export.yaml", "--json", "--exit-code"], 0)
+        .await
+        .json()
+        .expect("differences");
     assert_eq!(same["differences"], Value::Array(Vec::new()), "{same:#}");
     cli(&slipway, &["env", "apply", "-f", "export.yaml", "--token", deployer], 0).await;
     assert_eq!(entries(&slipway, "rollout.asked").await.len(), 2, "nothing was asked for");
@@ -182,6 +188,8 @@ async fn drift_is_shown_and_healed_where_declared_but_never_against_a_way_back()
     for what in ["services.shop.version", "- 1.1.0", "+ 1.0.0"] {
         assert!(diff.stdout.contains(what), "{what}: {diff}");
     }
+    let differs = page.run(slipway, "slipway env diff production --exit-code", None).await;
+    differs.expect(14).unwrap_or_else(|e| panic!("{e}"));
     assert!(!diff.stdout.contains("instances"), "the release has brought the file's number: {diff}");
 
     // The same file again, to be kept from now on: whoever applies it brings it back.

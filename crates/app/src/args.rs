@@ -367,7 +367,9 @@ pub(crate) enum EnvCommand {
         detach: bool,
     },
     /// Show what differs between an environment and its file, or another file.
-    #[command(after_help = "Example:\n  slipway env diff production\n  slipway env diff -f production.yaml")]
+    #[command(
+        after_help = "Example:\n  slipway env diff production\n  slipway env diff -f production.yaml --exit-code"
+    )]
     Diff {
         /// An environment that a file was applied to.
         #[arg(conflicts_with = "file")]
@@ -375,6 +377,9 @@ pub(crate) enum EnvCommand {
         /// Another file.
         #[arg(short, long, value_name = "FILE", required_unless_present = "environment")]
         file: Option<PathBuf>,
+        /// Exit with 14 where something differs.
+        #[arg(long)]
+        exit_code: bool,
     },
     /// Write down an environment as it is. Applied, the file changes nothing.
     #[command(after_help = "Example:\n  slipway env export production > production.yaml")]

@@ -18,6 +18,8 @@ pub(crate) const HELD: u8 = 11;
 pub(crate) const BLOCKED: u8 = 12;
 /// The server cannot be reached.
 pub(crate) const UNREACHABLE: u8 = 13;
+/// Something differs, and whoever asked wanted to know by the code.
+pub(crate) const DIFFERS: u8 = 14;
 
 /// A mistake of the caller's: told as it is, exit code 2.
 #[derive(Debug, thiserror::Error)]

@@ -22,8 +22,13 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(crate) async fn run(common: &Common, command: EnvCommand) -> Result<u8> {
     match command {
         EnvCommand::Apply { file, detach } => apply(common, &file, detach).await,
-        EnvCommand::Diff { environment: Some(environment), .. } => drift(common, &environment).await,
-        EnvCommand::Diff { environment: None, file } => compare(common, file.as_deref()).await,
+        EnvCommand::Diff { environment, file, exit_code } => {
+            let diff = match environment {
+                Some(environment) => drift(common, &environment).await?,
+                None => compare(common, file.as_deref()).await?,
+            };
+            show(common, &diff, exit_code)
+        }
         EnvCommand::Export { environment } => export(common, &environment).await,
         EnvCommand::Schema => {
             outln!("{}", environment_file::json_schema());
@@ -131,26 +136,26 @@ fn conclude(common: &Common, now: &WireEnvironment, code: u8) -> Result<u8> {
     Ok(code)
 }
 
-async fn drift(common: &Common, environment: &str) -> Result<u8> {
+async fn drift(common: &Common, environment: &str) -> Result<WireEnvironmentDiff> {
     let now: WireEnvironment = Client::find(common)?.get(&format!("/environments/{environment}")).await?;
-    show(common, &WireEnvironmentDiff { environment: now.environment, differences: now.differences })
+    Ok(WireEnvironmentDiff { environment: now.environment, differences: now.differences })
 }
 
-async fn compare(common: &Common, file: Option<&Path>) -> Result<u8> {
+async fn compare(common: &Common, file: Option<&Path>) -> Result<WireEnvironmentDiff> {
     let Some(file) = file else {
         return Err(Usage("name an environment that has a file, or a file with -f".to_string()).into());
     };
     let text = sound(file)?;
     let diff = Client::find(common)?.post("/environments/diff", &json!({ "file": text })).await;
-    show(common, &diff.map_err(|error| placed(common, file, error))?)
+    diff.map_err(|error| placed(common, file, error))
 }
 
-fn show(common: &Common, diff: &WireEnvironmentDiff) -> Result<u8> {
+fn show(common: &Common, diff: &WireEnvironmentDiff, by_code: bool) -> Result<u8> {
     match common.json {
         true => outln!("{}", serde_json::to_string(diff)?),
         false => out!("{}", render::environment_diff(diff)),
     }
-    Ok(exit::OK)
+    Ok(if by_code && !diff.differences.is_empty() { exit::DIFFERS } else { exit::OK })
 }
 
 async fn export(common: &Common, environment: &str) -> Result<u8> {

@@ -93,7 +93,12 @@ pub fn bound(file: &EnvironmentFile, service: &ServiceName) -> Bound {
             gates.after.push(after.clone());
         }
     }
-    Bound { instances: entry.and_then(|entry| entry.instances), gates, require_drill: file.require_drill }
+    Bound {
+        instances: entry.and_then(|entry| entry.instances),
+        gates,
+        require_drill: file.require_drill,
+        hooks: file.hooks.clone(),
+    }
 }
 
 /// The file of an environment as it is: what serves, and the policy that was applied last.

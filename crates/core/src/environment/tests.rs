@@ -48,6 +48,38 @@ fn decide(kept: &Environment, name: &str, lane: Option<&Lane>, last: Option<Last
 }
 
 #[test]
+fn hooks_of_the_file_bind_every_release_and_whom_a_release_drops_is_told_until_it_has_ended() {
+    let names = |hooks: Vec<spec::Hook>| hooks.into_iter().map(|hook| hook.name).collect::<Vec<_>>();
+    let with = |version: &str, hooks: &str| {
+        let text = SPEC.replace("service: shop\n", &format!("service: shop\nhooks: [{hooks}]\n"));
+        let spec = spec::parse(&text).unwrap_or_else(|m| panic!("{m:#?}")).spec;
+        Release { spec, ..release("shop", version) }
+    };
+    let theirs = "{ name: board, on: [\"*\"], command: [theirs] }";
+    let mut lane = lane("shop", "1.0.0", 1);
+    lane.stable = Some(with("1.0.0", &format!("{theirs}, {{ name: audit, on: [\"*\"], command: [audit] }}")));
+    assert_eq!(names(crate::hook::of(&lane)), ["board", "audit"]);
+    let coming = with("1.1.0", theirs);
+    let of_both = |lane: &Lane| names(crate::hook::together(lane, Some(&coming)));
+    assert_eq!(of_both(&lane), ["board", "audit"], "audit hears how it ends");
+    assert_eq!(names(crate::hook::of_release(&lane, &coming)), ["board"], "and is asked nothing");
+
+    let kept = applied("environment: production\nhooks: [{ name: board, before: step, command: [ours] }]\n");
+    lane.bound = Some(bound(&kept.file, &service("shop")));
+    let bound = crate::hook::of_release(&lane, &coming);
+    assert_eq!(names(bound.clone()), ["board"]);
+    assert_eq!(bound[0].to, spec::Receiver::Command(vec!["ours".to_string()]), "no release puts another in its place");
+    assert_eq!(of_both(&lane), ["board", "audit"]);
+    let less = file("environment: production\n");
+    let found = differences(&less, Some(&kept), &BTreeMap::new());
+    assert_eq!(
+        (found.len(), found[0].place.as_str(), found[0].declared.clone()),
+        (1, "hooks.board", None),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn an_environment_comes_up_in_order() {
     let mut kept = applied(FILE);
     assert!(matches!(decide(&kept, "payments", None, None), Next::Release { .. }));

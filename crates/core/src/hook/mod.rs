@@ -15,15 +15,33 @@ pub use patience::{again_after, given_up};
 use crate::rollout::{Lane, Release};
 use crate::spec::Hook;
 
-/// The hooks of a lane: those of the version that is coming, while one is; those of the version that serves; before the
-/// first, those of the version that waits. A release brings its hooks with it, as it brings its gates.
+/// The hooks of a lane: those of the version that is coming, while one is, and beside them those of the version that
+/// serves; before the first, those of the version that waits. A release brings its hooks with it, as it brings its gates;
+/// whoever it no longer names is told until it has ended, so that nothing is lost where it is taken back.
 pub fn of(lane: &Lane) -> Vec<Hook> {
     let coming = lane.open.as_ref().map(|open| &open.release);
     let waiting = lane.queue.first().map(|asked| &asked.release);
-    coming.or(lane.stable.as_ref()).or(waiting).map(|release| of_release(lane, release)).unwrap_or_default()
+    together(lane, coming.or(lane.stable.as_ref()).or(waiting))
 }
 
-/// The hooks that a release brings to a lane.
+/// The hooks of `release` in a lane, and beside them those of what serves.
+pub(crate) fn together(lane: &Lane, release: Option<&Release>) -> Vec<Hook> {
+    let mut hooks: Vec<Hook> = Vec::new();
+    for hook in release.into_iter().chain(&lane.stable).flat_map(|release| of_release(lane, release)) {
+        if hooks.iter().all(|other| other.name != hook.name) {
+            hooks.push(hook);
+        }
+    }
+    hooks
+}
+
+/// The hooks that bind a release in a lane: those of its environment's file, and its own beside them. Of two that are
+/// called the same the environment's holds, so that no release can put another in its place.
 pub fn of_release(lane: &Lane, release: &Release) -> Vec<Hook> {
-    release.spec.hooks(&lane.id.environment)
+    let mut hooks = lane.bound.as_ref().map(|bound| bound.hooks.clone()).unwrap_or_default();
+    let own = release.spec.hooks(&lane.id.environment);
+    let own = own.into_iter().filter(|own| hooks.iter().all(|bound| bound.name != own.name));
+    let own: Vec<Hook> = own.collect();
+    hooks.extend(own);
+    hooks
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::advance::{decide, hold};
 use super::effect::Effect;
 use super::model::{Rollout, RolloutKind};
-use super::plan::{Plan, Step};
+use super::plan::{Plan, Step, StepKind};
 use super::turn::{ENGINE, Turn};
 use super::undo;
 use crate::hook::{self, Answer, Message, Word};
@@ -122,16 +122,22 @@ fn actor(question: &Question) -> String {
 
 /// The hooks that are asked before the step at hand.
 fn asked_before(turn: &Turn, open: &Rollout) -> Vec<Hook> {
+    // A worker takes jobs as soon as it is started: there is nothing to ask before.
+    if open.release.spec.is_worker() {
+        return Vec::new();
+    }
     let mut hooks = hook::of_release(&turn.lane, &open.release);
     hooks.retain(|hook| hook.before.is_some_and(|before| applies(before, &open.plan, open.step)));
     hooks
 }
 
 /// Whether step `index` is one before which is asked: it gives more than any before it, and for a promotion as much as any.
+/// A cohort is nobody's share, and users all the same.
 fn applies(before: Before, plan: &Plan, index: usize) -> bool {
     let most = |steps: &[Step]| steps.iter().filter_map(|s| s.kind.weight()).max().unwrap_or(Weight::ZERO);
-    let Some(weight) = plan.steps.get(index).and_then(|s| s.kind.weight()) else { return false };
-    let grows = weight > most(&plan.steps[..index]);
+    let Some(kind) = plan.steps.get(index).map(|s| s.kind) else { return false };
+    let Some(weight) = kind.weight() else { return false };
+    let grows = weight > most(&plan.steps[..index]) || matches!(kind, StepKind::Cohort { .. });
     match before {
         Before::Step => grows,
         Before::Promotion => grows && weight == most(&plan.steps),
@@ -150,8 +156,12 @@ fn ask(turn: &mut Turn, step: &Step, hook: Hook, now: Timestamp) {
     let key = format!("ask/{}/{}/{}/{round}", open.id, open.step, hook.name);
     let until = now.plus(hook.timeout);
     let weight = step.kind.weight().unwrap_or(Weight::ZERO);
+    let who = match step.kind {
+        StepKind::Cohort { .. } => step.name.clone(),
+        _ => format!("{weight} of the traffic"),
+    };
     let data = json!({
-        "question": format!("may {} of the traffic go to {}?", weight, open.release.version),
+        "question": format!("may {who} go to {}?", open.release.version),
         "service": lane.service,
         "environment": lane.environment,
         "rollout": open.id,

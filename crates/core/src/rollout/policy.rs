@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lane::{Lane, Release};
-use crate::spec::Gates;
+use crate::spec::{Gates, Hook};
 use crate::units::Millis;
 
 /// What an environment's file asks of one lane.
@@ -21,6 +21,9 @@ pub struct Bound {
     /// How old the last drill may be.
     #[serde(default)]
     pub require_drill: Option<Millis>,
+    /// Who is told of the lane, and asked before users move. No release replaces or removes them.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
 }
 
 /// What a release has to meet: the stricter of its own policy and its environment's.

@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use places::Places;
-pub(crate) use write::{afters, duration, gates};
+pub(crate) use write::{afters, duration, gates, hook};
 
+use super::hooks::Hook;
 use super::mistake::{Findings, Mistake, Position, Wrong};
 use super::policy::{After, Gates};
 use super::reader::Reader;
@@ -39,6 +40,9 @@ pub struct EnvironmentFile {
     /// How old the last drill of a service may be when a release begins.
     #[serde(default)]
     pub require_drill: Option<Millis>,
+    /// Who is told of what happens to any of its services, and who is asked before it does, beside what releases bring.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
     /// What runs there.
     #[serde(default)]
     pub services: BTreeMap<ServiceName, ServiceEntry>,
@@ -72,6 +76,7 @@ impl EnvironmentFile {
             heal: false,
             gates: Gates::default(),
             require_drill: None,
+            hooks: Vec::new(),
             services: BTreeMap::new(),
         }
     }

@@ -10,8 +10,8 @@ use super::{EnvironmentFile, ServiceEntry};
 use crate::names::{Digest, EnvironmentName, ServiceName, VersionName};
 
 const KEYS: Keys = Keys {
-    known: &["environment", "cluster", "heal", "gates", "require_drill", "services"],
-    later: &["cohorts", "hooks", "drill", "strategy", "flags", "secrets", "target", "watch"],
+    known: &["environment", "cluster", "heal", "gates", "require_drill", "hooks", "services"],
+    later: &["cohorts", "drill", "strategy", "flags", "secrets", "target", "watch"],
 };
 const SERVICE_KEYS: Keys = Keys {
     known: &["version", "instances", "after", "artifact", "config"],
@@ -33,8 +33,9 @@ pub(super) fn file(reader: &Reader) -> Option<EnvironmentFile> {
     let heal = fields.get("heal").and_then(Reader::only_true).is_some();
     let gates = fields.or("gates", Gates::default(), read::gates);
     let require_drill = fields.get("require_drill").and_then(read::require_drill);
+    let hooks = fields.or("hooks", Vec::new(), read::hooks);
     let services = fields.or("services", BTreeMap::new(), services);
-    Some(EnvironmentFile { environment: name?, cluster, heal, gates, require_drill, services })
+    Some(EnvironmentFile { environment: name?, cluster, heal, gates, require_drill, hooks, services })
 }
 
 fn environment(text: &str) -> Result<EnvironmentName, Wrong> {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::hooks::{Before, Hook, OnSilence, Receiver, Secret};
 use super::super::policy::{After, Gates};
 use super::{EnvironmentFile, ServiceEntry};
 use crate::units::Millis;
@@ -17,6 +18,10 @@ impl EnvironmentFile {
         if !gates.is_empty() {
             lines.push("gates:".to_string());
             lines.extend(gates.iter().map(|(key, value)| format!("  {key}: {value}")));
+        }
+        if !self.hooks.is_empty() {
+            lines.push("hooks:".to_string());
+            lines.extend(self.hooks.iter().map(|declared| format!("  - {}", hook(declared))));
         }
         lines.push(if self.services.is_empty() { "services: {}" } else { "services:" }.to_string());
         for (name, service) in &self.services {
@@ -73,6 +78,35 @@ pub(crate) fn gates(gates: &Gates) -> Vec<(&'static str, String)> {
         lines.push(("readiness", json!(names).to_string()));
     }
     lines
+}
+
+/// A hook, as it is written.
+pub(crate) fn hook(hook: &Hook) -> Value {
+    let mut one = json!({ "name": hook.name, "timeout": duration(hook.timeout) });
+    if !hook.on.is_empty() {
+        one["on"] = hook.on.iter().map(|pattern| pattern.as_str()).collect();
+    }
+    if let Some(before) = hook.before {
+        one["before"] = json!(match before {
+            Before::Step => "step",
+            Before::Promotion => "promotion",
+        });
+        one["on_silence"] = json!(match hook.on_silence {
+            OnSilence::Hold => "hold",
+            OnSilence::Go => "go",
+            OnSilence::Stop => "stop",
+        });
+    }
+    match &hook.to {
+        Receiver::Webhook { url, secret: Secret::Env(name) } => {
+            one["webhook"] = json!({ "url": url, "secret_env": name });
+        }
+        Receiver::Webhook { url, secret: Secret::File(path) } => {
+            one["webhook"] = json!({ "url": url, "secret_file": path });
+        }
+        Receiver::Command(words) => one["command"] = json!(words),
+    }
+    one
 }
 
 /// What other services must serve first, as it is written.

@@ -23,7 +23,7 @@ const MOST: usize = 50;
 /// How long anybody may be waited for.
 const LONGEST: Millis = Millis::from_secs(3600);
 
-pub(super) fn hooks(reader: &Reader) -> Option<Vec<Hook>> {
+pub(in crate::spec) fn hooks(reader: &Reader) -> Option<Vec<Hook>> {
     let items = reader.items(MOST, EXAMPLE)?;
     let hooks: Vec<(&Reader, Option<Hook>)> = items.iter().map(|item| (item, hook(item))).collect();
     let mut names = BTreeSet::new();
@@ -105,8 +105,11 @@ fn url_of(text: &str) -> Result<String, Wrong> {
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     match () {
-        () if authority.contains('@') => Err(wrong("holds a name and a password, which everybody could read here")
-            .hint("receivers know Slipway by its signature")),
+        // Not repeated: it would stand in logs as well.
+        () if authority.contains('@') => {
+            Err(Wrong::new("the address holds a name and a password, which everybody could read here")
+                .hint("receivers know Slipway by its signature"))
+        }
         () if host.is_empty() => Err(wrong("names no host").hint("for example http://127.0.0.1:9000/slipway")),
         () if text.len() > 2048 => Err(wrong("is too long")),
         () if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains('#') => {

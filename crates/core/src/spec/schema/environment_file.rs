@@ -22,6 +22,7 @@ pub(in super::super) fn environment_file() -> Value {
             "heal": only_true("What is no longer as the file says is brought back by itself."),
             "gates": gates(),
             "require_drill": require_drill(),
+            "hooks": super::hooks::hooks("Who is told of what happens to any service here, and who is asked before it does, beside what releases bring."),
             "services": {
                 "description": "What runs there, by the service's name.",
                 "type": "object", "maxProperties": 1000, "default": {},

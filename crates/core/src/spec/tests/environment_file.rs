@@ -21,6 +21,11 @@ fn full() -> Value {
             "freeze": [{ "window": "Fri 15:00 to Mon 08:00 UTC", "reason": "weekend: \"off\"" }],
             "after": ["payments >= 2.1 in production", "ledger"], "readiness": ["owner", "drill"]
         },
+        "hooks": [
+            { "name": "audit", "on": ["*"], "before": "step", "webhook": { "url": "http://127.0.0.1:9000/", "secret_env": "AUDIT" } },
+            { "name": "file", "on": ["rollout.*"], "webhook": { "url": "http://127.0.0.1:9000/", "secret_file": "/s" } },
+            { "name": "board", "before": "promotion", "on_silence": "stop", "timeout": "30s", "command": ["/bin/board"] }
+        ],
         "services": {
             "shop": { "version": "1.10", "instances": 4, "after": ["payments >= 2.1"], "artifact": digest, "config": digest },
             "payments": { "version": "2.1.0" }
@@ -68,6 +73,10 @@ fn mistakes_are_told_at_once_with_their_places() {
     assert!(said("").contains("declares nothing"));
     assert!(said("environment: p\ncohorts: {}\n").contains("not supported yet"));
     assert!(
+        said("environment: p\nhooks: [{ name: audit }]\n").contains("2:9: hooks[0]: "),
+        "hooks are read as in slipway.yaml"
+    );
+    assert!(
         said("environment: p\ncount: 1\n").contains("it belongs in gates.approvals"),
         "keys of this file are named"
     );
@@ -98,6 +107,11 @@ fn pointer(place: &str) -> String {
 fn with(pointer: &str, key: &str, value: Option<Value>) -> Value {
     let mut file = full();
     let section = file.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")).as_object_mut().unwrap();
+    // One of the two only.
+    let other = [("webhook", "command"), ("secret_env", "secret_file")];
+    if let Some((_, other)) = other.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]).find(|(one, _)| *one == key) {
+        section.remove(other);
+    }
     match value {
         Some(value) => section.insert(key.to_string(), value),
         None => section.remove(key),

@@ -1,0 +1,87 @@
+//! Hooks that an environment's file declares: no release drops or replaces them, and nobody asks them on the way back. And
+//! hooks of releases: whom the next one no longer names hears how that one ends.
+
+mod common;
+
+use common::{Stage, alone, nothing_failed_by_slipway};
+use slipway_e2e::{Hearer, Manner, until};
+
+const QUICK: &str = "instances: 1, strategy: { blue-green: { verify: 1s } }";
+
+fn ok() -> Manner {
+    Manner::Status(200, "{\"answer\": \"go\"}".to_string())
+}
+
+/// How often the receiver was told of an event of this type.
+fn heard(hearer: &Hearer, kind: &str) -> usize {
+    let ids = hearer.received().into_iter().filter(|r| r.json()["type"] == kind);
+    ids.map(|r| r.header("webhook-id").to_string()).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_declares_no_hooks_is_asked_for_by_those_of_the_environment() {
+    let _alone = alone().await;
+    let (board, impostor) = (Hearer::start(ok()).await.expect("one"), Hearer::start(ok()).await.expect("another"));
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), "a key of nobody's").expect("it is written");
+    let hook = |url: &str| {
+        let key = key.path().display();
+        format!(
+            "{{ name: board, before: step, on: [rollout.ended], webhook: {{ url: \"{url}\", secret_file: {key} }} }}"
+        )
+    };
+    let stage = Stage::set(&format!("{{ {QUICK} }}")).await;
+    let slipway = &stage.slipway;
+    let export = slipway.cli(&["env", "export", "production"]).await.expect("it runs").expect(0).expect("a file");
+    let file = format!("hooks: [{}]\n{}", hook(&board.url()), export.stdout);
+    std::fs::write(slipway.scratch().join("production.yaml"), &file).expect("a file");
+    let apply = ["env", "apply", "-f", "production.yaml"];
+    slipway.cli(&apply).await.expect("it runs").expect(0).unwrap_or_else(|e| panic!("{e}"));
+    let export = slipway.cli(&["env", "export", "production"]).await.expect("it runs").expect(0).expect("a file");
+    assert!(export.stdout.contains("\"name\":\"board\""), "{export}");
+
+    assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0);
+    assert_eq!(heard(&board, "slipway.ask.step"), 1, "{:?}", board.received());
+
+    // One of the same name in the release takes nobody's place.
+    slipway.declare(&format!("production: {{ {QUICK}, hooks: [{}] }}", hook(&impostor.url()))).expect("a file");
+    board.answer(Manner::Status(200, "{\"answer\": \"stop\", \"reason\": \"not today\"}".to_string()));
+    let (rollout, code) = stage.release("1.2.0", &[], &[]).await;
+    assert_eq!((code, &rollout["outcome"]), (10, &"rolled_back".into()), "{rollout:#}");
+    assert!(rollout.to_string().contains("not today"), "{rollout:#}");
+    assert!(impostor.received().is_empty(), "{:?}", impostor.received());
+
+    // The way back asks nobody.
+    board.answer(Manner::Silent);
+    let asked = heard(&board, "slipway.ask.step");
+    stage.say("rollback", &["--to", "1.0.0"]).await.expect(0).expect("nothing stands in the way back");
+    assert_eq!(stage.stable().await, "1.0.0");
+    assert_eq!(heard(&board, "slipway.ask.step"), asked);
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_release_no_longer_names_hears_how_it_is_taken_back_and_is_told_on() {
+    let _alone = alone().await;
+    let audit = Hearer::start(ok()).await.expect("one");
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), "a key of nobody's").expect("it is written");
+    let key = key.path().display();
+    let hook =
+        format!("{{ name: audit, on: [rollout.ended], webhook: {{ url: \"{}\", secret_file: {key} }} }}", audit.url());
+    let stage = Stage::set(&format!("{{ {QUICK}, hooks: [{hook}] }}")).await;
+    stage.slipway.declare(&format!("production: {{ {QUICK} }}")).expect("a file");
+    assert_ne!(stage.release("1.1.0", &[("SMOKE_FAIL", "1")], &[]).await.1, 0);
+    until("it hears that the bad one was taken back", async || {
+        (heard(&audit, "slipway.rollout.ended") == 2).then_some(())
+    })
+    .await
+    .expect("it hears");
+    assert_eq!(stage.release("1.2.0", &[], &[]).await.1, 0);
+    until("it hears that the good one succeeded", async || (heard(&audit, "slipway.rollout.ended") == 3).then_some(()))
+        .await
+        .expect("it hears");
+    let hooks = async || stage.say("hooks", &[]).await.expect(0).ok()?.json().ok();
+    until("nobody is told any more", async || hooks().await?.as_array()?.is_empty().then_some(())).await.expect("none");
+    nothing_failed_by_slipway(&stage.strike().await);
+}
