@@ -1,6 +1,9 @@
 //! Samples, and the table that they end in.
 
 use std::fmt::Write;
+use std::fs;
+
+use anyhow::Context;
 
 /// One line of the table.
 pub struct Row {
@@ -38,6 +41,15 @@ pub fn render(rows: &[Row]) -> String {
         let _ = writeln!(text, "{:width$}  {n:>5}  {median:>9}  {p99:>9}  {max:>9}  {limit}", row.what);
     }
     text
+}
+
+/// Proportional share of a process's memory.
+pub fn megabytes(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find(|line| line.starts_with("Pss:")).with_context(|| format!("no Pss in {path}"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kilobytes / 1024.0)
 }
 
 #[cfg(test)]

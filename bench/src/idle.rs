@@ -1,12 +1,11 @@
 //! Being there: how soon after a start, and at what cost of memory.
 
-use std::fs;
 use std::time::Instant;
 
 use anyhow::Context;
 use slipway_e2e::{Options, Slipway, build};
 
-use crate::figures::Row;
+use crate::figures::{Row, megabytes};
 
 const STARTS: usize = 20;
 
@@ -47,12 +46,4 @@ fn memory(slipway: &Slipway) -> anyhow::Result<Vec<Row>> {
         row("memory, one shim (PSS)".into(), each),
         row(format!("memory, all of it with {} shims (PSS)", shims.len()), vec![all]),
     ])
-}
-
-fn megabytes(pid: u32) -> anyhow::Result<f64> {
-    let path = format!("/proc/{pid}/smaps_rollup");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let line = text.lines().find(|line| line.starts_with("Pss:")).with_context(|| format!("no Pss in {path}"))?;
-    let kilobytes: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-    Ok(kilobytes / 1024.0)
 }

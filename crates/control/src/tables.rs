@@ -80,7 +80,8 @@ impl Tables {
         let mut confirmed = Confirmed { routes: Vec::new(), newest: true };
         for gateway in gateways {
             let table = state.recent.iter().rev().find(|t| t.generation == gateway.acked)?;
-            let route = table.routes.iter().find(|r| r.lane() == *lane);
+            let is_its = |r: &&Route| r.service == lane.service && r.environment == lane.environment;
+            let route = table.routes.iter().find(is_its);
             confirmed.newest &= route == wanted;
             match route {
                 Some(route) if !confirmed.routes.contains(route) => confirmed.routes.push(route.clone()),

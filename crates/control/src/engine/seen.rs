@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use slipway_core::instance::InstanceStatus;
 use slipway_core::journal::Fact;
-use slipway_core::names::{Digest, LaneId};
+use slipway_core::names::{Digest, InstanceId, LaneId};
 use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed, Serving};
 use slipway_core::spec::Hook;
 use slipway_core::traffic::link;
@@ -26,6 +26,8 @@ pub(super) struct Seen {
     /// Of probes, kept apart.
     probes: Book,
     instances: Vec<InstanceStatus>,
+    /// Whose each instance is.
+    homes: BTreeMap<InstanceId, LaneId>,
     gateways: Vec<GatewayView>,
     lost: HashMap<LaneId, Vec<Lost>>,
     /// Since when every gateway has been connected.
@@ -142,10 +144,19 @@ impl Engine {
     pub fn look_at_target(&self) {
         let instances = self.target.instances();
         let mut seen = self.seen();
-        if seen.instances != instances {
-            seen.instances = instances;
-            drop(seen);
-            self.nudge_all();
+        let others = |these: &[InstanceStatus], those: &[InstanceStatus]| -> Vec<InstanceId> {
+            let known: BTreeMap<&InstanceId, &InstanceStatus> = those.iter().map(|i| (&i.id, i)).collect();
+            these.iter().filter(|i| known.get(&i.id) != Some(i)).map(|i| i.id.clone()).collect()
+        };
+        let changed = [others(&instances, &seen.instances), others(&seen.instances, &instances)].concat();
+        let lanes: Option<BTreeSet<LaneId>> = changed.iter().map(|id| seen.homes.get(id).cloned()).collect();
+        seen.homes.retain(|id, _| !changed.contains(id) || instances.iter().any(|i| i.id == *id));
+        seen.instances = instances;
+        drop(seen);
+        match lanes {
+            Some(lanes) => lanes.iter().for_each(|lane| self.nudge(lane)),
+            // Somebody's, of whom nothing is known yet.
+            None => self.nudge_all(),
         }
     }
 
@@ -153,6 +164,7 @@ impl Engine {
     pub fn note_serving(&self, lane: &Lane) {
         self.ledger().follow(lane, self.clock.now());
         let mut seen = self.seen();
+        seen.homes.extend(lane.slots.iter().map(|slot| (slot.id.clone(), lane.id.clone())));
         match lane.stable_version().cloned() {
             Some(version) => {
                 drop(seen.serving.insert(lane.id.clone(), Serving { version, since: lane.deployed_at }));
