@@ -142,8 +142,10 @@ impl Engine {
 
     /// Looks at the target.
     pub fn look_at_target(&self) {
-        let instances = self.target.instances();
+        // Asked for under the lock: of two that look at once, the one that saw less must not be the last to say so.
+        // An instance that was just started would seem to be gone.
         let mut seen = self.seen();
+        let instances = self.target.instances();
         let others = |these: &[InstanceStatus], those: &[InstanceStatus]| -> Vec<InstanceId> {
             let known: BTreeMap<&InstanceId, &InstanceStatus> = those.iter().map(|i| (&i.id, i)).collect();
             these.iter().filter(|i| known.get(&i.id) != Some(i)).map(|i| i.id.clone()).collect()
