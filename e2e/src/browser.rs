@@ -113,8 +113,15 @@ impl Browser {
         let mut pipe = self.pipe.lock().await;
         let (stdin, lines) = &mut *pipe;
         stdin.write_all(format!("{request}\n").as_bytes()).await.context("the browser is gone")?;
-        let line = tokio::time::timeout(LIMIT, lines.next_line()).await.context("the browser does not answer")??;
-        let answer: Value = serde_json::from_str(&line.context("the browser has ended; see its output above")?)?;
+        // An answer to a request that nobody waited for any more may come first.
+        let answer = loop {
+            let line =
+                tokio::time::timeout(LIMIT, lines.next_line()).await.context("the browser does not answer")??;
+            let answer: Value = serde_json::from_str(&line.context("the browser has ended; see its output above")?)?;
+            if answer["id"] == id {
+                break answer;
+            }
+        };
         if let Some(error) = answer["error"].as_str() {
             bail!("{error}");
         }

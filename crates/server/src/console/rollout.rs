@@ -73,7 +73,8 @@ async fn told(app: &App, id: &RolloutId) -> Result<Told, Problem> {
     let rollout = rollouts::find(app, id).await?;
     let waits = rollout.state == "queued";
     let explanation = if waits { None } else { Some(rollouts::explained(app, id).await?) };
-    let gates = if waits { Some(app.control.gates_of_rollout(id).await?.into()) } else { None };
+    // One that waits for its turn alone has no gates before it.
+    let gates = if waits { app.control.gates_of_rollout(id).await.ok().map(WireGates::from) } else { None };
     let lane = lane(&rollout.service, &rollout.environment)?;
     let smoked =
         Filter { rollout: Some(id.clone()), kind: Some(SMOKED.into()), limit: Some(SMOKES), ..Filter::default() };

@@ -28,6 +28,8 @@ pub(in crate::console) struct View {
     kind: String,
     /// The word for its state and the colour of it.
     state: (String, &'static str),
+    /// What is said aloud when it changes: its state and its step, and not every number.
+    announced: String,
     /// What is waited for, or how it ended.
     sentence: String,
     remaining: Option<String>,
@@ -106,14 +108,13 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
     let (r, explanation) = (&told.rollout, told.explanation.as_ref());
     let plan = explanation.map(|e| &e.plan).or(told.gates.as_ref().map(|g| &g.plan));
     let planned: &[WireStep] = plan.map_or(&[], |plan| &plan.steps);
-    let last = told.samples.len().saturating_sub(1);
-    let then = moment.map(|m| m.min(last)).and_then(|m| told.samples.get(m));
-    let seen = match then {
-        Some(sample) => told.samples.get(..=moment.unwrap_or(last).min(last)).filter(|_| sample.at > 0).unwrap_or(&[]),
-        None => &told.samples,
-    };
+    let index = moment.map(|moment| moment.min(told.samples.len().saturating_sub(1)));
+    let then = index.and_then(|index| told.samples.get(index));
+    let seen = index.and_then(|index| told.samples.get(..=index)).unwrap_or(&told.samples);
     let no_return = plan.map_or(&[][..], |plan| &plan.points_of_no_return);
     let until = then.map_or(u64::MAX, |sample| sample.at);
+    let state = then.map_or_else(|| state(r), |sample| word(&sample.state, None));
+    let steps = steps(told, planned, no_return, then);
     let title = format!("{} {} to {}", r.service, r.version, r.environment);
     View {
         frame: Frame::of(title, Here::Overview, viewer),
@@ -125,11 +126,12 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         from: r.from.clone(),
         strategy: r.strategy.clone(),
         kind: r.kind.clone(),
-        state: then.map_or_else(|| state(r), |sample| word(&sample.state, None)),
+        announced: announced(&state, &steps),
+        state,
         sentence: sentence(r, then),
         remaining: r.waiting.as_ref().filter(|_| then.is_none()).and_then(|w| w.remaining_ms).map(time),
         bar: bar(r, then.or(told.samples.last())),
-        steps: steps(told, planned, no_return, then),
+        steps,
         charts: charts(seen, planned),
         met: (r.exposed_requests > 0 || explanation.is_some()).then(|| met(&at(r, then))),
         way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
@@ -147,6 +149,13 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         began: explanation.map(|e| When::at(e.began_at)),
         ended: explanation.and_then(|e| e.ended_at).map(When::at),
         took: explanation.map(|e| time(e.ended_at.unwrap_or(told.now).saturating_sub(e.began_at))),
+    }
+}
+
+fn announced((state, _): &(String, &'static str), steps: &[Step]) -> String {
+    match steps.iter().find(|step| step.here) {
+        Some(step) => format!("{state}, step {}", step.name),
+        None => state.clone(),
     }
 }
 
