@@ -37,9 +37,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let told = overview::told(&app).await?;
     let view = view::list(&viewer, &told);
-    let wanted = Wanted::of(&headers);
-    let live = wanted.live().then(|| view.live()).transpose()?;
-    wanted.answer(&view, live)
+    Wanted::of(&headers).answer(&view)
 }
 
 /// One of them.
@@ -52,9 +50,7 @@ pub(super) async fn page(
     let environment: EnvironmentName = environment.parse()?;
     let told = told(&app, &environment).await?;
     let view = view::view(&viewer, environment.as_str(), &told);
-    let wanted = Wanted::of(&headers);
-    let live = wanted.live().then(|| view.live()).transpose()?;
-    wanted.answer(&view, live)
+    Wanted::of(&headers).answer(&view)
 }
 
 async fn told(app: &App, environment: &EnvironmentName) -> Result<Told, Problem> {

@@ -81,6 +81,21 @@ impl Frame {
     }
 }
 
+/// A page of which a part lives: the script fetches it again when something changed.
+pub(super) trait Living: Template {
+    /// That part.
+    fn living(&self) -> askama::Result<String>;
+}
+
+/// The text of a page.
+pub(super) fn made(page: &impl Template) -> Result<String, Problem> {
+    page.render().map_err(unmade)
+}
+
+fn unmade(error: askama::Error) -> Problem {
+    Problem::internal(format!("the page cannot be made: {error}"))
+}
+
 /// What is asked of a page: the whole of it, or the part that lives.
 pub(super) struct Wanted {
     live: bool,
@@ -94,22 +109,15 @@ impl Wanted {
         Wanted { live: headers.get("x-live").is_some(), known }
     }
 
-    /// Whether only the part that lives is asked for.
-    pub fn live(&self) -> bool {
-        self.live
-    }
-
     /// The answer: the page, or its living part where that is not what the browser has already.
-    pub fn answer(&self, page: &impl Template, live: Option<String>) -> Result<Response, Problem> {
-        let broken = |error: askama::Error| Problem::internal(format!("the page cannot be made: {error}"));
-        match (self.live, live) {
-            (true, Some(part)) => Ok(self.part(part)),
-            _ => Ok(Html(page.render().map_err(broken)?).into_response()),
+    pub fn answer(&self, page: &impl Living) -> Result<Response, Problem> {
+        match self.live {
+            true => Ok(self.part(page.living().map_err(unmade)?)),
+            false => Ok(Html(made(page)?).into_response()),
         }
     }
 
-    /// A living part.
-    pub fn part(&self, part: String) -> Response {
+    fn part(&self, part: String) -> Response {
         let digest = Digest::of(part.as_bytes());
         let tag = format!("\"{}\"", digest.as_str().rsplit(':').next().unwrap_or_default());
         if self.known.as_deref() == Some(&tag) {

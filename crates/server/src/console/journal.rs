@@ -10,7 +10,7 @@ use slipway_core::journal::Entry;
 use slipway_core::units::Timestamp;
 use slipway_store::Filter;
 
-use super::frame::{Frame, Here, Wanted};
+use super::frame::{Frame, Here, Living, Wanted};
 use super::session::Viewer;
 use super::when::When;
 use crate::body::Asked;
@@ -52,6 +52,12 @@ struct View {
     same: String,
     entries: Vec<Shown>,
     older: Option<u64>,
+}
+
+impl Living for View {
+    fn living(&self) -> askama::Result<String> {
+        self.as_live().render()
+    }
 }
 
 /// An entry.
@@ -125,9 +131,7 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let entries = app.control.store().entries(&query.filter(PAGE)?).await?;
     let view = view(&viewer, query, &entries);
-    let wanted = Wanted::of(&headers);
-    let live = wanted.live().then(|| view.as_live().render()).transpose();
-    wanted.answer(&view, live.map_err(|error| Problem::internal(error.to_string()))?)
+    Wanted::of(&headers).answer(&view)
 }
 
 fn view(viewer: &Viewer, query: Query, entries: &[Entry]) -> View {

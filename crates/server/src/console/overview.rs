@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::frame::{Frame, Here, Wanted};
+use super::frame::{Frame, Here, Living, Wanted};
 use super::session::Viewer;
 use super::when::When;
 use crate::problem::Problem;
@@ -25,6 +25,12 @@ struct View {
     moving: Vec<Row>,
     calm: Vec<Row>,
     said: String,
+}
+
+impl Living for View {
+    fn living(&self) -> askama::Result<String> {
+        self.as_live().render()
+    }
 }
 
 /// A line of the overview.
@@ -55,9 +61,7 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let told = told(&app).await?;
     let view = view(Frame::of("Services", Here::Overview, &viewer), &told);
-    let wanted = Wanted::of(&headers);
-    let live = wanted.live().then(|| view.as_live().render()).transpose();
-    wanted.answer(&view, live.map_err(|error| Problem::internal(error.to_string()))?)
+    Wanted::of(&headers).answer(&view)
 }
 
 /// Everything that is shown, as the API tells it.

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
 
+use super::frame::made;
 use super::overview;
 use crate::problem::Problem;
 use crate::state::App;
@@ -41,6 +42,5 @@ pub(super) async fn read(State(app): State<App>) -> Result<Html<String>, Problem
     let environments: std::collections::BTreeSet<&str> =
         told.iter().map(|(lane, _)| lane.environment.as_str()).collect();
     places.extend(environments.into_iter().map(|e| place(format!("/environments/{e}"), e.to_string(), "environment")));
-    let page = View { places }.render().map_err(|error| Problem::internal(error.to_string()))?;
-    Ok(Html(page))
+    Ok(Html(made(&View { places })?))
 }

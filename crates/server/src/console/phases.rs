@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use slipway_core::rights::Right;
 
+use super::frame::Living;
 use super::session::Viewer;
 use super::{environment, overview, rollout, service};
 use crate::wire::{Explanation, HistoryEntry, LaneStatus, WireComparison, WireGates, WireRollout, WireSample};
@@ -144,7 +145,7 @@ macro_rules! shows {
 fn a_rollout_in_each_phase() {
     let all = viewer(&Right::ALL);
     let page =
-        |viewer: &Viewer, told: &rollout::Told, moment| rollout::view::view(viewer, told, moment).live().unwrap();
+        |viewer: &Viewer, told: &rollout::Told, moment| rollout::view::view(viewer, told, moment).living().unwrap();
     let ended = |outcome: &str, cause: &str, back: Option<u64>, states| {
         wire(
             json!({ "state": "ended", "outcome": outcome, "cause": cause, "rollback_ms": back, "waiting": null, "split": [], "steps": steps(states) }),
@@ -245,7 +246,7 @@ fn a_service_with_its_past_and_its_next_release() {
     };
     shows!(
         "service",
-        service::view::view(&viewer(&[Right::Rollback]), "shop", &told, ("1.0.0", "1.1.0")).live().unwrap()
+        service::view::view(&viewer(&[Right::Rollback]), "shop", &told, ("1.0.0", "1.1.0")).living().unwrap()
     );
 }
 
@@ -261,8 +262,8 @@ fn an_environment_with_what_waits_for_somebodys_word() {
         gates: vec![gates(approved)],
         file: Some(file),
     };
-    let page = |viewer: &Viewer| environment::view::view(viewer, "production", &told).live().unwrap();
+    let page = |viewer: &Viewer| environment::view::view(viewer, "production", &told).living().unwrap();
     shows!("environment_for_an_approver", page(&viewer(&[Right::Approve])));
     shows!("environment_for_an_onlooker", page(&viewer(&[])));
-    shows!("environments", environment::view::list(&viewer(&[]), &told.lanes).live().unwrap());
+    shows!("environments", environment::view::list(&viewer(&[]), &told.lanes).living().unwrap());
 }

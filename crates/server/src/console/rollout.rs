@@ -64,9 +64,7 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let told = told(&app, &id.parse()?).await?;
     let view = view::view(&viewer, &told, query.moment);
-    let wanted = Wanted::of(&headers);
-    let live = wanted.live().then(|| view.live()).transpose()?;
-    wanted.answer(&view, live)
+    Wanted::of(&headers).answer(&view)
 }
 
 async fn told(app: &App, id: &RolloutId) -> Result<Told, Problem> {

@@ -58,9 +58,7 @@ pub(super) async fn page(
     let service: ServiceName = service.parse()?;
     let told = told(&app, &service, &pair).await?;
     let view = view::view(&viewer, service.as_str(), &told, (&pair.from, &pair.to));
-    let wanted = Wanted::of(&headers);
-    let live = wanted.live().then(|| view.live()).transpose()?;
-    wanted.answer(&view, live)
+    Wanted::of(&headers).answer(&view)
 }
 
 async fn told(app: &App, service: &ServiceName, pair: &Pair) -> Result<Told, Problem> {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use slipway_core::units::{Millis, Timestamp};
 
 use super::forms::{Form, Nothing};
-use super::frame::Frame;
+use super::frame::{Frame, made};
 use super::session::{self, LENGTH_SECS};
 use crate::auth;
 use crate::problem::Problem;
@@ -62,8 +62,7 @@ pub(super) async fn page(Query(query): Query<Next>) -> Result<Response, Problem>
 
 fn shown(status: StatusCode, next: String, wrong: Option<String>) -> Result<Response, Problem> {
     let view = View { frame: Frame::outside("Sign in"), next, wrong };
-    let page = view.render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))?;
-    Ok((status, Html(page)).into_response())
+    Ok((status, Html(made(&view)?)).into_response())
 }
 
 /// Begins a session.

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use super::super::button::Button;
-use super::super::frame::{Frame, Here};
+use super::super::frame::{Frame, Here, Living};
 use super::super::overview;
 use super::super::rollout::approval;
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
-use crate::problem::Problem;
 use crate::wire::words::{share, time};
 use crate::wire::{WireEnvironment, WireGate, WireGates};
 
@@ -78,17 +77,15 @@ struct File {
     differences: Vec<String>,
 }
 
-impl ListView {
-    /// The part that lives.
-    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
-        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+impl Living for ListView {
+    fn living(&self) -> askama::Result<String> {
+        self.as_live().render()
     }
 }
 
-impl View {
-    /// The part that lives.
-    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
-        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+impl Living for View {
+    fn living(&self) -> askama::Result<String> {
+        self.as_live().render()
     }
 }
 

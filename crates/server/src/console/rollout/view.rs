@@ -4,12 +4,11 @@ use askama::Template;
 
 use super::super::button::Button;
 use super::super::chart::{Chart, charts};
-use super::super::frame::{Frame, Here};
+use super::super::frame::{Frame, Here, Living};
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
 use super::buttons::buttons;
-use crate::problem::Problem;
 use crate::wire::words::{met, share, time};
 use crate::wire::{WireGate, WireRollout, WireSample, WireStep};
 
@@ -96,10 +95,9 @@ pub(super) struct Replay {
     playing: bool,
 }
 
-impl View {
-    /// The part that lives.
-    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
-        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+impl Living for View {
+    fn living(&self) -> askama::Result<String> {
+        self.as_live().render()
     }
 }
 

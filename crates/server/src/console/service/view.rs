@@ -4,11 +4,10 @@ use askama::Template;
 use slipway_core::rights::Right;
 
 use super::super::button::Button;
-use super::super::frame::{Frame, Here};
+use super::super::frame::{Frame, Here, Living};
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
-use crate::problem::Problem;
 use crate::wire::words::{count, share, time};
 use crate::wire::{HistoryEntry, LaneStatus, WireComparison, WireDifference, WireGates, WireWay};
 
@@ -94,10 +93,9 @@ struct Diff {
     rows: Vec<(String, String, String)>,
 }
 
-impl View {
-    /// The part that lives.
-    pub(in crate::console) fn live(&self) -> Result<String, Problem> {
-        self.as_live().render().map_err(|error| Problem::internal(format!("the page cannot be made: {error}")))
+impl Living for View {
+    fn living(&self) -> askama::Result<String> {
+        self.as_live().render()
     }
 }
 
