@@ -85,3 +85,39 @@ async fn whom_a_release_no_longer_names_hears_how_it_is_taken_back_and_is_told_o
     until("nobody is told any more", async || hooks().await?.as_array()?.is_empty().then_some(())).await.expect("none");
     nothing_failed_by_slipway(&stage.strike().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_waits_for_nobody_but_does_not_begin_while_whoever_is_told_cannot_be_told() {
+    let _alone = alone().await;
+    let board = Hearer::start(ok()).await.expect("one");
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), "a key of nobody's").expect("it is written");
+    let stage = Stage::set(&format!("{{ {QUICK} }}")).await;
+    let slipway = &stage.slipway;
+    let webhook = format!("{{ url: \"{}\", secret_file: {} }}", board.url(), key.path().display());
+    let hooks = format!("hooks: [{{ name: board, on: [rollout.ended, rollout.asked], webhook: {webhook} }}]");
+    slipway.declare(&format!("production: {{ {QUICK}, gates: {{ readiness: [hooks] }}, {hooks} }}")).expect("a file");
+    assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0, "it can be told");
+    board.answer(Manner::Status(500, "no".to_string()));
+    assert_eq!(stage.release("1.2.0", &[], &[]).await.1, 0, "nobody knows yet that it cannot be told any more");
+    let failing = async || {
+        let hooks = slipway.get("/services/shop/environments/production/hooks").await.ok()?;
+        hooks.to_string().contains("500").then_some(())
+    };
+    until("it is known that it cannot be told", failing).await.expect("a failure");
+    let (blocked, code) = stage.release("1.3.0", &[], &[]).await;
+    assert_eq!((code, &blocked["outcome"]), (12, &"blocked".into()), "{blocked:#}");
+    let gates = slipway.cli(&["gates", "shop", "--env", "production"]).await.expect("it runs");
+    for said in ["readiness: hooks", "hook board cannot be told", "slipway hooks shop --env production"] {
+        assert!(gates.stdout.contains(said), "{said}: {gates}");
+    }
+    assert_eq!(stage.stable().await, "1.2.0");
+    board.answer(ok());
+    let told = async || {
+        let gates = slipway.cli(&["gates", "shop", "--env", "production"]).await.ok()?;
+        gates.stdout.contains("board can be told").then_some(())
+    };
+    until("it can be told again", told).await.expect("an answer");
+    assert_eq!(stage.release("1.3.0", &[], &[]).await.1, 0);
+    nothing_failed_by_slipway(&stage.strike().await);
+}

@@ -91,6 +91,10 @@ async fn look(engine: &Engine, id: &HookId) -> Result<Next, Error> {
     let Some(row) = engine.store.hook(id).await? else { return Ok(Next::End) };
     let hook: Hook = serde_json::from_value(row.doc.clone())?;
     let now = engine.clock.now();
+    if row.failing_since.is_some() {
+        // Known from before a restart.
+        engine.note_hook(&id.lane, &id.name, Err(&row.why));
+    }
     if row.next_at > now {
         return Ok(Next::At(row.next_at));
     }
@@ -153,6 +157,7 @@ pub(crate) async fn ask(engine: &Engine, hook: &Hook, message: &Message, until: 
 async fn note(engine: &Engine, row: &HookRow, entry: &Entry, came_of: Result<(), String>) -> Result<(), Error> {
     let now = engine.clock.now();
     let name = &row.id.name;
+    engine.note_hook(&row.id.lane, name, came_of.as_ref().copied().map_err(String::as_str));
     let (told, facts) = match came_of {
         Ok(()) => {
             let back = row.failing_since.map(|since| {

@@ -373,6 +373,7 @@ impl World {
         let evidence = self.book.evidence(&self.lane.id, self.lane.stable_version(), self.now);
         let now = self.now;
         Observed {
+            silent_hooks: BTreeMap::new(),
             instances: self.instances.iter().map(|(id, since)| (id.clone(), status(id, *since, now))).collect(),
             confirmed: Some(Confirmed { routes: self.route.clone().into_iter().collect(), newest: true }),
             watched_since: Some(self.watched_since),

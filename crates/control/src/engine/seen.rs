@@ -26,6 +26,8 @@ pub(super) struct Seen {
     /// Of probes, kept apart.
     probes: Book,
     instances: Vec<InstanceStatus>,
+    /// Hooks of each lane that cannot be told at the moment, and why.
+    silent_hooks: BTreeMap<LaneId, BTreeMap<String, String>>,
     /// Whose each instance is.
     homes: BTreeMap<InstanceId, LaneId>,
     gateways: Vec<GatewayView>,
@@ -219,6 +221,16 @@ impl Engine {
         here
     }
 
+    /// Notes whether a hook could be told the last time, and why not.
+    pub fn note_hook(&self, lane: &LaneId, name: &str, came_of: Result<(), &str>) {
+        let mut seen = self.seen();
+        let hooks = seen.silent_hooks.entry(lane.clone()).or_default();
+        match came_of {
+            Ok(()) => drop(hooks.remove(name)),
+            Err(why) => drop(hooks.insert(name.to_string(), why.to_string())),
+        }
+    }
+
     /// Hands what came of an effect to its lane's next turn.
     pub fn came_of(&self, lane: &LaneId, id: EffectId, result: EffectResult) {
         self.look_at_target();
@@ -261,6 +273,7 @@ impl Engine {
             probes: seen.probes.evidence(&lane.id, lane.stable_version(), now),
             artifacts: seen.artifacts.clone(),
             serving: seen.serving.clone(),
+            silent_hooks: seen.silent_hooks.get(&lane.id).cloned().unwrap_or_default(),
             results,
         };
         (observed, consumed)

@@ -37,6 +37,8 @@ pub struct Observed {
     pub artifacts: BTreeSet<Digest>,
     /// What other services serve, by lane.
     pub serving: BTreeMap<LaneId, Serving>,
+    /// Hooks that cannot be told at the moment, and why.
+    pub silent_hooks: BTreeMap<String, String>,
     /// What came of effects since the last turn that was committed.
     pub results: Vec<EffectResult>,
 }

@@ -89,11 +89,13 @@ pub enum Readiness {
     Smoke,
     /// Its last drill passed, once there is something to go back to.
     Drill,
+    /// Whoever is told of it by hooks can be told.
+    Hooks,
 }
 
 impl Readiness {
     /// Every one, as it is written in the declared file.
-    pub const NAMES: [&str; 4] = ["owner", "objectives", "smoke", "drill"];
+    pub const NAMES: [&str; 5] = ["owner", "objectives", "smoke", "drill", "hooks"];
 
     /// As it is written in the declared file.
     pub fn name(self) -> &'static str {
@@ -102,12 +104,13 @@ impl Readiness {
             Readiness::Objectives => "objectives",
             Readiness::Smoke => "smoke",
             Readiness::Drill => "drill",
+            Readiness::Hooks => "hooks",
         }
     }
 
     /// The one of that name.
     pub fn named(name: &str) -> Option<Readiness> {
-        [Readiness::Owner, Readiness::Objectives, Readiness::Smoke, Readiness::Drill]
+        [Readiness::Owner, Readiness::Objectives, Readiness::Smoke, Readiness::Drill, Readiness::Hooks]
             .into_iter()
             .find(|what| what.name() == name)
     }

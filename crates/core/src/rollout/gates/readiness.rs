@@ -1,6 +1,7 @@
 //! `readiness`: what a service that goes into an environment must have.
 
 use super::Gate;
+use crate::hook;
 use crate::rollout::drilling;
 use crate::rollout::lane::{Lane, Release};
 use crate::rollout::observed::Observed;
@@ -24,6 +25,23 @@ pub(super) fn has(lane: &Lane, release: &Release, what: Readiness, seen: &Observ
             0 => Gate::blocking(&name, "nothing is tested before the first user".to_string(), declare()),
             n => Gate::met(&name, format!("{n} tests before the first user")),
         },
+        Readiness::Hooks => {
+            let told: Vec<_> = hook::of_release(lane, release).into_iter().filter(|hook| !hook.on.is_empty()).collect();
+            let silent = told.iter().find_map(|hook| Some((&hook.name, seen.silent_hooks.get(&hook.name)?)));
+            match silent {
+                _ if told.is_empty() => Gate::waived(&name, "nobody is told of it by hooks".to_string()),
+                None => {
+                    let names: Vec<&str> = told.iter().map(|hook| hook.name.as_str()).collect();
+                    Gate::met(&name, format!("{} can be told", names.join(", ")))
+                }
+                Some((hook, why)) => {
+                    let lane = &lane.id;
+                    let look = format!("slipway hooks {} --env {}", lane.service, lane.environment);
+                    let remedy = format!("mend its receiver, which is tried again by itself; see: {look}");
+                    Gate::blocking(&name, format!("hook {hook} cannot be told: {why}"), remedy)
+                }
+            }
+        }
         Readiness::Drill => {
             if let Err(refusal) = drilling::way_back(lane, seen)
                 && refusal.code == "nothing_to_drill"

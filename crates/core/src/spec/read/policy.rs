@@ -175,7 +175,7 @@ fn after(text: &str) -> Result<After, Wrong> {
 }
 
 fn readiness(reader: &Reader) -> Option<Vec<Readiness>> {
-    let items = reader.items(Readiness::NAMES.len(), "write [owner, objectives, smoke, drill]")?;
+    let items = reader.items(Readiness::NAMES.len(), "write [owner, objectives, smoke, drill, hooks]")?;
     let one = |text: &str| {
         Readiness::named(text).ok_or_else(|| {
             let hint = match nearest(text, Readiness::NAMES) {

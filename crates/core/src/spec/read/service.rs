@@ -95,6 +95,8 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
             Readiness::Objectives => fields.get("objectives").is_some(),
             Readiness::Smoke => !smoke.is_empty(),
             Readiness::Drill => worker.is_none_or(|worker| !worker.exclusive),
+            // Those of an environment's file are not known here; where there are none, nobody has to answer.
+            Readiness::Hooks => true,
         };
         environment::can_hold(section, name.as_ref(), environments, declared);
         // One that is declared and wrong was noted already.

@@ -110,8 +110,8 @@ pub(super) fn gates() -> Value {
             },
             "readiness": {
                 "description": "What a service that goes here must have.",
-                "type": "array", "maxItems": 4, "default": [], "items": { "enum": Readiness::NAMES },
-                "examples": [["owner", "objectives", "smoke", "drill"]]
+                "type": "array", "maxItems": Readiness::NAMES.len(), "default": [], "items": { "enum": Readiness::NAMES },
+                "examples": [["owner", "objectives", "smoke", "drill", "hooks"]]
             },
         }),
     )
