@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use common::{Stage, alone, nothing_failed_by_slipway};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use slipway_e2e::{Hearer, Manner, Page, Received, until};
+use slipway_e2e::{Hearer, Manner, Options, Page, Received, Slipway, until};
 
 const PAGE: &str = "docs/how-to/hooks.md";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -360,4 +360,47 @@ async fn silence_and_nonsense_mean_what_is_declared() {
     assert_eq!((code, &rollout["outcome"]), (10, &"rolled_back".into()), "{rollout:#}");
     assert!(rollout["cause"].as_str().is_some_and(|cause| cause.contains("which means stop")), "{rollout:#}");
     nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_no_service_is_told_to_the_hooks_of_environments() {
+    let _alone = alone().await;
+    let (audit, secret) = (Hearer::start(ok()).await.expect("a receiver"), secret());
+    let mut slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+    let apply = async |slipway: &Slipway, environment: &str, hooks: &str| {
+        let text = format!("environment: {environment}\nhooks: [{hooks}]\nservices: {{}}\n");
+        std::fs::write(slipway.scratch().join("env.yaml"), text).expect("a file");
+        slipway.cli(&["env", "apply", "-f", "env.yaml"]).await.expect("it runs").expect(0).expect("it is applied");
+    };
+    let heard = || -> Vec<(String, Value, Value)> {
+        let events = audit.received().into_iter().map(|request| (is_signed(&request), request.json()));
+        let kept = events.map(|(signed, event)| {
+            assert!(signed && event["source"] == "/slipway" && event["data"]["service"].is_null(), "{event:#}");
+            let data = &event["data"];
+            (data["kind"].as_str().unwrap_or_default().to_string(), data["environment"].clone(), data["actor"].clone())
+        });
+        kept.collect()
+    };
+    let hook = webhook("audit", &audit.url(), &secret, "on: [\"token.*\", \"environment.*\"]");
+    apply(&slipway, "production", &hook).await;
+    apply(&slipway, "staging", "").await;
+    slipway.kill_control_plane().await.expect("it is killed");
+    slipway.restart().await.expect("it starts again");
+    slipway.cli(&["token", "create", "dave", "--may", "rollback"]).await.expect("it runs").expect(0).expect("a token");
+    let shown = Page::open(PAGE).run(&slipway, "slipway hooks --env production", None).await.expect(0).expect("hooks");
+    assert!(shown.stdout.contains("told of token.*, environment.*"), "{shown}");
+    apply(&slipway, "production", "").await;
+    until("it heard of everything, and last that it hears no more", async || (heard().len() >= 3).then_some(()))
+        .await
+        .unwrap_or_else(|e| panic!("{e}: {:?}", heard()));
+    let by = |kind: &str, environment: Value| (kind.to_string(), environment, Value::from("user:first"));
+    let applied = || by("environment.applied", "production".into());
+    let mut once = heard();
+    once.dedup();
+    assert_eq!(once, [applied(), by("token.created", Value::Null), applied()], "nothing of staging's");
+    let gone = async || {
+        let hooks = slipway.get("/environments/production/hooks").await.ok()?;
+        hooks.as_array()?.is_empty().then_some(())
+    };
+    until("it is forgotten", gone).await.expect("nobody is told");
 }

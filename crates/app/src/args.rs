@@ -170,8 +170,14 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slipway gates checkout --env production")]
     Gates(Lane),
     /// Show who is told of what happens and asked before it does, and how far each was told.
-    #[command(after_help = "Example:\n  slipway hooks checkout --env production")]
-    Hooks(Lane),
+    #[command(after_help = "Examples:\n  slipway hooks checkout --env production\n  slipway hooks --env production")]
+    Hooks {
+        /// The service; without one, who is told of what belongs to no service.
+        service: Option<String>,
+        /// The environment.
+        #[arg(long, value_name = "ENVIRONMENT")]
+        env: String,
+    },
     /// Give your word for somebody else's release that waits for it.
     #[command(after_help = "Example:\n  slipway approve ro-12")]
     Approve {

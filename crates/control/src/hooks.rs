@@ -11,7 +11,7 @@ use slipway_core::journal::{Entry, Fact};
 use slipway_core::rollout::ENGINE;
 use slipway_core::spec::Hook;
 use slipway_core::units::Timestamp;
-use slipway_store::{HookId, HookRow, Told};
+use slipway_store::{HookId, HookRow, Told, Whose};
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
@@ -76,7 +76,7 @@ async fn along(engine: Arc<Engine>, id: HookId) {
             }
             Ok(Next::Wait) => IDLE,
             Err(error) => {
-                tracing::warn!(lane = %id.lane, hook = id.name, %error, "a hook could not be looked after");
+                tracing::warn!(of = %id.whose, hook = id.name, %error, "a hook could not be looked after");
                 AFTER_ERROR
             }
         };
@@ -93,15 +93,15 @@ async fn look(engine: &Engine, id: &HookId) -> Result<Next, Error> {
     let now = engine.clock.now();
     if row.failing_since.is_some() {
         // Known from before a restart.
-        engine.note_hook(&id.lane, &id.name, Err(&row.why));
+        note_silence(engine, id, Err(&row.why));
     }
     if row.next_at > now {
         return Ok(Next::At(row.next_at));
     }
-    let page = engine.store.chained(&id.lane, row.told, row.withdrawn_at, PAGE).await?;
-    let wanted = page.iter().find(|(entry, _)| hook.on.iter().any(|on| on.matches(&entry.fact.kind)));
+    let page = engine.store.chained(&id.whose, row.told, row.withdrawn_at, PAGE).await?;
+    let wanted = page.iter().find(|(entry, _)| concerns(id, &entry.fact) && hook.wants(&entry.fact.kind));
     if let Some((entry, hash)) = wanted {
-        let message = hook::event(entry, &id.lane, hash);
+        let message = hook::event(entry, hash);
         let came_of = deliver(engine, &hook, &message).await;
         note(engine, &row, entry, came_of.map(drop)).await?;
         return Ok(Next::Look);
@@ -157,7 +157,7 @@ pub(crate) async fn ask(engine: &Engine, hook: &Hook, message: &Message, until: 
 async fn note(engine: &Engine, row: &HookRow, entry: &Entry, came_of: Result<(), String>) -> Result<(), Error> {
     let now = engine.clock.now();
     let name = &row.id.name;
-    engine.note_hook(&row.id.lane, name, came_of.as_ref().copied().map_err(String::as_str));
+    note_silence(engine, &row.id, came_of.as_ref().copied().map_err(String::as_str));
     let (told, facts) = match came_of {
         Ok(()) => {
             let back = row.failing_since.map(|since| {
@@ -183,7 +183,26 @@ async fn note(engine: &Engine, row: &HookRow, entry: &Entry, came_of: Result<(),
     Ok(engine.store.note_told(&row.id, &told, facts, now).await?)
 }
 
-fn fact(row: &HookRow, kind: &str, cause: String, evidence: serde_json::Value) -> Fact {
-    let lane = Some(row.id.lane.clone());
+/// Whether an entry is for somebody's hooks. One that belongs to no service is for those of the environment that it is
+/// about; one that is about none, such as a token, is for those of every environment.
+fn concerns(id: &HookId, fact: &Fact) -> bool {
+    match &id.whose {
+        Whose::Lane(_) => true,
+        Whose::Environment(environment) => fact.environment().is_none_or(|named| named == environment.as_str()),
+    }
+}
+
+/// Notes what readiness looks at: whether the hooks of a lane can be told. A hook of an environment is one of each lane.
+fn note_silence(engine: &Engine, id: &HookId, came_of: Result<(), &str>) {
+    if let Some(lane) = id.whose.lane() {
+        engine.note_hook(lane, &id.name, came_of);
+    }
+}
+
+fn fact(row: &HookRow, kind: &str, cause: String, mut evidence: serde_json::Value) -> Fact {
+    if let Whose::Environment(environment) = &row.id.whose {
+        evidence["environment"] = json!(environment);
+    }
+    let lane = row.id.whose.lane().cloned();
     Fact { kind: kind.to_string(), lane, rollout: None, actor: ENGINE.to_string(), cause, evidence }
 }

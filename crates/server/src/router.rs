@@ -104,6 +104,7 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(gates::of_lane))
         .routes(routes!(gates::of_rollout))
         .routes(routes!(hooks::list))
+        .routes(routes!(hooks::of_environment))
         .routes(routes!(rollouts::show))
         .routes(routes!(rollouts::explain))
         .routes(routes!(rollouts::samples))

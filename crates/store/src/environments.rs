@@ -11,14 +11,17 @@ use sqlx::Row;
 
 use crate::dialect::{BEGIN_WRITE, Pool};
 use crate::error::{Error, text};
+use crate::hooks::{Hooks, Whose, declare, places};
 use crate::open::Store;
 
 impl Store {
-    /// Keeps an environment's document, together with what is recorded about it.
+    /// Keeps an environment's document, together with what is recorded about it, and makes `hooks` those of the environment
+    /// where they are given: new ones are told of what is recorded here, and so are those that are withdrawn by it.
     pub async fn keep_environment<T: Serialize>(
         &self,
         name: &EnvironmentName,
         doc: &T,
+        hooks: Option<Hooks>,
         facts: Vec<Fact>,
         at: Timestamp,
     ) -> Result<(), Error> {
@@ -28,7 +31,12 @@ impl Store {
             .bind(text(serde_json::to_string(doc)?)?)
             .execute(&mut *writing)
             .await?;
+        let (begin, _) = places(&mut writing, None).await?;
         let head = self.append_in(&mut writing, facts, at).await?;
+        if let Some(hooks) = hooks {
+            let (end, _) = places(&mut writing, None).await?;
+            declare(&mut writing, &Whose::Environment(name.clone()), hooks, begin, end).await?;
+        }
         self.finish(writing, head).await
     }
 

@@ -1,8 +1,10 @@
 //! Hooks: how far each of them was told of the journal. The journal is what is to be told, so an event and the state that
 //! it tells of are kept in one transaction; a hook has only a place in it.
 
+use std::fmt;
+
 use slipway_core::journal::{Entry, Fact};
-use slipway_core::names::{LaneId, RolloutId};
+use slipway_core::names::{EnvironmentName, LaneId, RolloutId};
 use slipway_core::units::Timestamp;
 use sqlx::Row;
 
@@ -11,11 +13,55 @@ use crate::error::{Error, text};
 use crate::lanes::lane;
 use crate::open::Store;
 
+/// Who has a hook, and so which entries it is told of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// A lane: its entries.
+    Lane(LaneId),
+    /// An environment, by its file: the entries that belong to no service.
+    Environment(EnvironmentName),
+}
+
+impl Whose {
+    /// The columns `service` and `environment` of the hook's row; an environment's has no service.
+    fn columns(&self) -> (&str, &str) {
+        match self {
+            Whose::Lane(lane) => (lane.service.as_str(), lane.environment.as_str()),
+            Whose::Environment(environment) => ("", environment.as_str()),
+        }
+    }
+
+    /// The same columns of the entries that it is told of.
+    fn entries(&self) -> (&str, &str) {
+        match self {
+            Whose::Lane(_) => self.columns(),
+            Whose::Environment(_) => ("", ""),
+        }
+    }
+
+    /// The lane, where it is one.
+    pub fn lane(&self) -> Option<&LaneId> {
+        match self {
+            Whose::Lane(lane) => Some(lane),
+            Whose::Environment(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Whose::Lane(lane) => lane.fmt(f),
+            Whose::Environment(environment) => environment.fmt(f),
+        }
+    }
+}
+
 /// Whose hook, and which.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HookId {
     /// Whose.
-    pub lane: LaneId,
+    pub whose: Whose,
     /// Its name.
     pub name: String,
 }
@@ -72,45 +118,29 @@ pub enum Told {
     },
 }
 
+/// Hooks by their names, each as it is declared.
+pub type Hooks = Vec<(String, serde_json::Value)>;
+
 /// Nothing, in a column that has no place for it.
 const NONE: i64 = 0;
 
 impl Store {
     /// Makes `hooks` those of a lane, and withdraws the others. A new one is told from the beginning of `rollout`, which
     /// brought it, or from now on.
-    pub async fn declare_hooks(
-        &self,
-        lane: &LaneId,
-        hooks: Vec<(String, serde_json::Value)>,
-        rollout: Option<&RolloutId>,
-    ) -> Result<(), Error> {
+    pub async fn declare_hooks(&self, lane: &LaneId, hooks: Hooks, rollout: Option<&RolloutId>) -> Result<(), Error> {
         let mut writing = self.write().await?;
         let (head, begin) = places(&mut writing, rollout).await?;
-        sqlx::query("UPDATE hooks SET withdrawn_at = $3 WHERE service = $1 AND environment = $2 AND withdrawn_at = 0")
-            .bind(lane.service.as_str())
-            .bind(lane.environment.as_str())
-            .bind(head)
-            .execute(&mut *writing)
-            .await?;
-        let again = "DO UPDATE SET doc = excluded.doc, withdrawn_at = 0, next_at = 0";
-        for hook in hooks {
-            insert(&mut writing, lane, hook, begin, NONE, again).await?;
-        }
+        declare(&mut writing, &Whose::Lane(lane.clone()), hooks, begin, head).await?;
         self.finish(writing, None).await
     }
 
     /// Makes `hooks` known as withdrawn already: a rollout that is over brought them, and they are told of it. Those that
     /// are known stay as they are.
-    pub async fn pass_hooks(
-        &self,
-        lane: &LaneId,
-        hooks: Vec<(String, serde_json::Value)>,
-        rollout: &RolloutId,
-    ) -> Result<(), Error> {
+    pub async fn pass_hooks(&self, lane: &LaneId, hooks: Hooks, rollout: &RolloutId) -> Result<(), Error> {
         let mut writing = self.write().await?;
         let (head, begin) = places(&mut writing, Some(rollout)).await?;
         for hook in hooks {
-            insert(&mut writing, lane, hook, begin, head, "DO NOTHING").await?;
+            insert(&mut writing, &Whose::Lane(lane.clone()), hook, begin, head, "DO NOTHING").await?;
         }
         self.finish(writing, None).await
     }
@@ -132,18 +162,19 @@ impl Store {
             "SELECT service, environment, name, doc, told, withdrawn_at, attempts, next_at, failing_since, why, last_at \
              FROM hooks WHERE service = $1 AND environment = $2 AND name = $3",
         )
-        .bind(id.lane.service.as_str())
-        .bind(id.lane.environment.as_str())
+        .bind(id.whose.columns().0)
+        .bind(id.whose.columns().1)
         .bind(&id.name)
         .fetch_optional(self.readers())
         .await?;
         row.as_ref().map(read).transpose()
     }
 
-    /// Entries of a lane after `after`, up to `until` where that is given, oldest first, each with its hash.
+    /// Entries that somebody's hooks are told of, after `after`, up to `until` where that is given, oldest first, each with
+    /// its hash.
     pub async fn chained(
         &self,
-        lane: &LaneId,
+        whose: &Whose,
         after: u64,
         until: Option<u64>,
         limit: u32,
@@ -152,8 +183,8 @@ impl Store {
             "SELECT seq, body, hash FROM journal WHERE service = $1 AND environment = $2 AND seq > $3 AND seq <= $4 \
              ORDER BY seq LIMIT $5",
         )
-        .bind(lane.service.as_str())
-        .bind(lane.environment.as_str())
+        .bind(whose.entries().0)
+        .bind(whose.entries().1)
         .bind(after as i64)
         .bind(until.map_or(i64::MAX, |until| until as i64))
         .bind(i64::from(limit))
@@ -186,8 +217,8 @@ impl Store {
         };
         let sql = format!("UPDATE hooks SET {statement} {of}");
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(id.lane.service.as_str())
-            .bind(id.lane.environment.as_str())
+            .bind(id.whose.columns().0)
+            .bind(id.whose.columns().1)
             .bind(&id.name)
             .bind(number as i64);
         if matches!(told, Told::Taken { .. } | Told::Failed { .. }) {
@@ -205,8 +236,8 @@ impl Store {
     pub async fn forget_hook(&self, id: &HookId) -> Result<(), Error> {
         let mut writing = self.write().await?;
         sqlx::query("DELETE FROM hooks WHERE service = $1 AND environment = $2 AND name = $3 AND withdrawn_at <> 0")
-            .bind(id.lane.service.as_str())
-            .bind(id.lane.environment.as_str())
+            .bind(id.whose.columns().0)
+            .bind(id.whose.columns().1)
             .bind(&id.name)
             .execute(&mut *writing)
             .await?;
@@ -215,7 +246,7 @@ impl Store {
 }
 
 /// The newest entry, and the one before the first of `rollout`; the newest as well where it has none.
-async fn places(writing: &mut Writing, rollout: Option<&RolloutId>) -> Result<(i64, i64), Error> {
+pub(crate) async fn places(writing: &mut Writing, rollout: Option<&RolloutId>) -> Result<(i64, i64), Error> {
     let row = sqlx::query(
         "SELECT COALESCE(MAX(seq), 0), COALESCE((SELECT MIN(seq) - 1 FROM journal WHERE rollout = $1), MAX(seq), 0) \
          FROM journal",
@@ -226,9 +257,30 @@ async fn places(writing: &mut Writing, rollout: Option<&RolloutId>) -> Result<(i
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
+/// Makes `hooks` somebody's, and withdraws the others at `head`. A new one is told from `begin` on.
+pub(crate) async fn declare(
+    writing: &mut Writing,
+    whose: &Whose,
+    hooks: Hooks,
+    begin: i64,
+    head: i64,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE hooks SET withdrawn_at = $3 WHERE service = $1 AND environment = $2 AND withdrawn_at = 0")
+        .bind(whose.columns().0)
+        .bind(whose.columns().1)
+        .bind(head)
+        .execute(&mut **writing)
+        .await?;
+    let again = "DO UPDATE SET doc = excluded.doc, withdrawn_at = 0, next_at = 0";
+    for hook in hooks {
+        insert(writing, whose, hook, begin, NONE, again).await?;
+    }
+    Ok(())
+}
+
 async fn insert(
     writing: &mut Writing,
-    lane: &LaneId,
+    whose: &Whose,
     (name, doc): (String, serde_json::Value),
     begin: i64,
     withdrawn_at: i64,
@@ -239,8 +291,8 @@ async fn insert(
          why, last_at) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, '', 0) ON CONFLICT (service, environment, name) {known}"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(lane.service.as_str())
-        .bind(lane.environment.as_str())
+        .bind(whose.columns().0)
+        .bind(whose.columns().1)
         .bind(name)
         .bind(text(doc.to_string())?)
         .bind(begin)
@@ -250,12 +302,19 @@ async fn insert(
     Ok(())
 }
 
+fn whose(row: &sqlx::sqlite::SqliteRow) -> Result<Whose, Error> {
+    match row.try_get::<&str, _>(0)? {
+        "" => Ok(Whose::Environment(row.try_get::<String, _>(1)?.parse()?)),
+        _ => Ok(Whose::Lane(lane(row, 0)?)),
+    }
+}
+
 fn read(row: &sqlx::sqlite::SqliteRow) -> Result<HookRow, Error> {
     let doc: String = row.try_get(3)?;
     let number = |at: usize| row.try_get::<i64, _>(at);
     let optional = |at: usize| number(at).map(|value| (value != NONE).then_some(value as u64));
     Ok(HookRow {
-        id: HookId { lane: lane(row, 0)?, name: row.try_get(2)? },
+        id: HookId { whose: whose(row)?, name: row.try_get(2)? },
         doc: serde_json::from_str(&doc)?,
         told: number(4)? as u64,
         withdrawn_at: optional(5)?,

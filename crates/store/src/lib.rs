@@ -26,7 +26,7 @@ mod tokens;
 pub use commit::{Commit, Committed};
 pub use error::Error;
 pub use groups::GroupCommit;
-pub use hooks::{HookId, HookRow, Told};
+pub use hooks::{HookId, HookRow, Hooks, Told, Whose};
 pub use idempotency::Remembered;
 pub use journal::Filter;
 pub use lanes::Versioned;

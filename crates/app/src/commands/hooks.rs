@@ -3,14 +3,17 @@
 use anyhow::Result;
 use slipway_server::wire::WireHook;
 
-use crate::args::{Common, Lane};
+use crate::args::Common;
 use crate::client::Client;
 use crate::{exit, render};
 
-/// Shows the hooks of a lane.
-pub(crate) async fn run(common: &Common, lane: &Lane) -> Result<u8> {
+/// Shows the hooks of a service in an environment, or those of the environment itself.
+pub(crate) async fn run(common: &Common, service: Option<&str>, env: &str) -> Result<u8> {
     let client = Client::find(common)?;
-    let path = format!("/services/{}/environments/{}/hooks", lane.service, lane.env);
+    let path = match service {
+        Some(service) => format!("/services/{service}/environments/{env}/hooks"),
+        None => format!("/environments/{env}/hooks"),
+    };
     let hooks: Vec<WireHook> = client.get(&path).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&hooks)?),

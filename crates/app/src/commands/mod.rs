@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Maintenance { command } => operating::maintenance(&common, command).await?,
         Command::Env { command } => env::run(&common, command).await?,
         Command::Gates(lane) => gates::show(&common, &lane).await?,
-        Command::Hooks(lane) => hooks::run(&common, &lane).await?,
+        Command::Hooks { service, env } => hooks::run(&common, service.as_deref(), &env).await?,
         Command::Approve { rollout, shown } => gates::approve(&common, &rollout, shown.as_deref()).await?,
         Command::Token { command } => token::run(&common, command).await?,
         Command::Pause(lane) => lane::tell(&common, &lane, "pause").await?,

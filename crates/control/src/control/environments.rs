@@ -46,7 +46,7 @@ impl Control {
             cause: sentence,
             evidence,
         };
-        self.engine.keep_environment(kept, vec![fact]).await?;
+        self.engine.keep_applied(kept, vec![fact]).await?;
         self.engine.nudge_all();
         self.environment(&name).await
     }

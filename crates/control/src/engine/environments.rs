@@ -7,8 +7,10 @@ use slipway_core::environment::{self, Environment};
 use slipway_core::journal::Fact;
 use slipway_core::names::{EnvironmentName, LaneId};
 use slipway_core::rollout::Bound;
+use slipway_store::{Hooks, Whose};
 
 use super::Engine;
+use super::hooks::rows;
 use crate::error::Error;
 
 /// The environments that have a file.
@@ -29,6 +31,7 @@ impl Engine {
     /// Reads what is kept, before anything turns.
     pub async fn load_environments(&self) -> Result<(), Error> {
         let kept: Vec<Environment> = self.store.environments().await?;
+        self.make_up_for_hooks(&kept).await?;
         let named = |e: Environment| (e.file.environment.clone(), Arc::new(e));
         *self.environments.known() = kept.into_iter().map(named).collect();
         Ok(())
@@ -54,11 +57,38 @@ impl Engine {
         self.environments.writing.lock().await
     }
 
-    /// Keeps an environment, with what is recorded about it, and lets every lane know.
+    /// Keeps an environment, with what is recorded about it.
     pub async fn keep_environment(&self, environment: Environment, facts: Vec<Fact>) -> Result<(), Error> {
+        self.write(environment, None, facts).await
+    }
+
+    /// Keeps an environment to which a file was applied, with what is recorded about it. Whom the file names is told of
+    /// that, and so is whom it names no longer.
+    pub async fn keep_applied(&self, environment: Environment, facts: Vec<Fact>) -> Result<(), Error> {
+        let hooks = rows(&environment.file.hooks)?;
+        self.write(environment, Some(hooks), facts).await?;
+        self.hooks_changed.notify_one();
+        Ok(())
+    }
+
+    async fn write(&self, environment: Environment, hooks: Option<Hooks>, facts: Vec<Fact>) -> Result<(), Error> {
         let name = environment.file.environment.clone();
-        self.store.keep_environment(&name, &environment, facts, self.clock.now()).await?;
+        self.store.keep_environment(&name, &environment, hooks, facts, self.clock.now()).await?;
         self.environments.known().insert(name, Arc::new(environment));
+        Ok(())
+    }
+
+    /// Declares the hooks of files that were applied by an earlier Slipway, which told them nothing but what belongs to
+    /// services.
+    async fn make_up_for_hooks(&self, kept: &[Environment]) -> Result<(), Error> {
+        let known = self.store.hooks().await?;
+        let of = |name: &EnvironmentName| Whose::Environment(name.clone());
+        let told = |name: &EnvironmentName| known.iter().any(|row| row.id.whose == of(name));
+        for one in kept.iter().filter(|one| !one.file.hooks.is_empty() && !told(&one.file.environment)) {
+            let hooks = Some(rows(&one.file.hooks)?);
+            let now = self.clock.now();
+            self.store.keep_environment(&one.file.environment, one, hooks, Vec::new(), now).await?;
+        }
         Ok(())
     }
 }

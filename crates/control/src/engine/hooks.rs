@@ -3,6 +3,7 @@
 use slipway_core::hook;
 use slipway_core::rollout::{Lane, Rollout, RolloutKind};
 use slipway_core::spec::Hook;
+use slipway_store::Hooks;
 
 use super::Engine;
 use crate::error::Error;
@@ -45,10 +46,11 @@ impl Engine {
     /// Whether hooks of a lane are declared in the store.
     async fn has_hooks(&self, lane: &Lane) -> Result<bool, Error> {
         let rows = self.store.hooks().await?;
-        Ok(rows.iter().any(|row| row.id.lane == lane.id && row.withdrawn_at.is_none()))
+        Ok(rows.iter().any(|row| row.id.whose.lane() == Some(&lane.id) && row.withdrawn_at.is_none()))
     }
 }
 
-fn rows(hooks: &[Hook]) -> Result<Vec<(String, serde_json::Value)>, Error> {
+/// Hooks as they are kept.
+pub(super) fn rows(hooks: &[Hook]) -> Result<Hooks, Error> {
     hooks.iter().map(|hook| Ok((hook.name.clone(), serde_json::to_value(hook)?))).collect()
 }

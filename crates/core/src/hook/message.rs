@@ -17,26 +17,27 @@ pub struct Message {
 }
 
 /// The event that tells of an entry of the journal; `hash` is the entry's place in the chain.
-pub fn event(entry: &Entry, lane: &LaneId, hash: &str) -> Message {
+pub fn event(entry: &Entry, hash: &str) -> Message {
     let fact = &entry.fact;
+    let environment = fact.environment();
     let data = json!({
         "seq": entry.seq,
         "kind": fact.kind,
-        "service": lane.service,
-        "environment": lane.environment,
+        "service": fact.lane.as_ref().map(|lane| &lane.service),
+        "environment": environment,
         "rollout": fact.rollout,
         "actor": fact.actor,
         "cause": fact.cause,
         "evidence": fact.evidence,
     });
-    message(hash, &fact.kind, lane, fact.rollout.as_ref().map(|r| r.as_str()), entry.at, data)
+    message(hash, &fact.kind, fact.lane.as_ref(), fact.rollout.as_ref().map(|r| r.as_str()), entry.at, data)
 }
 
 /// A CloudEvent of type `slipway.` and `kind`.
 pub(crate) fn message(
     id: &str,
     kind: &str,
-    lane: &LaneId,
+    lane: Option<&LaneId>,
     subject: Option<&str>,
     at: Timestamp,
     data: Value,
@@ -44,7 +45,7 @@ pub(crate) fn message(
     let mut event = json!({
         "specversion": "1.0",
         "id": id,
-        "source": format!("/slipway/{}/{}", lane.service, lane.environment),
+        "source": lane.map_or("/slipway".to_string(), |lane| format!("/slipway/{}/{}", lane.service, lane.environment)),
         "type": format!("slipway.{kind}"),
         "time": at.to_string(),
         "datacontenttype": "application/json",
@@ -73,8 +74,8 @@ mod tests {
             evidence: json!({ "outcome": "rolled_back" }),
         };
         let entry = Entry { seq: 9, at: Timestamp(1_800_000_000_000), fact };
-        let message = event(&entry, &lane, "abc");
-        assert_eq!(message, event(&entry, &lane, "abc"));
+        let message = event(&entry, "abc");
+        assert_eq!(message, event(&entry, "abc"));
         let body: Value = serde_json::from_str(&message.body).unwrap();
         let expected = json!({
             "specversion": "1.0", "id": "abc", "source": "/slipway/shop/production", "type": "slipway.rollout.ended",

@@ -1,7 +1,21 @@
-//! Kinds of entries that are about a service: what a hook may ask to be told of.
+//! Kinds of entries that a hook may ask to be told of. The reference page of the journal says what each means.
 
-/// Every one, sorted. The reference page of the journal says what each means.
-pub const OF_SERVICES: [&str; 67] = [
+/// Those that belong to no service, sorted: hooks of an environment's file are told of them.
+pub const OF_NO_SERVICE: [&str; 10] = [
+    "environment.applied",
+    "environment.settled",
+    "group.ended",
+    "group.planned",
+    "group.releasing",
+    "group.returning",
+    "group.taking_back",
+    "journal.unanchored",
+    "token.created",
+    "token.revoked",
+];
+
+/// Those about a service, sorted.
+pub const OF_SERVICES: [&str; 69] = [
     "decided.advance",
     "decided.go",
     "decided.hold",
@@ -10,6 +24,8 @@ pub const OF_SERVICES: [&str; 67] = [
     "decided.stay",
     "decided.succeed",
     "decided.undo",
+    "environment.bringing",
+    "environment.stopped",
     "gates.looked_at",
     "gates.overridden",
     "incident.closed",
@@ -78,7 +94,8 @@ mod tests {
     #[test]
     fn the_reference_page_has_each_of_them() {
         let page = include_str!("../../../../docs/reference/journal.md");
-        let missing: Vec<_> = OF_SERVICES.iter().filter(|kind| !page.contains(&format!("`{kind}`"))).collect();
-        assert!(missing.is_empty() && OF_SERVICES.is_sorted(), "{missing:?}");
+        let all = OF_SERVICES.iter().chain(&OF_NO_SERVICE);
+        let missing: Vec<_> = all.filter(|kind| !page.contains(&format!("`{kind}`"))).collect();
+        assert!(missing.is_empty() && OF_SERVICES.is_sorted() && OF_NO_SERVICE.is_sorted(), "{missing:?}");
     }
 }

@@ -32,6 +32,16 @@ pub struct Fact {
     pub evidence: serde_json::Value,
 }
 
+impl Fact {
+    /// The environment that it is about: its lane's, or the one that its evidence names where it belongs to no service.
+    pub fn environment(&self) -> Option<&str> {
+        match &self.lane {
+            Some(lane) => Some(lane.environment.as_str()),
+            None => self.evidence.get("environment").and_then(serde_json::Value::as_str),
+        }
+    }
+}
+
 /// An entry as it was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {

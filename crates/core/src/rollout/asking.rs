@@ -182,7 +182,7 @@ fn ask(turn: &mut Turn, step: &Step, hook: Hook, now: Timestamp) {
     // Unlike keys, which are the lane's own, ids are unique for whoever hears of many.
     let id = Digest::of(format!("{lane} {key} {now}").as_bytes());
     let id = id.as_str().trim_start_matches("sha256:");
-    let message: Message = hook::message(id, kind, &lane, Some(open.id.as_str()), now, data);
+    let message: Message = hook::message(id, kind, Some(&lane), Some(open.id.as_str()), now, data);
     open.asked.push(Question {
         key: key.clone(),
         hook: hook.name.clone(),

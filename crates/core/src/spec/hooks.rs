@@ -23,6 +23,13 @@ pub struct Hook {
     pub to: Receiver,
 }
 
+impl Hook {
+    /// Whether it is told of entries of this kind.
+    pub fn wants(&self, kind: &str) -> bool {
+        self.on.iter().any(|on| on.matches(kind))
+    }
+}
+
 /// Who is told or asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

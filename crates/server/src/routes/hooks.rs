@@ -19,3 +19,15 @@ pub(crate) async fn list(
     let hooks = app.control.hooks(&lane(&path.0, &path.1)?).await?;
     Ok(Json(hooks.into_iter().map(WireHook::from).collect()))
 }
+
+/// The hooks of an environment's file, and how far each was told of what belongs to no service.
+#[utoipa::path(get, path = "/api/v1/environments/{environment}/hooks", tag = "hooks",
+    params(("environment" = String, Path)),
+    responses((status = 200, body = Vec<WireHook>), (status = 404, body = WireProblem)))]
+pub(crate) async fn of_environment(
+    State(app): State<App>,
+    Path(environment): Path<String>,
+) -> Result<Json<Vec<WireHook>>, Problem> {
+    let hooks = app.control.environment_hooks(&environment.parse()?).await?;
+    Ok(Json(hooks.into_iter().map(WireHook::from).collect()))
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use slipway_core::units::Timestamp;
-use slipway_store::{HookId, Store, Told};
+use slipway_store::{HookId, Store, Told, Whose};
 
 use crate::common::{fact, folder, lane};
 
@@ -17,12 +17,12 @@ async fn a_hook_is_told_from_the_rollout_that_brought_it_and_up_to_where_it_was_
     let declared = |doc: i32| vec![("chat".to_string(), json!({ "doc": doc }))];
     store.declare_hooks(&shop, declared(1), Some(&"ro-1".parse().unwrap())).await.unwrap();
     store.declare_hooks(&lane("other"), declared(1), None).await.unwrap();
-    let id = HookId { lane: shop.clone(), name: "chat".to_string() };
+    let id = HookId { whose: Whose::Lane(shop.clone()), name: "chat".to_string() };
     let hook = store.hook(&id).await.unwrap().unwrap();
     assert_eq!((hook.told, hook.withdrawn_at, hook.last_at), (1, None, None));
     assert_eq!(store.hooks().await.unwrap()[0].told, 3, "one that nothing brought begins now");
 
-    let events = store.chained(&shop, hook.told, None, 10).await.unwrap();
+    let events = store.chained(&id.whose, hook.told, None, 10).await.unwrap();
     assert_eq!(events.iter().map(|(entry, hash)| (entry.seq, hash.len())).collect::<Vec<_>>(), [(2, 64), (3, 64)]);
 
     let failed = |attempts| Told::Failed { attempts, next_at: Timestamp(6_000), why: "it is down".to_string() };
@@ -41,7 +41,7 @@ async fn a_hook_is_told_from_the_rollout_that_brought_it_and_up_to_where_it_was_
     assert_eq!(hook.withdrawn_at, Some(store.journal_head()));
     store.forget_hook(&id).await.unwrap();
     assert_eq!(store.hook(&id).await.unwrap(), None);
-    let other = HookId { lane: lane("other"), name: "chat".to_string() };
+    let other = HookId { whose: Whose::Lane(lane("other")), name: "chat".to_string() };
     store.forget_hook(&other).await.unwrap();
     assert!(store.hook(&other).await.unwrap().is_some(), "one that is declared is not forgotten");
     assert!(store.verify_journal().await.unwrap().is_ok());

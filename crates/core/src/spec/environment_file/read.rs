@@ -33,7 +33,7 @@ pub(super) fn file(reader: &Reader) -> Option<EnvironmentFile> {
     let heal = fields.get("heal").and_then(Reader::only_true).is_some();
     let gates = fields.or("gates", Gates::default(), read::gates);
     let require_drill = fields.get("require_drill").and_then(read::require_drill);
-    let hooks = fields.or("hooks", Vec::new(), read::hooks);
+    let hooks = fields.or("hooks", Vec::new(), read::environment_hooks);
     let services = fields.or("services", BTreeMap::new(), services);
     Some(EnvironmentFile { environment: name?, cluster, heal, gates, require_drill, hooks, services })
 }

@@ -6,7 +6,7 @@ use super::super::hooks::{Before, Hook, OnSilence, Pattern, Receiver, Secret};
 use super::super::mistake::{Wrong, nearest, quoted};
 use super::super::reader::{Fields, Keys, Reader};
 use super::{command, label, time};
-use crate::journal::kinds::OF_SERVICES;
+use crate::journal::kinds::{OF_NO_SERVICE, OF_SERVICES};
 use crate::units::Millis;
 
 const KEYS: Keys = Keys {
@@ -23,9 +23,36 @@ const MOST: usize = 50;
 /// How long anybody may be waited for.
 const LONGEST: Millis = Millis::from_secs(3600);
 
+/// Whose hooks are read.
+#[derive(Clone, Copy)]
+enum Of {
+    Service,
+    Environment,
+}
+
+impl Of {
+    /// The kinds of entries that they may be told of.
+    fn kinds(self) -> Vec<&'static str> {
+        match self {
+            Of::Service => OF_SERVICES.to_vec(),
+            Of::Environment => OF_SERVICES.into_iter().chain(OF_NO_SERVICE).collect(),
+        }
+    }
+}
+
+/// Those of a service.
 pub(in crate::spec) fn hooks(reader: &Reader) -> Option<Vec<Hook>> {
+    list(reader, Of::Service)
+}
+
+/// Those of an environment's file.
+pub(in crate::spec) fn environment_hooks(reader: &Reader) -> Option<Vec<Hook>> {
+    list(reader, Of::Environment)
+}
+
+fn list(reader: &Reader, of: Of) -> Option<Vec<Hook>> {
     let items = reader.items(MOST, EXAMPLE)?;
-    let hooks: Vec<(&Reader, Option<Hook>)> = items.iter().map(|item| (item, hook(item))).collect();
+    let hooks: Vec<(&Reader, Option<Hook>)> = items.iter().map(|item| (item, hook(item, of))).collect();
     let mut names = BTreeSet::new();
     for (item, hook) in hooks.iter().filter_map(|(item, hook)| Some((item, hook.as_ref()?))) {
         if !names.insert(hook.name.as_str()) {
@@ -35,11 +62,11 @@ pub(in crate::spec) fn hooks(reader: &Reader) -> Option<Vec<Hook>> {
     hooks.into_iter().map(|(_, hook)| hook).collect()
 }
 
-fn hook(reader: &Reader) -> Option<Hook> {
+fn hook(reader: &Reader, of: Of) -> Option<Hook> {
     let fields = reader.fields(&KEYS, EXAMPLE)?;
     let name = fields.required("name", "a hook needs a name", "for example name: chat");
     let name = name.and_then(|r| r.typed("a name", "for example chat", label));
-    let on = fields.or("on", Vec::new(), patterns);
+    let on = fields.or("on", Vec::new(), |reader| patterns(reader, of));
     let before = fields.get("before").and_then(before);
     let on_silence = fields.or("on_silence", OnSilence::Hold, on_silence);
     let timeout = fields.or("timeout", Millis::from_secs(10), timeout);
@@ -147,13 +174,13 @@ fn file(text: &str) -> Result<String, Wrong> {
     }
 }
 
-fn patterns(reader: &Reader) -> Option<Vec<Pattern>> {
+fn patterns(reader: &Reader, of: Of) -> Option<Vec<Pattern>> {
     let items = reader.items(MOST, "write [rollout.ended, \"incident.*\"]")?;
-    let all: Vec<Option<Pattern>> = items.iter().map(pattern).collect();
+    let all: Vec<Option<Pattern>> = items.iter().map(|item| pattern(item, of)).collect();
     all.into_iter().collect()
 }
 
-fn pattern(reader: &Reader) -> Option<Pattern> {
+fn pattern(reader: &Reader, of: Of) -> Option<Pattern> {
     const EXAMPLES: &str = "for example rollout.ended, \"incident.*\" or \"*\"";
     let pattern = reader.typed("a kind of entry", EXAMPLES, |text| {
         let body = text.strip_suffix(".*").unwrap_or(text);
@@ -163,27 +190,40 @@ fn pattern(reader: &Reader) -> Option<Pattern> {
             false => Err(Wrong::new(format!("{} is no kind of entry", quoted(text))).hint(EXAMPLES)),
         }
     })?;
-    let family = pattern.0.split('.').next().unwrap_or_default();
-    if family == "hook" {
+    if family(&pattern.0) == "hook" {
         reader.mistake(Wrong::new("a hook is never told of hooks: it would be told of its own failure for ever"));
-    } else if family != "*" {
-        let families: BTreeSet<&str> = OF_SERVICES.iter().filter_map(|kind| kind.split('.').next()).collect();
-        let wrong = Wrong::new(format!("nothing that this version records is called {}", quoted(&pattern.0)));
-        let hint = |near: Option<&str>, all: String| match near {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("there are {all}"),
-        };
-        let of =
-            |family: &str| OF_SERVICES.into_iter().filter(|k| k.starts_with(&format!("{family}."))).collect::<Vec<_>>();
-        if !families.contains(family) {
-            let all: Vec<&str> = families.into_iter().collect();
-            reader.warn(wrong.hint(hint(nearest(family, all.iter().copied()), all.join(", "))));
-        } else if !pattern.0.ends_with('*') && !OF_SERVICES.contains(&pattern.0.as_str()) {
-            let near = nearest(&pattern.0, OF_SERVICES);
-            reader.warn(wrong.hint(hint(near, format!("{} and {family}.*", of(family).join(", ")))));
-        }
+    } else if let Some(doubt) = doubt(&pattern, of) {
+        reader.warn(doubt);
     }
     Some(pattern)
+}
+
+fn family(kind: &str) -> &str {
+    kind.split('.').next().unwrap_or_default()
+}
+
+/// Why nothing will ever be told that fits a pattern.
+fn doubt(pattern: &Pattern, of: Of) -> Option<Wrong> {
+    let told = of.kinds();
+    if pattern.0 == "*" || told.iter().any(|kind| pattern.matches(kind)) {
+        return None;
+    }
+    if OF_NO_SERVICE.iter().any(|kind| pattern.matches(kind)) {
+        let wrong =
+            Wrong::new(format!("{} belongs to no service, and hooks of one are not told of it", quoted(&pattern.0)));
+        return Some(wrong.hint("declare the hook in the environment's file: slipway env apply"));
+    }
+    let families: BTreeSet<&str> = told.iter().map(|kind| family(kind)).collect();
+    let own = family(&pattern.0);
+    let (near, all) = match families.contains(own) {
+        true => {
+            let kinds: Vec<&str> = told.iter().copied().filter(|kind| family(kind) == own).collect();
+            (nearest(&pattern.0, told.iter().copied()), format!("{} and {own}.*", kinds.join(", ")))
+        }
+        false => (nearest(own, families.iter().copied()), families.iter().copied().collect::<Vec<_>>().join(", ")),
+    };
+    let hint = near.map_or_else(|| format!("there are {all}"), |near| format!("did you mean {near}?"));
+    Some(Wrong::new(format!("nothing that this version records is called {}", quoted(&pattern.0))).hint(hint))
 }
 
 fn before(reader: &Reader) -> Option<Before> {

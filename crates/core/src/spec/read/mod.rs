@@ -21,7 +21,7 @@ mod strategy;
 mod traffic;
 mod worker;
 
-pub(super) use hooks::hooks;
+pub(super) use hooks::environment_hooks;
 #[cfg(test)]
 pub(super) use json::json;
 pub(super) use policy::{afters, always_within, gates, require_drill};

@@ -87,6 +87,18 @@ fn mistakes_are_told_at_once_with_their_places() {
 }
 
 #[test]
+fn hooks_of_an_environment_are_told_of_what_belongs_to_no_service() {
+    let warned = |on: &str| {
+        let text = format!("environment: p\nhooks: [{{ name: a, on: [{on}], command: [tell] }}]\n");
+        declared(&text).warnings.iter().map(|m| m.to_string()).collect::<String>()
+    };
+    for known in ["token.created", "\"group.*\"", "environment.applied", "rollout.ended", "\"*\""] {
+        assert_eq!(warned(known), "", "{known}");
+    }
+    assert!(warned("token.createt").contains("did you mean token.created?"), "{}", warned("token.createt"));
+}
+
+#[test]
 fn places_are_kept_for_what_is_found_wrong_later() {
     let places = declared("environment: production\nservices:\n  shop:\n    version: 1\n").places;
     let at = |path: &[&str]| {

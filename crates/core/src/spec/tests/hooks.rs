@@ -93,6 +93,8 @@ fn a_kind_that_nothing_is_called_is_doubtful_and_its_nearest_is_named() {
     };
     assert!(warned("rollout.endet").contains("did you mean rollout.ended?"), "{}", warned("rollout.endet"));
     assert!(warned("\"rolout.*\"").contains("did you mean rollout?"), "{}", warned("\"rolout.*\""));
+    let elsewhere = warned("\"token.*\"");
+    assert!(elsewhere.contains("belongs to no service") && elsewhere.contains("slipway env apply"), "{elsewhere}");
     for known in ["rollout.ended", "\"probes.*\"", "\"work.*\"", "\"*\""] {
         assert_eq!(warned(known), "", "{known}");
     }
