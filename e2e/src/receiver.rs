@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 
 /// How a receiver answers.
 #[derive(Debug, Clone)]
@@ -55,6 +58,7 @@ struct Shared {
 pub struct Hearer {
     /// Where it listens.
     pub address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -71,12 +75,39 @@ impl Hearer {
                 tokio::spawn(serve(connection, own.clone()));
             }
         });
-        Ok(Hearer { address, shared, task })
+        Ok(Hearer { address, scheme: "http", shared, task })
+    }
+
+    /// Starts one that speaks TLS, with a certificate of its own making. The certificate as PEM comes with it: nobody else
+    /// vouches for it.
+    pub async fn start_with_tls(manner: Manner) -> anyhow::Result<(Hearer, String)> {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()])?;
+        let key = made.signing_key.serialize_der().try_into().map_err(anyhow::Error::msg)?;
+        let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)?;
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { manner: Mutex::new(manner), received: Mutex::default() });
+        let own = shared.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                let (acceptor, own) = (acceptor.clone(), own.clone());
+                tokio::spawn(async move {
+                    if let Ok(connection) = acceptor.accept(connection).await {
+                        serve(connection, own).await;
+                    }
+                });
+            }
+        });
+        Ok((Hearer { address, scheme: "https", shared, task }, made.cert.pem()))
     }
 
     /// Its address, as hooks are declared.
     pub fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        format!("{}://{}/hook", self.scheme, self.address)
     }
 
     /// From now on it answers like this.
@@ -96,7 +127,7 @@ impl Drop for Hearer {
     }
 }
 
-async fn serve(mut connection: TcpStream, shared: Arc<Shared>) {
+async fn serve(mut connection: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     let mut bytes = Vec::new();
     while let Some(request) = next(&mut connection, &mut bytes).await {
         let manner = shared.manner.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -125,7 +156,7 @@ async fn serve(mut connection: TcpStream, shared: Arc<Shared>) {
 }
 
 /// The next request of a connection; bytes beyond it stay in `bytes`.
-async fn next(connection: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Received> {
+async fn next(connection: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Option<Received> {
     loop {
         if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).into_owned();

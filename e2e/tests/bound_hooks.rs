@@ -121,3 +121,55 @@ async fn a_release_waits_for_nobody_but_does_not_begin_while_whoever_is_told_can
     assert_eq!(stage.release("1.3.0", &[], &[]).await.1, 0);
     nothing_failed_by_slipway(&stage.strike().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_is_told_over_tls_where_its_certificate_is_trusted_and_only_there() {
+    let _alone = alone().await;
+    let (board, certificate) = Hearer::start_with_tls(ok()).await.expect("one with TLS");
+    let plain = Hearer::start(ok()).await.expect("one without");
+    let keep = |text: &str| {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("it is written");
+        file
+    };
+    let (key, trusted, other) = (keep("a key of nobody's"), keep(&certificate), keep("no certificate"));
+    let hook = |name: &str, url: &str, more: String| {
+        let key = key.path().display();
+        format!("{{ name: {name}, on: [rollout.ended], webhook: {{ url: \"{url}\", secret_file: {key}{more} }} }}")
+    };
+    let ca = |file: &tempfile::NamedTempFile| format!(", ca_file: {}", file.path().display());
+    let wrong_scheme = plain.url().replace("http:", "https:");
+    let declared = [
+        hook("board", &board.url(), ca(&trusted)).replace("on:", "before: step, on:"),
+        hook("stranger", &board.url(), String::new()),
+        hook("broken", &board.url(), ca(&other)),
+        hook("plain", &wrong_scheme, ca(&trusted)).replace("on:", "timeout: 300ms, on:"),
+    ];
+    let stage = Stage::set(&format!("{{ {QUICK}, hooks: [{}] }}", declared.join(", "))).await;
+    until("it hears that the first version serves", async || {
+        (heard(&board, "slipway.rollout.ended") == 1).then_some(())
+    })
+    .await
+    .expect("it hears");
+    assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0, "it was asked");
+    assert_eq!(heard(&board, "slipway.ask.step"), 2, "before the first version as well");
+    let why = async |name: &str| {
+        let hooks = stage.say("hooks", &[]).await.expect(0).ok()?.json().ok()?;
+        let one = hooks.as_array()?.iter().find(|hook| hook["name"] == name)?.clone();
+        one["why"].as_str().map(str::to_string)
+    };
+    for (name, part) in
+        [("stranger", "is not trusted"), ("broken", "holds no certificate"), ("plain", "it took longer than 300ms")]
+    {
+        let failed = async || why(name).await.filter(|why| why.contains(part));
+        until("it is known why it cannot be told", failed).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+    assert!(plain.received().is_empty(), "nothing is told without TLS where it is asked for");
+
+    // The file is read for each request: mended, it needs no restart.
+    std::fs::write(other.path(), &certificate).expect("it is written");
+    until("it is told once its certificates are mended", async || why("broken").await.is_none().then_some(()))
+        .await
+        .expect("it is told");
+    nothing_failed_by_slipway(&stage.strike().await);
+}

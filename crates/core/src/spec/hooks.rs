@@ -36,10 +36,13 @@ impl Hook {
 pub enum Receiver {
     /// A request to an address.
     Webhook {
-        /// Where, as `http://host:port/path`.
+        /// Where, as `https://host:port/path`, or `http` where TLS is not needed.
         url: String,
         /// With what it is signed.
         secret: Secret,
+        /// Whose certificates are trusted, as a path to PEM; where absent those whom the control plane's machine trusts.
+        #[serde(default)]
+        ca_file: Option<String>,
     },
     /// A program that reads the event from its standard input.
     Command(Vec<String>),

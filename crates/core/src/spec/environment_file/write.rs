@@ -98,11 +98,15 @@ pub(crate) fn hook(hook: &Hook) -> Value {
         });
     }
     match &hook.to {
-        Receiver::Webhook { url, secret: Secret::Env(name) } => {
-            one["webhook"] = json!({ "url": url, "secret_env": name });
-        }
-        Receiver::Webhook { url, secret: Secret::File(path) } => {
-            one["webhook"] = json!({ "url": url, "secret_file": path });
+        Receiver::Webhook { url, secret, ca_file } => {
+            let (key, value) = match secret {
+                Secret::Env(name) => ("secret_env", name),
+                Secret::File(path) => ("secret_file", path),
+            };
+            one["webhook"] = json!({ "url": url, key: value });
+            if let Some(path) = ca_file {
+                one["webhook"]["ca_file"] = json!(path);
+            }
         }
         Receiver::Command(words) => one["command"] = json!(words),
     }

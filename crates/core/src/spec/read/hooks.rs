@@ -13,7 +13,7 @@ const KEYS: Keys = Keys {
     known: &["name", "on", "before", "on_silence", "timeout", "webhook", "command"],
     later: &["retries", "headers", "slack", "mail"],
 };
-const WEBHOOK_KEYS: Keys = Keys { known: &["url", "secret_env", "secret_file"], later: &["headers", "ca"] };
+const WEBHOOK_KEYS: Keys = Keys { known: &["url", "secret_env", "secret_file", "ca_file"], later: &["headers"] };
 const EXAMPLE: &str =
     "for example - { name: chat, on: [rollout.ended], webhook: { url: \"http://127.0.0.1:9000/\", secret_env: CHAT } }";
 const SECRET_EXAMPLE: &str =
@@ -117,16 +117,19 @@ fn webhook(reader: &Reader) -> Option<Receiver> {
             None
         }
     };
-    Some(Receiver::Webhook { url: url?, secret: secret? })
+    let ca_file = fields.get("ca_file").and_then(|r| r.typed("a path", "for example /etc/slipway/ca.pem", file));
+    if let (Some(declared), Some(url)) = (fields.get("ca_file"), &url)
+        && !url.starts_with("https://")
+    {
+        let wrong = Wrong::new("nobody's certificate is looked at where the address begins with http://");
+        declared.mistake(wrong.hint("leave it out, or write https://"));
+    }
+    Some(Receiver::Webhook { url: url?, secret: secret?, ca_file })
 }
 
 fn url_of(text: &str) -> Result<String, Wrong> {
     let wrong = |why: &str| Wrong::new(format!("the address {} {why}", quoted(text)));
-    if text.starts_with("https://") {
-        let why = "asks for TLS, which webhooks cannot speak yet";
-        return Err(wrong(why).hint("put a proxy on this machine before it, or use command with a client of your own"));
-    }
-    let Some(rest) = text.strip_prefix("http://") else {
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
         return Err(wrong("is no address").hint("for example http://127.0.0.1:9000/slipway"));
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();

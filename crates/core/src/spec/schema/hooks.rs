@@ -11,9 +11,9 @@ pub(super) fn hooks(description: &str) -> Value {
         &["url"],
         json!({
             "url": {
-                "description": "Where, without TLS and without a password.",
-                "type": "string", "pattern": "^http://[!-~]+$", "maxLength": 2048,
-                "examples": ["http://127.0.0.1:9000/slipway"]
+                "description": "Where, without a password; http sends what happens in plain text.",
+                "type": "string", "pattern": "^https?://[!-~]+$", "maxLength": 2048,
+                "examples": ["https://chat.example.com/slipway"]
             },
             "secret_env": {
                 "description": "The environment variable of the control plane that holds the secret of the signature.",
@@ -22,6 +22,10 @@ pub(super) fn hooks(description: &str) -> Value {
             "secret_file": {
                 "description": "The file on the control plane's machine that holds the secret of the signature.",
                 "type": "string", "pattern": "^/", "examples": ["/etc/slipway/chat-secret"]
+            },
+            "ca_file": {
+                "description": "The file on the control plane's machine with the certificates, as PEM, whose holders are trusted instead of those that the machine trusts; for https alone.",
+                "type": "string", "pattern": "^/", "examples": ["/etc/slipway/ca.pem"]
             },
         }),
     );

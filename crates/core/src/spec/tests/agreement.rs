@@ -94,7 +94,7 @@ fn file_with(place: &str, key: &str) -> Value {
 fn hook() -> Value {
     json!({
         "name": "chat", "on": ["rollout.*"], "before": "step", "on_silence": "stop", "timeout": "1m",
-        "webhook": { "url": "http://chat.local/", "secret_env": "CHAT" }
+        "webhook": { "url": "https://chat.local/", "secret_env": "CHAT", "ca_file": "/ca.pem" }
     })
 }
 

@@ -22,8 +22,8 @@ fn full() -> Value {
             "after": ["payments >= 2.1 in production", "ledger"], "readiness": ["owner", "drill"]
         },
         "hooks": [
-            { "name": "audit", "on": ["*"], "before": "step", "webhook": { "url": "http://127.0.0.1:9000/", "secret_env": "AUDIT" } },
-            { "name": "file", "on": ["rollout.*"], "webhook": { "url": "http://127.0.0.1:9000/", "secret_file": "/s" } },
+            { "name": "audit", "on": ["*"], "before": "step", "webhook": { "url": "https://127.0.0.1:9000/", "secret_env": "AUDIT" } },
+            { "name": "file", "on": ["rollout.*"], "webhook": { "url": "https://127.0.0.1:9000/", "secret_file": "/s", "ca_file": "/ca.pem" } },
             { "name": "board", "before": "promotion", "on_silence": "stop", "timeout": "30s", "command": ["/bin/board"] }
         ],
         "services": {

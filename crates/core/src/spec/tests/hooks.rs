@@ -35,7 +35,10 @@ fn a_webhook_is_signed_and_its_secret_stands_elsewhere() {
     let webhook = |with: &str| refused(&format!("name: a, on: [step.done], webhook: {{ {with} }}"));
     for (with, why) in [
         ("url: \"http://a/\"", "an unsigned event could come from anybody"),
-        ("url: \"https://a/\", secret_env: A", "TLS"),
+        ("url: \"https://\", secret_env: A", "names no host"),
+        ("url: \"ftp://a/\", secret_env: A", "is no address"),
+        ("url: \"http://a/\", secret_env: A, ca_file: /ca.pem", "nobody's certificate is looked at"),
+        ("url: \"https://a/\", secret_env: A, ca_file: ca.pem", "names no file"),
         ("url: \"http://me:word@a/\", secret_env: A", "a name and a password"),
         ("url: \"a:80\", secret_env: A", "is no address"),
         ("url: \"http:///x\", secret_env: A", "names no host"),

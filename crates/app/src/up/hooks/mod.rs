@@ -2,6 +2,8 @@
 //!
 //! Signatures are those of Standard Webhooks 1.0: HMAC-SHA256 over `id.timestamp.body`.
 
+mod web;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use http::Request;
+use http_body_util::Full;
 use sha2::Sha256;
 use slipway_control::ports::Receivers;
 use slipway_core::hook::Message;
@@ -17,10 +22,9 @@ use slipway_core::instance::Pending;
 use slipway_core::spec::{Hook, Receiver, Secret};
 use slipway_target::{command, process};
 
+use self::web::{ANSWER_LIMIT, Web};
 use crate::folder::Folder;
 
-/// How much of an answer is read; what is longer is none.
-const ANSWER_LIMIT: usize = 64 << 10;
 /// How much of a secret's file is read.
 const SECRET_LIMIT: u64 = 4 << 10;
 /// What a secret in the notation of Standard Webhooks begins with; base64 follows.
@@ -28,7 +32,7 @@ const ENCODED: &str = "whsec_";
 
 /// Receivers outside of this process.
 pub(super) struct Outside {
-    client: reqwest::Client,
+    web: Web,
     /// Where commands run: a folder of nobody's.
     folder: PathBuf,
     env: BTreeMap<String, String>,
@@ -36,46 +40,29 @@ pub(super) struct Outside {
 
 impl Outside {
     pub fn new(folder: &Folder) -> Result<Outside> {
-        let client = reqwest::Client::builder()
-            // A signed event is for the address that is declared, and for nobody whom that address names.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .context("requests to hooks cannot be made")?;
         let folder = folder.path().join("hooks");
         std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        Ok(Outside { client, folder, env: process::base_env() })
+        Ok(Outside { web: Web::default(), folder, env: process::base_env() })
     }
 
-    async fn post(&self, url: &str, secret: &Secret, message: &Message) -> Result<Vec<u8>, String> {
+    async fn post(
+        &self,
+        url: &str,
+        secret: &Secret,
+        ca_file: Option<&str>,
+        message: &Message,
+    ) -> Result<Vec<u8>, String> {
         let key = key(secret)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let request = self
-            .client
-            .post(url)
+        let request = Request::post(url)
             .header("content-type", "application/cloudevents+json; charset=utf-8")
+            .header("user-agent", concat!("slipway/", env!("CARGO_PKG_VERSION")))
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", now)
             .header("webhook-signature", signature(&key, &message.id, now, &message.body))
-            .body(message.body.clone());
-        let mut answer = request.send().await.map_err(|error| said(&error))?;
-        let status = answer.status();
-        if status.is_redirection() {
-            // Without the address: the path of a chat's webhook is often a secret of its own.
-            return Err(format!("it redirects ({status}), and nobody else is told: declare the other address"));
-        }
-        if !status.is_success() {
-            return Err(format!("it answered {status}"));
-        }
-        let mut body = Vec::new();
-        while let Some(part) = answer.chunk().await.map_err(|error| said(&error))? {
-            if body.len() + part.len() > ANSWER_LIMIT {
-                return Err(format!("its answer is longer than {} KiB", ANSWER_LIMIT >> 10));
-            }
-            body.extend_from_slice(&part);
-        }
-        Ok(body)
+            .body(Full::new(Bytes::from(message.body.clone())))
+            .map_err(|error| format!("nothing can be sent there: {error}"))?;
+        self.web.send(request, ca_file).await
     }
 
     async fn run(&self, words: &[String], message: &Message) -> Result<Vec<u8>, String> {
@@ -91,29 +78,11 @@ impl Receivers for Outside {
     fn deliver<'a>(&'a self, hook: &'a Hook, message: &'a Message) -> Pending<'a, Result<Vec<u8>, String>> {
         Box::pin(async move {
             match &hook.to {
-                Receiver::Webhook { url, secret } => self.post(url, secret, message).await,
+                Receiver::Webhook { url, secret, ca_file } => self.post(url, secret, ca_file.as_deref(), message).await,
                 Receiver::Command(words) => self.run(words, message).await,
             }
         })
     }
-}
-
-/// An error of a request with what is behind it, without the address, which stands in the file.
-fn said(error: &reqwest::Error) -> String {
-    let mut sentence = match () {
-        () if error.is_connect() => "nobody answers there",
-        () if error.is_body() || error.is_decode() => "its answer breaks off",
-        () => "it does not speak HTTP",
-    }
-    .to_string();
-    let mut behind = std::error::Error::source(error);
-    while let Some(error) = behind {
-        if error.source().is_none() {
-            sentence = format!("{sentence}: {error}");
-        }
-        behind = error.source();
-    }
-    sentence
 }
 
 /// The key of a signature, read anew each time: a secret may be rotated while Slipway runs. No error repeats any of it.
@@ -125,7 +94,10 @@ fn key(secret: &Secret) -> Result<Vec<u8>, String> {
         }
         Secret::File(path) => {
             let place = format!("the file {path}");
-            (file(path).map_err(|error| format!("its secret is missing: {place}: {error}"))?, place)
+            let bytes =
+                web::file(path, SECRET_LIMIT).map_err(|error| format!("its secret is missing: {place}: {error}"))?;
+            let no_text = |_| format!("its secret cannot be used: {place} is no text");
+            (String::from_utf8(bytes).map_err(no_text)?, place)
         }
     };
     let text = text.trim();
@@ -139,13 +111,6 @@ fn key(secret: &Secret) -> Result<Vec<u8>, String> {
         true => Err(format!("its secret is missing: {place} is empty")),
         false => Ok(key),
     }
-}
-
-fn file(path: &str) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(SECRET_LIMIT).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn signature(key: &[u8], id: &str, at: u64, body: &str) -> String {
