@@ -170,7 +170,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slipway gates checkout --env production")]
     Gates(Lane),
     /// Show who is told of what happens and asked before it does, and how far each was told.
-    #[command(after_help = "Examples:\n  slipway hooks checkout --env production\n  slipway hooks --env production")]
+    #[command(after_help = "Example:\n  slipway hooks checkout --env production\n  slipway hooks --env production")]
     Hooks {
         /// The service; without one, who is told of what belongs to no service.
         service: Option<String>,
