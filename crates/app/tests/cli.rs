@@ -91,6 +91,10 @@ fn wrong_usage_exits_with_2() {
         &["release", "--env", "production"],
         &["rollback", "shop"],
         &["up", "--api", "nonsense"],
+        &["history", "shop", "--limit", "0"],
+        &["explain", "../../services"],
+        &["approve", "ro-1/../../x"],
+        &["check", "-f", "/dev/zero"],
         &[],
     ] {
         let output = slipway(folder.path(), arguments);

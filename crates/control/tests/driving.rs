@@ -110,6 +110,21 @@ async fn nobody_goes_back_to_where_the_service_never_was() {
 }
 
 #[tokio::test]
+async fn a_way_back_that_nobody_had_met_measures_nothing() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    world.target.set_smoke(&name("1.1.0"), Some("its login is broken"));
+    let id = world.release("1.1.0").await;
+    assert_eq!(world.end(&id).await, "rolled_back");
+    assert_eq!(world.now().await.lane.lately.rollback, None, "no user was brought back");
+    let met = world.release("1.2.0").await;
+    world.divided("1.2.0").await;
+    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
+    assert_eq!(world.end(&met).await, "rolled_back");
+    assert!(world.now().await.lane.lately.rollback.is_some());
+}
+
+#[tokio::test]
 async fn one_that_waits_is_withdrawn_under_its_own_name_and_a_word_for_one_is_not_taken_for_another() {
     let world = World::new().await;
     world.serving("1.0.0").await;

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::super::config::Config;
 use super::super::mistake::{Wrong, quoted};
+use super::super::model::EnvironmentSpec;
 use super::super::reader::{Keys, Reader};
 use super::run::env;
 
 const KEYS: Keys = Keys { known: &["values", "files", "env_file"], later: &["secrets", "from"] };
 const EXAMPLE: &str = "write { values: { LOG_LEVEL: info }, files: { conf/app.toml: \"level = 1\" } }";
+const ANOTHER_PATH: &str = "give one of them another path";
 /// How many files, and how large one may be in bytes.
 const MOST_FILES: usize = 100;
 const FILE_LIMIT: usize = 256 << 10;
@@ -60,14 +62,34 @@ fn files(reader: &Reader) -> Option<BTreeMap<String, String>> {
             _ => value.expected("the text of the file", "write it below `|`, or \"\" for an empty file").unwrap_or(()),
         }
     }
-    for path in files.keys() {
-        let above = path.match_indices('/').map(|(at, _)| &path[..at]).find(|above| files.contains_key(*above));
-        if let Some(above) = above {
-            let wrong = Wrong::new(format!("{} lies below {}, which is a file", quoted(path), quoted(above)));
-            reader.mistake(wrong.hint("give one of them another path"));
-        }
+    if let Some(what) = one_below_another(&files) {
+        reader.mistake(Wrong::new(what).hint(ANOTHER_PATH));
     }
     Some(files)
+}
+
+/// Notes files that cannot lie beside each other once an environment's are laid over the service's.
+pub(super) fn fit_together(reader: &Reader, own: &Config, environments: &[EnvironmentSpec]) {
+    if one_below_another(&own.files).is_some() {
+        // Noted where it stands.
+        return;
+    }
+    for environment in environments.iter().filter(|e| one_below_another(&e.config.files).is_none()) {
+        let mut files = own.files.clone();
+        files.extend(environment.config.files.clone());
+        if let Some(what) = one_below_another(&files) {
+            let wrong = Wrong::new(format!("config.files of {}: {what}", environment.name));
+            reader.mistake(wrong.hint(ANOTHER_PATH));
+        }
+    }
+}
+
+/// What is wrong with a file that would have to be a folder as well.
+fn one_below_another(files: &BTreeMap<String, String>) -> Option<String> {
+    files.keys().find_map(|path| {
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]).find(|above| files.contains_key(*above))?;
+        Some(format!("{} lies below {}, which is a file", quoted(path), quoted(above)))
+    })
 }
 
 /// Whether a path names a file below the working folder.

@@ -6,7 +6,7 @@ use super::super::mistake::{Wrong, quoted};
 use super::super::model::{Objective, ServiceSpec};
 use super::super::policy::Readiness;
 use super::super::reader::{Fields, Keys, Reader};
-use super::config::config;
+use super::config::{self, config};
 use super::environment::{self, environments};
 use super::health::{self, health};
 use super::hooks::hooks;
@@ -98,6 +98,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
             // Those of an environment's file are not known here; where there are none, nobody has to answer.
             Readiness::Hooks => true,
         };
+        config::fit_together(section, &config, environments);
         environment::can_hold(section, name.as_ref(), environments, declared);
         // One that is declared and wrong was noted already.
         let judged = !objectives.is_empty() || fields.get("objectives").is_some();

@@ -1,6 +1,7 @@
 //! The declared file as its users meet it: the example of the design, every kind of mistake, the schema, the page.
 
 mod agreement;
+mod configuration;
 mod environment_file;
 mod example;
 mod hooks;
