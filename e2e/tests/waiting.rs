@@ -96,6 +96,8 @@ async fn what_instances_write_is_shown_now_and_after_their_end() {
     assert!(!of("1.0.0").await.contains(words), "and of no other version");
     let unknown = stage.slipway.cli(&["logs", "nobody"]).await.expect("it runs");
     assert_eq!(unknown.code, 2, "{unknown}");
+    let unknown = stage.slipway.cli(&["logs", "shop", "--version", "9.9.9"]).await.expect("it runs");
+    assert!(unknown.code == 2 && unknown.stderr.contains("no version 9.9.9 of shop is known"), "{unknown}");
     drop(follow);
     nothing_failed_by_slipway(&stage.strike().await);
 }

@@ -4,9 +4,11 @@ mod choosing;
 mod environments;
 mod gating;
 mod hooks;
+mod looking;
 mod migrations;
 mod operating;
 mod outcomes;
+mod returning;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +16,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use slipway_core::instance::Target;
 use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
-use slipway_core::rollout::{self, Asked, Gate, Lane, Observed, Plan, Release, Rollout, RolloutKind, Today, commands};
+use slipway_core::rollout::{self, Asked, Gate, Lane, Observed, Plan, Release, RolloutKind, Today, commands};
 use slipway_core::units::Timestamp;
-use slipway_store::{Filter, Store};
+use slipway_store::Store;
 
 use crate::admission::{self, Admitted};
 use crate::by::By;
@@ -29,10 +31,6 @@ use crate::hooks as telling;
 use crate::keeper;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::schedule;
-use crate::views::{LaneNow, LoggedInstance, RolloutNow};
-
-/// Instances of a service that are looked up for their logs, newest first.
-const LOGGED: u32 = 200;
 
 /// What a control plane is made of.
 pub struct Parts {
@@ -263,71 +261,6 @@ impl Control {
         meant.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
     }
 
-    /// Takes the open rollout back, or brings an earlier version back.
-    pub async fn rollback(&self, lane: &LaneId, to: Option<VersionName>, by: &By) -> Result<RolloutId, Error> {
-        let kept = self.existing(lane).await?;
-        if let Some(before) = by.before(&self.engine, lane).await? {
-            return Ok(before);
-        }
-        let (id, asked) = match commands::way_back(&kept, to.as_ref())? {
-            commands::Back::TakeBack => (kept.open.as_ref().map(|r| r.id.clone()), None),
-            commands::Back::To(version) => {
-                let release = match kept.release(&version) {
-                    Some(release) => release.clone(),
-                    None => admission::served_before(&self.engine, lane, &version).await?,
-                };
-                if !self.engine.look_for_artifact(&release.artifact).await {
-                    return Err(Error::UnknownArtifact(release.artifact));
-                }
-                let id = self.engine.store.next_rollout_id().await;
-                (Some(id.clone()), Some(self.back_to(&kept, id, release, by)?))
-            }
-        };
-        let by = by.clone();
-        self.wish(lane, move |turn, now| {
-            commands::rollback(turn, asked.clone(), &by.actor, now)?;
-            if asked.is_none() {
-                by.leave_key(turn);
-            }
-            Ok(())
-        })
-        .await?;
-        id.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
-    }
-
-    /// Takes the way back on purpose, and the way forth again.
-    pub async fn drill(&self, lane: &LaneId, cold: bool, by: &By) -> Result<RolloutId, Error> {
-        let kept = self.existing(lane).await?;
-        if let Some(before) = by.before(&self.engine, lane).await? {
-            return Ok(before);
-        }
-        if let Some(predecessor) = &kept.predecessor {
-            self.engine.look_for_artifact(&predecessor.artifact).await;
-        }
-        let release = rollout::drillable(&kept, &self.observed(&kept))?;
-        let policy = kept.stable.as_ref().unwrap_or(&release);
-        let strategy = policy.environment(lane).map(|e| e.strategy.clone()).unwrap_or_default();
-        let id = self.engine.store.next_rollout_id().await;
-        let asked = Asked {
-            id: id.clone(),
-            kind: RolloutKind::Drill { cold },
-            release,
-            strategy,
-            actor: by.actor.clone(),
-            key: by.key.clone(),
-            at: self.now(),
-            overriding: None,
-            approvals: Vec::new(),
-        };
-        let engine = self.engine.clone();
-        self.wish(lane, move |turn, now| {
-            let (seen, _) = engine.observe(&turn.lane, now);
-            commands::drill(turn, asked.clone(), &seen)
-        })
-        .await?;
-        Ok(id)
-    }
-
     /// What drives the lanes.
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
@@ -343,32 +276,14 @@ impl Control {
         self.engine.drilled()
     }
 
-    /// What is seen of a lane now.
     /// What came of probes, cumulative since this control plane's start. Synthetic.
     pub fn probes(&self) -> Vec<slipway_core::traffic::link::CountRow> {
         self.engine.prober.counts()
     }
 
+    /// What is seen of a lane now.
     pub(crate) fn observed(&self, lane: &Lane) -> Observed {
         self.engine.observe(lane, self.now()).0
-    }
-
-    fn back_to(&self, lane: &Lane, id: RolloutId, release: Release, by: &By) -> Result<Asked, Error> {
-        let environment = release.environment(&lane.id).ok_or_else(|| Error::UnknownEnvironment {
-            environment: lane.id.environment.clone(),
-            declared: admission::declared(&release.spec),
-        })?;
-        Ok(Asked {
-            id,
-            kind: RolloutKind::Rollback,
-            strategy: environment.strategy.clone(),
-            release,
-            actor: by.actor.clone(),
-            key: by.key.clone(),
-            at: self.now(),
-            overriding: None,
-            approvals: Vec::new(),
-        })
     }
 
     pub(crate) async fn wish(
@@ -399,91 +314,5 @@ impl Control {
         let known = self.engine.lanes().contains(lane);
         let kept = if known { self.engine.lane(lane).await? } else { None };
         kept.ok_or_else(|| Error::NotFound(format!("nothing was ever released to {lane}")))
-    }
-
-    /// Every lane at this moment.
-    pub async fn lanes(&self) -> Result<Vec<LaneNow>, Error> {
-        let mut all = Vec::new();
-        for id in self.engine.lanes() {
-            all.extend(self.lane(&id).await?);
-        }
-        Ok(all)
-    }
-
-    /// A lane at this moment.
-    pub async fn lane(&self, id: &LaneId) -> Result<Option<LaneNow>, Error> {
-        if !self.engine.lanes().contains(id) {
-            return Ok(None);
-        }
-        let Some(lane) = self.engine.lane(id).await? else { return Ok(None) };
-        let now = self.now();
-        let (seen, _) = self.engine.observe(&lane, now);
-        Ok(Some(LaneNow {
-            split: rollout::trail::measured_split(&lane, &seen.evidence),
-            drift: self.drift_of(&lane),
-            report: rollout::report(&lane, &seen, now),
-            instances: seen.instances.into_values().collect(),
-            rate: seen.evidence.rate,
-            lane: Arc::new(lane),
-            at: now,
-        }))
-    }
-
-    /// A rollout, wherever it stands.
-    pub async fn rollout(&self, id: &RolloutId) -> Result<Option<RolloutNow>, Error> {
-        for lane in self.lanes().await? {
-            if lane.lane.open.as_ref().is_some_and(|r| r.id == *id) {
-                return Ok(Some(RolloutNow::Open(Box::new(lane))));
-            }
-            if let Some(place) = lane.lane.queue.iter().position(|a| a.id == *id) {
-                let asked = Box::new(lane.lane.queue[place].clone());
-                let before = place.checked_sub(1).map(|i| lane.lane.queue[i].id.clone());
-                let behind = before.or(lane.lane.open.as_ref().map(|r| r.id.clone()));
-                let (seen, _) = self.engine.observe(&lane.lane, lane.at);
-                let gates = rollout::gates::of(&lane.lane, &asked, &seen, lane.at);
-                let lane = lane.lane.id.clone();
-                return Ok(Some(RolloutNow::Queued { lane, asked, behind, gates }));
-            }
-        }
-        match self.engine.store.rollout(id).await? {
-            Some(record) => Ok(Some(RolloutNow::Ended(record.lane, Box::new(serde_json::from_value(record.doc)?)))),
-            None => Ok(None),
-        }
-    }
-
-    /// The rollouts of a service, newest first.
-    pub async fn history(
-        &self,
-        service: &ServiceName,
-        environment: Option<&EnvironmentName>,
-        limit: u32,
-    ) -> Result<Vec<(LaneId, Rollout)>, Error> {
-        let records = self.engine.store.history(service, environment, limit).await?;
-        records.into_iter().map(|r| Ok((r.lane, serde_json::from_value(r.doc)?))).collect()
-    }
-
-    /// The instances of a service whose logs can be read, running ones and those that ended lately.
-    pub async fn logs(
-        &self,
-        service: &ServiceName,
-        version: Option<&VersionName>,
-    ) -> Result<Vec<LoggedInstance>, Error> {
-        let filter = Filter {
-            service: Some(service.clone()),
-            kind: Some("instance.starting".to_string()),
-            limit: Some(LOGGED),
-            ..Filter::default()
-        };
-        let started = self.engine.store.entries(&filter).await?;
-        let mut instances = Vec::new();
-        for entry in started.into_iter().rev() {
-            let named = |key: &str| entry.fact.evidence.get(key).and_then(|v| v.as_str()).unwrap_or_default();
-            let (Ok(id), Ok(its)) = (named("instance").parse(), named("version").parse()) else { continue };
-            let files = self.engine.target.log_files(&id);
-            if version.is_none_or(|v| *v == its) && !files.is_empty() {
-                instances.push(LoggedInstance { id, version: its, files });
-            }
-        }
-        Ok(instances)
     }
 }

@@ -11,8 +11,8 @@ use slipway_core::units::Millis;
 
 use crate::ports::{GatewayView, Router};
 
-/// Tables that are remembered for gateways that have not acknowledged a later one.
-const REMEMBERED: usize = 256;
+/// Changes that are remembered for gateways that have not acknowledged a later table.
+const REMEMBERED: usize = 4096;
 
 /// Composes and publishes routing tables.
 pub struct Tables {
@@ -26,14 +26,23 @@ struct State {
     count: u64,
     /// Nothing is published before every lane is known, so that none is dropped by a restart.
     open: bool,
-    routes: BTreeMap<LaneId, Route>,
-    recent: VecDeque<Arc<RoutingTable>>,
+    routes: BTreeMap<LaneId, Arc<Route>>,
+    /// What each of the last tables changed, oldest first; the newest is numbered `count`.
+    changes: VecDeque<Change>,
+}
+
+/// What a table has that the one before it had not.
+struct Change {
+    /// Whose route; `None` in the first table, which has everybody's.
+    lane: Option<LaneId>,
+    /// The route that it had before.
+    before: Option<Arc<Route>>,
 }
 
 impl Tables {
     /// Tables numbered after the `start`th start of a control plane.
     pub fn new(router: Arc<dyn Router>, start: u64) -> Tables {
-        let state = State { start, count: 0, open: false, routes: BTreeMap::new(), recent: VecDeque::new() };
+        let state = State { start, count: 0, open: false, routes: BTreeMap::new(), changes: VecDeque::new() };
         Tables { router, state: Mutex::new(state) }
     }
 
@@ -44,13 +53,15 @@ impl Tables {
     /// Sets a lane's route and publishes a table if that changes anything.
     pub fn put(&self, lane: &LaneId, route: Option<Route>) {
         let mut state = self.lock();
-        let same = state.routes.get(lane) == route.as_ref();
-        match route {
-            Some(route) => drop(state.routes.insert(lane.clone(), route)),
-            None => drop(state.routes.remove(lane)),
+        if state.routes.get(lane).map(|known| &**known) == route.as_ref() {
+            return;
         }
-        if !same && state.open {
-            state.publish(&*self.router);
+        let before = match route {
+            Some(route) => state.routes.insert(lane.clone(), Arc::new(route)),
+            None => state.routes.remove(lane),
+        };
+        if state.open {
+            state.publish(&*self.router, Change { lane: Some(lane.clone()), before });
         }
     }
 
@@ -58,14 +69,14 @@ impl Tables {
     pub fn open(&self) {
         let mut state = self.lock();
         state.open = true;
-        state.publish(&*self.router);
+        state.publish(&*self.router, Change { lane: None, before: None });
     }
 
     /// Renews the leases of the newest table.
     pub fn renew(&self, term: Millis) {
-        let newest = self.lock().recent.back().map(|t| t.generation);
-        if let Some(generation) = newest {
-            self.router.renew(generation, term);
+        let state = self.lock();
+        if state.open {
+            self.router.renew(state.newest(), term);
         }
     }
 
@@ -79,16 +90,28 @@ impl Tables {
         let wanted = state.routes.get(lane);
         let mut confirmed = Confirmed { routes: Vec::new(), newest: true };
         for gateway in gateways {
-            let table = state.recent.iter().rev().find(|t| t.generation == gateway.acked)?;
-            let is_its = |r: &&Route| r.service == lane.service && r.environment == lane.environment;
-            let route = table.routes.iter().find(is_its);
+            let later = state.after(gateway.acked)?;
+            let changed = later.into_iter().find(|change| change.lane.as_ref() == Some(lane));
+            let route = changed.map_or(wanted, |change| change.before.as_ref());
             confirmed.newest &= route == wanted;
             match route {
-                Some(route) if !confirmed.routes.contains(route) => confirmed.routes.push(route.clone()),
+                Some(route) if !confirmed.routes.contains(route) => confirmed.routes.push(Route::clone(route)),
                 _ => {}
             }
         }
         Some(confirmed)
+    }
+
+    /// Lanes whose routes differ between two tables; `None` where one of them is not remembered, or not this control
+    /// plane's.
+    pub fn changed(&self, one: Generation, other: Generation) -> Option<Vec<LaneId>> {
+        if one == other {
+            return Some(Vec::new());
+        }
+        let state = self.lock();
+        let between = state.after(one.min(other))?.len() - state.after(one.max(other))?.len();
+        let changes = state.after(one.min(other))?.into_iter().take(between);
+        Some(changes.filter_map(|change| change.lane.clone()).collect())
     }
 
     /// A lane other than `lane` whose route claims one of `matches`, and the match.
@@ -108,15 +131,26 @@ impl Tables {
 }
 
 impl State {
-    fn publish(&mut self, router: &dyn Router) {
+    fn newest(&self) -> Generation {
+        Generation((self.start << 40) | self.count)
+    }
+
+    /// What changed in the tables after one, oldest first; `None` where that is not remembered, or not this control plane's.
+    fn after(&self, table: Generation) -> Option<Vec<&Change>> {
+        let first = self.count - self.changes.len() as u64;
+        let place = table.0.checked_sub((self.start << 40) | first)?;
+        let known = place > 0 || first > 0;
+        (known && table <= self.newest()).then(|| self.changes.range(place as usize..).collect())
+    }
+
+    fn publish(&mut self, router: &dyn Router, change: Change) {
         self.count += 1;
-        let generation = Generation((self.start << 40) | self.count);
-        let table = RoutingTable { generation, routes: self.routes.values().cloned().collect() };
-        self.recent.push_back(Arc::new(table.clone()));
-        if self.recent.len() > REMEMBERED {
-            self.recent.pop_front();
+        self.changes.push_back(change);
+        if self.changes.len() > REMEMBERED {
+            self.changes.pop_front();
         }
-        router.publish(table);
+        let routes = self.routes.values().map(|route| Route::clone(route)).collect();
+        router.publish(RoutingTable { generation: self.newest(), routes });
     }
 }
 
@@ -181,5 +215,41 @@ mod tests {
         gateway.acked = Generation(99);
         assert_eq!(tables.confirmed(&a.lane(), &[gateway]), None);
         assert_eq!(tables.confirmed(&a.lane(), &[]), None);
+    }
+
+    #[test]
+    fn what_a_gateway_serves_of_a_lane_is_known_while_it_lags_behind() {
+        let router = Arc::new(FakeRouter::default());
+        let tables = Tables::new(router.clone(), 2);
+        let (a, b) = (|epoch| route("a", epoch), |epoch| route("b", epoch));
+        let lane = a(1).lane();
+        tables.put(&lane, Some(a(1)));
+        tables.open();
+        tables.put(&b(1).lane(), Some(b(1)));
+        tables.put(&lane, Some(a(2)));
+        tables.put(&b(1).lane(), None);
+        let tables_of: Vec<RoutingTable> = router.published().clone();
+        assert_eq!(tables_of.len(), 4);
+        for table in &tables_of {
+            let acked = table.generation;
+            let gateway = GatewayView { name: "g".into(), connected: true, acked, lapsed: Vec::new(), in_flight: None };
+            for lane in [a(1).lane(), b(1).lane()] {
+                let confirmed = tables.confirmed(&lane, std::slice::from_ref(&gateway)).expect("its own table");
+                let expected: Vec<Route> = table.routes.iter().filter(|r| r.lane() == lane).cloned().collect();
+                assert_eq!(confirmed.routes, expected, "{lane} in {acked:?}");
+                let last = tables_of[3].routes.iter().filter(|r| r.lane() == lane).cloned().collect::<Vec<_>>();
+                assert_eq!(confirmed.newest, expected == last, "{lane} in {acked:?}");
+            }
+        }
+        let of = |one: usize, other: usize| tables.changed(tables_of[one].generation, tables_of[other].generation);
+        assert_eq!(of(0, 0), Some(vec![]));
+        assert_eq!(of(1, 2), Some(vec![lane.clone()]));
+        assert_eq!(of(3, 0), Some(vec![b(1).lane(), lane, b(1).lane()]));
+        assert_eq!(tables.changed(Generation(7), tables_of[0].generation), None, "another's table");
+        assert_eq!(
+            tables.changed(Generation(2 << 40), tables_of[0].generation),
+            None,
+            "there is none before the first"
+        );
     }
 }

@@ -6,6 +6,7 @@ mod probes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use slipway_core::hook::{Answer, Word};
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
@@ -381,11 +382,11 @@ impl World {
             lapsed: self.lapsed,
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),
-            artifacts: self.artifacts.clone(),
+            artifacts: Arc::new(self.artifacts.clone()),
             evidence,
             cohorts,
             probes,
-            serving: self.serving.clone(),
+            serving: Arc::new(self.serving.clone()),
             results: self.results.clone(),
         }
     }

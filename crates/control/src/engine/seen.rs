@@ -1,6 +1,7 @@
 //! What is seen of the world between turns: taken in whenever somebody says that something changed, shown to each turn.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use slipway_core::instance::InstanceStatus;
 use slipway_core::journal::Fact;
@@ -25,12 +26,14 @@ pub(super) struct Seen {
     cohorts: BTreeMap<String, Book>,
     /// Of probes, kept apart.
     probes: Book,
-    instances: Vec<InstanceStatus>,
+    instances: BTreeMap<InstanceId, InstanceStatus>,
     /// Hooks of each lane that cannot be told at the moment, and why.
     silent_hooks: BTreeMap<LaneId, BTreeMap<String, String>>,
     /// Whose each instance is.
     homes: BTreeMap<InstanceId, LaneId>,
     gateways: Vec<GatewayView>,
+    /// Requests in flight by instance, over all gateways; absent while one of them has not said.
+    in_flight: Option<BTreeMap<InstanceId, u64>>,
     lost: HashMap<LaneId, Vec<Lost>>,
     /// Since when every gateway has been connected.
     watched_since: Option<Timestamp>,
@@ -39,8 +42,9 @@ pub(super) struct Seen {
     /// When it was last known to be awake.
     awake: Option<Timestamp>,
     results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
-    artifacts: BTreeSet<Digest>,
-    serving: BTreeMap<LaneId, Serving>,
+    /// Shared with every turn, which must not cost more for every service that there is.
+    artifacts: Arc<BTreeSet<Digest>>,
+    serving: Arc<BTreeMap<LaneId, Serving>>,
     /// Lanes in which an incident is open.
     incidents: BTreeSet<LaneId>,
     /// Lanes whose drills come by themselves.
@@ -81,7 +85,9 @@ impl Engine {
         let (apart, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.cohort.is_some());
         let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
         touched.extend(take_apart(&mut seen.cohorts, apart, now));
-        let moved = seen.gateways != gateways;
+        let in_flight = in_flight(&gateways);
+        let moved = self.moved(&seen, &gateways, in_flight.as_ref());
+        seen.in_flight = in_flight;
         let watched = !gateways.is_empty() && gateways.iter().all(|g| g.connected);
         seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
         seen.gateways = gateways;
@@ -114,12 +120,44 @@ impl Engine {
         }
         drop(seen);
         self.note(facts, now);
-        if moved {
-            return self.nudge_all();
+        match moved {
+            Some(moved) => touched.union(&moved).for_each(|lane| self.nudge(lane)),
+            None => self.nudge_all(),
         }
-        for lane in touched {
-            self.nudge(&lane);
+    }
+
+    /// Lanes whose turns may wait for what gateways have said since the last time; `None` where that may be any.
+    fn moved(
+        &self,
+        seen: &Seen,
+        gateways: &[GatewayView],
+        in_flight: Option<&BTreeMap<InstanceId, u64>>,
+    ) -> Option<BTreeSet<LaneId>> {
+        let same = |(before, after): (&GatewayView, &GatewayView)| {
+            before.name == after.name && before.connected == after.connected
+        };
+        if seen.gateways.len() != gateways.len() || !seen.gateways.iter().zip(gateways).all(same) {
+            return None;
         }
+        let mut moved = BTreeSet::new();
+        for (before, after) in seen.gateways.iter().zip(gateways) {
+            moved.extend(self.tables.changed(before.acked, after.acked)?);
+            let lapses = before.lapsed.iter().filter(|l| !after.lapsed.contains(l));
+            moved.extend(
+                lapses.chain(after.lapsed.iter().filter(|l| !before.lapsed.contains(l))).map(|l| l.lane.clone()),
+            );
+        }
+        // An instance ends once nothing is in flight to it, and lanes wait for nothing else in this.
+        match (&seen.in_flight, in_flight) {
+            (Some(before), Some(after)) => {
+                let idle = |id: &InstanceId| after.get(id).is_none_or(|requests| *requests == 0);
+                let became = before.iter().filter(|(id, requests)| **requests > 0 && idle(id));
+                moved.extend(became.filter_map(|(id, _)| seen.homes.get(id).cloned()));
+            }
+            (None, None) => {}
+            _ => return None,
+        }
+        Some(moved)
     }
 
     /// Looks at what came of probes.
@@ -148,13 +186,12 @@ impl Engine {
         // An instance that was just started would seem to be gone.
         let mut seen = self.seen();
         let instances = self.target.instances();
-        let others = |these: &[InstanceStatus], those: &[InstanceStatus]| -> Vec<InstanceId> {
-            let known: BTreeMap<&InstanceId, &InstanceStatus> = those.iter().map(|i| (&i.id, i)).collect();
-            these.iter().filter(|i| known.get(&i.id) != Some(i)).map(|i| i.id.clone()).collect()
-        };
-        let changed = [others(&instances, &seen.instances), others(&seen.instances, &instances)].concat();
+        let instances: BTreeMap<_, _> = instances.into_iter().map(|status| (status.id.clone(), status)).collect();
+        let gone = seen.instances.keys().filter(|id| !instances.contains_key(*id));
+        let new = instances.iter().filter(|(id, status)| seen.instances.get(*id) != Some(status)).map(|(id, _)| id);
+        let changed: BTreeSet<InstanceId> = gone.chain(new).cloned().collect();
         let lanes: Option<BTreeSet<LaneId>> = changed.iter().map(|id| seen.homes.get(id).cloned()).collect();
-        seen.homes.retain(|id, _| !changed.contains(id) || instances.iter().any(|i| i.id == *id));
+        seen.homes.retain(|id, _| !changed.contains(id) || instances.contains_key(id));
         seen.instances = instances;
         drop(seen);
         match lanes {
@@ -169,11 +206,13 @@ impl Engine {
         self.ledger().follow(lane, self.clock.now());
         let mut seen = self.seen();
         seen.homes.extend(lane.slots.iter().map(|slot| (slot.id.clone(), lane.id.clone())));
-        match lane.stable_version().cloned() {
-            Some(version) => {
-                drop(seen.serving.insert(lane.id.clone(), Serving { version, since: lane.deployed_at }));
+        let serving = lane.stable_version().map(|v| Serving { version: v.clone(), since: lane.deployed_at });
+        if seen.serving.get(&lane.id) != serving.as_ref() {
+            let all = Arc::make_mut(&mut seen.serving);
+            match serving {
+                Some(serving) => drop(all.insert(lane.id.clone(), serving)),
+                None => drop(all.remove(&lane.id)),
             }
-            None => drop(seen.serving.remove(&lane.id)),
         }
         match lane.watching.incident {
             Some(_) => seen.incidents.insert(lane.id.clone()),
@@ -207,7 +246,7 @@ impl Engine {
 
     /// Instances as the target last showed them.
     pub fn instances(&self) -> Vec<InstanceStatus> {
-        self.seen().instances.clone()
+        self.seen().instances.values().cloned().collect()
     }
 
     /// Notes whether an artifact is here.
@@ -215,9 +254,10 @@ impl Engine {
         let here = self.artifacts.path(digest).await.is_some();
         let mut seen = self.seen();
         match here {
-            true => seen.artifacts.insert(digest.clone()),
-            false => seen.artifacts.remove(digest),
-        };
+            true if !seen.artifacts.contains(digest) => drop(Arc::make_mut(&mut seen.artifacts).insert(digest.clone())),
+            false if seen.artifacts.contains(digest) => drop(Arc::make_mut(&mut seen.artifacts).remove(digest)),
+            _ => {}
+        }
         here
     }
 
@@ -252,18 +292,13 @@ impl Engine {
         let (consumed, results) = seen.results.get(&lane.id).cloned().unwrap_or_default().into_iter().unzip();
         let evidence = seen.book.evidence(&lane.id, lane.stable_version(), now);
         let observed = Observed {
-            instances: seen
-                .instances
-                .iter()
-                .filter(|i| lane.slots.iter().any(|s| s.id == i.id))
-                .map(|i| (i.id.clone(), i.clone()))
-                .collect(),
+            instances: of_slots(lane, |id| seen.instances.get(id).cloned()),
             confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
             watched_since: seen.watched_since,
             looking_since: seen.looking_since,
             lapsed,
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
-            in_flight: in_flight(&seen.gateways),
+            in_flight: seen.in_flight.as_ref().map(|all| of_slots(lane, |id| all.get(id).copied())),
             evidence,
             cohorts: seen
                 .cohorts
@@ -309,7 +344,12 @@ fn at_gateway(kind: &str, ejection: &link::Ejection, cause: String) -> Fact {
     }
 }
 
-fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<slipway_core::names::InstanceId, u64>> {
+/// What is known of each instance of a lane.
+fn of_slots<T>(lane: &Lane, known: impl Fn(&InstanceId) -> Option<T>) -> BTreeMap<InstanceId, T> {
+    lane.slots.iter().filter_map(|slot| Some((slot.id.clone(), known(&slot.id)?))).collect()
+}
+
+fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<InstanceId, u64>> {
     let mut sums = BTreeMap::new();
     for gateway in gateways {
         for (instance, requests) in gateway.in_flight.as_ref()? {

@@ -1,6 +1,7 @@
 //! What is seen of a lane at one moment: the other half of what a turn decides from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::effect::EffectResult;
 use crate::instance::InstanceStatus;
@@ -25,7 +26,7 @@ pub struct Observed {
     pub lapsed: Option<Epoch>,
     /// Candidates that lost their last usable instance at a gateway.
     pub lost: Vec<Lost>,
-    /// Requests in flight per instance, over all gateways, where all of them report it.
+    /// Requests in flight per instance of the lane, over all gateways, where all of them report it. Absent means none.
     pub in_flight: Option<BTreeMap<InstanceId, u64>>,
     /// What the gateways counted.
     pub evidence: Evidence,
@@ -34,9 +35,9 @@ pub struct Observed {
     /// What became of probes: synthetic, a stratum of its own, never added to `evidence`.
     pub probes: Evidence,
     /// Artifacts that are here.
-    pub artifacts: BTreeSet<Digest>,
+    pub artifacts: Arc<BTreeSet<Digest>>,
     /// What other services serve, by lane.
-    pub serving: BTreeMap<LaneId, Serving>,
+    pub serving: Arc<BTreeMap<LaneId, Serving>>,
     /// Hooks that cannot be told at the moment, and why.
     pub silent_hooks: BTreeMap<String, String>,
     /// What came of effects since the last turn that was committed.

@@ -2,6 +2,8 @@
 
 pub(super) mod view;
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -9,7 +11,7 @@ use axum::response::Response;
 use slipway_core::names::{EnvironmentName, LaneId};
 
 use super::frame::Wanted;
-use super::overview;
+use super::overview::{self, shared::Shared};
 use super::session::Viewer;
 use crate::problem::Problem;
 use crate::state::App;
@@ -32,10 +34,11 @@ pub(super) struct Told {
 /// The list of them.
 pub(super) async fn list(
     State(app): State<App>,
+    Extension(shared): Extension<Arc<Shared>>,
     Extension(viewer): Extension<Viewer>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let told = overview::told(&app).await?;
+    let told: Vec<_> = shared.told(&app).await?.iter().map(|told| overview::Told::clone(told)).collect();
     let view = view::list(&viewer, &told);
     Wanted::of(&headers).answer(&view)
 }
@@ -43,19 +46,21 @@ pub(super) async fn list(
 /// One of them.
 pub(super) async fn page(
     State(app): State<App>,
+    Extension(shared): Extension<Arc<Shared>>,
     Extension(viewer): Extension<Viewer>,
     Path(environment): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let environment: EnvironmentName = environment.parse()?;
-    let told = told(&app, &environment).await?;
+    let told = told(&app, &shared, &environment).await?;
     let view = view::view(&viewer, environment.as_str(), &told);
     Wanted::of(&headers).answer(&view)
 }
 
-async fn told(app: &App, environment: &EnvironmentName) -> Result<Told, Problem> {
-    let mut lanes = overview::told(app).await?;
-    lanes.retain(|(lane, _)| lane.environment == environment.as_str());
+async fn told(app: &App, shared: &Shared, environment: &EnvironmentName) -> Result<Told, Problem> {
+    let all = shared.told(app).await?;
+    let here = all.iter().filter(|told| told.0.environment == environment.as_str());
+    let lanes: Vec<_> = here.map(|told| overview::Told::clone(told)).collect();
     let file = app.control.environment(environment).await.ok().map(|now| WireEnvironment::from(&now));
     if lanes.is_empty() && file.is_none() {
         return Err(Problem::not_found(format!("nothing was ever released to {environment}")));

@@ -1,6 +1,7 @@
 //! What every page has: its title, the way to the others, who looks, and the headers that keep it safe.
 
 use askama::Template;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use slipway_core::names::Digest;
@@ -112,18 +113,41 @@ impl Wanted {
     /// The answer: the page, or its living part where that is not what the browser has already.
     pub fn answer(&self, page: &impl Living) -> Result<Response, Problem> {
         match self.live {
-            true => Ok(self.part(page.living().map_err(unmade)?)),
+            true => Ok(self.part(&Part::new(page.living().map_err(unmade)?))),
             false => Ok(Html(made(page)?).into_response()),
         }
     }
 
-    fn part(&self, part: String) -> Response {
-        let digest = Digest::of(part.as_bytes());
-        let tag = format!("\"{}\"", digest.as_str().rsplit(':').next().unwrap_or_default());
-        if self.known.as_deref() == Some(&tag) {
-            return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    /// The answer of a page whose living part is made already.
+    pub fn answer_with<T: Template>(&self, part: &Part, page: impl FnOnce() -> T) -> Result<Response, Problem> {
+        match self.live {
+            true => Ok(self.part(part)),
+            false => Ok(Html(made(&page())?).into_response()),
         }
-        ([(header::ETAG, tag)], Html(part)).into_response()
+    }
+
+    fn part(&self, part: &Part) -> Response {
+        let tag = [(header::ETAG, part.tag.clone())];
+        if self.known.as_deref() == Some(&part.tag) {
+            return (StatusCode::NOT_MODIFIED, tag).into_response();
+        }
+        (tag, Html(part.text.clone())).into_response()
+    }
+}
+
+/// The living part of a page, and what tells it from another.
+#[derive(Clone)]
+pub(super) struct Part {
+    text: Bytes,
+    tag: String,
+}
+
+impl Part {
+    /// The part with this text.
+    pub fn new(text: String) -> Part {
+        let digest = Digest::of(text.as_bytes());
+        let tag = format!("\"{}\"", digest.as_str().rsplit(':').next().unwrap_or_default());
+        Part { text: text.into(), tag }
     }
 }
 

@@ -25,10 +25,12 @@ mod session;
 mod sign_in;
 mod when;
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use slipway_core::rights::Right;
 
 use crate::auth;
@@ -105,8 +107,10 @@ pub(crate) fn router(app: &App) -> Router<App> {
             }
         }
     }
+    let overview = Arc::new(overview::shared::Shared::new(app));
     outside
         .merge(inside.layer(from_fn_with_state(app.clone(), session::need_session)))
+        .layer(Extension(overview))
         .layer(from_fn(forms::same_origin))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(map_response(refusal::as_page))

@@ -1,12 +1,17 @@
 //! Services in environments: trouble first, then what moves, then the calm rest.
 
+pub(super) mod shared;
+
+use std::sync::Arc;
+
 use askama::Template;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::frame::{Frame, Here, Living, Wanted};
+use self::shared::Shared;
+use super::frame::{Frame, Here, Wanted, made};
 use super::session::Viewer;
 use super::when::When;
 use crate::problem::Problem;
@@ -21,16 +26,15 @@ pub(super) type Told = (LaneStatus, Option<WireRollout>);
 #[template(path = "overview.html", blocks = ["live"])]
 struct View {
     frame: Frame,
+    rows: Arc<Rows>,
+}
+
+/// What the page shows, the same to everybody.
+struct Rows {
     trouble: Vec<Row>,
     moving: Vec<Row>,
     calm: Vec<Row>,
     said: String,
-}
-
-impl Living for View {
-    fn living(&self) -> askama::Result<String> {
-        self.as_live().render()
-    }
 }
 
 /// A line of the overview.
@@ -56,22 +60,25 @@ struct Row {
 /// The page.
 pub(super) async fn page(
     State(app): State<App>,
+    Extension(shared): Extension<Arc<Shared>>,
     Extension(viewer): Extension<Viewer>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let told = told(&app).await?;
-    let view = view(Frame::of("Services", Here::Overview, &viewer), &told);
-    Wanted::of(&headers).answer(&view)
+    let made = shared.now(&app).await?;
+    let frame = Frame::of("Services", Here::Overview, &viewer);
+    Wanted::of(&headers).answer_with(&made.part, || View { frame, rows: made.rows.clone() })
 }
 
-/// Everything that is shown, as the API tells it.
-pub(super) async fn told(app: &App) -> Result<Vec<Told>, Problem> {
-    let lanes = app.control.lanes().await?;
-    Ok(lanes.into_iter().map(|lane| (crate::wire::lane_status(&lane), crate::wire::open_rollout(&lane))).collect())
+/// The living part.
+fn living(rows: &Arc<Rows>) -> Result<String, Problem> {
+    // Nothing of the frame is in it.
+    let view = View { frame: Frame::outside(""), rows: rows.clone() };
+    made(&view.as_live())
 }
 
-fn view(frame: Frame, told: &[Told]) -> View {
-    let mut rows: Vec<(u8, Row)> = told.iter().map(row).collect();
+/// What the page shows of what the API tells.
+fn rows<'a>(told: impl Iterator<Item = &'a Told>) -> Rows {
+    let mut rows: Vec<(u8, Row)> = told.map(row).collect();
     rows.sort_by(|a, b| (a.0, &a.1.service, &a.1.environment).cmp(&(b.0, &b.1.service, &b.1.environment)));
     let of = |rank: u8| rows.iter().filter(|(r, _)| *r == rank).map(|(_, row)| row.clone()).collect::<Vec<_>>();
     let (trouble, moving, calm) = (of(0), of(1), of(2));
@@ -81,7 +88,7 @@ fn view(frame: Frame, told: &[Told]) -> View {
         (n, 0) => format!("{n} need a look."),
         (n, m) => format!("{n} need a look, {m} changing."),
     };
-    View { frame, trouble, moving, calm, said }
+    Rows { trouble, moving, calm, said }
 }
 
 fn services(n: usize) -> String {
@@ -169,5 +176,6 @@ fn drilled(times: &WireTimes) -> (String, &'static str) {
 /// The living part for somebody.
 #[cfg(test)]
 pub(super) fn view_for(viewer: &Viewer, told: &[Told]) -> String {
-    view(Frame::of("Services", Here::Overview, viewer), told).as_live().render().unwrap_or_default()
+    let view = View { frame: Frame::of("Services", Here::Overview, viewer), rows: Arc::new(rows(told.iter())) };
+    view.as_live().render().unwrap_or_default()
 }

@@ -1,11 +1,14 @@
 //! The command palette: every place one can go to, as links that the script filters.
 
+use std::sync::Arc;
+
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Html;
 
 use super::frame::made;
-use super::overview;
+use super::overview::shared::Shared;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -22,25 +25,27 @@ struct Place {
 }
 
 /// The places.
-pub(super) async fn read(State(app): State<App>) -> Result<Html<String>, Problem> {
+pub(super) async fn read(
+    State(app): State<App>,
+    Extension(shared): Extension<Arc<Shared>>,
+) -> Result<Html<String>, Problem> {
     let place = |href: String, name: String, kind| Place { href, name, kind };
-    let told = overview::told(&app).await?;
+    let told = shared.told(&app).await?;
     let mut places = vec![
         place("/".into(), "Services".into(), "page"),
         place("/environments".into(), "Environments".into(), "page"),
         place("/journal".into(), "Journal".into(), "page"),
     ];
-    for (lane, open) in &told {
-        if let Some(open) = open {
+    for told in &told {
+        if let (lane, Some(open)) = &**told {
             let name = format!("{} {} to {}", lane.service, open.version, lane.environment);
             places.push(place(format!("/rollouts/{}", open.rollout), name, "rollout"));
         }
     }
-    let mut services: Vec<&str> = told.iter().map(|(lane, _)| lane.service.as_str()).collect();
+    let mut services: Vec<&str> = told.iter().map(|told| told.0.service.as_str()).collect();
     services.dedup();
     places.extend(services.into_iter().map(|s| place(format!("/services/{s}"), s.to_string(), "service")));
-    let environments: std::collections::BTreeSet<&str> =
-        told.iter().map(|(lane, _)| lane.environment.as_str()).collect();
+    let environments: std::collections::BTreeSet<&str> = told.iter().map(|told| told.0.environment.as_str()).collect();
     places.extend(environments.into_iter().map(|e| place(format!("/environments/{e}"), e.to_string(), "environment")));
     Ok(Html(made(&View { places })?))
 }

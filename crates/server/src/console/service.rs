@@ -62,8 +62,7 @@ pub(super) async fn page(
 }
 
 async fn told(app: &App, service: &ServiceName, pair: &Pair) -> Result<Told, Problem> {
-    let lanes = app.control.lanes().await?;
-    let lanes: Vec<_> = lanes.into_iter().filter(|now| now.lane.id.service == *service).collect();
+    let lanes = app.control.lanes_of_service(service).await?;
     if lanes.is_empty() {
         return Err(Problem::not_found(format!("no service {service} was ever released here")));
     }

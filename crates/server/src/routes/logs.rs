@@ -49,7 +49,7 @@ pub(crate) async fn read(State(app): State<App>, Asked(query): Asked<LogsQuery>)
     let version = query.version.map(|v| v.parse::<VersionName>()).transpose()?;
     let lines = query.lines.unwrap_or(200).min(100_000);
     let mut instances = app.control.logs(&service, version.as_ref()).await?;
-    if instances.is_empty() && !app.control.lanes().await?.iter().any(|l| l.lane.id.service == service) {
+    if instances.is_empty() && app.control.lanes_of_service(&service).await?.is_empty() {
         return Err(Problem::not_found(format!("no service {service} was ever released here")));
     }
     let (out, body) = mpsc::channel::<Result<Vec<u8>, std::convert::Infallible>>(16);

@@ -24,8 +24,7 @@ pub(crate) async fn show(
     Path(service): Path<String>,
 ) -> Result<Json<Vec<LaneStatus>>, Problem> {
     let service: ServiceName = service.parse()?;
-    let lanes = app.control.lanes().await?;
-    let found: Vec<LaneStatus> = lanes.iter().filter(|l| l.lane.id.service == service).map(lane_status).collect();
+    let found: Vec<LaneStatus> = app.control.lanes_of_service(&service).await?.iter().map(lane_status).collect();
     match found.is_empty() {
         true => Err(Problem::not_found(format!("no service {service} was ever released here"))),
         false => Ok(Json(found)),

@@ -1,0 +1,94 @@
+//! The way back, as people ask for it: because something is wrong, or to know that it works.
+
+use slipway_core::names::{LaneId, RolloutId, VersionName};
+use slipway_core::rollout::{self, Asked, Lane, Release, RolloutKind, commands};
+
+use super::Control;
+use crate::admission;
+use crate::by::By;
+use crate::error::Error;
+
+impl Control {
+    /// Takes the open rollout back, or brings an earlier version back.
+    pub async fn rollback(&self, lane: &LaneId, to: Option<VersionName>, by: &By) -> Result<RolloutId, Error> {
+        let kept = self.existing(lane).await?;
+        if let Some(before) = by.before(&self.engine, lane).await? {
+            return Ok(before);
+        }
+        let (id, asked) = match commands::way_back(&kept, to.as_ref())? {
+            commands::Back::TakeBack => (kept.open.as_ref().map(|r| r.id.clone()), None),
+            commands::Back::To(version) => {
+                let release = match kept.release(&version) {
+                    Some(release) => release.clone(),
+                    None => admission::served_before(&self.engine, lane, &version).await?,
+                };
+                if !self.engine.look_for_artifact(&release.artifact).await {
+                    return Err(Error::UnknownArtifact(release.artifact));
+                }
+                let id = self.engine.store.next_rollout_id().await;
+                (Some(id.clone()), Some(self.back_to(&kept, id, release, by)?))
+            }
+        };
+        let by = by.clone();
+        self.wish(lane, move |turn, now| {
+            commands::rollback(turn, asked.clone(), &by.actor, now)?;
+            if asked.is_none() {
+                by.leave_key(turn);
+            }
+            Ok(())
+        })
+        .await?;
+        id.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
+    }
+
+    /// Takes the way back on purpose, and the way forth again.
+    pub async fn drill(&self, lane: &LaneId, cold: bool, by: &By) -> Result<RolloutId, Error> {
+        let kept = self.existing(lane).await?;
+        if let Some(before) = by.before(&self.engine, lane).await? {
+            return Ok(before);
+        }
+        if let Some(predecessor) = &kept.predecessor {
+            self.engine.look_for_artifact(&predecessor.artifact).await;
+        }
+        let release = rollout::drillable(&kept, &self.observed(&kept))?;
+        let policy = kept.stable.as_ref().unwrap_or(&release);
+        let strategy = policy.environment(lane).map(|e| e.strategy.clone()).unwrap_or_default();
+        let id = self.engine.store.next_rollout_id().await;
+        let asked = Asked {
+            id: id.clone(),
+            kind: RolloutKind::Drill { cold },
+            release,
+            strategy,
+            actor: by.actor.clone(),
+            key: by.key.clone(),
+            at: self.now(),
+            overriding: None,
+            approvals: Vec::new(),
+        };
+        let engine = self.engine.clone();
+        self.wish(lane, move |turn, now| {
+            let (seen, _) = engine.observe(&turn.lane, now);
+            commands::drill(turn, asked.clone(), &seen)
+        })
+        .await?;
+        Ok(id)
+    }
+
+    fn back_to(&self, lane: &Lane, id: RolloutId, release: Release, by: &By) -> Result<Asked, Error> {
+        let environment = release.environment(&lane.id).ok_or_else(|| Error::UnknownEnvironment {
+            environment: lane.id.environment.clone(),
+            declared: admission::declared(&release.spec),
+        })?;
+        Ok(Asked {
+            id,
+            kind: RolloutKind::Rollback,
+            strategy: environment.strategy.clone(),
+            release,
+            actor: by.actor.clone(),
+            key: by.key.clone(),
+            at: self.now(),
+            overriding: None,
+            approvals: Vec::new(),
+        })
+    }
+}
