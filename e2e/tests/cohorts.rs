@@ -170,3 +170,41 @@ async fn when_the_control_plane_stays_away_the_lease_brings_a_cohort_home_too() 
     assert_eq!(stage.given("1.1.0"), 0, "no stranger met it");
     nothing_failed_by_slipway(&stage.strike().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cohort_of_the_environment_goes_first_whatever_the_release_declares() {
+    let _alone = alone().await;
+    let stage = stage().await;
+    let (slipway, url) = (&stage.slipway, stage.slipway.traffic_url());
+    let text = "environment: production\ndrill: { every: 30d }\ncohorts:\n  - { name: testers, cookie: tester=1 }\n  \
+                - { name: internal, cookie: staff=1 }\nservices: {}\n";
+    fs::write(slipway.scratch().join("production.yaml"), text).expect("a file");
+    let differs =
+        slipway.cli(&["env", "diff", "-f", "production.yaml"]).await.expect("it runs").expect(0).expect("a diff");
+    assert!(differs.stdout.contains("testers") && differs.stdout.contains("drill"), "{differs}");
+    slipway.cli(&["env", "apply", "-f", "production.yaml"]).await.expect("it runs").expect(0).expect("it is applied");
+    let export = slipway.cli(&["env", "export", "production"]).await.expect("it runs").expect(0).expect("a file");
+    assert!(export.stdout.contains("tester=1") && export.stdout.contains("drill: {\"every\":\"30d\"}"), "{export}");
+
+    build(slipway.scratch(), "build-1.1.0", &[]).expect("a build");
+    let words = ["plan", "--version", "1.1.0", "--path", "build-1.1.0", "--env", "production"];
+    let plan = slipway.cli(&words).await.expect("it runs").expect(0).expect("a plan").stdout;
+    let at = |name: &str| plan.find(name).unwrap_or_else(|| panic!("{name}: {plan}"));
+    assert!(at("cohort testers") < at("cohort internal") && at("cohort internal") < at("50%"), "{plan}");
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "cohort testers").await;
+    let asked = async |cookie: &str| {
+        let request = reqwest::Client::new().get(&url).header("host", "shop.local");
+        let answer = request.header("cookie", format!("session=t1; {cookie}")).send().await.expect("an answer");
+        answer.headers()["x-version"].to_str().expect("a version").to_string()
+    };
+    assert_eq!(asked("tester=1").await, "1.1.0");
+    assert_eq!(asked("staff=1").await, "1.0.0", "they are next");
+    assert_eq!(ask(&url, 1, true).await.as_deref(), Some("1.0.0"), "the release's own of that name does not hold");
+    slipway.cli(&["promote", "shop", "--env", "production"]).await.expect("it runs").expect(0).expect("it goes on");
+    stage.at_step(&id, "cohort internal").await;
+    assert_eq!(asked("staff=1").await, "1.1.0", "the environment's own goes by a cookie");
+    stage.say("abort", &[]).await.expect(0).expect("it is taken back");
+    assert_eq!(asked("tester=1").await, "1.0.0", "and comes back with everybody");
+    nothing_failed_by_slipway(&stage.strike().await);
+}

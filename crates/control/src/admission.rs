@@ -21,7 +21,7 @@ pub(crate) struct Admitted {
 
 /// Reads and checks a request. With an actor the version becomes known; without one nothing is kept.
 pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Option<&str>) -> Result<Admitted, Error> {
-    let mut release = match &request.file {
+    let release = match &request.file {
         Some(file) => {
             let spec = spec::parse(file).map_err(Error::Mistakes)?.spec;
             from_file(engine, request, spec, actor.is_some()).await?
@@ -40,9 +40,7 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
     };
     let lane = LaneId { service: release.spec.service.clone(), environment: request.environment.clone() };
     let bound = engine.bound(&lane).unwrap_or_default();
-    if let Some(instances) = bound.instances {
-        release.set_instances(&lane, instances);
-    }
+    let release = bound.binding(&lane, release);
     let environment = release.environment(&lane).ok_or_else(|| unknown_environment(request, &release.spec))?;
     if let Some(why) = environment.gates.together(&bound.gates).never_hold() {
         let reason = format!(

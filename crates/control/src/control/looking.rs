@@ -58,10 +58,9 @@ impl Control {
 
     /// A rollout, wherever it stands.
     pub async fn rollout(&self, id: &RolloutId) -> Result<Option<RolloutNow>, Error> {
-        let record = self.engine.store.rollout(id).await?;
         // One that only waits has no record yet.
-        let lanes = match &record {
-            Some(record) => vec![record.lane.clone()],
+        let lanes = match self.engine.store.rollout(id).await? {
+            Some(record) => vec![record.lane],
             None => self.engine.lanes(),
         };
         for lane in lanes {
@@ -73,7 +72,8 @@ impl Control {
                 return Ok(Some(self.queued(&kept, place)));
             }
         }
-        match record {
+        // Read after the lane was looked at: it may have ended since the record was read before.
+        match self.engine.store.rollout(id).await? {
             Some(record) => Ok(Some(RolloutNow::Ended(record.lane, Box::new(serde_json::from_value(record.doc)?)))),
             None => Ok(None),
         }

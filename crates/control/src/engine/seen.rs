@@ -222,8 +222,7 @@ impl Engine {
             false => seen.owing.insert(lane.id.clone()),
             true => seen.owing.remove(&lane.id),
         };
-        let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
-        match environment.is_some_and(|e| e.drill.is_some()) {
+        match lane.drill_policy().is_some() {
             true => seen.drilled.insert(lane.id.clone()),
             false => seen.drilled.remove(&lane.id),
         };

@@ -6,7 +6,7 @@ use super::Environment;
 use crate::names::{LaneId, ServiceName};
 use crate::rollout::Lane;
 use crate::spec::After;
-use crate::spec::environment_file::{EnvironmentFile, ServiceEntry, afters, duration, gates, hook};
+use crate::spec::environment_file::{EnvironmentFile, ServiceEntry, afters, cohorts, drill, duration, gates, hook};
 
 /// One thing that is not as a file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,10 @@ fn policies(before: &EnvironmentFile, file: &EnvironmentFile) -> Vec<Difference>
         lines.extend(file.heal.then(|| ("heal".to_string(), "true".to_string())));
         lines.extend(file.require_drill.map(|age| ("require_drill".to_string(), duration(age))));
         lines.extend(gates(&file.gates).into_iter().map(|(key, value)| (format!("gates.{key}"), value)));
+        lines.extend(file.drill.as_ref().map(|policy| ("drill".to_string(), drill(policy).to_string())));
+        if !file.cohorts.is_empty() {
+            lines.insert("cohorts".to_string(), cohorts(&file.cohorts).to_string());
+        }
         lines.extend(file.hooks.iter().map(|one| (format!("hooks.{}", one.name), hook(one).to_string())));
         lines
     };

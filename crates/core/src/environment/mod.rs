@@ -97,6 +97,8 @@ pub fn bound(file: &EnvironmentFile, service: &ServiceName) -> Bound {
         instances: entry.and_then(|entry| entry.instances),
         gates,
         require_drill: file.require_drill,
+        cohorts: file.cohorts.clone(),
+        drill: file.drill.clone(),
         hooks: file.hooks.clone(),
     }
 }

@@ -131,8 +131,7 @@ pub(super) fn way_back(lane: &Lane, seen: &Observed) -> Result<(), Refusal> {
 
 /// Whether a drill is due by the policy of the version that serves, and could begin now.
 pub fn drill_due(lane: &Lane, seen: &Observed, now: Timestamp) -> Option<bool> {
-    let stable = lane.stable.as_ref()?;
-    let policy = stable.environment(&lane.id)?.drill.as_ref()?;
+    let policy = lane.drill_policy()?;
     let last = lane.drilled.as_ref().map(|d| d.at).max(lane.deployed_at)?;
     let within = policy.window.as_ref().is_none_or(|window| window.contains(now));
     let due = within && now >= last.plus(policy.every);

@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use places::Places;
-pub(crate) use write::{afters, duration, gates, hook};
+pub(crate) use write::{afters, cohorts, drill, duration, gates, hook};
 
+use super::cohort::Cohort;
 use super::hooks::Hook;
 use super::mistake::{Findings, Mistake, Position, Wrong};
-use super::policy::{After, Gates};
+use super::policy::{After, DrillPolicy, Gates};
 use super::reader::Reader;
 use super::{schema, tree};
 use crate::names::{Digest, EnvironmentName, ServiceName, VersionName};
@@ -40,6 +41,12 @@ pub struct EnvironmentFile {
     /// How old the last drill of a service may be when a release begins.
     #[serde(default)]
     pub require_drill: Option<Millis>,
+    /// Who meets a canary of any of its services first, before the cohorts that releases bring.
+    #[serde(default)]
+    pub cohorts: Vec<Cohort>,
+    /// When the way back is practised by itself, of services that say nothing of it themselves.
+    #[serde(default)]
+    pub drill: Option<DrillPolicy>,
     /// Who is told of what happens to any of its services, and who is asked before it does, beside what releases bring.
     #[serde(default)]
     pub hooks: Vec<Hook>,
@@ -76,6 +83,8 @@ impl EnvironmentFile {
             heal: false,
             gates: Gates::default(),
             require_drill: None,
+            cohorts: Vec::new(),
+            drill: None,
             hooks: Vec::new(),
             services: BTreeMap::new(),
         }

@@ -10,8 +10,8 @@ use super::{EnvironmentFile, ServiceEntry};
 use crate::names::{Digest, EnvironmentName, ServiceName, VersionName};
 
 const KEYS: Keys = Keys {
-    known: &["environment", "cluster", "heal", "gates", "require_drill", "hooks", "services"],
-    later: &["cohorts", "drill", "strategy", "flags", "secrets", "target", "watch"],
+    known: &["environment", "cluster", "heal", "gates", "require_drill", "drill", "cohorts", "hooks", "services"],
+    later: &["strategy", "flags", "secrets", "target", "watch"],
 };
 const SERVICE_KEYS: Keys = Keys {
     known: &["version", "instances", "after", "artifact", "config"],
@@ -33,9 +33,11 @@ pub(super) fn file(reader: &Reader) -> Option<EnvironmentFile> {
     let heal = fields.get("heal").and_then(Reader::only_true).is_some();
     let gates = fields.or("gates", Gates::default(), read::gates);
     let require_drill = fields.get("require_drill").and_then(read::require_drill);
+    let drill = fields.get("drill").and_then(read::drill);
+    let cohorts = fields.or("cohorts", Vec::new(), read::cohorts);
     let hooks = fields.or("hooks", Vec::new(), read::environment_hooks);
     let services = fields.or("services", BTreeMap::new(), services);
-    Some(EnvironmentFile { environment: name?, cluster, heal, gates, require_drill, hooks, services })
+    Some(EnvironmentFile { environment: name?, cluster, heal, gates, require_drill, cohorts, drill, hooks, services })
 }
 
 fn environment(text: &str) -> Result<EnvironmentName, Wrong> {

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::super::cohort::Cohort;
 use super::super::hooks::{Before, Hook, OnSilence, Receiver, Secret};
-use super::super::policy::{After, Gates};
+use super::super::policy::{After, DrillPolicy, Gates};
 use super::{EnvironmentFile, ServiceEntry};
+use crate::traffic::CohortRule;
 use crate::units::Millis;
 
 impl EnvironmentFile {
@@ -14,6 +16,10 @@ impl EnvironmentFile {
         lines.extend(self.cluster.as_ref().map(|cluster| format!("cluster: {}", plain(cluster))));
         lines.extend(self.heal.then(|| "heal: true".to_string()));
         lines.extend(self.require_drill.map(|age| format!("require_drill: {}", duration(age))));
+        lines.extend(self.drill.as_ref().map(|policy| format!("drill: {}", drill(policy))));
+        if !self.cohorts.is_empty() {
+            lines.push(format!("cohorts: {}", cohorts(&self.cohorts)));
+        }
         let gates = gates(&self.gates);
         if !gates.is_empty() {
             lines.push("gates:".to_string());
@@ -78,6 +84,27 @@ pub(crate) fn gates(gates: &Gates) -> Vec<(&'static str, String)> {
         lines.push(("readiness", json!(names).to_string()));
     }
     lines
+}
+
+/// When drills come by themselves, as it is written.
+pub(crate) fn drill(policy: &DrillPolicy) -> Value {
+    let mut one = json!({ "every": duration(policy.every) });
+    if let Some(window) = &policy.window {
+        one["window"] = json!(window.to_string());
+    }
+    if policy.cold {
+        one["cold"] = json!(true);
+    }
+    one
+}
+
+/// Cohorts, as they are written.
+pub(crate) fn cohorts(cohorts: &[Cohort]) -> Value {
+    let one = |cohort: &Cohort| match &cohort.rule {
+        CohortRule::Header { name, value } => json!({ "name": cohort.name, "header": format!("{name}: {value}") }),
+        CohortRule::Cookie { name, value } => json!({ "name": cohort.name, "cookie": format!("{name}={value}") }),
+    };
+    cohorts.iter().map(one).collect()
 }
 
 /// A hook, as it is written.

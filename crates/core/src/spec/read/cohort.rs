@@ -11,7 +11,7 @@ const EXAMPLE: &str = "for example - { name: internal, header: \"X-Internal: 1\"
 /// How many cohorts one environment may have.
 const MOST: usize = 10;
 
-pub(super) fn cohorts(reader: &Reader) -> Option<Vec<Cohort>> {
+pub(in crate::spec) fn cohorts(reader: &Reader) -> Option<Vec<Cohort>> {
     let items = reader.items(MOST, EXAMPLE)?;
     let mut all: Vec<Cohort> = Vec::new();
     for item in &items {

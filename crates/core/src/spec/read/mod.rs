@@ -21,10 +21,11 @@ mod strategy;
 mod traffic;
 mod worker;
 
+pub(super) use cohort::cohorts;
 pub(super) use hooks::environment_hooks;
 #[cfg(test)]
 pub(super) use json::json;
-pub(super) use policy::{afters, always_within, gates, require_drill};
+pub(super) use policy::{afters, always_within, drill, gates, require_drill};
 pub(super) use service::service;
 
 use super::mistake::{Wrong, quoted};

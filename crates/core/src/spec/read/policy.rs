@@ -23,7 +23,7 @@ const EXPIRE: Millis = Millis::from_secs(24 * 3600);
 /// Names, freezes and dependencies in one list.
 const MOST: usize = 100;
 
-pub(super) fn drill(reader: &Reader) -> Option<DrillPolicy> {
+pub(in crate::spec) fn drill(reader: &Reader) -> Option<DrillPolicy> {
     let fields = reader.fields(&DRILL_KEYS, DRILL_EXAMPLE)?;
     let every = fields.required("every", "the drill does not say how often it comes", DRILL_EXAMPLE).and_then(every);
     let window = fields.get("window").and_then(window);

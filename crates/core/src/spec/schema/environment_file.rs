@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::policy::{gates, require_drill};
+use super::policy::{cohorts, drill, gates, require_drill};
 use super::values::{self, only_true, section, text};
 
 pub(in super::super) fn environment_file() -> Value {
@@ -22,6 +22,8 @@ pub(in super::super) fn environment_file() -> Value {
             "heal": only_true("What is no longer as the file says is brought back by itself."),
             "gates": gates(),
             "require_drill": require_drill(),
+            "drill": drill(),
+            "cohorts": cohorts(),
             "hooks": super::hooks::hooks("Who is told of what happens to any service here, and who is asked before it does, beside what releases bring."),
             "services": {
                 "description": "What runs there, by the service's name.",

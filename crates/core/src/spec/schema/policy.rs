@@ -31,7 +31,7 @@ pub(super) fn add_to(environment: &mut Value) {
     }
 }
 
-fn cohorts() -> Value {
+pub(super) fn cohorts() -> Value {
     let cohort = section(
         "A cohort: exactly one of header and cookie.",
         &["name"],
@@ -52,7 +52,7 @@ fn window(description: &str) -> Value {
     text(description, "Tue-Thu 10:00-16:00 Europe/Berlin")
 }
 
-fn drill() -> Value {
+pub(super) fn drill() -> Value {
     section(
         "When the way back is practised by itself.",
         &["every"],

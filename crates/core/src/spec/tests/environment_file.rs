@@ -21,6 +21,8 @@ fn full() -> Value {
             "freeze": [{ "window": "Fri 15:00 to Mon 08:00 UTC", "reason": "weekend: \"off\"" }],
             "after": ["payments >= 2.1 in production", "ledger"], "readiness": ["owner", "drill"]
         },
+        "drill": { "every": "7d", "window": "Tue-Thu 10:00-16:00 Europe/Berlin", "cold": true },
+        "cohorts": [{ "name": "staff", "header": "X-Staff: 1" }, { "name": "beta", "cookie": "beta=1" }],
         "hooks": [
             { "name": "audit", "on": ["*"], "before": "step", "webhook": { "url": "https://127.0.0.1:9000/", "secret_env": "AUDIT" } },
             { "name": "file", "on": ["rollout.*"], "webhook": { "url": "https://127.0.0.1:9000/", "secret_file": "/s", "ca_file": "/ca.pem" } },
@@ -71,7 +73,7 @@ fn mistakes_are_told_at_once_with_their_places() {
         assert!(told.contains(what), "{what} is not in\n{told}");
     }
     assert!(said("").contains("declares nothing"));
-    assert!(said("environment: p\ncohorts: {}\n").contains("not supported yet"));
+    assert!(said("environment: p\nstrategy: {}\n").contains("not supported yet"));
     assert!(
         said("environment: p\nhooks: [{ name: audit }]\n").contains("2:9: hooks[0]: "),
         "hooks are read as in slipway.yaml"
@@ -120,7 +122,7 @@ fn with(pointer: &str, key: &str, value: Option<Value>) -> Value {
     let mut file = full();
     let section = file.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")).as_object_mut().unwrap();
     // One of the two only.
-    let other = [("webhook", "command"), ("secret_env", "secret_file")];
+    let other = [("webhook", "command"), ("secret_env", "secret_file"), ("header", "cookie")];
     if let Some((_, other)) = other.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]).find(|(one, _)| *one == key) {
         section.remove(other);
     }
