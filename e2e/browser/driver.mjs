@@ -67,6 +67,16 @@ const does = {
     });
   },
   async eval({ page }, { script }) { return (await page.evaluate(script)) ?? null; },
+  // What the page holds once everything that is dropped is gone: bytes of script objects, nodes, listeners.
+  async holds({ page }) {
+    const session = await page.context().newCDPSession(page);
+    await session.send("Performance.enable");
+    await session.send("HeapProfiler.collectGarbage");
+    const { metrics } = await session.send("Performance.getMetrics");
+    await session.detach();
+    const of = (name) => metrics.find((metric) => metric.name === name)?.value ?? 0;
+    return { bytes: of("JSHeapUsedSize"), nodes: of("Nodes"), listeners: of("JSEventListeners") };
+  },
   async troubles(seen) { return seen.troubles.splice(0); },
   async close(seen, { name }) { await seen.page.context().close(); pages.delete(name); },
 };

@@ -138,6 +138,17 @@ impl Browser {
     }
 }
 
+/// What a page holds in the browser's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    /// Of script objects.
+    pub bytes: u64,
+    /// Of the document, and those that are kept beside it.
+    pub nodes: u64,
+    /// Listeners of events.
+    pub listeners: u64,
+}
+
 impl Tab<'_> {
     async fn ask(&self, act: &str, mut request: Value) -> anyhow::Result<Value> {
         request["act"] = act.into();
@@ -211,6 +222,13 @@ impl Tab<'_> {
     /// The value of an expression in the page.
     pub async fn eval(&self, script: &str) -> anyhow::Result<Value> {
         self.ask("eval", json!({ "script": script })).await
+    }
+
+    /// What the page holds in the browser's memory, without what is only waiting to be collected.
+    pub async fn holds(&self) -> anyhow::Result<Held> {
+        let held = self.ask("holds", json!({})).await?;
+        let of = |key: &str| held[key].as_u64().context("the browser does not say what it holds");
+        Ok(Held { bytes: of("bytes")?, nodes: of("nodes")?, listeners: of("listeners")? })
     }
 
     /// Errors of scripts, of the console and of requests since the last time that this was asked.

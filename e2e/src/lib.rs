@@ -16,7 +16,7 @@ mod shop;
 mod slipway;
 mod wait;
 
-pub use browser::{At, Browser, Sight, Tab};
+pub use browser::{At, Browser, Held, Sight, Tab};
 pub use page::{Page, words};
 pub use postgres::Postgres;
 pub use programs::{FOLDER_VARIABLE, program};

@@ -1,0 +1,104 @@
+//! Pages that are left open while things happen: they do not fall behind, and neither they nor the control plane grow. Two
+//! minutes here; `make soak` lets the same go on for an hour.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Stage, alone};
+use slipway_e2e::{At, Browser, Held, Sight, Tab, until};
+
+const QUIET: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s } } }";
+/// How long the pages stay open, where `SOAK_MINUTES` does not say.
+const MINUTES: u64 = 2;
+/// Changes before what the pages hold is measured for the first time: by then everything is loaded that ever is.
+const WARM: u64 = 20;
+/// More than a page that leaks nothing may hold at the end: what the browser itself keeps differs by that much.
+const SLACK_BYTES: u64 = 1 << 20;
+const SLACK_NODES: u64 = 200;
+/// More than the control plane may have grown, in bytes: its caches fill while the test runs.
+const SLACK_CONTROL: u64 = 48 << 20;
+
+/// Bytes of memory that are a process's own.
+fn memory(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("its share of memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+/// Files and connections that a process has open.
+fn handles(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
+}
+
+fn no_more(what: &str, before: Held, after: Held) {
+    assert!(after.bytes <= before.bytes + SLACK_BYTES, "{what}: {before:?}, then {after:?}");
+    assert!(after.nodes <= before.nodes + SLACK_NODES, "{what}: {before:?}, then {after:?}");
+    assert!(after.listeners <= before.listeners + SLACK_NODES, "{what}: {before:?}, then {after:?}");
+}
+
+/// Begins or ends maintenance, and waits until both pages say so.
+async fn change(stage: &Stage, n: u64, overview: &Tab<'_>, service: &Tab<'_>) -> anyhow::Result<()> {
+    let (word, calm) = if n.is_multiple_of(2) { ("on", false) } else { ("off", true) };
+    let command = ["maintenance", word, "shop", "--env", "production"];
+    stage.slipway.cli(&command).await?.expect(0)?;
+    let (there, here) = match calm {
+        true => ("All calm", r"^(?![\s\S]*in maintenance)[\s\S]*since"),
+        false => ("1 need a look", "in maintenance"),
+    };
+    overview.until(At::css("#live"), there).await?;
+    service.until(At::css("#live .lanes"), here).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_left_open_neither_grows_nor_falls_behind() -> anyhow::Result<()> {
+    let _alone = alone().await;
+    let minutes = std::env::var("SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(MINUTES);
+    let stage = Stage::set(QUIET).await;
+    let control = stage.slipway.control_plane().expect("a control plane");
+    let (browser, token) = (Browser::start().await?, stage.slipway.token()?);
+    let sight = Sight::wide(format!("http://{}", stage.slipway.api));
+    let before = handles(control);
+    let (overview, service) = (browser.tab(&sight).await?, browser.tab(&sight).await?);
+    for (tab, path) in [(&overview, "/"), (&service, "/services/shop")] {
+        tab.goto(path).await?;
+        tab.fill(At::label("Token"), token.trim()).await?;
+        tab.press("Enter").await?;
+        tab.until(At::css("#live"), "1\\.0\\.0").await?;
+    }
+    for n in 0..WARM {
+        change(&stage, n, &overview, &service).await?;
+    }
+    let held = (overview.holds().await?, service.holds().await?, memory(control));
+    let (began, mut changes) = (Instant::now(), 0);
+    // An even number, so that the pages say the same as when they were measured.
+    while began.elapsed() < Duration::from_secs(60 * minutes) || changes % 2 == 1 {
+        change(&stage, changes, &overview, &service).await?;
+        changes += 1;
+    }
+    assert!(changes >= 20 * minutes, "{changes} changes in {minutes} minutes are too few to show anything");
+    no_more("the overview", held.0, overview.holds().await?);
+    no_more("the service", held.1, service.holds().await?);
+    let now = memory(control);
+    assert!(now <= held.2 + SLACK_CONTROL, "the control plane had {} bytes, and now {now}", held.2);
+    println!(
+        "{changes} changes in {minutes} minutes, each seen on both pages; control plane {} -> {now} bytes",
+        held.2
+    );
+    for tab in [&overview, &service] {
+        assert_eq!(tab.troubles().await?, Vec::<String>::new());
+    }
+    // What is kept is seen: a measure that always says the same would show nothing.
+    let clean = overview.holds().await?;
+    overview.eval("(window.kept = Array.from({ length: 200000 }, (_, i) => ({ kept: i }))).length").await?;
+    let kept = overview.holds().await?;
+    assert!(kept.bytes > clean.bytes + SLACK_BYTES, "{clean:?}, then {kept:?}");
+    overview.close().await?;
+    service.close().await?;
+    browser.end().await?;
+    until("nothing of the pages is left at the control plane", async || (handles(control) <= before + 2).then_some(()))
+        .await?;
+    stage.strike().await;
+    Ok(())
+}
