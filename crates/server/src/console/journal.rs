@@ -170,3 +170,10 @@ pub(super) async fn export(State(app): State<App>, Asked(query): Asked<Query>) -
     ];
     Ok((headers, lines.join("\n") + "\n").into_response())
 }
+
+/// The living part for somebody who asked with `query`.
+#[cfg(test)]
+pub(super) fn view_for(viewer: &Viewer, query: serde_json::Value, entries: &[Entry]) -> String {
+    let query = serde_json::from_value(query).unwrap_or_default();
+    view(viewer, query, entries).living().unwrap_or_default()
+}

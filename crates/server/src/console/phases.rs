@@ -1,11 +1,12 @@
 //! Every page in every phase of a rollout, as snapshots: what a page says changes only when somebody looks at the change.
 
 use serde_json::{Value, json};
+use slipway_core::journal::Entry;
 use slipway_core::rights::Right;
 
 use super::frame::Living;
 use super::session::Viewer;
-use super::{environment, overview, rollout, service};
+use super::{environment, journal, overview, rollout, service};
 use crate::wire::{Explanation, HistoryEntry, LaneStatus, WireComparison, WireGates, WireRollout, WireSample};
 
 const BEGAN: u64 = 1_790_000_000_000;
@@ -248,6 +249,23 @@ fn a_service_with_its_past_and_its_next_release() {
         "service",
         service::view::view(&viewer(&[Right::Rollback]), "shop", &told, ("1.0.0", "1.1.0")).living().unwrap()
     );
+}
+
+#[test]
+fn the_journal_with_what_belongs_together() {
+    let entry = |seq: u64, fact: Value| -> Entry { read(merged(fact, json!({ "seq": seq, "at": BEGAN }))) };
+    let lane = json!({ "service": "shop", "environment": "production" });
+    let applied = json!({ "kind": "token.created", "lane": null, "rollout": null, "actor": "user:ada",
+        "cause": "user:ada made the token grace", "evidence": null });
+    let ended = json!({ "kind": "rollout.ended", "lane": lane, "rollout": "ro-7", "actor": "slipway",
+        "cause": "rolled back: <errors>", "evidence": { "outcome": "rolled_back" } });
+    let page = |query: Value, entries: &[Entry]| journal::view_for(&viewer(&[]), query, entries);
+    shows!("journal_empty", page(json!({ "service": "shop", "kind": "incident" }), &[]));
+    shows!("journal", page(json!({}), &[entry(9, ended.clone()), entry(8, applied)]));
+    let full: Vec<Entry> = (1..=100).rev().map(|seq| entry(seq, ended.clone())).collect();
+    let older = page(json!({ "service": "shop", "actor": "user:ada" }), &full);
+    let link = older.lines().find(|line| line.contains("before=")).unwrap_or_default();
+    assert!(link.contains("service=shop") && link.contains("actor=user%3Aada") && link.contains("before=1"), "{link}");
 }
 
 #[test]
