@@ -1,6 +1,7 @@
 //! The console under a crowd: 500 services, 50 rollouts at once, 200 open pages.
 
 pub mod crowd;
+mod screen;
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -48,14 +49,17 @@ pub async fn measure() -> anyhow::Result<Vec<Row>> {
     tokio::time::sleep(OPEN).await;
     let crowded = console.looks().await?;
     let seen = console.presses().await?;
+    let [shown, on_screen] = screen::measure(&console.base, async |service| console.pause(service).await).await?;
     ensure!(fetched.load(Relaxed) > PAGES as u64, "the pages have not followed");
     let after = megabytes(console.pid)?;
     pages.iter().for_each(tokio::task::JoinHandle::abort);
     let row = |what: &str, samples, unit, limit| Row { what: what.to_string(), samples, unit, limit };
     Ok(vec![
         row("overview of 500 services, alone", alone, "ms", Some(100.0)),
-        row("overview of 500 services, 200 pages open", crowded, "ms", None),
+        row("overview of 500 services, 200 pages open", crowded, "ms", Some(100.0)),
         row("pressed, then in the page of another", seen, "ms", Some(1_000.0)),
+        row("overview in Chromium, until it is shown", shown, "ms", Some(1_000.0)),
+        row("pressed, then on screen in Chromium", on_screen, "ms", Some(1_000.0)),
         row("memory for 200 open pages (PSS)", vec![after - before], "MB", Some(100.0)),
     ])
 }
@@ -111,15 +115,20 @@ impl Console {
         Ok(())
     }
 
+    async fn pause(&self, service: &str) -> anyhow::Result<()> {
+        let act = format!("{}/api/v1/services/{service}/environments/production/pause", self.base);
+        self.http.post(act).bearer_auth(crowd::TOKEN).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// A rollout is paused through the API: how long until a page that is open elsewhere has it.
     async fn presses(&self) -> anyhow::Result<Vec<f64>> {
         let mut samples = Vec::new();
         for n in 0..PRESSES {
             let service = format!("service-{n:03}");
             let mut stream = self.get(&format!("/live?topics=service:{service}")).send().await?.error_for_status()?;
-            let act = format!("{}/api/v1/services/{service}/environments/production/pause", self.base);
             let began = Instant::now();
-            self.http.post(act).bearer_auth(crowd::TOKEN).send().await?.error_for_status()?;
+            self.pause(&service).await?;
             loop {
                 let chunk = stream.chunk().await?.context("the stream has ended")?;
                 if chunk.windows(7).any(|w| w == b"changed") {
