@@ -54,6 +54,58 @@ async fn a_bad_value_is_taken_back_like_bad_code_and_a_good_file_goes_through() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_beside_the_declared_one_are_part_of_the_version() {
+    let _alone = alone().await;
+    let stage = Stage::set("{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s } } }").await;
+    let slipway = &stage.slipway;
+    let bare = slipway.scratch().join("bare");
+    build(slipway.scratch(), "bare", &[]).expect("a build");
+    std::fs::remove_file(bare.join("shop.env")).expect("the build's own settings");
+    let file = slipway.scratch().join("slipway.yaml");
+    let conf = slipway.scratch().join("conf");
+    std::fs::create_dir(&conf).expect("a folder");
+    let named = declared(
+        "  files:\n    shop.env: { from: conf/shop.env }\n",
+        "  config:\n    files:\n      shop.env:\n        from: conf/production.env\n",
+    );
+    std::fs::write(&file, named).expect("a file");
+    let write = |name: &str, text: &str| std::fs::write(conf.join(name), text).expect("a file");
+    write("shop.env", "FAIL_RATE=0.5\n");
+
+    // What is missing or leads out is told with its place, and nothing is released.
+    let refused = async |why: &str| {
+        let said =
+            slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs").expect(2).expect("refused");
+        let told = said.to_string();
+        assert!(told.contains("slipway.yaml:") && told.contains(why), "{told}");
+    };
+    refused("conf/production.env cannot be read").await;
+    let outside = tempfile::NamedTempFile::new().expect("a file");
+    std::os::unix::fs::symlink(outside.path(), conf.join("production.env")).expect("a link");
+    refused("leads out of the declared file's folder").await;
+    std::fs::remove_file(conf.join("production.env")).expect("the link");
+
+    // The environment's own file wins, and its text belongs to the version.
+    write("production.env", "# told apart\nFAIL_RATE=0\n");
+    slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs").expect(0).expect("it goes through");
+    assert_eq!(stage.stable().await, "1.1.0");
+    write("production.env", "# told apart\nFAIL_RATE=0.5\n");
+    let changed = slipway.release("1.1.0", &bare, "production", &[]).await.expect("it runs");
+    assert_eq!(changed.code, 2, "another text is another version: {changed}");
+    let bad = slipway.release("1.2.0", &bare, "production", &[]).await.expect("it runs");
+    bad.expect(10).expect("taken back like bad code");
+    assert_eq!(stage.stable().await, "1.1.0");
+
+    // Both versions are known without anybody's file.
+    std::fs::remove_dir_all(&conf).expect("the files");
+    let diff = slipway.cli(&["diff", "shop", "1.1.0", "1.2.0"]).await.expect("it runs").expect(0).expect("a text");
+    let lines = "  @@ -1,2 +1,2 @@\n   # told apart\n  -FAIL_RATE=0\n  +FAIL_RATE=0.5\n";
+    assert!(diff.stdout.contains(&format!("environments.production.config.files.shop.env:\n{lines}")), "{diff}");
+    slipway.cli(&["diff", "shop", "1.1.0", "1.2.0", "--json"]).await.expect("it runs").expect(0).expect("JSON");
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn variables_from_a_file_outside_reach_the_program_and_nothing_else() {
     let _alone = alone().await;
     let stage = Stage::set("{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s } } }").await;

@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod exit;
 mod folder;
+mod named;
 mod render;
 mod up;
 

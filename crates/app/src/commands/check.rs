@@ -7,7 +7,7 @@ use serde_json::json;
 use slipway_core::spec;
 
 use crate::args::{Common, File};
-use crate::exit;
+use crate::{exit, named};
 
 /// Largest declared file in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -16,8 +16,8 @@ const LIMIT: u64 = 1 << 20;
 pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
     let text = read(file)?;
     let name = file.file.display();
-    match spec::parse(&text) {
-        Ok(declared) => {
+    match named::whole(&file.file, &text) {
+        Ok((declared, _)) => {
             if common.json {
                 outln!(
                     "{}",
@@ -44,12 +44,12 @@ pub(crate) fn run(common: &Common, file: &File) -> Result<u8> {
     }
 }
 
-/// Reads a declared file that has no mistakes.
+/// Reads a declared file that has no mistakes, and puts the files that it names into it.
 pub(crate) fn sound(file: &File) -> Result<String> {
     let text = read(file)?;
     let name = file.file.display().to_string();
-    match spec::parse(&text) {
-        Ok(_) => Ok(text),
+    match named::whole(&file.file, &text) {
+        Ok((_, whole)) => Ok(whole),
         Err(mistakes) => {
             let lines: Vec<String> = mistakes.iter().map(|m| format!("{name}:{m}")).collect();
             Err(exit::Usage(format!("{name} has mistakes\n{}", lines.join("\n"))).into())

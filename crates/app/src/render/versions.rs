@@ -1,11 +1,19 @@
 //! Two versions side by side, as text.
 
+use std::time::Duration;
+
 use serde_json::Value;
-use slipway_server::wire::WireVersions;
+use similar::TextDiff;
+use slipway_server::wire::{WireDifference, WireVersions};
 
 use super::flat;
 
-/// What differs, a line for what is gone and a line for what came.
+/// How long to look for the shortest way to tell two texts apart; afterwards a longer one will do.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Lines around a change.
+const AROUND: usize = 3;
+
+/// What differs, a line for what is gone and a line for what came; of files the lines that differ.
 pub(crate) fn versions(v: &WireVersions) -> String {
     let mut text = format!("{}: {} to {}\n", v.service, v.from, v.to);
     for (what, same, before, after) in [
@@ -22,6 +30,10 @@ pub(crate) fn versions(v: &WireVersions) -> String {
     }
     for difference in &v.differences {
         text.push_str(&format!("  {}:\n", flat(&difference.place)));
+        if let Some((before, after)) = file(difference) {
+            text.push_str(&lines(before, after));
+            continue;
+        }
         for (sign, value) in [('-', &difference.before), ('+', &difference.after)] {
             if let Some(value) = value {
                 text.push_str(&format!("  {sign} {}\n", flat(&plain(value))));
@@ -31,9 +43,98 @@ pub(crate) fn versions(v: &WireVersions) -> String {
     text
 }
 
+/// Both texts of a file of the configuration; of one that is new or gone, the other is empty.
+fn file(difference: &WireDifference) -> Option<(&str, &str)> {
+    let of_environment = difference.place.starts_with("environments.") && difference.place.contains(".config.files.");
+    if !of_environment && !difference.place.starts_with("config.files.") {
+        return None;
+    }
+    match (&difference.before, &difference.after) {
+        (Some(before), Some(after)) => Some((before.as_str()?, after.as_str()?)),
+        (None, Some(after)) => Some(("", after.as_str().filter(|text| !text.is_empty())?)),
+        (Some(before), None) => Some((before.as_str().filter(|text| !text.is_empty())?, "")),
+        (None, None) => None,
+    }
+}
+
+/// The lines that differ as a unified diff, indented.
+fn lines(before: &str, after: &str) -> String {
+    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
+    let unified = diff.unified_diff().context_radius(AROUND).to_string();
+    unified.split_terminator('\n').map(|line| format!("  {}\n", visible(line))).collect()
+}
+
+/// A line with its spaces, and with what would move a terminal's cursor written out.
+fn visible(line: &str) -> String {
+    line.chars().fold(String::with_capacity(line.len()), |mut shown, c| {
+        match c {
+            '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+        shown
+    })
+}
+
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn differing(place: &str, before: Value, after: Value) -> String {
+        let digest = |n: u8| format!("sha256:{n}");
+        let some = |value: Value| Some(value).filter(|value| !value.is_null());
+        versions(&WireVersions {
+            service: "shop".into(),
+            from: "1".into(),
+            to: "2".into(),
+            same_artifact: true,
+            artifact_before: digest(1),
+            artifact_after: digest(1),
+            same_config: false,
+            config_before: digest(2),
+            config_after: digest(3),
+            differences: vec![WireDifference { place: place.into(), before: some(before), after: some(after) }],
+        })
+    }
+
+    #[test]
+    fn a_file_shows_the_lines_that_differ_and_where() {
+        let numbers = |changed: &str| -> String {
+            (1..=20).map(|n| if n == 10 { changed.into() } else { format!("line {n}\n") }).collect()
+        };
+        let (before, after) = (numbers("  old\n"), numbers("  new\u{1b}[31m\r\n"));
+        let shown = differing("environments.production.config.files.conf/a", json!(before), json!(after));
+        let told = shown.split_once("conf/a:\n").expect("the place").1;
+        assert_eq!(
+            told,
+            "  @@ -7,7 +7,7 @@\n   line 7\n   line 8\n   line 9\n  -  old\n  +  new\\u{1b}[31m\\r\n   line 11\n   line 12\n   line 13\n"
+        );
+    }
+
+    #[test]
+    fn a_file_that_came_or_went_is_told_whole_and_an_ending_counts() {
+        let place = "config.files.a";
+        assert!(differing(place, json!(null), json!("x\ny\n")).ends_with("  @@ -0,0 +1,2 @@\n  +x\n  +y\n"));
+        assert!(differing(place, json!("x\n"), json!(null)).ends_with("  @@ -1 +0,0 @@\n  -x\n"));
+        let ending = differing(place, json!("x\n"), json!("x"));
+        assert!(ending.contains("  -x\n") && ending.contains("  +x\n") && ending.contains("No newline"), "{ending}");
+        assert!(differing(place, json!(null), json!("")).ends_with("  config.files.a:\n  + \n"));
+        assert!(differing("run.env.A", json!("x"), json!("y")).ends_with("  run.env.A:\n  - x\n  + y\n"));
+    }
+
+    #[test]
+    fn the_longest_files_do_not_take_for_ever() {
+        let text =
+            |salt: u32| (0..40_000u32).map(|n| format!("{}\n", n.wrapping_mul(salt) % 9_973)).collect::<String>();
+        assert!(lines(&text(7_919), &text(6_007)).contains("@@"));
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::named::Named;
+
 /// How many mistakes are told at once; a file that has more is not what it was meant to be.
 pub(super) const TOLD: usize = 200;
 
@@ -75,6 +77,8 @@ pub(super) struct Findings {
     mistakes: RefCell<Vec<Mistake>>,
     warnings: RefCell<Vec<Mistake>>,
     places: fn(&str) -> Vec<String>,
+    /// The files that are named, where whoever reads will look them up.
+    named: Option<RefCell<Vec<Named>>>,
 }
 
 impl Default for Findings {
@@ -86,7 +90,22 @@ impl Default for Findings {
 impl Findings {
     /// Findings in a file of which `places` says in which sections a key is known.
     pub fn with_places(places: fn(&str) -> Vec<String>) -> Findings {
-        Findings { mistakes: RefCell::default(), warnings: RefCell::default(), places }
+        Findings { mistakes: RefCell::default(), warnings: RefCell::default(), places, named: None }
+    }
+
+    /// Findings for somebody who looks up the files that are named.
+    pub fn looked_up() -> Findings {
+        Findings { named: Some(RefCell::default()), ..Findings::default() }
+    }
+
+    /// Notes a file that is named; `false` where nobody looks it up.
+    pub fn name(&self, named: Named) -> bool {
+        self.named.as_ref().map(|all| all.borrow_mut().push(named)).is_some()
+    }
+
+    /// The files that were named, taken out.
+    pub fn named(&self) -> Vec<Named> {
+        self.named.as_ref().map(RefCell::take).unwrap_or_default()
     }
 
     /// The sections of the file in which `key` is known.
@@ -112,7 +131,7 @@ impl Findings {
     }
 }
 
-fn place(at: Position, field: &str, wrong: Wrong) -> Mistake {
+pub(super) fn place(at: Position, field: &str, wrong: Wrong) -> Mistake {
     let Wrong { message, hint } = wrong;
     Mistake { line: at.line, column: at.column, field: field.to_string(), message, hint }
 }

@@ -16,6 +16,7 @@ mod hooks;
 mod migrate;
 mod mistake;
 mod model;
+mod named;
 mod policy;
 mod probe;
 mod read;
@@ -40,6 +41,7 @@ pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,
     SmokeAction, SmokeTest, Strategy, StrategyKind, Tolerate, Traffic, TrafficOverlay,
 };
+pub use named::{Named, inlined};
 pub use policy::{After, Approvals, DrillPolicy, Freeze, Gates, OnBreach, Readiness};
 pub use probe::{Probe, ProbeRequest};
 pub use schema::json_schema;
@@ -59,16 +61,33 @@ pub struct Declared {
 }
 
 /// Reads a declared file. The error holds every mistake in it, in the order of the file.
+///
+/// It has to hold everything itself: a file that is named with `from` is a mistake here, see [`parse_naming`].
 pub fn parse(text: &str) -> Result<Declared, Vec<Mistake>> {
     let findings = Findings::default();
-    let spec = match tree::build(text, &findings) {
-        Some(root) => read::service(&Reader::new(&root, &findings)),
-        None => None,
-    };
+    let spec = read_whole(text, &findings);
+    declared(spec, findings)
+}
+
+/// Reads a declared file that may name files beside it, for somebody who looks them up and puts them in with
+/// [`inlined`]. Until then what it declares has empty files in their place.
+pub fn parse_naming(text: &str) -> Result<(Declared, Vec<Named>), Vec<Mistake>> {
+    let findings = Findings::looked_up();
+    let spec = read_whole(text, &findings);
+    let named = findings.named();
+    declared(spec, findings).map(|declared| (declared, named))
+}
+
+fn read_whole(text: &str, findings: &Findings) -> Option<ServiceSpec> {
+    let spec = tree::build(text, findings).and_then(|root| read::service(&Reader::new(&root, findings)));
     if spec.is_none() && !findings.any() {
         let wrong = Wrong::new("the file declares nothing").hint("start with service: checkout");
         findings.mistake(Position::START, "", wrong);
     }
+    spec
+}
+
+fn declared(spec: Option<ServiceSpec>, findings: Findings) -> Result<Declared, Vec<Mistake>> {
     let (mistakes, warnings) = findings.into_parts();
     match spec {
         Some(spec) if mistakes.is_empty() => Ok(Declared { spec, warnings }),

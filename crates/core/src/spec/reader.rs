@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use super::mistake::{Findings, Position, Wrong, nearest, quoted};
+use super::named::Named;
 use super::tree::{Kind, Node, item_path, key_path};
 
 /// A value of the file, where it stands, and where to tell what is wrong with it.
@@ -106,6 +107,26 @@ impl<'t> Reader<'t> {
         result.map_err(|wrong| self.mistake(wrong)).ok()
     }
 
+    /// Notes that this section names the file `from`, whose path stands in `path`. What it stands for is known later.
+    pub fn names(&self, path: &Reader<'t>, from: String) {
+        let place = self.node.bytes.clone().zip(path.node.bytes.clone());
+        if place.as_ref().is_some_and(|(section, of_path)| of_path.start < section.start) {
+            path.mistake(Wrong::new("the path is an alias").hint("write the path itself"));
+            return;
+        }
+        let named = place.map(|(section, of_path)| Named {
+            from: from.clone(),
+            at: path.at(),
+            field: path.path.clone(),
+            section,
+            path_end: of_path.end,
+        });
+        if !named.is_some_and(|named| self.findings.name(named)) {
+            let wrong = Wrong::new(format!("{} lies beside the declared file and was not read", quoted(&from)));
+            path.mistake(wrong.hint("slipway check, plan and release read it; elsewhere write its text in its place"));
+        }
+    }
+
     /// A whole number within `range`, written without quotes.
     pub fn count(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let (least, most) = (range.start(), range.end());
@@ -135,6 +156,11 @@ impl<'t> Reader<'t> {
     /// Whether the value is a list.
     pub fn is_list(&self) -> bool {
         matches!(self.node.kind, Kind::Sequence(_))
+    }
+
+    /// Whether the value is keys and values.
+    pub fn is_section(&self) -> bool {
+        matches!(self.node.kind, Kind::Mapping(_))
     }
 
     /// The items of a list of at most `most`.

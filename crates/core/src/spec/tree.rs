@@ -4,6 +4,7 @@
 //! was written, and whether it was quoted. Called by [`super::parse`] alone.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span};
@@ -22,6 +23,8 @@ const ALIASED_LIMIT: usize = 10_000;
 pub(super) struct Node {
     pub at: Position,
     pub kind: Kind,
+    /// Where it stands in the text, where that is known. What a mapping without braces ends with is not to be trusted.
+    pub bytes: Option<Range<usize>>,
     /// Values in it, itself included.
     size: usize,
     /// Levels in it, itself included.
@@ -111,6 +114,7 @@ fn position(marker: Marker) -> Position {
 /// A sequence or mapping that has not ended yet.
 struct Open {
     at: Position,
+    start: Option<usize>,
     anchor: usize,
     depth: usize,
     size: usize,
@@ -142,35 +146,37 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(at, tag.is_some());
                 let kind = Kind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
-                let node = Rc::new(Node { at, kind, size: 1, depth: 1 });
+                let node = Rc::new(Node { at, kind, bytes: span.byte_range(), size: 1, depth: 1 });
                 self.name(anchor, &node);
                 self.put(node);
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(at, tag.is_some());
-                self.begin(at, anchor, Inside::Sequence(Vec::new()));
+                self.begin(span, anchor, Inside::Sequence(Vec::new()));
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.refuse_tag(at, tag.is_some());
-                self.begin(at, anchor, Inside::Mapping { entries: Vec::new(), seen: HashMap::new(), key: None });
+                self.begin(span, anchor, Inside::Mapping { entries: Vec::new(), seen: HashMap::new(), key: None });
             }
-            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(id) => self.alias(at, id),
             _ => {}
         }
     }
 
-    fn begin(&mut self, at: Position, anchor: usize, inside: Inside) {
-        self.open.push(Open { at, anchor, depth: 1, size: 1, inside });
+    fn begin(&mut self, span: Span, anchor: usize, inside: Inside) {
+        let (at, start) = (position(span.start), span.start.byte_offset());
+        self.open.push(Open { at, start, anchor, depth: 1, size: 1, inside });
     }
 
-    fn end(&mut self) {
-        let Some(Open { at, anchor, depth, size, inside }) = self.open.pop() else { return };
+    fn end(&mut self, span: Span) {
+        let Some(Open { at, start, anchor, depth, size, inside }) = self.open.pop() else { return };
         let kind = match inside {
             Inside::Sequence(items) => Kind::Sequence(items),
             Inside::Mapping { entries, .. } => Kind::Mapping(entries),
         };
-        let node = Rc::new(Node { at, kind, size, depth });
+        let bytes = start.zip(span.end.byte_offset()).map(|(start, end)| start..end);
+        let node = Rc::new(Node { at, kind, bytes, size, depth });
         self.name(anchor, &node);
         self.put(node);
     }
@@ -199,7 +205,7 @@ impl Builder<'_> {
             (_, wrong) => {
                 let wrong = wrong.unwrap_or_else(too_deep);
                 self.findings.mistake(at, &self.path(), wrong);
-                self.put(Rc::new(Node { at, kind: Kind::Refused, size: 1, depth: 1 }));
+                self.put(Rc::new(Node { at, kind: Kind::Refused, bytes: None, size: 1, depth: 1 }));
             }
         }
     }

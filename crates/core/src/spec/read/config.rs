@@ -8,7 +8,8 @@ use super::super::model::EnvironmentSpec;
 use super::super::reader::{Keys, Reader};
 use super::run::env;
 
-const KEYS: Keys = Keys { known: &["values", "files", "env_file"], later: &["secrets", "from"] };
+const KEYS: Keys = Keys { known: &["values", "files", "env_file"], later: &["secrets"] };
+const FILE_KEYS: Keys = Keys { known: &["from"], later: &[] };
 const EXAMPLE: &str = "write { values: { LOG_LEVEL: info }, files: { conf/app.toml: \"level = 1\" } }";
 const ANOTHER_PATH: &str = "give one of them another path";
 /// How many files, and how large one may be in bytes.
@@ -49,8 +50,8 @@ fn files(reader: &Reader) -> Option<BTreeMap<String, String>> {
     }
     let mut files = BTreeMap::new();
     for (key, value) in entries {
-        if let Err(why) = fits(key.text) {
-            key.mistake(Wrong::new(format!("{} {why}", quoted(key.text))).hint("for example conf/app.toml"));
+        if let Err(wrong) = fits(key.text, "the instance's folder") {
+            key.mistake(wrong);
         }
         match value.scalar() {
             Some((text, _)) if text.len() > FILE_LIMIT => {
@@ -59,13 +60,34 @@ fn files(reader: &Reader) -> Option<BTreeMap<String, String>> {
                 );
             }
             Some((text, _)) if !value.is_null() => drop(files.insert(key.text.to_string(), text.to_string())),
-            _ => value.expected("the text of the file", "write it below `|`, or \"\" for an empty file").unwrap_or(()),
+            None if value.is_section() => {
+                named(&value);
+                // Its text is not known here.
+                files.insert(key.text.to_string(), String::new());
+            }
+            _ => value
+                .expected(
+                    "the text of the file",
+                    "write it below `|`, \"\" for an empty file, or { from: conf/app.toml }",
+                )
+                .unwrap_or(()),
         }
     }
     if let Some(what) = one_below_another(&files) {
         reader.mistake(Wrong::new(what).hint(ANOTHER_PATH));
     }
     Some(files)
+}
+
+/// Notes which file a section names.
+fn named(section: &Reader) {
+    let Some(fields) = section.fields(&FILE_KEYS, "write { from: conf/app.toml }") else { return };
+    let why = "the file is neither written out nor named";
+    let Some(path) = fields.required("from", why, "write { from: conf/app.toml }") else { return };
+    let below = |text: &str| fits(text, "the declared file's folder").map(|()| text.to_string());
+    if let Some(from) = path.typed("a path", "for example conf/app.toml", below) {
+        section.names(path, from);
+    }
 }
 
 /// Notes files that cannot lie beside each other once an environment's are laid over the service's.
@@ -92,15 +114,18 @@ fn one_below_another(files: &BTreeMap<String, String>) -> Option<String> {
     })
 }
 
-/// Whether a path names a file below the working folder.
-fn fits(path: &str) -> Result<(), &'static str> {
-    match () {
-        () if path.starts_with('/') => Err("must be a path below the instance's folder"),
-        () if path.len() > 200 => Err("is too long"),
-        () if path.chars().any(|c| c.is_control() || c == '\\') => Err("holds a character that no path here may have"),
-        () if path.split('/').any(|part| matches!(part, "" | "." | "..")) => {
-            Err("must be a path below the instance's folder, without . and ..")
+/// Whether a path names a file below `folder`.
+fn fits(path: &str, folder: &str) -> Result<(), Wrong> {
+    let why = match () {
+        () if path.starts_with('/') => format!("must be a path below {folder}"),
+        () if path.len() > 200 => "is too long".to_string(),
+        () if path.chars().any(|c| c.is_control() || c == '\\') => {
+            "holds a character that no path here may have".to_string()
         }
-        () => Ok(()),
-    }
+        () if path.split('/').any(|part| matches!(part, "" | "." | "..")) => {
+            format!("must be a path below {folder}, without . and ..")
+        }
+        () => return Ok(()),
+    };
+    Err(Wrong::new(format!("{} {why}", quoted(path))).hint("for example conf/app.toml"))
 }

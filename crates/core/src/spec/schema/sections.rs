@@ -34,12 +34,20 @@ fn env(description: &str) -> Value {
 
 /// Values and files that belong to a version.
 pub(super) fn config(description: &str) -> Value {
+    let mut from = text(
+        "The file's path, relative to the declared file's folder, which it may not leave: UTF-8 text of 256 KiB at the most. Its text is part of the configuration digest, as if it were written here.",
+        "conf/app.toml",
+    );
+    from["pattern"] = json!("^[^/\\\\]+(/[^/\\\\]+)*$");
+    from["maxLength"] = json!(200);
+    let named =
+        section("A file beside the declared one, read when it is released.", &["from"], json!({ "from": from }));
     let files = json!({
-        "description": "Text files in the instance's folder by their path in it, 256 KiB each at the most; they win over the artifact's.",
+        "description": "Text files in the instance's folder by their path in it, written out or named by from, 256 KiB each at the most; they win over the artifact's.",
         "type": "object", "maxProperties": 100,
         "propertyNames": { "pattern": "^[^/\\\\]+(/[^/\\\\]+)*$", "maxLength": 200 },
-        "additionalProperties": { "type": ["string", "number", "boolean"] },
-        "default": {}, "examples": [{ "conf/app.toml": "level = 1" }]
+        "additionalProperties": { "anyOf": [{ "type": ["string", "number", "boolean"] }, named] },
+        "default": {}, "examples": [{ "conf/app.toml": "level = 1" }, { "conf/app.toml": { "from": "conf/app.toml" } }]
     });
     let mut values = env("Environment variables, beside those of env; none may stand in both.");
     values["default"] = json!({});

@@ -7,7 +7,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::validator::errors;
-use super::{EXAMPLE, Findings, Reader, json_schema, parse, read, schema, tree};
+use super::{EXAMPLE, Findings, Reader, json_schema, parse_naming, read, schema, tree};
+use crate::spec::{Declared, Mistake};
+
+/// Reads as whoever looks up the files that are named.
+fn parse(text: &str) -> Result<Declared, Vec<Mistake>> {
+    parse_naming(text).map(|(declared, _)| declared)
+}
 
 /// A file in which every section stands, as JSON, which is YAML too.
 fn full() -> Value {
@@ -15,7 +21,7 @@ fn full() -> Value {
         "service": "checkout",
         "owner": "payments-team",
         "run": { "command": ["./checkout", "{port}"], "env": { "A": "b" }, "stop_grace": "5s", "stop_signal": "SIGHUP" },
-        "config": { "values": { "B": "c" }, "files": { "conf/d": "e" }, "env_file": "/etc/a.env" },
+        "config": { "values": { "B": "c" }, "files": { "conf/d": "e", "f": { "from": "g" } }, "env_file": "/etc/a.env" },
         "stateful": true,
         "one_version": true,
         "needs_schema": 12,
@@ -45,7 +51,7 @@ fn full() -> Value {
         "environments": {
             "one": {
                 "hooks": [hook()],
-                "instances": 4, "env": { "A": "c" }, "config": { "values": { "B": "f" }, "files": { "conf/d": "g" }, "env_file": "/etc/b.env" }, "traffic": { "host": "d.e", "path": "/f" },
+                "instances": 4, "env": { "A": "c" }, "config": { "values": { "B": "f" }, "files": { "h": { "from": "g" } }, "env_file": "/etc/b.env" }, "traffic": { "host": "d.e", "path": "/f" },
                 "cohorts": [{ "name": "a", "header": "B: c" }, { "name": "d", "cookie": "e=f" }],
                 "drill": { "every": "7d", "window": "daily 10:00-16:00 UTC", "cold": true }, "require_drill": "30d", "watch": "2h", "on_breach": "rollback",
                 "gates": {
