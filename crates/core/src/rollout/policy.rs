@@ -35,14 +35,15 @@ pub struct Bound {
 
 impl Bound {
     /// `release` with what is declared here in its place: the number of instances, and the cohorts that go first, of which
-    /// one takes the place of the release's own of the same name. Done twice it changes nothing more.
+    /// one takes the place of the release's own of the same name or for the same users. Done twice it changes nothing more.
     pub fn binding(&self, lane: &LaneId, mut release: Release) -> Release {
         if let Some(instances) = self.instances {
             release.set_instances(lane, instances);
         }
         for environment in release.spec.environments.iter_mut().filter(|e| e.name == lane.environment) {
             let own = std::mem::take(&mut environment.cohorts);
-            let own = own.into_iter().filter(|own| self.cohorts.iter().all(|cohort| cohort.name != own.name));
+            let same = |own: &Cohort, cohort: &Cohort| cohort.name == own.name || cohort.rule == own.rule;
+            let own = own.into_iter().filter(|own| !self.cohorts.iter().any(|cohort| same(own, cohort)));
             environment.cohorts = self.cohorts.iter().cloned().chain(own).collect();
         }
         release
@@ -81,5 +82,63 @@ impl Lane {
     pub fn drill_policy(&self) -> Option<&DrillPolicy> {
         let own = self.stable.as_ref()?.environment(&self.id)?.drill.as_ref();
         own.or_else(|| self.bound.as_ref().and_then(|bound| bound.drill.as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Digest;
+    use crate::spec;
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: /healthz }
+environments:
+  production:
+    drill: { every: 9d }
+    cohorts: [{ name: internal, header: \"X-Internal: 1\" }, { name: beta, cookie: beta=1 }, { name: own, cookie: own=1 }]
+  staging: { cohorts: [{ name: internal, header: \"X-Internal: 1\" }] }
+";
+
+    fn lane(environment: &str) -> Lane {
+        let spec = spec::parse(FILE).expect("a file").spec;
+        let (artifact, config) = (Digest::of(b"a"), Digest::of(b"c"));
+        let stable = Release { version: "1".parse().expect("a version"), artifact, config, spec };
+        let id = LaneId { service: "shop".parse().expect("a name"), environment: environment.parse().expect("a name") };
+        Lane { stable: Some(stable), ..Lane::new(id) }
+    }
+
+    fn bound(text: &str) -> Bound {
+        let file = spec::environment_file::parse(&format!("environment: production\n{text}")).expect("a file").file;
+        crate::environment::bound(&file, &"shop".parse().expect("a name"))
+    }
+
+    #[test]
+    fn cohorts_of_the_environment_go_first_and_nobody_is_in_two_of_them() {
+        let lane = lane("production");
+        let bound = bound("cohorts: [{ name: testers, cookie: beta=1 }, { name: internal, cookie: staff=1 }]\n");
+        let once = bound.binding(&lane.id, lane.stable.clone().expect("a release"));
+        let names = |release: &Release, environment: &str| {
+            let id = LaneId { environment: environment.parse().expect("a name"), ..lane.id.clone() };
+            let cohorts = &release.environment(&id).expect("declared").cohorts;
+            cohorts.iter().map(|cohort| cohort.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&once, "production"), ["testers", "internal", "own"]);
+        assert_eq!(names(&once, "staging"), ["internal"], "another environment's are left alone");
+        assert_eq!(bound.binding(&lane.id, once.clone()), once);
+    }
+
+    #[test]
+    fn a_service_says_itself_when_it_is_drilled_and_its_environment_where_it_does_not() {
+        let every = |lane: &Lane| lane.drill_policy().map(|policy| policy.every);
+        let (mut production, mut staging) = (lane("production"), lane("staging"));
+        assert_eq!(every(&staging), None);
+        for lane in [&mut production, &mut staging] {
+            lane.bound = Some(bound("drill: { every: 7d }\n"));
+        }
+        let day = Millis::from_secs(24 * 3600);
+        assert_eq!((every(&production), every(&staging)), (Some(Millis(9 * day.0)), Some(Millis(7 * day.0))));
     }
 }

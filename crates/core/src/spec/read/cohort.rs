@@ -21,6 +21,11 @@ pub(in crate::spec) fn cohorts(reader: &Reader) -> Option<Vec<Cohort>> {
                 Wrong::new(format!("a second cohort is called {}", quoted(&cohort.name))).hint("name it anew"),
             );
         }
+        if let Some(other) = all.iter().find(|other| other.rule == cohort.rule) {
+            let wrong =
+                Wrong::new(format!("{} is for the same users as {}", quoted(&cohort.name), quoted(&other.name)));
+            item.mistake(wrong.hint("nobody would be left for it: leave one of them out"));
+        }
         all.push(cohort);
     }
     Some(all)

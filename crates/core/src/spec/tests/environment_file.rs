@@ -22,7 +22,7 @@ fn full() -> Value {
             "after": ["payments >= 2.1 in production", "ledger"], "readiness": ["owner", "drill"]
         },
         "drill": { "every": "7d", "window": "Tue-Thu 10:00-16:00 Europe/Berlin", "cold": true },
-        "cohorts": [{ "name": "staff", "header": "X-Staff: 1" }, { "name": "beta", "cookie": "beta=1" }],
+        "cohorts": [{ "name": "staff", "header": "X-Staff: 1" }, { "name": "early", "cookie": "early=1" }],
         "hooks": [
             { "name": "audit", "on": ["*"], "before": "step", "webhook": { "url": "https://127.0.0.1:9000/", "secret_env": "AUDIT" } },
             { "name": "file", "on": ["rollout.*"], "webhook": { "url": "https://127.0.0.1:9000/", "secret_file": "/s", "ca_file": "/ca.pem" } },
