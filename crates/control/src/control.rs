@@ -74,14 +74,17 @@ pub struct ReleaseRequest {
 }
 
 /// What people ask of an open rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Nothing advances until resumed.
     Pause,
     /// Goes on.
     Resume,
-    /// A person answers for the step.
-    Promote,
+    /// A person answers for the step at hand.
+    Promote {
+        /// The step that they have looked at: no other is meant. Any where absent.
+        step: Option<String>,
+    },
     /// Takes it back.
     Abort,
 }
@@ -240,7 +243,7 @@ impl Control {
         self.wish(lane, move |turn, now| {
             let is_open = |id: &RolloutId| turn.lane.open.as_ref().is_some_and(|open| open.id == *id);
             if let Some(only) = only.as_ref().filter(|only| !is_open(only)) {
-                return match command {
+                return match &command {
                     Command::Abort => commands::withdraw(turn, only, &by.actor, now),
                     _ => Err(rollout::Refusal {
                         code: "nothing_open",
@@ -248,10 +251,10 @@ impl Control {
                     }),
                 };
             }
-            match command {
+            match &command {
                 Command::Pause => commands::pause(turn, &by.actor, now),
                 Command::Resume => commands::resume(turn, &by.actor, now),
-                Command::Promote => commands::promote(turn, &by.actor, now),
+                Command::Promote { step } => commands::promote(turn, step.as_deref(), &by.actor, now),
                 Command::Abort => commands::abort(turn, &by.actor, now),
             }?;
             by.leave_key(turn);

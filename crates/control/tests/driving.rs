@@ -141,6 +141,34 @@ async fn one_that_waits_is_withdrawn_under_its_own_name_and_a_word_for_one_is_no
 }
 
 #[tokio::test]
+async fn a_word_for_a_step_lets_no_later_one_pass_and_is_told_as_what_it_was() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let id = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    let step = world.now().await.lane.open.as_ref().map(|open| open.plan.steps[open.step].name.clone());
+    let word = || Command::Promote { step: step.clone() };
+    world.control.command(&shop(), word(), &By::once("user:ann")).await.unwrap();
+    until("the next step is at hand", async || {
+        let now = world.now().await;
+        let open = now.lane.open.as_ref()?;
+        (Some(&open.plan.steps.get(open.step)?.name) != step.as_ref()).then_some(())
+    })
+    .await;
+    match world.control.command(&shop(), word(), &By::once("user:ann")).await {
+        Err(Error::Refused(why)) => assert_eq!(why.code, "another_step", "{why}"),
+        other => panic!("it was for {step:?}: {other:?}"),
+    }
+    until("it is over", async || {
+        let _ = world.control.command(&shop(), Command::Promote { step: None }, &By::once("user:bob")).await;
+        world.control.store().rollout(&id).await.ok()??.outcome
+    })
+    .await;
+    let cause = world.control.store().rollout(&id).await.unwrap().unwrap().doc["state"].to_string();
+    assert!(cause.contains("user:ann") && cause.contains("in the judge's place"), "{cause}");
+}
+
+#[tokio::test]
 async fn forward_nothing_happens_that_is_not_recorded() {
     let world = World::new().await;
     world.serving("1.0.0").await;
@@ -168,7 +196,7 @@ async fn a_restart_in_the_middle_goes_on_where_it_was() {
     let first = world.gateway.shares("1.1.0")[0].0;
     assert_eq!(first.bp(), 1_000, "the first table after a restart is the one that was served");
     assert_eq!(world.now().await.lane.open.as_ref().map(|r| r.id.clone()), Some(id.clone()));
-    world.control.command(&shop(), Command::Promote, &By::once("user:ann")).await.unwrap();
+    world.control.command(&shop(), Command::Promote { step: None }, &By::once("user:ann")).await.unwrap();
     assert_eq!(world.end(&id).await, "succeeded");
     for id in before {
         assert_eq!(world.target.starts(&id), 1, "{id} was started once");

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use crate::cookies;
+
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Version};
 
@@ -37,6 +39,7 @@ pub(crate) fn to_instance(headers: &mut HeaderMap, origin: Origin<'_>, upgrade: 
     // The gateway itself answers `100 Continue`, once it has an instance that takes the body.
     headers.remove(header::EXPECT);
     headers.remove(header::PROXY_AUTHORIZATION);
+    cookies::withhold(headers);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());
@@ -58,6 +61,7 @@ pub(crate) fn to_instance(headers: &mut HeaderMap, origin: Origin<'_>, upgrade: 
 /// Makes an instance's headers fit for a client.
 pub(crate) fn to_client(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
     remove_hop_by_hop(headers);
+    cookies::refuse(headers);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());

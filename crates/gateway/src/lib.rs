@@ -8,6 +8,7 @@ mod access_log;
 mod attempt;
 mod body;
 mod cohort;
+mod cookies;
 mod count;
 mod eject;
 mod error;

@@ -88,8 +88,9 @@ function listen() {
   stream.addEventListener("changed", () => refresh());
   stream.addEventListener("error", () => {
     stale.hidden = false;
-    // A refusal closes it for good; the reload leads to where one signs in.
-    if (stream?.readyState === EventSource.CLOSED) { stream = null; setTimeout(() => !document.hidden && listen(), 3000); }
+    // A refusal closes it for good. Where that is because nobody is signed in any more, the part is refused too, and the
+    // reload leads to where one signs in.
+    if (stream?.readyState === EventSource.CLOSED) { stream = null; refresh(); setTimeout(() => !document.hidden && listen(), 3000); }
   });
 }
 function deaf() { stream?.close(); stream = null; }

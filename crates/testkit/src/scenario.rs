@@ -151,7 +151,7 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         }
         "pause" => world.command(|t, now| commands::pause(t, who, now)).map_err(refused),
         "resume" => world.command(|t, now| commands::resume(t, who, now)).map_err(refused),
-        "promote" => world.command(|t, now| commands::promote(t, who, now)).map_err(refused),
+        "promote" => world.command(|t, now| commands::promote(t, None, who, now)).map_err(refused),
         "abort" => world.command(|t, now| commands::abort(t, who, now)).map_err(refused),
         "crash" => {
             world.crash(&words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?);

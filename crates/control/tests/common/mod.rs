@@ -226,7 +226,10 @@ impl World {
     pub async fn promoted(&self, version: &str) {
         let id = self.release(version).await;
         self.divided(version).await;
-        self.control.command(&shop(), slipway_control::Command::Promote, &By::once("user:ann")).await.unwrap();
+        self.control
+            .command(&shop(), slipway_control::Command::Promote { step: None }, &By::once("user:ann"))
+            .await
+            .unwrap();
         assert_eq!(self.end(&id).await, "succeeded");
         assert_eq!(self.gateway.share(version), Weight::ALL);
     }

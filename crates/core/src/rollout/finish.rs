@@ -56,7 +56,7 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
     }
     if let Some(open) = &mut turn.lane.open {
         let cause = match open.kind {
-            RolloutKind::Release => format!("{version} passed every step and was verified"),
+            RolloutKind::Release => passed(open),
             RolloutKind::Rollback | RolloutKind::Drill { .. } | RolloutKind::Contract => {
                 format!("{version} serves again")
             }
@@ -75,6 +75,20 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
     }
     promote(turn, now);
     true
+}
+
+/// How a release got there: by what the judge has seen, or by whose word.
+fn passed(open: &Rollout) -> String {
+    let promoted = || open.decisions.iter().filter(|decision| decision.what == "promote");
+    let version = &open.release.version;
+    if promoted().next().is_none() {
+        return format!("{version} passed every step and was verified");
+    }
+    let mut people: Vec<&str> = promoted().map(|decision| decision.actor.as_str()).collect();
+    people.dedup();
+    let mut steps: Vec<&str> = promoted().map(|decision| decision.step.as_str()).collect();
+    steps.dedup();
+    format!("{version} serves; {} answered for {} in the judge's place", people.join(" and "), steps.join(", "))
 }
 
 /// The candidate becomes stable.

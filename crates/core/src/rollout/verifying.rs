@@ -43,7 +43,11 @@ pub(super) fn verified(turn: &mut Turn, seen: &Observed, step: &Step, length: Mi
         return false;
     }
     let judgements = judging::judge_all(&turn.lane, seen, now);
-    let sentence = format!("verified for {length}: {}", judging::sentence(&judgements));
+    let seen = judging::sentence(&judgements);
+    let sentence = match (&progress.promoted_by, closing < over) {
+        (Some(who), true) => format!("{who} ended verification after {} of {length}: {seen}", closing.since(begun)),
+        _ => format!("verified for {length}: {seen}"),
+    };
     if let Some(who) = progress.promoted_by {
         decide(turn, "promote", &who, format!("{who} ended verification"), Vec::new(), now);
     }

@@ -8,6 +8,9 @@ pub mod link;
 mod route;
 mod table;
 
+/// The cookie of the console's sessions. Gateways neither pass it on nor let a service set it.
+pub const CONSOLE_COOKIE: &str = "slipway-session";
+
 pub use cohort::{CohortRoute, CohortRule};
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{

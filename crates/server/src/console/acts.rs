@@ -46,14 +46,20 @@ pub(super) async fn resume(
     command(&app, &id, Command::Resume, &by).await
 }
 
-/// A person answers for the step at hand.
+/// The step at hand when the button was shown.
+#[derive(Debug, Deserialize)]
+pub(super) struct AtHand {
+    step: String,
+}
+
+/// A person answers for that step, and for no later one.
 pub(super) async fn promote(
     State(app): State<App>,
     Extension(by): Extension<By>,
     Path(id): Path<String>,
-    _: Form<Nothing>,
+    Form(form): Form<AtHand>,
 ) -> Done {
-    command(&app, &id, Command::Promote, &by).await
+    command(&app, &id, Command::Promote { step: Some(form.step) }, &by).await
 }
 
 /// Takes the rollout back.

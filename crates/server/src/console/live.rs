@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::stream::{self, Stream, StreamExt};
@@ -13,12 +14,15 @@ use slipway_core::names::LaneId;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
+use super::session;
 use crate::body::Asked;
 use crate::problem::Problem;
 use crate::state::App;
 
 /// One page is told at most so often.
 const SPACING: Duration = Duration::from_millis(500);
+/// How often it is looked whether whoever listens may still.
+const RECHECK: Duration = Duration::from_secs(5);
 /// What a page listens to at the most.
 const TOPICS: usize = 20;
 
@@ -40,6 +44,7 @@ struct Ears {
 /// Tells a page which of its topics changed.
 pub(super) async fn stream(
     State(app): State<App>,
+    headers: HeaderMap,
     Asked(query): Asked<Listening>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let topics: BTreeSet<String> = query.topics.split_whitespace().map(str::to_string).collect();
@@ -47,12 +52,29 @@ pub(super) async fn stream(
         return Err(Problem::bad_request(format!("a page listens to {TOPICS} topics at the most")));
     }
     let ears = Ears { topics, lanes: app.control.changes(), journal: app.control.store().subscribe(), told: None };
-    let end = async move { app.farewell.closed().await };
+    let secret = session::secret(&headers).unwrap_or_default();
+    let end = async move {
+        tokio::select! {
+            () = app.farewell.closed() => {}
+            () = session_ends(&app, &secret) => {}
+        }
+    };
     let changes = stream::unfold(ears, |mut ears| async move { ears.next().await.map(|changed| (changed, ears)) });
     let events = changes.flat_map(|changed| stream::iter(changed.into_iter().map(event)));
     let hello = stream::once(async { Ok(Event::default().event("listening").data("")) });
     let events = hello.chain(events).take_until(Box::pin(end));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+/// Waits until a session is over, by its time, by signing out, or because its token was revoked.
+async fn session_ends(app: &App, secret: &str) {
+    loop {
+        tokio::time::sleep(RECHECK).await;
+        // A store that cannot be read ends nobody's session.
+        if let Ok(None) = app.control.store().session(secret, app.control.now()).await {
+            return;
+        }
+    }
 }
 
 fn event(topic: String) -> Result<Event, Infallible> {

@@ -7,13 +7,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use slipway_control::By;
 use slipway_core::names::Digest;
 use slipway_core::rights::{Right, Rights};
+use slipway_core::traffic::CONSOLE_COOKIE;
 
 use crate::auth;
 use crate::problem::Problem;
 use crate::state::App;
 
-/// The cookie.
-const COOKIE: &str = "slipway-session";
 /// How long a session lasts, in seconds.
 pub(super) const LENGTH_SECS: u64 = 7 * 24 * 3600;
 
@@ -40,7 +39,10 @@ impl Viewer {
 pub(super) fn secret(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
     let mut pairs = cookies.filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_string()).filter(|value| !value.is_empty())
+    pairs
+        .find(|(name, _)| *name == CONSOLE_COOKIE)
+        .map(|(_, value)| value.to_string())
+        .filter(|value| !value.is_empty())
 }
 
 /// What a session's forms carry.
@@ -52,7 +54,7 @@ pub(super) fn csrf(secret: &str) -> String {
 pub(super) fn cookie(secret: &str, headers: &HeaderMap) -> HeaderValue {
     let tls = headers.get("x-forwarded-proto").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"https"));
     let (age, secure) = (if secret.is_empty() { 0 } else { LENGTH_SECS }, if tls { "; Secure" } else { "" });
-    let text = format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
+    let text = format!("{CONSOLE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

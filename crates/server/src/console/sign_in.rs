@@ -102,9 +102,10 @@ pub(super) async fn leave(State(app): State<App>, headers: HeaderMap, _: Form<No
     Ok(([(header::SET_COOKIE, session::cookie("", &headers))], Redirect::to("/sign-in")).into_response())
 }
 
-/// Only to a page of ours: `//elsewhere` is another site's.
+/// Only to a page of ours: `//elsewhere` is another site's, and browsers leave out control characters before they look.
 fn within(next: &str) -> &str {
-    let ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
+    let plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let ours = next.starts_with('/') && !next.starts_with("//") && plain;
     if ours { next } else { "/" }
 }
 
@@ -131,7 +132,16 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_to_another_site() {
-        for elsewhere in ["//evil.example", "https://evil.example", "/\\evil.example", "", "javascript:alert(1)"] {
+        for elsewhere in [
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "",
+            "javascript:alert(1)",
+            "/\t/evil.example/x",
+            "/\u{1}",
+            "/\n/evil.example",
+        ] {
             assert_eq!(within(elsewhere), "/", "{elsewhere}");
         }
         assert_eq!(within("/rollouts/ro-3?moment=7"), "/rollouts/ro-3?moment=7");

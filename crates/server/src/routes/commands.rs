@@ -2,9 +2,10 @@
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use serde::Deserialize;
 use slipway_control::{By, Command};
 
-use crate::body::Body;
+use crate::body::{Asked, Body};
 use crate::problem::{Problem, WireProblem};
 use crate::routes::{lane, rollouts};
 use crate::state::App;
@@ -39,16 +40,25 @@ pub(crate) async fn resume(
     command(&app, &path, Command::Resume, &by).await
 }
 
+/// Which step is meant.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromoteQuery {
+    /// The step that was looked at: refused where another one is at hand.
+    step: Option<String>,
+}
+
 /// A person answers for the step at hand.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/promote", tag = "commands",
-    params(("service" = String, Path), ("environment" = String, Path)),
+    params(("service" = String, Path), ("environment" = String, Path), PromoteQuery),
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn promote(
     State(app): State<App>,
     Extension(by): Extension<By>,
     Path(path): Path<(String, String)>,
+    Asked(query): Asked<PromoteQuery>,
 ) -> Result<Json<WireRollout>, Problem> {
-    command(&app, &path, Command::Promote, &by).await
+    command(&app, &path, Command::Promote { step: query.step }, &by).await
 }
 
 /// Takes the open rollout back.

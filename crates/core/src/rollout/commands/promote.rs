@@ -7,9 +7,15 @@ use crate::rollout::asking;
 use crate::rollout::{State, StepKind, Turn};
 use crate::units::Timestamp;
 
-/// Lets the step at hand pass, or ends verification early.
-pub fn promote(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+/// Lets the step at hand pass, or ends verification early. Who has looked at it names it as `seen`: a word that comes twice,
+/// or late, lets no other step pass.
+pub fn promote(turn: &mut Turn, seen: Option<&str>, actor: &str, now: Timestamp) -> Result<(), Refusal> {
     let rollout = open(&turn.lane)?;
+    let at_hand = rollout.plan.steps.get(rollout.step).map_or("the last", |step| &step.name);
+    if let Some(seen) = seen.filter(|seen| *seen != at_hand) {
+        let reason = format!("step {seen} is not at hand any more, but {at_hand}: look at it first; nothing was done");
+        return refuse("another_step", reason);
+    }
     if let State::Undoing(_) = rollout.state {
         return refuse("on_its_way_back", format!("{} is on its way back", rollout.id));
     }
@@ -27,11 +33,8 @@ pub fn promote(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refus
         step.map(|s| s.kind),
         Some(StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. } | StepKind::Verify { .. })
     ) {
-        let name = step.map_or("the last", |s| &s.name);
-        return refuse(
-            "nothing_to_judge",
-            format!("step {name} waits for no verdict; it goes on by itself when it can"),
-        );
+        let reason = format!("step {at_hand} waits for no verdict; it goes on by itself when it can");
+        return refuse("nothing_to_judge", reason);
     }
     turn.record("rollout.promoted", actor, format!("{actor} answers for the step"), json!({ "at": now.0 }));
     if let Some(rollout) = &mut turn.lane.open {

@@ -5,8 +5,8 @@ use slipway_core::rights::Right;
 use super::super::button::Button;
 use super::super::session::Viewer;
 use super::Told;
-use crate::wire::WireGates;
 use crate::wire::words::{share, time};
+use crate::wire::{WireGates, WireRollout, WireStepRecord};
 
 /// The buttons of a rollout.
 pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
@@ -44,7 +44,9 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
         _ => {}
     }
     if matches!(r.state.as_str(), "running" | "held") {
-        all.push(button("Promote", at("promote"), Right::Operate, "risky", promoted(told)));
+        let fields = vec![("step", at_hand(r).map_or_else(String::new, |step| step.name.clone()))];
+        let promote = button("Promote", at("promote"), Right::Operate, "risky", promoted(told));
+        all.push(Button { fields, ..promote });
     }
     if r.unsettled {
         let say = format!("slipway migration {} --env {} --settle", r.service, r.environment);
@@ -67,6 +69,11 @@ fn taken_back(told: &Told) -> String {
         true => format!("Instances of {} finish their jobs and end; {from} takes all of them.{took}", r.version),
         false => format!("Everybody gets {from} again; {} gets no new request.{took}", r.version),
     }
+}
+
+/// The step that is acting or waits, which a word is for.
+fn at_hand(rollout: &WireRollout) -> Option<&WireStepRecord> {
+    rollout.steps.iter().find(|step| matches!(step.state.as_str(), "acting" | "waiting"))
 }
 
 fn promoted(told: &Told) -> String {
