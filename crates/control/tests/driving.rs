@@ -31,6 +31,33 @@ async fn a_release_goes_through_and_all_of_it_is_in_the_journal() {
     assert!(world.control.store().verify_journal().await.unwrap().is_ok());
 }
 
+/// Whoever looks while it ends, however often, finds it: on its way or ended, never gone and never on its way afterwards.
+#[tokio::test]
+async fn a_rollout_that_ends_while_it_is_looked_at_is_always_found() {
+    let world = World::new().await;
+    for n in 0..5 {
+        let id = world.release(&format!("1.0.{n}")).await;
+        let look = async || world.control.rollout(&id).await.unwrap().expect("it is known");
+        let mut abort = n > 0;
+        loop {
+            match look().await {
+                RolloutNow::Ended(_, rollout) => {
+                    assert!(rollout.ended().is_some(), "{:?}", rollout.state);
+                    break;
+                }
+                RolloutNow::Open(now) => {
+                    assert!(now.lane.open.is_some(), "it is what is shown as open");
+                    if std::mem::take(&mut abort) {
+                        world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
+                    }
+                }
+                RolloutNow::Queued { .. } => {}
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_way_back_is_published_before_it_is_committed() {
     let world = World::new().await;

@@ -42,10 +42,13 @@ impl Control {
         if !self.engine.lanes().contains(id) {
             return Ok(None);
         }
-        let Some(lane) = self.engine.lane(id).await? else { return Ok(None) };
+        Ok(self.engine.lane(id).await?.map(|lane| self.at_this_moment(lane)))
+    }
+
+    fn at_this_moment(&self, lane: Lane) -> LaneNow {
         let now = self.now();
         let (seen, _) = self.engine.observe(&lane, now);
-        Ok(Some(LaneNow {
+        LaneNow {
             split: rollout::trail::measured_split(&lane, &seen.evidence),
             drift: self.drift_of(&lane),
             report: rollout::report(&lane, &seen, now),
@@ -53,7 +56,7 @@ impl Control {
             rate: seen.evidence.rate,
             lane: Arc::new(lane),
             at: now,
-        }))
+        }
     }
 
     /// A rollout, wherever it stands.
@@ -64,9 +67,10 @@ impl Control {
             None => self.engine.lanes(),
         };
         for lane in lanes {
+            // Looked at once: between two looks it could end.
             let Some(kept) = self.engine.lane(&lane).await? else { continue };
             if kept.open.as_ref().is_some_and(|open| open.id == *id) {
-                return Ok(self.lane(&lane).await?.map(|now| RolloutNow::Open(Box::new(now))));
+                return Ok(Some(RolloutNow::Open(Box::new(self.at_this_moment(kept)))));
             }
             if let Some(place) = kept.queue.iter().position(|asked| asked.id == *id) {
                 return Ok(Some(self.queued(&kept, place)));
