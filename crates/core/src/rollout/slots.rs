@@ -93,6 +93,7 @@ fn absorb(turn: &mut Turn, result: &EffectResult, troubles: &mut Vec<Trouble>) {
             run.passed = Some(report.passed());
             let failure = report.failure();
             let sentence = match &failure {
+                None if report.tests.len() == 1 => format!("{} passed its smoke test", report.instance),
                 None => format!("{} passed {} smoke tests", report.instance, report.tests.len()),
                 Some(why) => format!("{} failed its smoke test: {why}", report.instance),
             };

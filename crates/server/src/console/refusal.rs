@@ -5,7 +5,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::frame::Frame;
+use super::frame::{Frame, Here};
+use super::session::Viewer;
 use crate::problem::WireProblem;
 
 /// Longest problem that is read.
@@ -31,7 +32,11 @@ pub(super) async fn as_page(response: Response) -> Response {
     let Ok(problem) = serde_json::from_slice::<WireProblem>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));
     };
-    let frame = Frame::outside(&problem.title);
+    // Whoever is signed in keeps the way to everywhere else.
+    let frame = match parts.extensions.get::<Viewer>() {
+        Some(viewer) => Frame::of(problem.title.clone(), Here::Elsewhere, viewer),
+        None => Frame::outside(&problem.title),
+    };
     let view = View { frame: &frame, title: &problem.title, detail: &problem.detail, code: &problem.code };
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     parts.headers.remove(header::CONTENT_LENGTH);

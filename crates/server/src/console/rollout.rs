@@ -51,7 +51,9 @@ pub(super) struct Told {
 /// Which moment.
 #[derive(Debug, Deserialize)]
 pub(super) struct Moment {
-    moment: Option<usize>,
+    /// Empty for now.
+    #[serde(default)]
+    moment: String,
 }
 
 /// The page.
@@ -62,8 +64,10 @@ pub(super) async fn page(
     Asked(query): Asked<Moment>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let moment = (!query.moment.is_empty()).then(|| query.moment.parse()).transpose();
+    let moment = moment.map_err(|_| Problem::bad_request("moment is not a number"))?;
     let told = told(&app, &id.parse()?).await?;
-    let view = view::view(&viewer, &told, query.moment);
+    let view = view::view(&viewer, &told, moment);
     Wanted::of(&headers).answer(&view)
 }
 

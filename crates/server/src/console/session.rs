@@ -70,10 +70,12 @@ pub(super) async fn need_session(State(app): State<App>, mut request: Request, n
     match record {
         Ok(Some((secret, record))) => {
             let viewer = Viewer { name: record.name.clone(), rights: record.rights.clone(), csrf: csrf(&secret) };
-            request.extensions_mut().insert(viewer);
+            request.extensions_mut().insert(viewer.clone());
             request.extensions_mut().insert(By::once(&auth::actor(&record)));
             request.extensions_mut().insert(record.rights);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(viewer);
+            response
         }
         Ok(None) if is_page(&request) => {
             let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());

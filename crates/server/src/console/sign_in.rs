@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use super::forms::{Form, Nothing};
 use super::frame::{Frame, made};
 use super::session::{self, LENGTH_SECS};
 use crate::auth;
+use crate::body::Asked;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -56,7 +57,7 @@ pub(super) fn address(wanted: &str) -> String {
 }
 
 /// The page.
-pub(super) async fn page(Query(query): Query<Next>) -> Result<Response, Problem> {
+pub(super) async fn page(Asked(query): Asked<Next>) -> Result<Response, Problem> {
     shown(StatusCode::OK, query.next, None)
 }
 

@@ -1,5 +1,7 @@
 //! The console as a browser without script meets it: who may see and press what, and what is refused.
 
+use std::time::Duration;
+
 use crate::common::{Api, ONLOOKER, TOKEN};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Method, Response};
@@ -150,8 +152,13 @@ async fn a_session_ends_with_its_token_and_by_signing_out() {
     assert_eq!(leaving.press("/sign-out").await.status().as_u16(), 303);
     assert_eq!(leaving.get("/").await.status().as_u16(), 303, "signed out");
     assert_eq!(revoked.get("/").await.status().as_u16(), 200);
+    let mut stream = revoked.get("/live?topics=lanes").await;
+    let hello = stream.chunk().await.unwrap().expect("it listens");
+    assert!(hello.starts_with(b"event: listening"), "{hello:?}");
     assert!(api.ask(Method::DELETE, "/tokens/onlooker").send().await.unwrap().status().is_success());
     assert_eq!(revoked.get("/").await.status().as_u16(), 303, "its token is revoked");
+    let ends = async { while let Ok(Some(_)) = stream.chunk().await {} };
+    tokio::time::timeout(Duration::from_secs(30), ends).await.expect("nobody is told who may not look");
     let wrong = revoked.post("/sign-in", &[("token", "wrong")]).await;
     assert_eq!(wrong.status().as_u16(), 401);
     assert!(wrong.text().await.unwrap().contains("role=\"alert\""));
@@ -169,6 +176,7 @@ async fn a_page_tells_what_the_api_tells_and_its_living_part_only_when_it_change
         ("/services/shop", "ro-1"),
         ("/rollouts/ro-1", "1.0.0 passed every step"),
         ("/rollouts/ro-1?moment=0", "back to now"),
+        ("/rollouts/ro-1?moment=", "1.0.0 passed every step"),
         ("/environments", "quick"),
         ("/environments/quick", "Nothing waits"),
         ("/journal?kind=rollout", "rollout.ended"),
