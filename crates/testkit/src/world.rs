@@ -1,32 +1,31 @@
 //! One lane in a world of numbers.
 
+mod acts;
 mod cohorts;
 mod jobs;
+mod people;
 mod probes;
+mod service;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use slipway_core::hook::{Answer, Word};
-use slipway_core::instance::{Health, InstanceState, InstanceStatus};
-use slipway_core::job::JobEnd;
 use slipway_core::journal::Fact;
 use slipway_core::judge::UserCap;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use slipway_core::outcome::Ledger;
 use slipway_core::rollout::{
-    self, Asked, Book, Confirmed, Effect, EffectResult, Lane, Observed, Refusal, Release, Rollout, RolloutKind,
-    Serving, Turn, commands,
+    self, Asked, Book, Confirmed, EffectResult, Lane, Observed, Release, Rollout, RolloutKind, Serving, commands,
 };
-use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::spec::{self, Bad, ServiceSpec};
-use slipway_core::traffic::link::{CountRow, ObjectiveCount};
-use slipway_core::traffic::{Counted, CountedBad, Epoch, Route, assign};
+use slipway_core::traffic::link::CountRow;
+use slipway_core::traffic::{Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
 
 use crate::random::Random;
-use crate::users::{Behaviour, Users};
+use acts::status;
+pub use service::SimulatedService;
 
 /// How far the world moves at once.
 const TICK: Millis = Millis(100);
@@ -36,59 +35,6 @@ const IDLE_TICK: Millis = Millis::from_secs(2);
 const BUCKET_US: u64 = 5_000;
 /// From the start of an instance to its first good health answer.
 const STARTS_IN: Millis = Millis(500);
-
-/// What is fixed about a simulated service.
-#[derive(Debug, Clone)]
-pub struct SimulatedService {
-    /// Its declared file.
-    pub file: String,
-    /// Which environment the lane is.
-    pub environment: String,
-    /// Who asks.
-    pub users: Users,
-    /// How versions behave.
-    pub behaviour: Behaviour,
-    /// Requests per second of cohorts, by name, beside those of everybody else.
-    pub cohorts: BTreeMap<String, f64>,
-    /// Numbers of instances that versions declare, where they differ from the file's.
-    pub instances: BTreeMap<VersionName, u32>,
-    /// Versions that call other requests slow than the file does.
-    pub slower_than: BTreeMap<VersionName, Millis>,
-    /// Versions whose smoke tests fail.
-    pub fails_smoke: BTreeSet<VersionName>,
-    /// The schema that a version needs that migrates nothing, where it is not the declared one.
-    pub needs: BTreeMap<VersionName, u64>,
-    /// Commands that exit with 1, by version.
-    pub fails_migration: BTreeSet<(VersionName, String)>,
-    /// What hooks answer; those that are not here do not.
-    pub answers: BTreeMap<String, Word>,
-    /// A gateway that does not keep to the split: this share of all requests goes to this version, whatever the table
-    /// says, as long as the version is in it.
-    pub misrouted: Option<(VersionName, f64)>,
-    /// Where all chance comes from.
-    pub seed: u64,
-}
-
-impl SimulatedService {
-    /// A service whose versions all behave, in production.
-    pub fn new(file: String) -> SimulatedService {
-        SimulatedService {
-            file,
-            environment: "production".to_string(),
-            users: Users::default(),
-            behaviour: Behaviour::default(),
-            cohorts: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            slower_than: BTreeMap::new(),
-            fails_smoke: BTreeSet::new(),
-            needs: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            fails_migration: BTreeSet::new(),
-            misrouted: None,
-            seed: 1,
-        }
-    }
-}
 
 /// One lane, its instances, a gateway and users.
 pub struct World {
@@ -218,79 +164,6 @@ impl World {
         }
     }
 
-    /// Asks for a release.
-    pub fn release(&mut self, version: &str) -> Result<(), Refusal> {
-        let asked = self.asked(RolloutKind::Release, version);
-        self.command(|turn, now| commands::release(turn, asked, false, now))
-    }
-
-    /// Asks for the way back.
-    pub fn rollback(&mut self, to: Option<&str>) -> Result<(), Refusal> {
-        self.rollback_by("user:test", to)
-    }
-
-    fn rollback_by(&mut self, who: &str, to: Option<&str>) -> Result<(), Refusal> {
-        let to = to.map(|v| v.parse().expect("a valid version"));
-        let asked = match commands::way_back(&self.lane, to.as_ref())? {
-            commands::Back::TakeBack => None,
-            commands::Back::To(version) => Some(self.asked(RolloutKind::Rollback, version.as_str())),
-        };
-        self.command(|turn, now| commands::rollback(turn, asked, who, now))
-    }
-
-    /// Asks for a drill of the way back.
-    pub fn drill(&mut self, cold: bool) -> Result<(), Refusal> {
-        let seen = self.observe();
-        let to = rollout::drillable(&self.lane, &seen)?;
-        let asked = self.asked(RolloutKind::Drill { cold }, to.version.as_str());
-        self.command(|turn, _| commands::drill(turn, asked, &seen))
-    }
-
-    /// Lets a person say something.
-    pub fn command(&mut self, wish: impl FnOnce(&mut Turn, Timestamp) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        let seen = self.observe();
-        let mut turn = Turn::new(&self.lane);
-        wish(&mut turn, self.now)?;
-        rollout::complete(&mut turn, &seen, self.now);
-        self.results.clear();
-        self.apply(turn);
-        Ok(())
-    }
-
-    /// Somebody gives their word for what waits, as it is shown now or as it was shown at first.
-    pub fn approve(&mut self, who: &str) -> Result<(), Refusal> {
-        let Some(asked) = self.lane.queue.first().cloned() else {
-            return Err(Refusal { code: "not_waiting", reason: "nothing waits".to_string() });
-        };
-        let shown = self.shown.clone().unwrap_or_else(|| rollout::gates::seal(&self.lane, &asked));
-        let seen = self.observe();
-        let by = format!("user:{who}");
-        self.command(|turn, now| commands::approve(turn, &asked.id, &by, &shown, &seen, now))
-    }
-
-    /// Somebody looks at what waits, and will approve that and nothing else.
-    pub fn look(&mut self) {
-        self.shown = self.lane.queue.first().map(|asked| rollout::gates::seal(&self.lane, asked));
-    }
-
-    /// A version errs from now on as it did not before.
-    pub fn worsen(&mut self, version: VersionName, share: f64) {
-        self.service.behaviour.errors.insert(version, share);
-    }
-
-    /// Writes a line into the story.
-    pub fn note(&mut self, line: &str) {
-        let fact = Fact {
-            kind: "story".to_string(),
-            lane: Some(self.lane.id.clone()),
-            rollout: None,
-            actor: rollout::ENGINE.to_string(),
-            cause: line.to_string(),
-            evidence: serde_json::Value::Null,
-        };
-        self.journal.push((self.now, fact));
-    }
-
     /// Goes on until `done`, or until `limit` is over. Returns whether it was done.
     pub fn run_until(&mut self, limit: Millis, mut done: impl FnMut(&World) -> bool) -> bool {
         let end = self.now.plus(limit);
@@ -390,203 +263,4 @@ impl World {
             results: self.results.clone(),
         }
     }
-
-    /// From now on a hook answers this; nothing where `word` is absent.
-    pub fn says(&mut self, hook: &str, word: Option<Word>) {
-        match word {
-            Some(word) => drop(self.service.answers.insert(hook.to_string(), word)),
-            None => drop(self.service.answers.remove(hook)),
-        }
-    }
-
-    fn apply(&mut self, turn: Turn) {
-        self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
-        self.ended.extend(turn.ended);
-        self.lane = turn.lane;
-        let wanted = rollout::route_of(&self.lane);
-        // A lapsed split does not come back with a newer table of the same epoch.
-        let back = self.lapsed.is_some() && wanted.as_ref().map(|r| r.epoch) == self.lapsed;
-        if !self.silent && !back {
-            self.route = wanted;
-        }
-        for effect in turn.effects {
-            let result = self.act(effect);
-            self.results.extend(result);
-        }
-        self.watch_capacity();
-    }
-
-    fn act(&mut self, effect: Effect) -> Option<EffectResult> {
-        Some(match effect {
-            Effect::Start { spec } => {
-                self.instances.insert(spec.id.clone(), self.now);
-                EffectResult::Started { instance: spec.id }
-            }
-            Effect::Stop { instance } => {
-                self.instances.remove(&instance);
-                EffectResult::Stopped { instance, killed: false }
-            }
-            Effect::Run { job } => {
-                let fails = self.service.fails_migration.contains(&(job.version.clone(), job.command.join(" ")));
-                let end = match fails {
-                    true => JobEnd::Failed { why: format!("{} ended with exit status: 1", job.command.join(" ")) },
-                    false => JobEnd::Done { tail: String::new() },
-                };
-                EffectResult::Ran { job: job.id, end }
-            }
-            Effect::Smoke { instance, incarnation, round, tests } => {
-                let version = self.lane.slots.iter().find(|s| s.id == instance).map(|s| s.version.clone());
-                let bad = version.is_some_and(|v| self.service.fails_smoke.contains(&v));
-                let result = |name: String| SmokeResult {
-                    name,
-                    took: Millis(5),
-                    failure: bad.then(|| "status 200 expected, 500 came".to_string()),
-                };
-                let tests = tests.into_iter().map(|t| result(t.name)).collect();
-                EffectResult::Smoked { report: SmokeReport { instance, incarnation, at: self.now, tests }, round }
-            }
-            Effect::Ask { key, hook, .. } => {
-                let word = *self.service.answers.get(&hook.name)?;
-                EffectResult::Answered { key, answer: Ok(Answer { word, reason: None }) }
-            }
-        })
-    }
-
-    fn watch_capacity(&mut self) {
-        let Some(route) = &self.route else { return };
-        for version in route.versions.iter().filter(|v| route.split.weight(&v.version).bp() > 0) {
-            let given = route.split.weight(&version.version).share();
-            let declared = self.release_of(version.version.as_str()).instances(&self.lane.id);
-            let carried = (version.endpoints.len() as f64 / f64::from(declared) / given).min(1.0);
-            let least = self.carried.entry(version.version.clone()).or_insert(1.0);
-            *least = least.min(carried);
-        }
-    }
-
-    fn requests(&mut self) {
-        self.cohort_requests();
-        self.owed += self.service.users.rate * TICK.0 as f64 / 1000.0;
-        while self.owed >= 1.0 {
-            self.owed -= 1.0;
-            let key = self.service.users.key(&mut self.random);
-            for _ in 0..=self.service.users.retries {
-                if !self.request(&key) {
-                    break;
-                }
-            }
-        }
-    }
-
-    fn assigned(&mut self, route: &Route, key: &str) -> VersionName {
-        if let Some((version, share)) = &self.service.misrouted
-            && route.versions.iter().any(|v| v.version == *version)
-            && self.random.chance(*share)
-        {
-            return version.clone();
-        }
-        assign(&route.split, &route.salt, key).0.clone()
-    }
-
-    /// One request; returns whether it failed.
-    fn request(&mut self, key: &str) -> bool {
-        let Some(route) = self.route.clone() else { return true };
-        let version = self.assigned(&route, key);
-        self.answer(&route, &version, key)
-    }
-
-    /// What a version answers to a request that is one of the split's; returns whether it failed.
-    fn answer(&mut self, route: &Route, version: &VersionName, key: &str) -> bool {
-        let failed = self.service.behaviour.fails(version, key, self.age(), &mut self.random);
-        let slow = self.service.behaviour.is_slow(version, &mut self.random);
-        let took = self.service.behaviour.took_us(version, &mut self.random);
-        *self.served.entry(version.clone()).or_default() += 1;
-        let row = self.counts.entry((route.epoch, version.clone())).or_insert_with(|| empty(route, version));
-        row.users += u64::from(self.met.entry(route.epoch).or_default().insert(hash(key)));
-        let cap = |objective: &str| (route.epoch, version.clone(), objective.to_string());
-        count(row, &route.objectives, hash(key), failed, Some((slow, took)), |objective, key, bad| {
-            let cap = self.caps.entry(cap(objective)).or_default();
-            cap.record(key, bad).then(|| cap.bad_keys())
-        });
-        failed
-    }
-}
-
-fn empty(route: &Route, version: &VersionName) -> CountRow {
-    CountRow {
-        service: route.service.clone(),
-        environment: route.environment.clone(),
-        epoch: route.epoch,
-        version: version.clone(),
-        cohort: None,
-        assigned: 0,
-        users: 0,
-        attempts: 0,
-        failed: 0,
-        failed_by_slipway: 0,
-        objectives: Vec::new(),
-        latency_us: Vec::new(),
-    }
-}
-
-/// Counts one request, by every objective. `took`: whether it was slow by any declared bound, and its latency where
-/// versions have one. `admit` says of an event whether it counts, and with it the users with a bad one so far.
-fn count(
-    row: &mut CountRow,
-    objectives: &[Counted],
-    key: u64,
-    failed: bool,
-    took: Option<(bool, Option<u64>)>,
-    mut admit: impl FnMut(&str, u64, bool) -> Option<u64>,
-) {
-    let (slow, took_us) = took.unwrap_or_default();
-    row.assigned += 1;
-    row.attempts += 1;
-    row.failed += u64::from(failed);
-    if let Some(us) = took_us {
-        let upper = us.div_ceil(BUCKET_US) * BUCKET_US;
-        match row.latency_us.binary_search_by_key(&upper, |(bound, _)| *bound) {
-            Ok(at) => row.latency_us[at].1 += 1,
-            Err(at) => row.latency_us.insert(at, (upper, 1)),
-        }
-    }
-    for objective in objectives {
-        let bad = match objective.bad {
-            CountedBad::Failed => failed,
-            CountedBad::SlowerThan(_) => slow,
-            CountedBad::SlowerThanUs(bound) => took_us.is_some_and(|us| us > bound),
-        };
-        let at = match row.objectives.iter().position(|o| o.name == objective.name) {
-            Some(at) => at,
-            None => {
-                row.objectives.push(ObjectiveCount { name: objective.name.clone(), n: 0, bad: 0, bad_keys: 0 });
-                row.objectives.len() - 1
-            }
-        };
-        if let Some(bad_keys) = admit(&objective.name, key, bad) {
-            let count = &mut row.objectives[at];
-            count.n += 1;
-            count.bad += u64::from(bad);
-            count.bad_keys = bad_keys;
-        }
-    }
-}
-
-fn status(id: &InstanceId, since: Timestamp, now: Timestamp) -> InstanceStatus {
-    let up = now.since(since) >= STARTS_IN;
-    InstanceStatus {
-        id: id.clone(),
-        incarnation: 1,
-        state: InstanceState::Running,
-        address: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
-        pid: Some(1),
-        health: if up { Health::Healthy } else { Health::Unknown { why: None } },
-        last_exit: None,
-    }
-}
-
-fn hash(key: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }

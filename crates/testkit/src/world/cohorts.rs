@@ -4,7 +4,8 @@ use slipway_core::judge::UserCap;
 use slipway_core::rollout::{Book, Evidence};
 use slipway_core::traffic::assign;
 
-use super::{TICK, World, count, empty, hash};
+use super::traffic::{count, empty, hash};
+use super::{TICK, World};
 
 impl World {
     /// The requests of every cohort within one tick. Each cohort is forty people.

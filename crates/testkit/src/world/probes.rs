@@ -3,7 +3,8 @@
 use slipway_core::rollout::{self, Book, Evidence};
 use slipway_core::traffic::link::CountRow;
 
-use super::{TICK, World, count, empty};
+use super::traffic::{count, empty};
+use super::{TICK, World};
 
 impl World {
     /// The probes of one tick.
