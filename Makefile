@@ -1,5 +1,5 @@
 # What a newcomer needs: `make try` and `make test`. Both do all their set-up.
-.PHONY: help try test bench soak fmt lint
+.PHONY: help try test bench sim soak fmt lint
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
@@ -12,6 +12,9 @@ test: ## everything that has to hold before a change goes in
 
 bench: ## how fast, beside its peers where there are any
 	@scripts/bench $(ARGS)
+
+sim: ## random stories over the real planner, checked at every tick; SIM_SECONDS=600 for longer
+	@scripts/sim
 
 soak: ## pages of the console left open for an hour; SOAK_MINUTES=10 for less
 	@scripts/soak

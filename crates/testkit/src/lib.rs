@@ -3,6 +3,7 @@
 
 mod random;
 mod scenario;
+pub mod sim;
 mod story;
 mod users;
 mod world;

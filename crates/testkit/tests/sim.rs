@@ -1,0 +1,43 @@
+//! The simulated world: seeds in which nothing breaks, and every invariant broken on purpose.
+
+use slipway_testkit::sim::{Sabotage, Story, sabotaged, simulate};
+
+#[test]
+fn no_invariant_breaks_in_the_first_seeds() {
+    let stories: Vec<Story> = (0..400).map(simulate).collect();
+    let broken: Vec<&Story> = stories.iter().filter(|story| story.broken.is_some()).collect();
+    assert!(broken.is_empty(), "{} of {}: {:#?}", broken.len(), stories.len(), &broken[..broken.len().min(6)]);
+    for (outcome, least) in [("succeeded", 100), ("rolled_back", 100), ("superseded", 10), ("failed", 1)] {
+        let ended: u64 = stories.iter().filter_map(|story| story.outcomes.get(outcome)).sum();
+        assert!(ended >= least, "only {ended} {outcome}");
+    }
+}
+
+#[test]
+fn a_seed_replays_to_the_same_tick() {
+    for seed in 0..5 {
+        assert_eq!(simulate(seed), simulate(seed));
+    }
+    assert_eq!(sabotaged(7, Some(Sabotage::StopsInUse)), sabotaged(7, Some(Sabotage::StopsInUse)));
+}
+
+#[test]
+fn what_is_broken_on_purpose_is_named() {
+    for (sabotage, name) in [
+        (Sabotage::NoUndo, "undo_comes_first"),
+        (Sabotage::ColdTraffic, "no_cold_traffic"),
+        (Sabotage::StableCold, "stable_stays_warm"),
+        (Sabotage::SilencePasses, "silence_is_not_health"),
+        (Sabotage::TrafficLast, "traffic_first"),
+        (Sabotage::StopsInUse, "confirmed_not_assumed"),
+        (Sabotage::NumberTwice, "fenced"),
+        (Sabotage::ActsFirst, "journal_before_act"),
+        (Sabotage::Stuck, "everything_ends"),
+        (Sabotage::Nameless, "nothing_without_a_name"),
+    ] {
+        let found = (0..12)
+            .map(|seed| sabotaged(seed, Some(sabotage)))
+            .find_map(|story| story.broken.filter(|broken| broken.invariant == name));
+        assert!(found.is_some(), "{sabotage:?} was not noticed as {name}");
+    }
+}
