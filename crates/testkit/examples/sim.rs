@@ -6,7 +6,12 @@ use std::time::Instant;
 use slipway_testkit::sim::simulate;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
+    let text = std::env::var(name).ok()?;
+    let Ok(number) = text.parse() else {
+        eprintln!("{name}: `{text}` is not a whole number");
+        std::process::exit(2);
+    };
+    Some(number)
 }
 
 fn main() -> ExitCode {

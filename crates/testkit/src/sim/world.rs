@@ -314,6 +314,7 @@ impl World {
             }
             let Some(reply) = self.act(effect) else { continue };
             done += 1;
+            let known = self.replies.len();
             let late = if self.happens(0.2) { self.random.below(10) } else { 0 };
             self.replies.push((self.now.plus(Millis::from_secs(late)), reply.clone()));
             if self.happens(0.1) {
@@ -322,7 +323,7 @@ impl World {
             if self.happens(0.01) {
                 // Carried out, and nobody knows: it stays in the outbox and is carried out again.
                 done -= 1;
-                self.replies.pop();
+                self.replies.truncate(known);
                 self.dies();
                 break;
             }
