@@ -17,6 +17,9 @@ use slipway_store::{Error, TokenRecord};
 use crate::problem::Problem;
 use crate::state::App;
 
+/// Tokens and sessions that are remembered at the most.
+const REMEMBERED: usize = 10_000;
+
 /// Whose token or session it was, by its hash, as looked up before: for when the store cannot be read.
 #[derive(Clone, Default)]
 pub struct Known(Arc<Mutex<HashMap<Digest, TokenRecord>>>);
@@ -33,7 +36,13 @@ impl Known {
         match found {
             Ok(record) => {
                 match &record {
-                    Some(record) => drop(known.insert(hash, record.clone())),
+                    Some(record) => {
+                        // Sessions come and go: what nobody asked for lately is looked up again.
+                        if known.len() >= REMEMBERED && !known.contains_key(&hash) {
+                            known.clear();
+                        }
+                        known.insert(hash, record.clone());
+                    }
                     None => drop(known.remove(&hash)),
                 }
                 Ok(record)

@@ -1,7 +1,7 @@
 //! Errors as problem details (RFC 9457), made in one place.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use slipway_control::Error;
@@ -68,19 +68,28 @@ impl Problem {
 /// Makes a problem of what the framework refuses in plain text: a path or a body that is not UTF-8, a body too large.
 pub(crate) async fn always(response: Response) -> Response {
     let status = response.status();
-    let is_json = |v: &HeaderValue| v.to_str().is_ok_and(|v| v.contains("json"));
-    let told = response.headers().get(header::CONTENT_TYPE).is_some_and(is_json);
+    let is_told = |v: &HeaderValue| v.to_str().is_ok_and(|v| v.contains("json") || v.contains("html"));
+    let told = response.headers().get(header::CONTENT_TYPE).is_some_and(is_told);
     if told || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let bytes = axum::body::to_bytes(response.into_body(), REFUSAL_LIMIT).await.unwrap_or_default();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, REFUSAL_LIMIT).await.unwrap_or_default();
     let code = match status {
         StatusCode::PAYLOAD_TOO_LARGE => "bad_body",
         StatusCode::NOT_FOUND => "not_found",
         _ if status.is_client_error() => "bad_request",
         _ => "internal",
     };
-    Problem::new(status, code, String::from_utf8_lossy(&bytes)).into_response()
+    let mut problem = Problem::new(status, code, String::from_utf8_lossy(&bytes)).into_response();
+    *problem.extensions_mut() = parts.extensions;
+    problem
+}
+
+/// Answers a method that a route does not take.
+pub(crate) async fn not_that_way(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
 impl IntoResponse for Problem {

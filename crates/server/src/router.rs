@@ -1,8 +1,9 @@
 //! The map of the API: every route, and nothing else. The console has its own beside it.
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::Uri;
 use axum::middleware::{from_fn_with_state, map_response};
+use axum::routing::any;
 use slipway_core::rights::Right;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -143,8 +144,8 @@ pub fn router(app: App) -> axum::Router {
         .layer(from_fn_with_state(app.clone(), auth::need_token));
     axum::Router::from(open())
         .merge(guarded)
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(not_that_way)
+        .method_not_allowed_fallback(problem::not_that_way)
+        .route("/api/{*rest}", any(nothing_here))
         .layer(map_response(problem::always))
         .merge(console::router(&app))
         .with_state(app)
@@ -152,9 +153,4 @@ pub fn router(app: App) -> axum::Router {
 
 async fn nothing_here(uri: Uri) -> Problem {
     Problem::not_found(format!("there is nothing at {}; see /api/v1/openapi.json", uri.path()))
-}
-
-async fn not_that_way(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not take {method}", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

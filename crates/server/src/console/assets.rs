@@ -22,7 +22,7 @@ const SIGN: &str = include_str!("../../assets/sign.svg");
 static ALL: [Asset; 3] = [
     Asset { kind: "text/css; charset=utf-8", text: STYLE, href: LazyLock::new(|| named(STYLE, "css")) },
     Asset { kind: "text/javascript; charset=utf-8", text: SCRIPT, href: LazyLock::new(|| named(SCRIPT, "js")) },
-    Asset { kind: "image/svg+xml", text: SIGN, href: LazyLock::new(|| "/assets/sign.svg".to_string()) },
+    Asset { kind: "image/svg+xml", text: SIGN, href: LazyLock::new(|| named(SIGN, "svg")) },
 ];
 
 fn named(text: &str, kind: &str) -> String {
@@ -39,6 +39,11 @@ pub(super) fn style() -> &'static str {
 /// Address of the script.
 pub(super) fn script() -> &'static str {
     &ALL[1].href
+}
+
+/// Address of the sign.
+pub(super) fn sign() -> &'static str {
+    &ALL[2].href
 }
 
 /// One of them.

@@ -1,5 +1,6 @@
 //! Forms: read with the proof that it was our own page that sent them.
 
+use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -31,16 +32,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
     async fn from_request(request: Request, state: &S) -> Result<Form<T>, Problem> {
         let viewer = request.extensions().get::<Viewer>().cloned();
         let sent = axum::Form::<Signed<T>>::from_request(request, state).await;
-        let axum::Form(signed) = sent.map_err(|rejection| {
-            let detail = format!("the form was not understood: {}", rejection.body_text());
-            Problem::new(rejection.status(), "bad_form", detail)
-        })?;
+        let axum::Form(signed) = sent.map_err(|rejection| bad(&rejection))?;
         if viewer.is_none_or(|viewer| viewer.csrf != signed.csrf) {
             let detail = "this form is not from a page of your session: open the page again and press the button there";
             return Err(foreign(detail));
         }
         Ok(Form(signed.form))
     }
+}
+
+/// A form of a page that needs no session.
+pub(super) struct Open<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Open<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Open<T>, Problem> {
+        let sent = axum::Form::<T>::from_request(request, state).await;
+        sent.map(|axum::Form(form)| Open(form)).map_err(|rejection| bad(&rejection))
+    }
+}
+
+fn bad(rejection: &FormRejection) -> Problem {
+    let detail = format!("the form was not understood: {}", rejection.body_text());
+    Problem::new(rejection.status(), "bad_form", detail)
 }
 
 /// Refuses what another site's page sends.

@@ -80,6 +80,11 @@ impl Frame {
     pub fn script(&self) -> &'static str {
         assets::script()
     }
+
+    /// Address of the sign.
+    pub fn sign(&self) -> &'static str {
+        assets::sign()
+    }
 }
 
 /// A page of which a part lives: the script fetches it again when something changed.

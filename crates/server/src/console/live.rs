@@ -1,16 +1,18 @@
 //! What changed, as server-sent events without content: a page that hears one fetches its own part again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
-use slipway_core::names::LaneId;
+use slipway_core::names::{Digest, LaneId};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
@@ -23,6 +25,8 @@ use crate::state::App;
 const SPACING: Duration = Duration::from_millis(500);
 /// How often it is looked whether whoever listens may still.
 const RECHECK: Duration = Duration::from_secs(5);
+/// Pages of one session that listen at the same time, at the most.
+const STREAMS: usize = 256;
 /// What a page listens to at the most.
 const TOPICS: usize = 20;
 
@@ -34,16 +38,55 @@ pub(super) struct Listening {
     topics: String,
 }
 
+/// How many streams each session has open. Cheap to clone; clones share one count.
+#[derive(Clone, Default)]
+pub(super) struct Listeners(Arc<Mutex<HashMap<Digest, usize>>>);
+
+/// One open stream of a session; gone with it.
+struct Listener {
+    all: Listeners,
+    session: Digest,
+}
+
+impl Listeners {
+    /// One more stream of a session, if it may have one.
+    fn one_more(&self, secret: &str) -> Option<Listener> {
+        let session = Digest::of(secret.as_bytes());
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = counts.entry(session.clone()).or_default();
+        if *open >= STREAMS {
+            return None;
+        }
+        *open += 1;
+        Some(Listener { all: self.clone(), session })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut counts = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = counts.get_mut(&self.session) {
+            *open -= 1;
+            if *open == 0 {
+                counts.remove(&self.session);
+            }
+        }
+    }
+}
+
 struct Ears {
     topics: BTreeSet<String>,
     lanes: broadcast::Receiver<LaneId>,
     journal: watch::Receiver<u64>,
     told: Option<Instant>,
+    /// Counts as long as somebody listens.
+    _listener: Listener,
 }
 
 /// Tells a page which of its topics changed.
 pub(super) async fn stream(
     State(app): State<App>,
+    Extension(listeners): Extension<Listeners>,
     headers: HeaderMap,
     Asked(query): Asked<Listening>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -51,8 +94,18 @@ pub(super) async fn stream(
     if topics.len() > TOPICS {
         return Err(Problem::bad_request(format!("a page listens to {TOPICS} topics at the most")));
     }
-    let ears = Ears { topics, lanes: app.control.changes(), journal: app.control.store().subscribe(), told: None };
     let secret = session::secret(&headers).unwrap_or_default();
+    let listener = listeners.one_more(&secret).ok_or_else(|| {
+        let detail = format!("this session has {STREAMS} pages open that listen already: close some");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail)
+    })?;
+    let ears = Ears {
+        topics,
+        lanes: app.control.changes(),
+        journal: app.control.store().subscribe(),
+        told: None,
+        _listener: listener,
+    };
     let end = async move {
         tokio::select! {
             () = app.farewell.closed() => {}

@@ -18,22 +18,26 @@ mod overview;
 mod palette;
 #[cfg(test)]
 mod phases;
+mod proxy;
 mod refusal;
 mod rollout;
 mod service;
 mod session;
 mod sign_in;
+mod tries;
 mod when;
 
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use slipway_core::rights::Right;
 
 use crate::auth;
+use crate::problem::{self, Problem};
 use crate::state::App;
 
 /// Largest form in bytes.
@@ -108,13 +112,23 @@ pub(crate) fn router(app: &App) -> Router<App> {
         }
     }
     let overview = Arc::new(overview::shared::Shared::new(app));
+    let nowhere = Router::new().fallback(nowhere).layer(from_fn_with_state(app.clone(), session::tell_session));
     outside
         .merge(inside.layer(from_fn_with_state(app.clone(), session::need_session)))
+        .method_not_allowed_fallback(problem::not_that_way)
+        .merge(nowhere)
         .layer(Extension(overview))
+        .layer(Extension(tries::Tries::default()))
+        .layer(Extension(live::Listeners::default()))
         .layer(from_fn(forms::same_origin))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .layer(map_response(problem::always))
         .layer(map_response(refusal::as_page))
         .layer(map_response(frame::safe))
+}
+
+async fn nowhere(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is no page at {}; the API begins at /api/v1", uri.path()))
 }
 
 /// A value as it may stand in a query.

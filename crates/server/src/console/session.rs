@@ -8,7 +8,9 @@ use slipway_control::By;
 use slipway_core::names::Digest;
 use slipway_core::rights::{Right, Rights};
 use slipway_core::traffic::CONSOLE_COOKIE;
+use slipway_store::{Error, TokenRecord};
 
+use super::proxy;
 use crate::auth;
 use crate::problem::Problem;
 use crate::state::App;
@@ -52,24 +54,16 @@ pub(super) fn csrf(secret: &str) -> String {
 
 /// The cookie of a session; an empty secret takes it away. Secure where whoever stands before Slipway speaks TLS.
 pub(super) fn cookie(secret: &str, headers: &HeaderMap) -> HeaderValue {
-    let tls = headers.get("x-forwarded-proto").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"https"));
-    let (age, secure) = (if secret.is_empty() { 0 } else { LENGTH_SECS }, if tls { "; Secure" } else { "" });
+    let age = if secret.is_empty() { 0 } else { LENGTH_SECS };
+    let secure = if proxy::speaks_tls(headers) { "; Secure" } else { "" };
     let text = format!("{CONSOLE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Lets through whoever is signed in; others are asked to sign in, and come back to where they wanted to go.
 pub(super) async fn need_session(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let record = match secret(request.headers()) {
-        None => Ok(None),
-        Some(secret) => {
-            let found = app.control.store().session(&secret, app.control.now()).await;
-            app.known.or_before(&secret, found).map(|record| record.map(|record| (secret, record)))
-        }
-    };
-    match record {
-        Ok(Some((secret, record))) => {
-            let viewer = Viewer { name: record.name.clone(), rights: record.rights.clone(), csrf: csrf(&secret) };
+    match holder(&app, request.headers()).await {
+        Ok(Some((viewer, record))) => {
             request.extensions_mut().insert(viewer.clone());
             request.extensions_mut().insert(By::once(&auth::actor(&record)));
             request.extensions_mut().insert(record.rights);
@@ -86,6 +80,26 @@ pub(super) async fn need_session(State(app): State<App>, mut request: Request, n
         }
         Err(error) => Problem::from(error).into_response(),
     }
+}
+
+/// Whoever is signed in with the session that a request came with, and the token that it was begun with.
+async fn holder(app: &App, headers: &HeaderMap) -> Result<Option<(Viewer, TokenRecord)>, Error> {
+    let Some(secret) = secret(headers) else { return Ok(None) };
+    let found = app.control.store().session(&secret, app.control.now()).await;
+    let record = app.known.or_before(&secret, found)?;
+    Ok(record.map(|record| {
+        (Viewer { name: record.name.clone(), rights: record.rights.clone(), csrf: csrf(&secret) }, record)
+    }))
+}
+
+/// Says who is signed in where that makes no difference to the answer: to the page that says that there is none.
+pub(super) async fn tell_session(State(app): State<App>, request: Request, next: Next) -> Response {
+    let viewer = holder(&app, request.headers()).await.ok().flatten().map(|(viewer, _)| viewer);
+    let mut response = next.run(request).await;
+    if let Some(viewer) = viewer {
+        response.extensions_mut().insert(viewer);
+    }
+    response
 }
 
 /// A page that a browser goes to, and not something that the script fetches or a form that was sent.

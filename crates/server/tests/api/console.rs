@@ -165,6 +165,59 @@ async fn a_session_ends_with_its_token_and_by_signing_out() {
 }
 
 #[tokio::test]
+async fn signing_in_again_ends_the_session_of_before() {
+    let api = Api::start().await;
+    let before = Browser::signed_in(&api, TOKEN).await;
+    let again = before.post("/sign-in", &[("token", TOKEN)]).await;
+    assert_eq!(again.status().as_u16(), 303);
+    assert_eq!(before.get("/").await.status().as_u16(), 303, "its cookie is worth nothing any more");
+}
+
+#[tokio::test]
+async fn what_cannot_be_shown_is_a_page_with_the_way_to_the_others() {
+    let api = Api::start().await;
+    let browser = Browser::signed_in(&api, TOKEN).await;
+    let delete = browser.http.delete(browser.url("/journal")).header(COOKIE, &browser.cookie).send().await.unwrap();
+    for (answer, status, said, framed) in [
+        (browser.get("/nope").await, 404, "there is no page at /nope", true),
+        (browser.get("/rollouts/%FF").await, 400, "bad_request", true),
+        (delete, 405, "/journal does not take DELETE", false),
+        (browser.post("/sign-in", &[("next", "/")]).await, 422, "the form was not understood", false),
+        (Browser::new(&api).get("/nope").await, 404, "there is no page at /nope", false),
+    ] {
+        assert_eq!(answer.status().as_u16(), status, "{said}");
+        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{said}");
+        assert!(answer.headers().contains_key("content-security-policy"), "{said}");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(said), "{said:?} is not in {text}");
+        assert_eq!(text.contains("Sign out"), framed, "{said}");
+    }
+    let elsewhere = api.ask(Method::GET, "/nope").send().await.unwrap();
+    assert_eq!(elsewhere.status().as_u16(), 404);
+    assert_eq!(elsewhere.headers()["content-type"], "application/problem+json", "the API answers in its own words");
+}
+
+#[tokio::test]
+async fn a_session_listens_with_so_many_pages_and_no_more() {
+    let api = Api::start().await;
+    let (many, other) = (Browser::signed_in(&api, TOKEN).await, Browser::signed_in(&api, ONLOOKER).await);
+    let mut open = Vec::new();
+    let refused = loop {
+        let answer = many.get("/live?topics=lanes").await;
+        if answer.status().as_u16() != 200 {
+            break answer;
+        }
+        open.push(answer);
+        assert!(open.len() < 1_000, "there is no end of streams");
+    };
+    assert_eq!((refused.status().as_u16(), open.len()), (429, 256));
+    assert_eq!(other.get("/live?topics=lanes").await.status().as_u16(), 200, "another session is not held up by it");
+    drop(open);
+    let freed = async { while many.get("/live?topics=lanes").await.status().as_u16() != 200 {} };
+    tokio::time::timeout(Duration::from_secs(30), freed).await.expect("a stream that ended makes room");
+}
+
+#[tokio::test]
 async fn a_page_tells_what_the_api_tells_and_its_living_part_only_when_it_changed() {
     let api = Api::start().await;
     let browser = Browser::signed_in(&api, TOKEN).await;
