@@ -1,6 +1,31 @@
 // What the console does beyond its pages: it fetches a page's living part again when the server says that it changed,
 // shows moments in the viewer's zone, opens the palette, and drags the replay. Everything works without it.
 
+document.documentElement.classList.add("scripted");
+
+// What this browser's user chose, kept in the browser.
+const chosenBefore = { exact: false, slash: true };
+function choice(name) {
+  try { return JSON.parse(localStorage.getItem(`slipway-${name}`)) ?? chosenBefore[name]; } catch { return chosenBefore[name]; }
+}
+function choices() {
+  const all = document.getElementById("choices");
+  if (!all) return;
+  all.hidden = false;
+  for (const name of Object.keys(chosenBefore)) {
+    const box = document.getElementById(`choice-${name}`);
+    box.checked = choice(name);
+    box.addEventListener("change", () => {
+      try { localStorage.setItem(`slipway-${name}`, JSON.stringify(box.checked)); } catch { chosenBefore[name] = box.checked; }
+      showMoments(document);
+      showKey();
+    });
+  }
+}
+function showKey() {
+  for (const key of document.querySelectorAll("[data-palette] kbd")) key.hidden = !choice("slash");
+}
+
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
@@ -8,6 +33,7 @@ const ago = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "sh
 
 function showMoments(root) {
   const now = Date.now();
+  const whole = choice("exact");
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
@@ -18,8 +44,10 @@ function showMoments(root) {
       const minutes = Math.round(seconds / 60);
       text = Math.abs(minutes) < 60 ? ago.format(minutes, "minute") : ago.format(Math.round(minutes / 60), "hour");
     }
+    const exact = `${zone.format(at)} (${time.dateTime})`;
+    if (whole) text = exact;
     if (time.textContent !== text) time.textContent = text;
-    time.title = `${zone.format(at)} (${time.dateTime})`;
+    time.title = exact;
   }
 }
 
@@ -46,6 +74,12 @@ function morph(old, fresh) {
   kept.slice(wanted.length).forEach((gone) => gone.remove());
 }
 
+// The tab says the state first, so that it is read among many.
+function retitle() {
+  const title = document.getElementById("live")?.dataset.title;
+  if (title) document.title = `${title} · Slipway`;
+}
+
 const stale = document.getElementById("stale");
 const tags = new Map();
 let fetching = false;
@@ -67,7 +101,7 @@ async function refresh(src) {
       tags.set(from, answer.headers.get("etag") ?? "");
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("live");
-      if (fresh) { morph(live, fresh); showMoments(live); }
+      if (fresh) { morph(live, fresh); showMoments(live); retitle(); }
     }
     stale.hidden = true;
   } catch {
@@ -118,9 +152,10 @@ function shown() { return [...places.querySelectorAll("li:not([hidden]) a")]; }
 function choose(to) {
   const all = shown();
   chosen = Math.max(0, Math.min(to, all.length - 1));
-  places.querySelectorAll("a.on").forEach((a) => a.classList.remove("on"));
-  all[chosen]?.classList.add("on");
+  places.querySelectorAll("a").forEach((a) => a.setAttribute("aria-selected", String(a === all[chosen])));
+  text.setAttribute("aria-activedescendant", all[chosen]?.id ?? "");
   all[chosen]?.scrollIntoView({ block: "nearest" });
+  document.getElementById("palette-none").textContent = all.length ? "" : "Nothing fits.";
 }
 function filter() {
   const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -154,11 +189,15 @@ if (palette) {
 }
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input:not([type=range]), textarea, select, dialog");
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const slash = event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey && choice("slash");
+  const control = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+  if (!palette || !(slash || control)) return;
   event.preventDefault();
   openPalette();
 });
 
+choices();
+showKey();
 showMoments(document);
 setInterval(() => document.hidden || showMoments(document), 30000);
 if (!document.hidden) listen();

@@ -1,17 +1,9 @@
 //! Two versions side by side, as text.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use similar::TextDiff;
-use slipway_server::wire::{WireDifference, WireVersions};
+use slipway_server::wire::WireVersions;
 
 use super::flat;
-
-/// How long to look for the shortest way to tell two texts apart; afterwards a longer one will do.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// Lines around a change.
-const AROUND: usize = 3;
 
 /// What differs, a line for what is gone and a line for what came; of files the lines that differ.
 pub(crate) fn versions(v: &WireVersions) -> String {
@@ -30,8 +22,8 @@ pub(crate) fn versions(v: &WireVersions) -> String {
     }
     for difference in &v.differences {
         text.push_str(&format!("  {}:\n", flat(&difference.place)));
-        if let Some((before, after)) = file(difference) {
-            text.push_str(&lines(before, after));
+        if let Some(lines) = difference.lines() {
+            text.extend(lines.iter().map(|line| format!("  {}\n", visible(line))));
             continue;
         }
         for (sign, value) in [('-', &difference.before), ('+', &difference.after)] {
@@ -41,27 +33,6 @@ pub(crate) fn versions(v: &WireVersions) -> String {
         }
     }
     text
-}
-
-/// Both texts of a file of the configuration; of one that is new or gone, the other is empty.
-fn file(difference: &WireDifference) -> Option<(&str, &str)> {
-    let of_environment = difference.place.starts_with("environments.") && difference.place.contains(".config.files.");
-    if !of_environment && !difference.place.starts_with("config.files.") {
-        return None;
-    }
-    match (&difference.before, &difference.after) {
-        (Some(before), Some(after)) => Some((before.as_str()?, after.as_str()?)),
-        (None, Some(after)) => Some(("", after.as_str().filter(|text| !text.is_empty())?)),
-        (Some(before), None) => Some((before.as_str().filter(|text| !text.is_empty())?, "")),
-        (None, None) => None,
-    }
-}
-
-/// The lines that differ as a unified diff, indented.
-fn lines(before: &str, after: &str) -> String {
-    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
-    let unified = diff.unified_diff().context_radius(AROUND).to_string();
-    unified.split_terminator('\n').map(|line| format!("  {}\n", visible(line))).collect()
 }
 
 /// A line with its spaces, and with what would move a terminal's cursor written out.
@@ -86,6 +57,7 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use slipway_server::wire::WireDifference;
 
     use super::*;
 
@@ -135,6 +107,6 @@ mod tests {
     fn the_longest_files_do_not_take_for_ever() {
         let text =
             |salt: u32| (0..40_000u32).map(|n| format!("{}\n", n.wrapping_mul(salt) % 9_973)).collect::<String>();
-        assert!(lines(&text(7_919), &text(6_007)).contains("@@"));
+        assert!(differing("config.files.a", json!(text(7_919)), json!(text(6_007))).contains("@@"));
     }
 }

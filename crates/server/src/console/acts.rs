@@ -8,9 +8,11 @@ use slipway_control::{By, Command};
 use slipway_core::names::RolloutId;
 
 use super::forms::{Form, Nothing};
+use crate::body::Body;
 use crate::problem::Problem;
-use crate::routes::{lane, rollouts};
+use crate::routes::{lane, operating, rollouts};
 use crate::state::App;
+use crate::wire::{NewMaintenance, NewScale};
 
 type Done = Result<Redirect, Problem>;
 
@@ -105,6 +107,55 @@ pub(super) async fn drill(
     Form(form): Form<Drill>,
 ) -> Done {
     Ok(to(&app.control.drill(&lane(&service, &environment)?, form.cold == "on", &by).await?))
+}
+
+/// A service in an environment, by its path.
+type At = Path<(String, String)>;
+
+fn to_service(service: &str) -> Redirect {
+    Redirect::to(&format!("/services/{service}"))
+}
+
+fn whole(field: &str, text: &str) -> Result<u64, Problem> {
+    text.trim().parse().map_err(|_| Problem::bad_request(format!("{field} must be a whole number, not {text:?}")))
+}
+
+/// How many instances.
+#[derive(Debug, Deserialize)]
+pub(super) struct Scale {
+    instances: String,
+}
+
+/// Another number of instances.
+pub(super) async fn scale(app: State<App>, by: Extension<By>, at: At, Form(form): Form<Scale>) -> Done {
+    let instances = u32::try_from(whole("instances", &form.instances)?).unwrap_or(u32::MAX);
+    let to = to_service(&at.0.0);
+    operating::scale(app, by, at, Body(NewScale { instances })).await.map(|_| to)
+}
+
+/// Replaces every instance.
+pub(super) async fn restart(app: State<App>, by: Extension<By>, at: At, _: Form<Nothing>) -> Done {
+    let to = to_service(&at.0.0);
+    operating::restart(app, by, at).await.map(|_| to)
+}
+
+/// How long requests are held.
+#[derive(Debug, Deserialize)]
+pub(super) struct Hold {
+    hold: String,
+}
+
+/// Begins maintenance.
+pub(super) async fn close(app: State<App>, by: Extension<By>, at: At, Form(form): Form<Hold>) -> Done {
+    let hold_ms = whole("hold", &form.hold)?.saturating_mul(1_000);
+    let to = to_service(&at.0.0);
+    operating::begin(app, by, at, Body(NewMaintenance { hold_ms, ..NewMaintenance::default() })).await.map(|_| to)
+}
+
+/// Ends maintenance.
+pub(super) async fn open(app: State<App>, by: Extension<By>, at: At, _: Form<Nothing>) -> Done {
+    let to = to_service(&at.0.0);
+    operating::end(app, by, at).await.map(|_| to)
 }
 
 /// What the viewer was shown.

@@ -15,6 +15,23 @@ pub(super) struct Button {
     pub kind: &'static str,
     /// Fields of its form.
     pub fields: Vec<(&'static str, String)>,
+    /// What whoever presses it has to say.
+    pub ask: Option<Ask>,
+}
+
+/// A whole number that is asked for before a button is pressed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ask {
+    /// Name of the field.
+    pub name: &'static str,
+    /// The question.
+    pub label: &'static str,
+    /// What stands there at first.
+    pub value: u32,
+    /// The least that is taken.
+    pub least: u32,
+    /// The most.
+    pub most: u32,
 }
 
 impl Button {

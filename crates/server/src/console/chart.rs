@@ -3,6 +3,7 @@
 //! Drawn from the samples that were kept of the rollout, which carry the judge's own numbers. Heights are logarithmic,
 //! so that half a percent and all of it are told apart. Pure: samples in, paths out; no markup.
 
+use crate::wire::words::time;
 use crate::wire::{WirePoint, WireSample, WireStep};
 
 /// Width and height of the drawing, in its own units.
@@ -32,6 +33,8 @@ pub(super) struct Chart {
     pub fail: String,
     /// Where steps begin: how far from the left, and which.
     pub steps: Vec<(String, String)>,
+    /// How long after the rollout began it is at the left, in the middle and at the right.
+    pub axis: [String; 3],
     /// What stands at the side.
     pub labels: Vec<Label>,
     /// `pass`, `fail` or `inconclusive`, as it was last.
@@ -52,14 +55,17 @@ pub(super) struct Label {
 }
 
 /// The charts of a rollout, one for each objective that was ever judged.
-pub(super) fn charts(samples: &[WireSample], steps: &[WireStep]) -> Vec<Chart> {
+pub(super) fn charts(samples: &[WireSample], steps: &[WireStep], began: u64) -> Vec<Chart> {
     let mut names: Vec<&str> = Vec::new();
     for point in samples.iter().flat_map(|s| &s.objectives) {
         if !names.contains(&point.name.as_str()) {
             names.push(&point.name);
         }
     }
-    names.into_iter().filter_map(|name| chart(name, samples, steps)).collect()
+    // Before anybody met it there is nothing to draw, but for the last moment of that.
+    let first = samples.iter().position(|s| s.objectives.iter().any(|p| p.n > 0)).unwrap_or(0);
+    let samples = samples.get(first.saturating_sub(1)..).unwrap_or_default();
+    names.into_iter().filter_map(|name| chart(name, samples, steps, began)).collect()
 }
 
 struct Frame {
@@ -81,7 +87,7 @@ impl Frame {
 
 type Seen<'a> = (u64, &'a WirePoint);
 
-fn chart(name: &str, samples: &[WireSample], steps: &[WireStep]) -> Option<Chart> {
+fn chart(name: &str, samples: &[WireSample], steps: &[WireStep], began: u64) -> Option<Chart> {
     let points: Vec<Seen> =
         samples.iter().filter_map(|s| Some((s.at, s.objectives.iter().find(|p| p.name == name)?))).collect();
     let (first, last) = (points.first()?, points.last()?);
@@ -103,6 +109,7 @@ fn chart(name: &str, samples: &[WireSample], steps: &[WireStep]) -> Option<Chart
         pass: line(&frame, &runs, |p| p.pass_at),
         fail: line(&frame, &runs, |p| p.fail_at),
         steps: begun(&frame, samples, steps),
+        axis: [0.0, 0.5, 1.0].map(|part| time((from + length * part - began as f64).max(0.0).round() as u64)),
         labels: labels(&frame, now),
         verdict: now.verdict.clone(),
         numbers: numbers(now),
@@ -262,7 +269,7 @@ mod tests {
             sample(2_000, 1, point(5, 0.0, 0.95)),
             sample(3_000, 1, point(50, 0.0, 0.1)),
         ];
-        let chart = &charts(&samples, &[])[0];
+        let chart = &charts(&samples, &[], 0)[0];
         assert_eq!(chart.candidate.matches('M').count(), 2, "{}", chart.candidate);
         assert_eq!(chart.steps.len(), 2);
         assert!(chart.stable.is_empty(), "a first release has nothing to be compared with");

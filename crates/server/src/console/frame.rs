@@ -21,6 +21,8 @@ pub(super) struct Frame {
     pub title: String,
     /// Where it stands in the navigation.
     pub here: Here,
+    /// It is that place itself, and not a page within it.
+    pub exact: bool,
     /// Who looks; nobody on the page to sign in.
     pub viewer: Option<Viewer>,
 }
@@ -48,12 +50,17 @@ pub(super) struct Place {
 impl Frame {
     /// The frame of a page for somebody.
     pub fn of(title: impl Into<String>, here: Here, viewer: &Viewer) -> Frame {
-        Frame { title: title.into(), here, viewer: Some(viewer.clone()) }
+        Frame { title: title.into(), here, exact: false, viewer: Some(viewer.clone()) }
+    }
+
+    /// The frame of a page that is in the navigation itself.
+    pub fn at(title: impl Into<String>, here: Here, viewer: &Viewer) -> Frame {
+        Frame { exact: true, ..Frame::of(title, here, viewer) }
     }
 
     /// The frame of a page for nobody in particular.
     pub fn outside(title: &str) -> Frame {
-        Frame { title: title.to_string(), here: Here::Elsewhere, viewer: None }
+        Frame { title: title.to_string(), here: Here::Elsewhere, exact: false, viewer: None }
     }
 
     /// The navigation.

@@ -1,10 +1,14 @@
 //! The journal: what happened, by whom and why, filtered, linked and exported.
 
+use std::io;
+
 use askama::Template;
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use serde::Deserialize;
 use slipway_core::journal::Entry;
 use slipway_core::units::Timestamp;
@@ -19,7 +23,7 @@ use crate::state::App;
 
 /// Entries on one page.
 const PAGE: u32 = 100;
-/// Entries that are exported at a time; the next part goes on before the last of them.
+/// Entries of an export that are read at a time.
 const EXPORTED: u32 = 1_000;
 
 /// Which entries, as the form sends it: an empty field is none.
@@ -137,7 +141,7 @@ pub(super) async fn page(
 fn view(viewer: &Viewer, query: Query, entries: &[Entry]) -> View {
     let full = entries.len() == PAGE as usize;
     View {
-        frame: Frame::of("Journal", Here::Journal, viewer),
+        frame: Frame::at("Journal", Here::Journal, viewer),
         same: query.text(),
         older: entries.last().filter(|_| full).map(|entry| entry.seq),
         entries: entries.iter().map(shown).collect(),
@@ -160,15 +164,35 @@ fn shown(entry: &Entry) -> Shown {
     }
 }
 
-/// The same entries as lines of JSON, newest first, for whoever keeps them elsewhere.
+/// The same entries and all older ones as lines of JSON, newest first, for whoever keeps them elsewhere.
 pub(super) async fn export(State(app): State<App>, Asked(query): Asked<Query>) -> Result<Response, Problem> {
-    let entries = app.control.store().entries(&query.filter(EXPORTED)?).await?;
-    let lines: Vec<String> = entries.iter().filter_map(|entry| serde_json::to_string(entry).ok()).collect();
+    let filter = query.filter(EXPORTED)?;
+    let first = app.control.store().entries(&filter).await?;
+    let parts = stream::unfold(Some(first), move |part| {
+        let (app, filter) = (app.clone(), filter.clone());
+        async move {
+            let part = part?;
+            let lines: String = part.iter().filter_map(line).collect();
+            let next = match part.last().filter(|_| part.len() == EXPORTED as usize) {
+                Some(last) => app.control.store().entries(&Filter { before: Some(last.seq), ..filter }).await.map(Some),
+                None => Ok(None),
+            };
+            // Half an export must not look like a whole one: where it breaks, so does the download.
+            Some(match next {
+                Ok(next) => (Ok(lines), next),
+                Err(error) => (Err(io::Error::other(error)), None),
+            })
+        }
+    });
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"journal.ndjson\""),
     ];
-    Ok((headers, lines.join("\n") + "\n").into_response())
+    Ok((headers, Body::from_stream(parts)).into_response())
+}
+
+fn line(entry: &Entry) -> Option<String> {
+    serde_json::to_string(entry).ok().map(|line| line + "\n")
 }
 
 /// The living part for somebody who asked with `query`.

@@ -85,6 +85,10 @@ fn places() -> Vec<Place> {
         button("/rollouts/{id}/approve", Right::Approve, post(acts::approve)),
         button("/services/{service}/environments/{environment}/rollback", Right::Rollback, post(acts::rollback)),
         button("/services/{service}/environments/{environment}/drill", Right::Operate, post(acts::drill)),
+        button("/services/{service}/environments/{environment}/restart", Right::Operate, post(acts::restart)),
+        button("/services/{service}/environments/{environment}/scale", Right::Operate, post(acts::scale)),
+        button("/services/{service}/environments/{environment}/maintenance/on", Right::Operate, post(acts::close)),
+        button("/services/{service}/environments/{environment}/maintenance/off", Right::Operate, post(acts::open)),
         place("POST", "/sign-out", Needs::Session, post(sign_in::leave)),
     ]
 }

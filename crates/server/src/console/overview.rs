@@ -16,7 +16,7 @@ use super::session::Viewer;
 use super::when::When;
 use crate::problem::Problem;
 use crate::state::App;
-use crate::wire::words::{share, time};
+use crate::wire::words::{services, share, time};
 use crate::wire::{LaneStatus, WireRollout, WireTimes};
 
 /// A service in an environment, with its open rollout.
@@ -35,6 +35,17 @@ struct Rows {
     moving: Vec<Row>,
     calm: Vec<Row>,
     said: String,
+}
+
+impl Rows {
+    /// As the browser's tab says it: whether anybody is needed, first.
+    fn title(&self) -> String {
+        match (self.trouble.len(), self.moving.len()) {
+            (0, 0) => "Services".to_string(),
+            (0, n) => format!("{n} changing: Services"),
+            (n, _) => format!("{n} need a look: Services"),
+        }
+    }
 }
 
 /// A line of the overview.
@@ -65,7 +76,7 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let made = shared.now(&app).await?;
-    let frame = Frame::of("Services", Here::Overview, &viewer);
+    let frame = Frame::at(made.rows.title(), Here::Overview, &viewer);
     Wanted::of(&headers).answer_with(&made.part, || View { frame, rows: made.rows.clone() })
 }
 
@@ -89,10 +100,6 @@ fn rows<'a>(told: impl Iterator<Item = &'a Told>) -> Rows {
         (n, m) => format!("{n} need a look, {m} changing."),
     };
     Rows { trouble, moving, calm, said }
-}
-
-fn services(n: usize) -> String {
-    if n == 1 { "one service".to_string() } else { format!("{n} services") }
 }
 
 fn row((lane, open): &Told) -> (u8, Row) {
@@ -176,6 +183,6 @@ fn drilled(times: &WireTimes) -> (String, &'static str) {
 /// The living part for somebody.
 #[cfg(test)]
 pub(super) fn view_for(viewer: &Viewer, told: &[Told]) -> String {
-    let view = View { frame: Frame::of("Services", Here::Overview, viewer), rows: Arc::new(rows(told.iter())) };
+    let view = View { frame: Frame::at("Services", Here::Overview, viewer), rows: Arc::new(rows(told.iter())) };
     view.as_live().render().unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! A service: what serves where, what happened to it with both times side by side, what differs between versions, and
 //! what a next release would do.
 
+mod buttons;
 pub(super) mod view;
 
 use axum::Extension;

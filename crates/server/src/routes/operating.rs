@@ -15,9 +15,9 @@ use crate::state::App;
 use crate::wire::{LaneStatus, NewMaintenance, NewScale, NewSettlement, lane_status};
 
 /// Most instances that a service may be scaled to.
-const MOST_INSTANCES: u32 = 1_000;
+pub(crate) const MOST_INSTANCES: u32 = 1_000;
 /// The longest that requests may be held.
-const LONGEST_HOLD_MS: u64 = 60_000;
+pub(crate) const LONGEST_HOLD_MS: u64 = 60_000;
 /// The largest page in bytes.
 const PAGE_LIMIT: usize = 64 << 10;
 

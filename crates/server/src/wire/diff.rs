@@ -1,8 +1,16 @@
 //! Two versions of a service side by side.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use similar::TextDiff;
 use slipway_control::Compared;
 use utoipa::ToSchema;
+
+/// How long to look for the shortest way to tell two texts apart; afterwards a longer one will do.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Lines around a change.
+const AROUND: usize = 3;
 
 /// What differs between two versions.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -42,6 +50,30 @@ pub struct WireDifference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub after: Option<serde_json::Value>,
+}
+
+impl WireDifference {
+    /// Of a file of the configuration the lines that differ, as a unified diff; absent of anything else.
+    pub fn lines(&self) -> Option<Vec<String>> {
+        let (before, after) = self.texts()?;
+        let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
+        let unified = diff.unified_diff().context_radius(AROUND).to_string();
+        Some(unified.split_terminator('\n').map(str::to_string).collect())
+    }
+
+    /// Both texts of a file; of one that is new or gone, the other is empty.
+    fn texts(&self) -> Option<(&str, &str)> {
+        let of_environment = self.place.starts_with("environments.") && self.place.contains(".config.files.");
+        if !of_environment && !self.place.starts_with("config.files.") {
+            return None;
+        }
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => Some((before.as_str()?, after.as_str()?)),
+            (None, Some(after)) => Some(("", after.as_str().filter(|text| !text.is_empty())?)),
+            (Some(before), None) => Some((before.as_str().filter(|text| !text.is_empty())?, "")),
+            (None, None) => None,
+        }
+    }
 }
 
 impl From<Compared> for WireVersions {

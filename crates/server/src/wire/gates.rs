@@ -38,7 +38,7 @@ pub struct WireGates {
 }
 
 /// One gate.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WireGate {
     /// Which.
     pub name: String,

@@ -27,6 +27,11 @@ pub fn count(n: u64) -> String {
     text
 }
 
+/// A number of services.
+pub fn services(n: usize) -> String {
+    if n == 1 { "one service".to_string() } else { format!("{n} services") }
+}
+
 /// What the candidate of a rollout met.
 pub fn met(r: &WireRollout) -> String {
     if r.worker {

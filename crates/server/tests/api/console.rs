@@ -218,6 +218,34 @@ async fn a_session_listens_with_so_many_pages_and_no_more() {
 }
 
 #[tokio::test]
+async fn what_serves_is_scaled_and_closed_by_buttons_of_its_page() {
+    let api = Api::start().await;
+    let browser = Browser::signed_in(&api, TOKEN).await;
+    api.post("/releases", api.release("1.0.0", "quick").await).await;
+    api.rollout_until("ro-1", "it ended", |r| r["state"] == "ended").await;
+    let at = |what: &str| format!("/services/shop/environments/quick/{what}");
+    let press = async |what: &str, field: &str, value: &str| {
+        browser.post(&at(what), &[("csrf", &browser.csrf), (field, value)]).await.status().as_u16()
+    };
+    for wrong in ["", "0", "many", "-1", "1001", "99999999999"] {
+        assert_eq!(press("scale", "instances", wrong).await, 400, "{wrong:?}");
+    }
+    assert_eq!(press("scale", "instances", "4").await, 303);
+    assert_eq!(api.get("/services/shop").await[0]["stable"]["desired"], 4);
+    assert_eq!(press("maintenance/on", "hold", "61").await, 400);
+    assert_eq!(press("maintenance/on", "hold", "3").await, 303);
+    let page = browser.get("/services/shop").await.text().await.unwrap();
+    assert!(page.contains("in maintenance") && page.contains("End maintenance"), "{page}");
+    assert_eq!(press("maintenance/off", "", "").await, 303);
+    assert_eq!(press("restart", "", "").await, 303);
+    let entries = api.get("/journal?service=shop&limit=20").await;
+    for kind in ["scaled", "maintenance.began", "maintenance.ended", "restart.asked"] {
+        let found = entries.as_array().unwrap().iter().find(|e| e["kind"].as_str().unwrap().ends_with(kind));
+        assert_eq!(found.map(|e| e["actor"].as_str().unwrap()), Some("user:tester"), "{kind}: {entries}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_tells_what_the_api_tells_and_its_living_part_only_when_it_changed() {
     let api = Api::start().await;
     let browser = Browser::signed_in(&api, TOKEN).await;

@@ -11,7 +11,7 @@ use super::super::rollout::approval;
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
-use crate::wire::words::{share, time};
+use crate::wire::words::{services, share, time};
 use crate::wire::{WireEnvironment, WireGate, WireGates};
 
 /// All environments.
@@ -43,18 +43,9 @@ struct Waiting {
     strategy: String,
     way_back: String,
     risk: Vec<String>,
-    gates: Vec<WireGateShown>,
+    gates: Vec<WireGate>,
     approvals: Vec<String>,
     approve: Option<Button>,
-}
-
-/// A gate.
-#[derive(Debug, Clone, PartialEq)]
-struct WireGateShown {
-    name: String,
-    standing: String,
-    sentence: String,
-    remedy: Option<String>,
 }
 
 /// A service there.
@@ -99,11 +90,10 @@ pub(in crate::console) fn list(viewer: &Viewer, told: &[overview::Told]) -> List
         of.2 += usize::from(!lane.queue.is_empty());
     }
     let said = |(name, (all, moving, waiting)): (&str, (usize, usize, usize))| {
-        let services = if all == 1 { "one service".to_string() } else { format!("{all} services") };
-        (name.to_string(), format!("{services}, {moving} changing, {waiting} waiting to begin"))
+        (name.to_string(), format!("{}, {moving} changing, {waiting} waiting to begin", services(all)))
     };
     ListView {
-        frame: Frame::of("Environments", Here::Environments, viewer),
+        frame: Frame::at("Environments", Here::Environments, viewer),
         environments: counts.into_iter().map(said).collect(),
     }
 }
@@ -136,18 +126,9 @@ fn waiting(viewer: &Viewer, gates: &WireGates) -> Waiting {
         strategy: plan.strategy.clone(),
         way_back: plan.way_back.clone(),
         risk,
-        gates: gates.gates.iter().map(gate).collect(),
+        gates: gates.gates.clone(),
         approvals: gates.approvals.iter().filter(|a| a.counts).map(|a| a.by.clone()).collect(),
         approve: approval(viewer, gates, gates.rollout.as_deref().unwrap_or_default()),
-    }
-}
-
-fn gate(gate: &WireGate) -> WireGateShown {
-    WireGateShown {
-        name: gate.name.clone(),
-        standing: gate.standing.clone(),
-        sentence: gate.sentence.clone(),
-        remedy: gate.remedy.clone(),
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
         refused: viewer.refused(right),
         kind,
         fields: Vec::new(),
+        ask: None,
     };
     let mut all = Vec::new();
     let on_its_way = matches!(r.state.as_str(), "running" | "paused" | "held");
@@ -113,6 +114,7 @@ fn back_again(viewer: &Viewer, told: &Told) -> Option<Button> {
         refused: lane.no_way_back.clone().or_else(|| viewer.refused(Right::Rollback)),
         kind: "back",
         fields: lane.back_to.iter().map(|to| ("to", to.clone())).collect(),
+        ask: None,
     })
 }
 
@@ -140,5 +142,6 @@ pub(in crate::console) fn approval(viewer: &Viewer, gates: &WireGates, rollout: 
         refused,
         kind: "plain",
         fields: vec![("shown", gates.shown.clone())],
+        ask: None,
     })
 }

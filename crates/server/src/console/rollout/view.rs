@@ -53,9 +53,8 @@ pub(in crate::console) struct View {
 /// The split as a bar.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bar {
-    /// Where the candidate's part begins and ends, of a thousand.
+    /// Where the candidate's part ends, of a thousand.
     candidate: u32,
-    rest: u32,
     /// Where the measured part ends.
     measured: Option<u32>,
     wanted: String,
@@ -113,7 +112,7 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
     let until = then.map_or(u64::MAX, |sample| sample.at);
     let state = then.map_or_else(|| state(r), |sample| word(&sample.state, None));
     let steps = steps(told, planned, no_return, then);
-    let title = format!("{} {} to {}", r.service, r.version, r.environment);
+    let title = format!("{}: {} {} to {}", state.0, r.service, r.version, r.environment);
     View {
         frame: Frame::of(title, Here::Overview, viewer),
         id: r.rollout.clone(),
@@ -128,9 +127,9 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         state,
         sentence: sentence(r, then),
         remaining: r.waiting.as_ref().filter(|_| then.is_none()).and_then(|w| w.remaining_ms).map(time),
-        bar: bar(r, then.or(told.samples.last())),
+        bar: bar(told, then),
         steps,
-        charts: charts(seen, planned),
+        charts: charts(seen, planned, explanation.map_or(0, |e| e.began_at)),
         met: (r.exposed_requests > 0 || explanation.is_some()).then(|| met(&at(r, then))),
         way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
         way_back_took: took_back(r, plan.map(|plan| plan.rollback.as_str())),
@@ -197,23 +196,27 @@ fn at(r: &WireRollout, then: Option<&WireSample>) -> WireRollout {
     }
 }
 
-fn bar(r: &WireRollout, sample: Option<&WireSample>) -> Option<Bar> {
+/// The split now, at the moment that is played, or of one that was taken back at its widest: who met it is the question.
+fn bar(told: &Told, then: Option<&WireSample>) -> Option<Bar> {
+    let r = &told.rollout;
     let ours = r.split.iter().find(|s| s.version == r.version);
-    let (weight, measured) = match (ours, sample) {
-        (Some(part), _) => (part.weight_bp, part.measured_bp),
-        (None, Some(sample)) => (sample.weight_bp, sample.measured_bp),
-        (None, None) => return None,
+    let ended_badly = r.state == "ended" && r.outcome.as_deref() != Some("succeeded");
+    let widest = told.samples.iter().max_by_key(|s| s.weight_bp).filter(|_| ended_badly);
+    let (weight, measured) = match (then.or(widest), ours, told.samples.last()) {
+        (Some(sample), _, _) => (sample.weight_bp, sample.measured_bp),
+        (None, Some(part), _) => (part.weight_bp, part.measured_bp),
+        (None, None, Some(sample)) => (sample.weight_bp, sample.measured_bp),
+        (None, None, None) => return None,
     };
     let (thousand, seen) = (u32::from(weight) / 10, measured.map(|m| u32::from(m) / 10));
-    let of = if r.worker { "of the instances" } else { "of the users" };
+    let of = match (r.worker, then.is_none() && ended_badly) {
+        (true, false) => "of the instances",
+        (false, false) => "of the users",
+        (true, true) => "of the instances at its widest",
+        (false, true) => "of the users at its widest",
+    };
     let said = measured.map_or_else(String::new, |bp| format!("{} measured", share(bp)));
-    Some(Bar {
-        candidate: thousand,
-        rest: 1_000 - thousand,
-        measured: seen,
-        wanted: format!("{} {of}", share(weight)),
-        said,
-    })
+    Some(Bar { candidate: thousand, measured: seen, wanted: format!("{} {of}", share(weight)), said })
 }
 
 fn steps(told: &Told, planned: &[WireStep], no_return: &[String], then: Option<&WireSample>) -> Vec<Step> {
@@ -227,7 +230,9 @@ fn steps(told: &Told, planned: &[WireStep], no_return: &[String], then: Option<&
         };
         let here = matches!(state, "acting" | "waiting");
         // What is waited for stands above, and what was decided at its end among the decisions, with its numbers.
+        let above = told.rollout.cause.as_deref().filter(|_| then.is_none());
         let told_here = record.filter(|r| matches!(state, "failed" | "skipped") && !r.report.is_empty());
+        let told_here = told_here.filter(|r| above != Some(r.report.as_str()));
         let estimate = step.today_ms.unwrap_or(step.best_ms);
         let length = match (state, took(&told.samples, i)) {
             ("pending", _) if estimate > 0 => format!("about {}", time(estimate)),
@@ -318,7 +323,7 @@ fn smokes(told: &Told, until: u64) -> Vec<Line> {
 }
 
 fn replay(told: &Told, moment: Option<usize>) -> Option<Replay> {
-    let last = told.samples.len().checked_sub(1).filter(|last| *last > 0)?;
+    let last = told.samples.len().checked_sub(1).filter(|last| *last > 0 || moment.is_some())?;
     if told.rollout.state != "ended" && moment.is_none() {
         return None;
     }

@@ -1,15 +1,15 @@
 //! The page of a service as a pure function of what the API tells.
 
 use askama::Template;
-use slipway_core::rights::Right;
 
 use super::super::button::Button;
 use super::super::frame::{Frame, Here, Living};
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
+use super::buttons::buttons;
 use crate::wire::words::{count, share, time};
-use crate::wire::{HistoryEntry, LaneStatus, WireComparison, WireDifference, WireGates, WireWay};
+use crate::wire::{HistoryEntry, LaneStatus, WireComparison, WireDifference, WireGate, WireGates, WireWay};
 
 /// The page.
 #[derive(Template)]
@@ -41,7 +41,10 @@ struct Lane {
     kind: &'static str,
     times: Vec<(&'static str, String)>,
     notes: Vec<String>,
+    /// What can be pressed.
     buttons: Vec<Button>,
+    /// What cannot, by the reason.
+    refused: Vec<(Vec<String>, String)>,
 }
 
 /// A rollout that was.
@@ -66,7 +69,7 @@ struct Next {
     /// Each step with what it exposes and how long it takes.
     steps: Vec<(String, String, String)>,
     takes: String,
-    gates: Vec<(String, String, String)>,
+    gates: Vec<WireGate>,
     ways: Vec<Way>,
     advice: String,
 }
@@ -90,7 +93,17 @@ struct Diff {
     from: String,
     to: String,
     said: String,
-    rows: Vec<(String, String, String)>,
+    rows: Vec<Row>,
+}
+
+/// One place in which they differ.
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    place: String,
+    before: String,
+    after: String,
+    /// Of a file the lines that differ instead, each with what it is: `came`, `gone`, `place` or `same`.
+    lines: Vec<(&'static str, String)>,
 }
 
 impl Living for View {
@@ -133,6 +146,7 @@ fn lane(viewer: &Viewer, l: &LaneStatus) -> Lane {
     if l.maintenance {
         notes.push("in maintenance: nobody is reached, on purpose".to_string());
     }
+    let buttons = buttons(viewer, l);
     let back = (l.times.rollback_ms, l.times.deployment_ms);
     let times = [("rollback", back.0), ("deployment", back.1)];
     Lane {
@@ -156,33 +170,21 @@ fn lane(viewer: &Viewer, l: &LaneStatus) -> Lane {
         },
         times: times.into_iter().filter_map(|(name, ms)| Some((name, time(ms?)))).collect(),
         notes,
-        buttons: buttons(viewer, l),
+        refused: refused(&buttons),
+        buttons: buttons.into_iter().filter(|b| b.refused.is_none()).collect(),
     }
 }
 
-fn buttons(viewer: &Viewer, l: &LaneStatus) -> Vec<Button> {
-    let at = |what: &str| format!("/services/{}/environments/{}/{what}", l.service, l.environment);
-    let open = l.rollout.as_ref().map(|id| format!("{id} is open: see there"));
-    let mut all = Vec::new();
-    if let (Some(to), None) = (&l.back_to, &l.rollout) {
-        all.push(Button {
-            name: format!("Roll back to {to}"),
-            action: at("rollback"),
-            means: format!("Everybody gets {to} again in {}. It is a rollout of its own.", l.environment),
-            refused: viewer.refused(Right::Rollback),
-            kind: "back",
-            fields: vec![("to", to.clone())],
-        });
+/// The names of the buttons that cannot be pressed, those with the same reason together.
+fn refused(buttons: &[Button]) -> Vec<(Vec<String>, String)> {
+    let mut all: Vec<(Vec<String>, String)> = Vec::new();
+    for button in buttons {
+        let Some(why) = &button.refused else { continue };
+        match all.iter_mut().find(|(_, reason)| reason == why) {
+            Some((names, _)) => names.push(button.name.clone()),
+            None => all.push((vec![button.name.clone()], why.clone())),
+        }
     }
-    let means = "The way back is taken on purpose, and the way forth again; judged and timed like any other.";
-    all.push(Button {
-        name: "Drill".to_string(),
-        action: at("drill"),
-        means: means.to_string(),
-        refused: open.or_else(|| viewer.refused(Right::Operate)),
-        kind: "plain",
-        fields: Vec::new(),
-    });
     all
 }
 
@@ -219,7 +221,7 @@ fn next(gates: &WireGates, compared: &[WireComparison]) -> Next {
             .map(|s| (s.name.clone(), share(s.exposed_bp), time(s.today_ms.unwrap_or(s.best_ms))))
             .collect(),
         takes: format!("{} at best, {} before every limit has run out", time(plan.best_ms), time(plan.worst_ms)),
-        gates: gates.gates.iter().map(|g| (g.name.clone(), g.standing.clone(), g.sentence.clone())).collect(),
+        gates: gates.gates.clone(),
         ways: compared.map_or_else(Vec::new, |c| c.strategies.iter().map(way).collect()),
         advice: compared.map_or_else(String::new, |c| match &c.advice {
             Some(advice) => format!("{advice}: {}", c.why),
@@ -247,11 +249,23 @@ fn way(way: &WireWay) -> Way {
     }
 }
 
-fn difference(d: &WireDifference) -> (String, String, String) {
+fn difference(d: &WireDifference) -> Row {
     let said = |value: &Option<serde_json::Value>| match value {
         None => "–".to_string(),
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     };
-    (d.place.clone(), said(&d.before), said(&d.after))
+    let kind = |line: &str| match line.as_bytes().first() {
+        Some(b'+') => "came",
+        Some(b'-') => "gone",
+        Some(b'@') => "place",
+        _ => "same",
+    };
+    let lines = d.lines().unwrap_or_default();
+    Row {
+        place: d.place.clone(),
+        before: said(&d.before),
+        after: said(&d.after),
+        lines: lines.into_iter().map(|line| (kind(&line), line)).collect(),
+    }
 }
