@@ -97,9 +97,17 @@ fn with_decisions(mut samples: Vec<WireSample>, explanation: Option<&Explanation
     for decision in explanation.decisions.iter().filter(|decision| !decision.judgements.is_empty()) {
         let after = samples.partition_point(|sample| sample.at < decision.at);
         let Some(before) = after.checked_sub(1).and_then(|i| samples.get(i)) else { continue };
-        let objectives = decision.judgements.iter().map(WirePoint::from).collect();
-        let look =
-            WireSample { at: decision.at, waiting: Some(decision.sentence.clone()), objectives, ..before.clone() };
+        // A step that was judged was exposed, even where it was over before the next sample.
+        let step = explanation.plan.steps.iter().position(|step| step.name == decision.step).unwrap_or(before.step);
+        let planned = explanation.plan.steps.get(step).map_or(before.weight_bp, |step| step.exposed_bp);
+        let look = WireSample {
+            at: decision.at,
+            step,
+            weight_bp: before.weight_bp.max(planned),
+            waiting: Some(decision.sentence.clone()),
+            objectives: decision.judgements.iter().map(WirePoint::from).collect(),
+            ..before.clone()
+        };
         samples.insert(after, look);
     }
     samples
