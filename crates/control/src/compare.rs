@@ -18,6 +18,14 @@ pub struct Compared {
     pub differences: Vec<Difference>,
 }
 
+impl Compared {
+    /// Compares two releases.
+    pub(crate) fn of(before: Release, after: Release) -> Compared {
+        let differences = spec::differences(&before.spec, &after.spec);
+        Compared { before, after, differences }
+    }
+}
+
 impl Control {
     /// Compares two versions as they were when each became known.
     pub async fn compare(
@@ -27,8 +35,7 @@ impl Control {
         after: &VersionName,
     ) -> Result<Compared, Error> {
         let (before, after) = (self.recorded(service, before).await?, self.recorded(service, after).await?);
-        let differences = spec::differences(&before.spec, &after.spec);
-        Ok(Compared { before, after, differences })
+        Ok(Compared::of(before, after))
     }
 
     async fn recorded(&self, service: &ServiceName, version: &VersionName) -> Result<Release, Error> {

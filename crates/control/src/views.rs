@@ -10,6 +10,8 @@ use slipway_core::rollout::trail::MeasuredShare;
 use slipway_core::rollout::{Asked, Gate, Lane, Plan, Report, Rollout};
 use slipway_core::units::Timestamp;
 
+use crate::compare::Compared;
+
 /// A lane at one moment.
 #[derive(Debug, Clone)]
 pub struct LaneNow {
@@ -75,6 +77,10 @@ pub struct GatesNow {
     pub seal: Digest,
     /// Each gate.
     pub gates: Vec<Gate>,
+    /// What it would change of what serves; absent where nothing does.
+    pub changes: Option<Compared>,
+    /// Who would notice that it is bad, a sentence each.
+    pub watchers: Vec<String>,
 }
 
 /// The strategies side by side for a release.

@@ -35,6 +35,11 @@ pub(crate) fn gates(g: &WireGates) -> String {
             let stale = if approval.counts { "" } else { ", for something else than is shown now" };
             text.push_str(&format!("  approved by {} at {}{stale}\n", approval.by, Timestamp(approval.at)));
         }
+        if let Some(changes) = &g.changes {
+            text.push_str(&format!("  changes: {}\n", changes.sentence()));
+            changes.differences.iter().for_each(|d| text.push_str(&format!("    {}\n", flat(&d.sentence()))));
+        }
+        g.watchers.iter().for_each(|watcher| text.push_str(&format!("  {}\n", flat(watcher))));
         g.plan.remarks.iter().for_each(|remark| text.push_str(&format!("  note: {}\n", flat(remark))));
     }
     text

@@ -6,6 +6,7 @@ use slipway_core::rollout::{Asked, Lane, RolloutKind, Today, commands, plan};
 
 use super::Control;
 use crate::by::By;
+use crate::compare::Compared;
 use crate::error::Error;
 use crate::views::GatesNow;
 
@@ -64,11 +65,14 @@ impl Control {
         let (seen, _) = self.engine.observe(&lane, now);
         let gates: Vec<Gate> = gates::of(&lane, &asked, &seen, now);
         let today = Today::of(&lane, &seen.evidence);
+        let watchers = gates::watchers(&lane, &asked.release);
         GatesNow {
             seal: gates::seal(&lane, &asked),
             plan: plan(&lane, asked.kind, &asked.release, &asked.strategy, &today),
             lane: lane.id,
             gates,
+            changes: lane.stable.map(|stable| Compared::of(stable, asked.release.clone())),
+            watchers,
             asked,
             waiting,
         }

@@ -6,6 +6,7 @@
 //! `session`.
 
 mod acts;
+mod asking;
 mod assets;
 mod button;
 mod chart;

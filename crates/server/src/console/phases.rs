@@ -106,7 +106,11 @@ fn gates(approvals: Value) -> WireGates {
         "config": "sha256:01", "asked_by": "user:grace", "override": null,
         "gates": [{ "name": "approvals", "standing": "waiting", "sentence": "0 of 1 people have approved it", "remedy": "slipway approve ro-12" },
                   { "name": "freeze", "standing": "met", "sentence": "no freeze is on", "remedy": null }],
-        "approvals": approvals, "plan": plan(), "shown": "sha256:02" }),
+        "approvals": approvals, "plan": plan(), "shown": "sha256:02", "watchers": ["judged by errors", "nobody is told by hooks"],
+        "changes": { "service": "shop", "from": "1.0.0", "to": "1.1.0", "same_artifact": false, "artifact_before": "sha256:00",
+            "artifact_after": "sha256:01", "same_config": false, "config_before": "a", "config_after": "b",
+            "differences": [{ "place": "config.values.GREETING", "before": "hello", "after": "<b>hi</b>" },
+                            { "place": "config.files.\"app.conf\"", "before": "a\n", "after": "b\n" }] } }),
     )
 }
 

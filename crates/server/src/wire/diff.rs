@@ -52,7 +52,31 @@ pub struct WireDifference {
     pub after: Option<serde_json::Value>,
 }
 
+impl WireVersions {
+    /// What differs, in one sentence.
+    pub fn sentence(&self) -> &'static str {
+        match (self.same_artifact, self.same_config) {
+            (true, true) => "The same bytes and the same configuration.",
+            (true, false) => "The same bytes, another configuration.",
+            (false, true) => "Other bytes, the same configuration.",
+            (false, false) => "Other bytes and another configuration.",
+        }
+    }
+}
+
 impl WireDifference {
+    /// The difference in one line.
+    pub fn sentence(&self) -> String {
+        let place = &self.place;
+        match (&self.before, &self.after) {
+            _ if self.texts().is_some() => format!("{place}: its lines differ"),
+            (Some(before), Some(after)) => format!("{place}: {before} → {after}"),
+            (None, Some(after)) => format!("{place}: {after} comes"),
+            (Some(before), None) => format!("{place}: {before} goes"),
+            (None, None) => place.clone(),
+        }
+    }
+
     /// Of a file of the configuration the lines that differ, as a unified diff; absent of anything else.
     pub fn lines(&self) -> Option<Vec<String>> {
         let (before, after) = self.texts()?;

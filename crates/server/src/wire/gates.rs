@@ -5,6 +5,7 @@ use slipway_control::views::GatesNow;
 use slipway_core::rollout::{Approval, Gate, Standing};
 use utoipa::ToSchema;
 
+use super::diff::WireVersions;
 use super::plan::WirePlan;
 
 /// How the gates of a service in an environment stand, and what an approver must see.
@@ -33,6 +34,12 @@ pub struct WireGates {
     pub approvals: Vec<WireApproval>,
     /// What it would do.
     pub plan: WirePlan,
+    /// What it would change of what serves; null where nothing does.
+    #[serde(default)]
+    pub changes: Option<WireVersions>,
+    /// Who would notice that it is bad, a sentence each.
+    #[serde(default)]
+    pub watchers: Vec<String>,
     /// What an approval is bound to: send it back with the approval.
     pub shown: String,
 }
@@ -109,6 +116,8 @@ impl From<GatesNow> for WireGates {
             approvals: asked.approvals.iter().map(|a| WireApproval::of(a, &now.seal)).collect(),
             shown: now.seal.to_string(),
             plan: now.plan.into(),
+            changes: now.changes.map(WireVersions::from),
+            watchers: now.watchers,
         }
     }
 }

@@ -8,6 +8,7 @@ mod approvals;
 mod drill;
 mod freeze;
 mod readiness;
+mod watchers;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use super::schema;
 use crate::units::{Millis, Timestamp};
 
 pub use approvals::{Approval, Word, counting, may_approve, seal, word};
+pub use watchers::watchers;
 
 /// One gate as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

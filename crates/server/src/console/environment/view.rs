@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
+use super::super::asking::Asking;
 use super::super::button::Button;
 use super::super::frame::{Frame, Here, Living};
 use super::super::overview;
@@ -11,7 +12,7 @@ use super::super::rollout::approval;
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
-use crate::wire::words::{services, share, time};
+use crate::wire::words::services;
 use crate::wire::{WireEnvironment, WireGate, WireGates};
 
 /// All environments.
@@ -38,11 +39,11 @@ pub(in crate::console) struct View {
 struct Waiting {
     rollout: String,
     service: String,
+    from: Option<String>,
     version: String,
     asked_by: String,
     strategy: String,
-    way_back: String,
-    risk: Vec<String>,
+    asking: Asking,
     gates: Vec<WireGate>,
     approvals: Vec<String>,
     approve: Option<Button>,
@@ -90,7 +91,10 @@ pub(in crate::console) fn list(viewer: &Viewer, told: &[overview::Told]) -> List
         of.2 += usize::from(!lane.queue.is_empty());
     }
     let said = |(name, (all, moving, waiting)): (&str, (usize, usize, usize))| {
-        (name.to_string(), format!("{}, {moving} changing, {waiting} waiting to begin", services(all)))
+        let busy = [(moving, "changing"), (waiting, "waiting to begin")];
+        let busy: Vec<String> = busy.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let busy = if busy.is_empty() { "calm".to_string() } else { busy.join(", ") };
+        (name.to_string(), format!("{}: {busy}", services(all)))
     };
     ListView {
         frame: Frame::at("Environments", Here::Environments, viewer),
@@ -111,21 +115,14 @@ pub(in crate::console) fn view(viewer: &Viewer, environment: &str, told: &Told) 
 }
 
 fn waiting(viewer: &Viewer, gates: &WireGates) -> Waiting {
-    let plan = &gates.plan;
-    let first = plan.steps.iter().find(|s| s.exposed_bp > 0);
-    let mut risk = Vec::new();
-    risk.extend(first.map(|step| format!("the first users: {} in step {}", share(step.exposed_bp), step.name)));
-    risk.extend(plan.points_of_no_return.iter().map(|step| format!("cannot be undone after {step}")));
-    risk.push(format!("takes {} at best", time(plan.best_ms)));
-    risk.extend(plan.remarks.iter().cloned());
     Waiting {
         rollout: gates.rollout.clone().unwrap_or_default(),
         service: gates.service.clone(),
+        from: gates.plan.from.clone(),
         version: gates.version.clone(),
         asked_by: gates.asked_by.clone().unwrap_or_default(),
-        strategy: plan.strategy.clone(),
-        way_back: plan.way_back.clone(),
-        risk,
+        strategy: gates.plan.strategy.clone(),
+        asking: Asking::of(gates),
         gates: gates.gates.clone(),
         approvals: gates.approvals.iter().filter(|a| a.counts).map(|a| a.by.clone()).collect(),
         approve: approval(viewer, gates, gates.rollout.as_deref().unwrap_or_default()),

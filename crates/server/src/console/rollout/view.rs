@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::super::asking::Asking;
 use super::super::button::Button;
 use super::super::chart::{Chart, charts};
 use super::super::frame::{Frame, Here, Living};
@@ -31,6 +32,8 @@ pub(in crate::console) struct View {
     announced: String,
     /// What is waited for, or how it ended.
     sentence: String,
+    /// The sentence says what is waited for.
+    waits: bool,
     remaining: Option<String>,
     bar: Option<Bar>,
     steps: Vec<Step>,
@@ -41,6 +44,8 @@ pub(in crate::console) struct View {
     remarks: Vec<String>,
     buttons: Vec<Button>,
     gates: Vec<WireGate>,
+    /// Where it waits: what whoever approves it must see.
+    asking: Option<Asking>,
     told: Vec<Line>,
     smokes: Vec<Line>,
     replay: Option<Replay>,
@@ -126,6 +131,7 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         announced: announced(&state, &steps),
         state,
         sentence: sentence(r, then),
+        waits: then.is_none() && r.cause.is_none() && r.waiting.is_some() && r.state != "queued",
         remaining: r.waiting.as_ref().filter(|_| then.is_none()).and_then(|w| w.remaining_ms).map(time),
         bar: bar(told, then),
         steps,
@@ -136,6 +142,7 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         remarks: plan.map_or_else(Vec::new, |plan| plan.remarks.clone()),
         buttons: if then.is_none() { buttons(viewer, told) } else { Vec::new() },
         gates: told.gates.as_ref().map_or_else(Vec::new, |gates| gates.gates.clone()),
+        asking: told.gates.as_ref().filter(|_| r.state == "queued").map(Asking::of),
         told: lines(told, until),
         smokes: smokes(told, until),
         replay: replay(told, moment),

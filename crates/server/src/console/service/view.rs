@@ -128,12 +128,7 @@ pub(in crate::console) fn view(viewer: &Viewer, service: &str, told: &Told, pair
             Ok(found) => Diff {
                 from: found.from.clone(),
                 to: found.to.clone(),
-                said: match (found.same_artifact, found.same_config) {
-                    (true, true) => "The same bytes and the same configuration.".to_string(),
-                    (true, false) => "The same bytes, another configuration.".to_string(),
-                    (false, true) => "Other bytes, the same configuration.".to_string(),
-                    (false, false) => "Other bytes and another configuration.".to_string(),
-                },
+                said: found.sentence().to_string(),
                 rows: found.differences.iter().map(difference).collect(),
             },
         }),

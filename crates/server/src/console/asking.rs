@@ -1,0 +1,57 @@
+//! What whoever gives their word for a release must see: what changes, the risk, the way back, who watches. Shown wherever a
+//! release can be approved.
+
+use crate::wire::words::{share, time};
+use crate::wire::{WireGates, WireVersions};
+
+/// Differences that are shown; the rest stand behind the link.
+const SHOWN: usize = 6;
+
+/// A release that waits, as whoever approves it must see it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asking {
+    /// What changes, a sentence each.
+    pub changes: Vec<String>,
+    /// Where all of it is shown, with the words of the link; absent where nothing serves yet.
+    pub all: Option<(String, String)>,
+    /// What could go wrong, and for whom first.
+    pub risk: Vec<String>,
+    /// How it is undone.
+    pub way_back: String,
+    /// Who would notice.
+    pub watchers: Vec<String>,
+}
+
+impl Asking {
+    /// Of the gates that it waits at.
+    pub(super) fn of(gates: &WireGates) -> Asking {
+        let plan = &gates.plan;
+        let first = plan.steps.iter().find(|s| s.exposed_bp > 0);
+        let mut risk = Vec::new();
+        risk.extend(first.map(|step| format!("the first users: {} in step {}", share(step.exposed_bp), step.name)));
+        risk.extend(plan.points_of_no_return.iter().map(|step| format!("cannot be undone after {step}")));
+        risk.push(format!("takes {} at best", time(plan.best_ms)));
+        risk.extend(plan.remarks.iter().cloned());
+        Asking {
+            changes: gates.changes.as_ref().map_or_else(|| vec!["the first version here".to_string()], changed),
+            all: gates.changes.as_ref().map(link),
+            risk,
+            way_back: format!("{}; {}", plan.way_back, plan.rollback),
+            watchers: gates.watchers.clone(),
+        }
+    }
+}
+
+fn changed(versions: &WireVersions) -> Vec<String> {
+    let mut said = vec![versions.sentence().to_string()];
+    said.extend(versions.differences.iter().take(SHOWN).map(|difference| difference.sentence()));
+    if let Some(more) = versions.differences.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        said.push(format!("and {more} more"));
+    }
+    said
+}
+
+fn link(versions: &WireVersions) -> (String, String) {
+    let WireVersions { service, from, to, .. } = versions;
+    (format!("/services/{service}?from={from}&to={to}#diff"), format!("compare {from} and {to}"))
+}
