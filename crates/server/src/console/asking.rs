@@ -36,9 +36,18 @@ impl Asking {
             changes: gates.changes.as_ref().map_or_else(|| vec!["the first version here".to_string()], changed),
             all: gates.changes.as_ref().map(link),
             risk,
-            way_back: format!("{}; {}", plan.way_back, plan.rollback),
+            way_back: way_back(gates),
             watchers: gates.watchers.clone(),
         }
+    }
+}
+
+/// How it is undone and how long that takes, said once.
+fn way_back(gates: &WireGates) -> String {
+    let (how, long) = (&gates.plan.way_back, &gates.plan.rollback);
+    match how.rsplit_once("; ") {
+        Some((how, last)) if long.starts_with(last) => format!("{how}; {long}"),
+        _ => format!("{how}; {long}"),
     }
 }
 

@@ -13,6 +13,8 @@ const HEIGHT: f64 = 168.0;
 const LINE: f64 = 15.0;
 /// How long a stretch is drawn beyond its last sample, as a share of the whole: a brief one would not be seen otherwise.
 const HOLD: f64 = 0.02;
+/// Evidence that lasted no longer than so many milliseconds fills the whole width.
+const BRIEF_MS: f64 = 1_000.0;
 /// A gap between samples that is longer than so many milliseconds and a fiftieth of the whole is not drawn across.
 const GAP_MS: f64 = 15_000.0;
 
@@ -62,9 +64,9 @@ pub(super) fn charts(samples: &[WireSample], steps: &[WireStep], began: u64) -> 
             names.push(&point.name);
         }
     }
-    // Before anybody met it there is nothing to draw, but for the last moment of that.
+    // Before anybody met it there is nothing to draw.
     let first = samples.iter().position(|s| s.objectives.iter().any(|p| p.n > 0)).unwrap_or(0);
-    let samples = samples.get(first.saturating_sub(1)..).unwrap_or_default();
+    let samples = samples.get(first..).unwrap_or_default();
     names.into_iter().filter_map(|name| chart(name, samples, steps, began)).collect()
 }
 
@@ -72,6 +74,8 @@ struct Frame {
     from: f64,
     length: f64,
     fine: f64,
+    /// It was over so soon that its last sample is drawn to the end.
+    brief: bool,
 }
 
 impl Frame {
@@ -93,10 +97,11 @@ fn chart(name: &str, samples: &[WireSample], steps: &[WireStep], began: u64) -> 
     let (first, last) = (points.first()?, points.last()?);
     let from = samples.first()?.at.min(first.0) as f64;
     // A little room after the last sample, in which it still holds.
-    let length = (samples.last()?.at as f64 - from).max(1_000.0) * (1.0 + HOLD);
+    let lasted = samples.last()?.at as f64 - from;
+    let length = lasted.max(BRIEF_MS) * (1.0 + HOLD);
     let bound = points.iter().filter_map(|(_, p)| p.fail_at).fold(f64::INFINITY, f64::min);
     let fine = if bound.is_finite() { (bound / 5.0).clamp(0.000_1, 0.05) } else { 0.002 };
-    let frame = Frame { from, length, fine };
+    let frame = Frame { from, length, fine, brief: lasted < BRIEF_MS };
     let runs = runs(&points, length);
     let band = |low: fn(&WirePoint) -> Option<f64>, high: fn(&WirePoint) -> Option<f64>| area(&frame, &runs, low, high);
     // A step that has just begun, or a rollout that is over, has no evidence: the last that there was is shown.
@@ -136,8 +141,8 @@ fn runs<'a>(points: &[Seen<'a>], length: f64) -> Vec<Vec<Seen<'a>>> {
 
 /// A stretch; a brief one with its last sample held for a moment.
 fn held<'a>(frame: &Frame, run: &'a [Seen<'a>]) -> impl Iterator<Item = (f64, &'a WirePoint)> {
-    let beyond =
-        run.last().filter(|_| run.len() < 3).map(|(at, point)| ((frame.x(*at) + HOLD * WIDTH).min(WIDTH), *point));
+    let until = |at: u64| if frame.brief { WIDTH } else { (frame.x(at) + HOLD * WIDTH).min(WIDTH) };
+    let beyond = run.last().filter(|_| run.len() < 3 || frame.brief).map(|(at, point)| (until(*at), *point));
     let all: Vec<_> = run.iter().map(|(at, point)| (frame.x(*at), *point)).chain(beyond).collect();
     all.into_iter()
 }
@@ -276,8 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn a_chart_begins_where_evidence_does_and_what_was_over_at_once_fills_it() {
+        let samples = [sample(0, 0, point(0, 0.0, 1.0)), sample(9_000, 0, point(30, 0.1, 0.5))];
+        let chart = &charts(&samples, &[], 0)[0];
+        assert_eq!(chart.axis[0], "9s");
+        assert!(chart.candidate.contains("M0.0 ") && chart.candidate.contains("L1000.0 "), "{}", chart.candidate);
+    }
+
+    #[test]
     fn a_higher_rate_is_drawn_higher_and_within_the_frame() {
-        let frame = Frame { from: 0.0, length: 1_000.0, fine: 0.002 };
+        let frame = Frame { from: 0.0, length: 1_000.0, fine: 0.002, brief: false };
         let heights: Vec<f64> = [0.0, 0.001, 0.01, 0.1, 1.0, 7.0].map(|rate| frame.y(rate)).to_vec();
         assert!(heights.windows(2).all(|pair| pair[0] >= pair[1]), "{heights:?}");
         assert_eq!((heights[0], heights[4]), (HEIGHT, 0.0));
@@ -285,7 +298,7 @@ mod tests {
 
     #[test]
     fn labels_never_lie_upon_each_other() {
-        let frame = Frame { from: 0.0, length: 1_000.0, fine: 0.002 };
+        let frame = Frame { from: 0.0, length: 1_000.0, fine: 0.002, brief: false };
         let near = WirePoint { pass_at: Some(0.0201), ..point(9, 0.0, 0.0202) };
         let ys: Vec<f64> = labels(&frame, &near).iter().map(|l| l.y.parse().unwrap()).collect();
         assert!(ys.windows(2).all(|pair| pair[1] - pair[0] >= LINE - 0.2), "{ys:?}");
