@@ -51,8 +51,19 @@ function showMoments(root) {
   }
 }
 
-// Makes one element look like another and keeps what the viewer has open, focused or typed.
+// What an act that somebody has open says and would send.
+function meant(act) {
+  return [...act.querySelectorAll("input[type=hidden], form > p:not(.changed)")].map((e) => e.value ?? e.textContent).join("\n");
+}
+
+// Makes one element look like another and keeps what the viewer has open, focused or typed. An open act stays as it was
+// read: a word is for what was shown, and the server refuses it where that is not true any more.
 function morph(old, fresh) {
+  if (old.matches("details.act[open]")) {
+    const note = old.querySelector(".changed");
+    if (note && meant(old) !== meant(fresh)) note.hidden = false;
+    return;
+  }
   for (const { name } of [...old.attributes]) {
     if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details")) old.removeAttribute(name);
   }
@@ -81,27 +92,37 @@ function retitle() {
 }
 
 const stale = document.getElementById("stale");
+// An answer that has not come by then never comes.
+const PATIENCE = 20000;
 const tags = new Map();
 let fetching = false;
 let again = false;
+// The moment of a replay that is wanted; otherwise the page says itself where it comes from.
+let wanted = null;
 
-async function refresh(src) {
+async function refresh() {
   const live = document.getElementById("live");
   if (!live) return;
   if (fetching) { again = true; return; }
   fetching = true;
+  const from = wanted ?? live.dataset.src;
   try {
-    const from = src ?? live.dataset.src;
     const headers = { "x-live": "1" };
     if (tags.has(from)) headers["if-none-match"] = tags.get(from);
-    const answer = await fetch(from, { headers, redirect: "error", cache: "no-store" });
+    const answer = await fetch(from, { headers, redirect: "error", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (answer.status === 401) { location.reload(); return; }
+    if (answer.status !== 200 && answer.status !== 304) throw new Error(`${answer.status}`);
     if (answer.status === 200) {
-      tags.clear();
-      tags.set(from, answer.headers.get("etag") ?? "");
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("live");
-      if (fresh) { morph(live, fresh); showMoments(live); retitle(); }
+      // The slider may have gone on meanwhile.
+      if (fresh && from === (wanted ?? live.dataset.src)) {
+        morph(live, fresh);
+        showMoments(live);
+        retitle();
+        tags.clear();
+        tags.set(from, answer.headers.get("etag") ?? "");
+      }
     }
     stale.hidden = true;
   } catch {
@@ -112,14 +133,30 @@ async function refresh(src) {
   }
 }
 
-// One stream for each page that can be seen: a browser allows only a few, and a hidden page needs none.
+// Whoever closes an act sees again what is true now.
+document.addEventListener("toggle", (event) => {
+  if (!event.target.matches?.("details.act") || event.target.open) return;
+  const note = event.target.querySelector(".changed");
+  if (!note || note.hidden) return;
+  note.hidden = true;
+  tags.clear();
+  refresh();
+}, true);
+
+// One stream for each page that can be seen: a browser allows only a few, and a hidden page needs none. The server says
+// every 15 seconds that it is there; a connection that is only half open says nothing.
+const SILENCE = 40000;
 let stream = null;
+let heard = 0;
 function listen() {
   const live = document.getElementById("live");
   if (!live || stream) return;
+  heard = Date.now();
   stream = new EventSource(`/live?topics=${encodeURIComponent(live.dataset.live)}`);
-  stream.addEventListener("listening", () => refresh());
-  stream.addEventListener("changed", () => refresh());
+  const hear = (what, then) => stream.addEventListener(what, () => { heard = Date.now(); then?.(); });
+  hear("listening", refresh);
+  hear("changed", refresh);
+  hear("alive");
   stream.addEventListener("error", () => {
     stale.hidden = false;
     // A refusal closes it for good. Where that is because nobody is signed in any more, the part is refused too, and the
@@ -128,6 +165,12 @@ function listen() {
   });
 }
 function deaf() { stream?.close(); stream = null; }
+setInterval(() => {
+  if (!stream || Date.now() - heard < SILENCE) return;
+  stale.hidden = false;
+  deaf();
+  listen();
+}, 10000);
 document.addEventListener("visibilitychange", () => (document.hidden ? deaf() : listen()));
 addEventListener("pagehide", deaf);
 addEventListener("pageshow", listen);
@@ -136,11 +179,9 @@ addEventListener("pageshow", listen);
 let dragged = 0;
 document.addEventListener("input", (event) => {
   if (event.target.id !== "moment") return;
-  const live = document.getElementById("live");
-  const src = `${location.pathname}?moment=${event.target.value}`;
-  live.dataset.src = src;
+  wanted = `${location.pathname}?moment=${event.target.value}`;
   clearTimeout(dragged);
-  dragged = setTimeout(() => { history.replaceState(null, "", src); refresh(src); }, 40);
+  dragged = setTimeout(() => { history.replaceState(null, "", wanted); refresh(); }, 40);
 });
 
 const palette = document.getElementById("palette");

@@ -74,7 +74,7 @@ pub(super) async fn abort(
     command(&app, &id, Command::Abort, &by).await
 }
 
-/// What serves when the button was shown.
+/// What comes back, as the button said.
 #[derive(Debug, Deserialize)]
 pub(super) struct Back {
     #[serde(default)]

@@ -62,5 +62,6 @@ fn changed(versions: &WireVersions) -> Vec<String> {
 
 fn link(versions: &WireVersions) -> (String, String) {
     let WireVersions { service, from, to, .. } = versions;
-    (format!("/services/{service}?from={from}&to={to}#diff"), format!("compare {from} and {to}"))
+    let pair = (super::encoded(from), super::encoded(to));
+    (format!("/services/{service}?from={}&to={}#diff", pair.0, pair.1), format!("compare {from} and {to}"))
 }

@@ -25,6 +25,8 @@ use crate::state::App;
 const SPACING: Duration = Duration::from_millis(500);
 /// How often it is looked whether whoever listens may still.
 const RECHECK: Duration = Duration::from_secs(5);
+/// How often a page hears that the stream is there, where nothing else is said. A comment would not reach its script.
+const ALIVE: Duration = Duration::from_secs(15);
 /// Pages of one session that listen at the same time, at the most.
 const STREAMS: usize = 256;
 /// What a page listens to at the most.
@@ -116,7 +118,7 @@ pub(super) async fn stream(
     let events = changes.flat_map(|changed| stream::iter(changed.into_iter().map(event)));
     let hello = stream::once(async { Ok(Event::default().event("listening").data("")) });
     let events = hello.chain(events).take_until(Box::pin(end));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE).event(Event::default().event("alive").data(""))))
 }
 
 /// Waits until a session is over, by its time, by signing out, or because its token was revoked.

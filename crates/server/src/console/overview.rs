@@ -2,6 +2,7 @@
 
 pub(super) mod shared;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -90,11 +91,12 @@ fn living(rows: &Arc<Rows>) -> Result<String, Problem> {
 /// What the page shows of what the API tells.
 fn rows<'a>(told: impl Iterator<Item = &'a Told>) -> Rows {
     let mut rows: Vec<(u8, Row)> = told.map(row).collect();
+    let all: BTreeSet<String> = rows.iter().map(|(_, row)| row.service.clone()).collect();
     rows.sort_by(|a, b| (a.0, &a.1.service, &a.1.environment).cmp(&(b.0, &b.1.service, &b.1.environment)));
     let of = |rank: u8| rows.iter().filter(|(r, _)| *r == rank).map(|(_, row)| row.clone()).collect::<Vec<_>>();
     let (trouble, moving, calm) = (of(0), of(1), of(2));
     let said = match (trouble.len(), moving.len()) {
-        (0, 0) => format!("All calm: {}, nothing is changing.", services(calm.len())),
+        (0, 0) => format!("All calm: {}, nothing is changing.", services(all.len())),
         (0, n) => format!("{n} changing, nobody is needed."),
         (n, 0) => format!("{n} need a look."),
         (n, m) => format!("{n} need a look, {m} changing."),
@@ -111,14 +113,17 @@ fn row((lane, open): &Told) -> (u8, Row) {
         environment: lane.environment.clone(),
         href: match &lane.rollout {
             Some(rollout) => format!("/rollouts/{rollout}"),
-            None => format!("/services/{}", lane.service),
+            None => match lane.queue.first() {
+                Some(waiting) => format!("/rollouts/{waiting}"),
+                None => format!("/services/{}", lane.service),
+            },
         },
         version: lane.stable.as_ref().map_or_else(|| "nothing yet".to_string(), |s| s.version.clone()),
         candidate,
         state,
         sentence,
         ready: lane.stable.as_ref().map_or_else(String::new, |s| format!("{}/{}", s.ready, s.desired)),
-        share: weight.map(|bp| (format!("{}", f64::from(bp) / 100.0), share(bp))),
+        share: weight.map(|bp| (format!("{}", f64::from(bp) / 100.0), format!("{} of the {}", share(bp), whose(lane)))),
         since: lane.deployed_at.map(When::at),
         times: both(&lane.times),
         drill: drilled(&lane.times),
@@ -129,6 +134,7 @@ fn row((lane, open): &Told) -> (u8, Row) {
 /// 0 for trouble, 1 for what moves, 2 for calm; the word for it; and what is to be said.
 fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'static str), String) {
     let short = lane.stable.as_ref().filter(|s| s.ready < s.desired && lane.restart.is_none());
+    let short = short.map(|stable| format!("{} of {} instances are ready", stable.ready, stable.desired));
     let word = |word: &str, kind| (word.to_string(), kind);
     if let Some(incident) = &lane.incident {
         return (0, word("incident", "bad"), incident.what.join("; "));
@@ -140,11 +146,11 @@ fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'st
             (_, Some("held")) => (0, word("needs a person", "bad"), said),
             ("undoing", _) => (0, word("going back", "bad"), said),
             ("paused", _) => (0, word("paused", "warn"), said),
+            _ if whole(open) && short.is_some() => (0, word("short", "warn"), short.unwrap_or_default()),
             _ => (1, word(&open.kind, "busy"), said),
         };
     }
-    if let Some(stable) = short {
-        let said = format!("{} of {} instances are ready", stable.ready, stable.desired);
+    if let Some(said) = short {
         return (0, word("short", "warn"), said);
     }
     if lane.maintenance {
@@ -156,10 +162,21 @@ fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'st
     if lane.restart.is_some() {
         return (1, word("restarting", "busy"), "instances are replaced one after another".to_string());
     }
+    // Where nothing is open, whatever waits does so for somebody's word.
     if !lane.queue.is_empty() {
-        return (1, word("waiting", "busy"), format!("{} waits to begin", lane.queue.join(", ")));
+        return (0, word("waits for a word", "warn"), format!("{} waits to begin", lane.queue.join(", ")));
     }
     (2, word("calm", "calm"), String::new())
+}
+
+/// Whether stable keeps all of its instances while this goes on.
+fn whole(open: &WireRollout) -> bool {
+    open.kind == "release" && !open.worker && matches!(open.strategy.as_str(), "canary" | "blue-green")
+}
+
+/// What shares are of.
+fn whose(lane: &LaneStatus) -> &'static str {
+    if lane.worker { "instances" } else { "users" }
 }
 
 /// How long going back and deploying took the last time.

@@ -37,6 +37,9 @@ pub(super) async fn read(
         place("/journal".into(), "Journal".into(), "page"),
     ];
     for told in &told {
+        let (lane, _) = &**told;
+        let waits = |id: &String| format!("{} {id} to {}, waiting", lane.service, lane.environment);
+        places.extend(lane.queue.iter().map(|id| place(format!("/rollouts/{id}"), waits(id), "rollout")));
         if let (lane, Some(open)) = &**told {
             let name = format!("{} {} to {}", lane.service, open.version, lane.environment);
             places.push(place(format!("/rollouts/{}", open.rollout), name, "rollout"));

@@ -52,11 +52,12 @@ pub(super) fn csrf(secret: &str) -> String {
     Digest::of(format!("csrf of {secret}").as_bytes()).as_str().trim_start_matches("sha256:").to_string()
 }
 
-/// The cookie of a session; an empty secret takes it away. Secure where whoever stands before Slipway speaks TLS.
+/// The cookie of a session; an empty secret takes it away. Secure where whoever stands before Slipway speaks TLS. Lax, so
+/// that a link from a chat leads to the page: nothing is changed by a GET, and every form carries its own proof.
 pub(super) fn cookie(secret: &str, headers: &HeaderMap) -> HeaderValue {
     let age = if secret.is_empty() { 0 } else { LENGTH_SECS };
     let secure = if proxy::speaks_tls(headers) { "; Secure" } else { "" };
-    let text = format!("{CONSOLE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
+    let text = format!("{CONSOLE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

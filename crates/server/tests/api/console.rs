@@ -28,7 +28,7 @@ impl Browser<'_> {
         let answer = browser.post("/sign-in", &[("token", token), ("next", "/journal")]).await;
         assert_eq!((answer.status().as_u16(), &answer.headers()[LOCATION]), (303, &"/journal".parse().unwrap()));
         let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
         browser.cookie = cookie.split(';').next().unwrap().to_string();
         let page = browser.get("/").await.text().await.unwrap();
         browser.csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_string();

@@ -55,8 +55,8 @@ struct Service {
     name: String,
     version: String,
     rollout: Option<String>,
-    /// Gates that do not hold, each as a sentence.
-    blocked: Vec<String>,
+    /// Gates that do not hold, each as a sentence; absent where they were not looked up.
+    blocked: Option<Vec<String>>,
     drift: Vec<String>,
 }
 
@@ -140,7 +140,7 @@ fn service((lane, _): &overview::Told, gates: &[WireGates]) -> Service {
         name: lane.service.clone(),
         version: lane.stable.as_ref().map_or_else(|| "nothing yet".to_string(), |s| s.version.clone()),
         rollout: lane.rollout.clone(),
-        blocked: stands.map_or_else(Vec::new, |g| g.gates.iter().filter(shut).map(said).collect()),
+        blocked: stands.map(|g| g.gates.iter().filter(shut).map(said).collect()),
         drift: lane.drift.clone(),
     }
 }

@@ -36,6 +36,8 @@ struct Lane {
     since: Option<When>,
     standby: Option<(String, Option<When>)>,
     rollout: Option<String>,
+    /// Those that wait to begin.
+    waiting: Vec<String>,
     drill: String,
     /// How the card looks.
     kind: &'static str,
