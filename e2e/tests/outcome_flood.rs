@@ -29,6 +29,8 @@ struct Reporter {
     token: String,
     taken: Arc<AtomicU64>,
     refused: Arc<AtomicU64>,
+    /// A rollback was asked for.
+    over: Arc<AtomicBool>,
 }
 
 /// What came of a batch.
@@ -55,6 +57,12 @@ impl Reporter {
         }
         assert_eq!(answer.status(), 200);
         let told: Value = answer.json().await.expect("JSON");
+        // Once it is taken back, nobody is on it.
+        let refusals = told["refused"].as_array().expect("a list");
+        if !refusals.is_empty() && self.over.load(Ordering::SeqCst) {
+            assert!(refusals.iter().all(|one| one["code"] == "not_serving"), "{told:#}");
+            return Came::In { taken: 0, again: 0 };
+        }
         assert_eq!(told["refused"], json!([]), "{told:#}");
         let (taken, again) = (told["taken"].as_u64().expect("a number"), told["again"].as_u64().expect("a number"));
         assert_eq!(taken + again, size, "{told:#}");
@@ -107,6 +115,7 @@ async fn a_flood_is_bounded_counts_once_and_holds_up_no_way_back() {
         token: made["token"].as_str().expect("its text").to_string(),
         taken: Arc::default(),
         refused: Arc::default(),
+        over: Arc::default(),
     };
     stage.at_step(&rollout, "verification").await;
 
@@ -169,13 +178,13 @@ async fn a_flood_is_bounded_counts_once_and_holds_up_no_way_back() {
     all.await.expect("none is lost and none counts twice");
 
     // Meanwhile the way back is as free as ever.
-    let over = Arc::new(AtomicBool::new(false));
+    let ended = Arc::new(AtomicBool::new(false));
     let mut senders = JoinSet::new();
     for sender in 0..REPORTERS {
-        let (reporter, over) = (reporter.clone(), over.clone());
+        let (reporter, ended) = (reporter.clone(), ended.clone());
         senders.spawn(async move {
             for number in 0.. {
-                if over.load(Ordering::SeqCst) {
+                if ended.load(Ordering::SeqCst) {
                     return;
                 }
                 reporter.send(((sender + 1) << 40) | number, BATCH).await;
@@ -186,8 +195,9 @@ async fn a_flood_is_bounded_counts_once_and_holds_up_no_way_back() {
     until("the flood is there again", async || (reporter.refused.load(Ordering::SeqCst) > refused).then_some(()))
         .await
         .expect("it is refused");
+    reporter.over.store(true, Ordering::SeqCst);
     let back = stage.say("rollback", &[]).await;
-    over.store(true, Ordering::SeqCst);
+    ended.store(true, Ordering::SeqCst);
     assert_eq!(back.code, 0, "{back}");
     assert_eq!(stage.outcome(&rollout).await["outcome"], "rolled_back");
     assert_eq!(stage.stable().await, "1.0.0");
