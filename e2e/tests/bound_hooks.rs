@@ -122,6 +122,60 @@ async fn a_release_waits_for_nobody_but_does_not_begin_while_whoever_is_told_can
     nothing_failed_by_slipway(&stage.strike().await);
 }
 
+/// Whoever is only asked gets a ping, which asks for nothing, where a gate wants to know whether it can be reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_does_not_begin_while_whoever_is_only_asked_cannot_be_reached() {
+    let _alone = alone().await;
+    let board = Hearer::start(ok()).await.expect("one");
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), "a key of nobody's").expect("it is written");
+    let stage = Stage::set(&format!("{{ {QUICK} }}")).await;
+    let slipway = &stage.slipway;
+    let declare = |readiness: &str| {
+        let webhook = format!("{{ url: \"{}\", secret_file: {} }}", board.url(), key.path().display());
+        let hooks = format!("hooks: [{{ name: board, before: promotion, timeout: 2s, webhook: {webhook} }}]");
+        slipway.declare(&format!("production: {{ {QUICK}, {readiness}{hooks} }}")).expect("a file");
+    };
+    declare("");
+    assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0, "no gate wants to know");
+    assert_eq!((heard(&board, "slipway.hook.ping"), heard(&board, "slipway.ask.promotion")), (0, 1));
+
+    declare("gates: { readiness: [hooks] }, ");
+    board.answer(Manner::Status(503, "away".to_string()));
+    let (blocked, code) = stage.release("1.2.0", &[], &[]).await;
+    assert_eq!((code, &blocked["outcome"]), (12, &"blocked".into()), "{blocked:#}");
+    let said = blocked.to_string();
+    for part in ["readiness: hooks", "hook board cannot be asked", "503", "slipway gates shop --env production"] {
+        assert!(said.contains(part), "{part}: {blocked:#}");
+    }
+    assert_eq!(heard(&board, "slipway.ask.promotion"), 1, "nothing is asked to find that out");
+    let pings = board.received().into_iter().filter(|r| r.json()["type"] == "slipway.hook.ping");
+    let ping = pings.last().expect("a ping");
+    assert_eq!(ping.json()["data"]["hook"], "board", "{:#}", ping.json());
+    assert_eq!((stage.stable().await, ping.json()["data"].get("question")), ("1.1.0".to_string(), None));
+
+    // One that takes in nothing in time is no better; one that answers anything at all with 200 can be reached.
+    board.answer(Manner::Silent);
+    assert_eq!(stage.release("1.2.0", &[], &[]).await.1, 12, "it does not answer");
+    board.answer(ok());
+    assert_eq!(stage.release("1.2.0", &[], &[]).await.1, 0, "it can be asked");
+    assert_eq!(heard(&board, "slipway.ask.promotion"), 2, "and was, once for each version");
+    let gates = slipway.cli(&["gates", "shop", "--env", "production"]).await.expect("it runs");
+    assert!(gates.stdout.contains("board can be asked"), "{gates}");
+
+    // A plan of a file that was not let in sends nothing to anybody.
+    let pinged = heard(&board, "slipway.hook.ping");
+    let plan = ["plan", "--version", "1.3.0", "--path", "build-1.2.0", "--env", "production"];
+    slipway.cli(&plan).await.expect("it runs").expect(0).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(heard(&board, "slipway.hook.ping"), pinged);
+
+    // The way back asks nobody whether somebody can be asked.
+    board.answer(Manner::Silent);
+    stage.say("rollback", &["--to", "1.1.0"]).await.expect(0).expect("nothing stands in the way back");
+    assert_eq!((stage.stable().await, heard(&board, "slipway.hook.ping")), ("1.1.0".to_string(), pinged));
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_is_told_over_tls_where_its_certificate_is_trusted_and_only_there() {
     let _alone = alone().await;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use slipway_core::instance::Target;
 use slipway_core::names::{Digest, EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::rollout::{self, Asked, Gate, Lane, Observed, Plan, Release, RolloutKind, Today, commands};
-use slipway_core::units::Timestamp;
+use slipway_core::units::{Millis, Timestamp};
 use slipway_store::Store;
 
 use crate::admission::{self, Admitted};
@@ -185,6 +185,7 @@ impl Control {
         if let Some(stable) = self.stable(&lane).await? {
             self.engine.look_for_artifact(&stable.artifact).await;
         }
+        self.reach_hooks(&self.kept_or_new(&lane).await?, &release, Millis(0)).await;
         let id = self.engine.store.next_rollout_id().await;
         let asked = Asked {
             id: id.clone(),

@@ -68,6 +68,10 @@ async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effe
         }
         Effect::Ask { key, hook, message, until } => {
             let answer = hooks::ask(&engine, &hook, &message, until).await;
+            // What is only asked is told of nothing: this is how it is known whether it can be reached.
+            if hook.on.is_empty() {
+                engine.note_hook(&lane, &hook.name, answer.as_ref().map(drop).map_err(String::as_str));
+            }
             EffectResult::Answered { key, answer }
         }
         Effect::Smoke { instance, incarnation, round, tests } => {

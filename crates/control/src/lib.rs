@@ -15,6 +15,7 @@ mod foreign;
 mod groups;
 mod hooks;
 mod keeper;
+mod pinging;
 pub mod ports;
 mod records;
 mod schedule;

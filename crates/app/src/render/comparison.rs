@@ -30,6 +30,15 @@ pub(crate) fn comparison(c: &WireComparison) -> String {
             None => "?".to_string(),
             Some(harm) => harm.after_ms.map_or_else(|| "not noticed".to_string(), |ms| format!("after {}", time(ms))),
         }),
+        row("back, first step", &|w| {
+            w.back.as_ref().map_or_else(|| "no way back".into(), |b| back(b.first_ms, &b.basis))
+        }),
+        row("back, last step", &|w| {
+            w.back.as_ref().map_or_else(|| "no way back".into(), |b| back(b.last_ms, &b.basis))
+        }),
+        row("back, last time", &|w| {
+            w.back.as_ref().and_then(|b| b.measured_ms).map_or_else(|| "never".to_string(), time)
+        }),
     ];
     text.push_str(&columns(&rows));
     text.push_str("* requests that fail if one in ten of the version's does\n");
@@ -43,6 +52,15 @@ pub(crate) fn comparison(c: &WireComparison) -> String {
     text.push_str(&format!("\nadvice: {advice}\n"));
     text.push_str(&wrapped(&c.why, "  "));
     text
+}
+
+/// How long going back takes, and how that is known.
+fn back(ms: u64, basis: &str) -> String {
+    match basis {
+        "measured" => time(ms),
+        "at_most" => format!("up to {}", time(ms)),
+        _ => format!("about {}", time(ms)),
+    }
 }
 
 fn rate(rate: f64) -> String {
@@ -76,8 +94,9 @@ mod tests {
 
     use slipway_core::names::{Digest, LaneId};
     use slipway_core::rollout::choice::compare;
-    use slipway_core::rollout::{Lane, Release, Today};
+    use slipway_core::rollout::{Lane, Lately, Release, Today};
     use slipway_core::spec;
+    use slipway_core::units::Millis;
 
     use super::*;
 
@@ -129,7 +148,7 @@ objectives: [{ name: bookings, bad: outcome booking_failed, of: booking_done, at
 environments: { production: { instances: 1 } }
 "#;
 
-    fn compared(file: &str, rate: Option<f64>, bad_share: f64) -> String {
+    fn compared(file: &str, rate: Option<f64>, bad_share: f64, lately: Lately) -> String {
         let spec = spec::parse(file).unwrap_or_else(|m| panic!("{m:?}")).spec;
         let release = |version: &str| Release {
             version: version.parse().unwrap(),
@@ -141,7 +160,7 @@ environments: { production: { instances: 1 } }
         let lane = Lane { stable: Some(release("1.0.0")), ..Lane::new(id) };
         let next = release("1.1.0");
         let declared = next.environment(&lane.id).unwrap().strategy.clone();
-        let today = Today { rate, bad_share, ..Today::default() };
+        let today = Today { rate, bad_share, lately, ..Today::default() };
         let names = (spec.service.to_string(), "production".to_string(), "1.1.0".to_string());
         let comparison = compare(&lane, &next, &declared, &today);
         super::comparison(&WireComparison::new(names, next.instances(&lane.id), rate, comparison))
@@ -150,11 +169,14 @@ environments: { production: { instances: 1 } }
     /// Rewritten by `UPDATE_GOLDEN=1 cargo test -p slipway`.
     #[test]
     fn unlike_services_get_the_advice_of_somebody_seasoned() {
+        let (seconds, never) = (|s| Some(Millis::from_secs(s)), Lately::default());
+        let drilled = Lately { start: seconds(6), rollback: Some(Millis(11)), kept: Some(Millis(11)), ..never };
+        let taken_back = Lately { start: seconds(7), rollback: seconds(19), replaced: seconds(19), ..never };
         let told = [
-            ("a payment API", compared(PAYMENTS, Some(400.0), 0.0005)),
-            ("an admin tool with one instance", compared(ADMIN, Some(0.05), 0.0)),
-            ("a queue worker", compared(MAILER, None, 0.0)),
-            ("a queue worker of which no two versions may meet", compared(LEDGER, None, 0.0)),
+            ("a payment API", compared(PAYMENTS, Some(400.0), 0.0005, drilled)),
+            ("an admin tool with one instance", compared(ADMIN, Some(0.05), 0.0, never)),
+            ("a queue worker", compared(MAILER, None, 0.0, never)),
+            ("a queue worker of which no two versions may meet", compared(LEDGER, None, 0.0, taken_back)),
         ];
         let told: Vec<String> = told.iter().map(|(title, text)| format!("== {title}\n\n{text}")).collect();
         let told = told.join("\n");

@@ -3,11 +3,13 @@
 use slipway_core::names::{Digest, LaneId, RolloutId};
 use slipway_core::rollout::gates::{self, Gate};
 use slipway_core::rollout::{Asked, Lane, RolloutKind, Today, commands, plan};
+use slipway_core::units::Millis;
 
 use super::Control;
 use crate::by::By;
 use crate::compare::Compared;
 use crate::error::Error;
+use crate::pinging::LATELY;
 use crate::views::GatesNow;
 
 impl Control {
@@ -24,18 +26,21 @@ impl Control {
             (None, None, None) => return Err(Error::NotFound(format!("nothing was ever released to {lane}"))),
         };
         let waiting = waiting.is_some();
+        self.reach_hooks(&kept, &asked.release, LATELY).await;
         Ok(self.gates_of(kept, asked, waiting))
     }
 
     /// The same for one release that waits.
     pub async fn gates_of_rollout(&self, id: &RolloutId) -> Result<GatesNow, Error> {
         let (lane, asked) = self.waiting(id).await?;
+        self.reach_hooks(&lane, &asked.release, LATELY).await;
         Ok(self.gates_of(lane, asked, true))
     }
 
     /// Gives a person's word for a release that waits. `shown` is the seal of what they were shown.
     pub async fn approve(&self, id: &RolloutId, shown: &Digest, by: &By) -> Result<(), Error> {
-        let (lane, _) = self.waiting(id).await?;
+        let (lane, asked) = self.waiting(id).await?;
+        self.reach_hooks(&lane, &asked.release, Millis(0)).await;
         let (engine, id, by, shown) = (self.engine.clone(), id.clone(), by.actor.clone(), shown.clone());
         self.wish(&lane.id, move |turn, now| {
             let (seen, _) = engine.observe(&turn.lane, now);

@@ -29,6 +29,8 @@ pub(super) struct Seen {
     instances: BTreeMap<InstanceId, InstanceStatus>,
     /// Hooks of each lane that cannot be told at the moment, and why.
     silent_hooks: BTreeMap<LaneId, BTreeMap<String, String>>,
+    /// When hooks of each lane were pinged, each as it was then.
+    pinged: HashMap<LaneId, Vec<(Hook, Timestamp)>>,
     /// Whose each instance is.
     homes: BTreeMap<InstanceId, LaneId>,
     gateways: Vec<GatewayView>,
@@ -268,6 +270,18 @@ impl Engine {
             Ok(()) => drop(hooks.remove(name)),
             Err(why) => drop(hooks.insert(name.to_string(), why.to_string())),
         }
+    }
+
+    /// Whether a hook is to be pinged at `now`, which is noted: not where that was done within `age`.
+    pub fn begin_ping(&self, lane: &LaneId, hook: &Hook, age: Millis, now: Timestamp) -> bool {
+        let mut seen = self.seen();
+        let pinged = seen.pinged.entry(lane.clone()).or_default();
+        if pinged.iter().any(|(before, at)| before == hook && now.since(*at) < age) {
+            return false;
+        }
+        pinged.retain(|(before, _)| before.name != hook.name);
+        pinged.push((hook.clone(), now));
+        true
     }
 
     /// Hands what came of an effect to its lane's next turn.

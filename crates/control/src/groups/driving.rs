@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use slipway_core::group::{Act, Member, MemberProgress, MemberSeen, Standing};
 use slipway_core::names::{EnvironmentName, LaneId, RolloutId};
-use slipway_core::rollout::{State, commands};
+use slipway_core::rollout::{Lane, State, commands};
+use slipway_core::units::Millis;
 
 use super::Document;
 use crate::by::By;
@@ -138,12 +139,14 @@ impl Control {
 
     async fn member_seen(&self, environment: &EnvironmentName, member: &Member) -> Result<MemberSeen, Error> {
         let lane = LaneId { service: member.service.clone(), environment: environment.clone() };
-        let stable = self.lane(&lane).await?.and_then(|now| now.lane.stable_version().cloned());
+        let now = self.lane(&lane).await?;
+        let stable = now.as_ref().and_then(|now| now.lane.stable_version().cloned());
+        let patience = now.as_ref().map_or(Millis(0), |now| at_hand(&now.lane));
         let rollout = match member.progress.rollout() {
             Some(id) => self.standing(id).await?,
             None => None,
         };
-        Ok(MemberSeen { rollout, stable })
+        Ok(MemberSeen { rollout, stable, patience })
     }
 
     /// The open rollout of a lane.
@@ -169,6 +172,13 @@ impl Control {
             Some(RolloutNow::Ended(_, doc)) => doc.ended().map(|(o, cause)| Standing::Ended(o, cause.to_string())),
         })
     }
+}
+
+/// How long those who take jobs may need to finish what they have; nothing where there are requests.
+fn at_hand(lane: &Lane) -> Millis {
+    let releases = lane.stable.iter().chain(lane.open.as_ref().map(|open| &open.release));
+    let workers = releases.filter(|release| release.spec.is_worker());
+    workers.map(|release| release.spec.run.stop_grace).max().unwrap_or(Millis(0))
 }
 
 /// Whether it may work later.

@@ -212,6 +212,7 @@ fn member(checked: &Checked) -> Member {
             true => MemberProgress::Unchanged,
             false => MemberProgress::Pending,
         },
+        back_since: None,
     }
 }
 

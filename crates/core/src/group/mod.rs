@@ -52,6 +52,9 @@ pub struct Member {
     pub strategy: String,
     /// How it is.
     pub progress: MemberProgress,
+    /// Since when it is taken back: its way back has a limit.
+    #[serde(default)]
+    pub back_since: Option<Timestamp>,
 }
 
 /// How a member of a group release is.

@@ -6,7 +6,11 @@ use super::{GroupRun, GroupState, Member, MemberProgress};
 use crate::journal::Fact;
 use crate::names::VersionName;
 use crate::rollout::{ENGINE, Outcome};
-use crate::units::Timestamp;
+use crate::units::{Millis, Timestamp};
+
+/// How long the way back of one member may take before it no longer keeps the others. It outlasts the limit after which the
+/// member's own rollout asks for a person, so that whoever looks finds the reason there.
+const BACK_LIMIT: Millis = Millis::from_secs(600);
 
 /// How the rollout of a member stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct MemberSeen {
     pub rollout: Option<Standing>,
     /// What serves.
     pub stable: Option<VersionName>,
+    /// Beyond the usual, how long its way back may take: a worker finishes the jobs at hand.
+    pub patience: Millis,
 }
 
 /// What is to be done next. Each is idempotent under a key of its own.
@@ -123,6 +129,11 @@ impl GroupRun {
         };
         let none = MemberSeen::default();
         let look = seen.get(i).unwrap_or(&none);
+        let since = *self.members[i].back_since.get_or_insert(now);
+        if now >= since.plus(BACK_LIMIT).plus(look.patience) {
+            self.leave(i, look, now.since(since), facts);
+            return None;
+        }
         let member = &mut self.members[i];
         match (member.progress.clone(), &look.rollout) {
             (MemberProgress::Releasing { rollout: None }, _) => Some(Act::LookUp(i)),
@@ -165,6 +176,22 @@ impl GroupRun {
             }
             _ => Some(Act::Wait),
         }
+    }
+
+    /// Leaves member `i` to a person, so that those before it go back. What was asked for goes on.
+    fn leave(&mut self, i: usize, look: &MemberSeen, took: Millis, facts: &mut Vec<Fact>) {
+        let member = &mut self.members[i];
+        let rollout = member.progress.rollout().map(|id| format!("{id} "));
+        let how = match &look.rollout {
+            Some(Standing::Held(why)) => format!("{}needs a person: {why}", rollout.unwrap_or_default()),
+            Some(Standing::Queued) => format!("{}still waits its turn", rollout.unwrap_or_default()),
+            Some(Standing::Open) => format!("{}goes on", rollout.unwrap_or_default()),
+            Some(Standing::Ended(..)) | None => "nothing could be asked for".to_string(),
+        };
+        let cause = format!("is not back after {took}: {how}");
+        let sentence = format!("{} {cause}; those before it go back without it", member.service);
+        member.progress = MemberProgress::Stuck { cause };
+        facts.push(self.fact("group.stuck", ENGINE, sentence));
     }
 
     fn returned(&mut self, cause: &str, now: Timestamp, facts: &mut Vec<Fact>) {
@@ -222,6 +249,7 @@ mod tests {
             after: Vec::new(),
             strategy: "canary".to_string(),
             progress: MemberProgress::Pending,
+            back_since: None,
         };
         GroupRun {
             id: "gr-1".to_string(),
@@ -236,7 +264,7 @@ mod tests {
     }
 
     fn seen(rollout: Option<Standing>, stable: &str) -> MemberSeen {
-        MemberSeen { rollout, stable: Some(stable.parse().expect("a version")) }
+        MemberSeen { rollout, stable: Some(stable.parse().expect("a version")), patience: Millis(0) }
     }
 
     fn ended(outcome: Outcome) -> Option<Standing> {
@@ -304,5 +332,60 @@ mod tests {
         assert_eq!(run.advance(&[seen(Some(Standing::Open), "1")], Timestamp(1)).0, Act::TakeBack(0));
         run.advance(&[seen(ended(Outcome::RolledBack), "1")], Timestamp(1));
         assert!(matches!(run.state, GroupState::Ended { outcome: Outcome::RolledBack, .. }), "{:?}", run.state);
+    }
+
+    /// A story: the newest of three hangs on its way back, and the others are home long before anybody looks.
+    #[test]
+    fn one_whose_way_back_never_ends_is_left_to_a_person_and_the_others_go_back() {
+        let mut run = run(&["db", "api", "web"]);
+        for (i, member) in run.members.iter_mut().enumerate() {
+            member.progress = MemberProgress::Released { rollout: RolloutId::numbered(i as u64 + 1) };
+        }
+        run.turn_back("asked for", "user:ann", &mut Vec::new());
+        let mut now = [seen(None, "2"), seen(None, "2"), seen(None, "2")];
+        let begun = Timestamp(1_000);
+        assert_eq!(run.advance(&now, begun).0, Act::TakeBack(2));
+        run.members[2].progress = MemberProgress::Returning { rollout: Some(RolloutId::numbered(4)) };
+        now[2].rollout = Some(Standing::Open);
+        let early = Timestamp(begun.0 + BACK_LIMIT.0 - 1);
+        assert_eq!(run.advance(&now, early), (Act::Wait, Vec::new()), "it has its time");
+
+        // A worker that finishes what it has gets that time as well.
+        now[2].patience = Millis::from_secs(60);
+        let late = begun.plus(BACK_LIMIT);
+        assert_eq!(run.advance(&now, late).0, Act::Wait);
+        now[2].patience = Millis(0);
+        let (act, facts) = run.advance(&now, late);
+        assert_eq!(act, Act::TakeBack(1), "the next one goes back");
+        assert_eq!(facts.iter().map(|f| f.kind.as_str()).collect::<Vec<_>>(), ["group.stuck", "group.taking_back"]);
+        assert!(facts[0].cause.contains("web is not back after 10m: ro-4 goes on"), "{}", facts[0].cause);
+
+        // The limit of each begins with its own way back, and what cannot even be asked for has it too.
+        assert_eq!(run.advance(&now, late.plus(Millis(1))).0, Act::TakeBack(1), "under the same key");
+        assert_eq!(run.advance(&now, late.plus(BACK_LIMIT)).0, Act::TakeBack(0));
+        run.members[0].progress = MemberProgress::Returning { rollout: Some(RolloutId::numbered(5)) };
+        now[0] = seen(ended(Outcome::Succeeded), "1");
+        let (act, facts) = run.advance(&now, late.plus(BACK_LIMIT).plus(Millis(5)));
+        assert_eq!((act, facts.last().map(|f| f.kind.as_str())), (Act::Wait, Some("group.ended")));
+        let GroupState::Ended { outcome, cause } = &run.state else { panic!("{:?}", run.state) };
+        assert_eq!((*outcome, run.members[0].progress.as_str()), (Outcome::Held, "returned"));
+        for said in ["web: is not back after 10m", "api: is not back after 10m: nothing could be asked for"] {
+            assert!(cause.contains(said), "{said}: {cause}");
+        }
+    }
+
+    #[test]
+    fn a_release_that_is_turned_round_and_never_ends_has_the_same_limit() {
+        for standing in [Standing::Open, Standing::Held("the way back is not confirmed".into()), Standing::Queued] {
+            let mut run = run(&["db", "api"]);
+            run.members[0].progress = MemberProgress::Released { rollout: RolloutId::numbered(1) };
+            releasing(&mut run, 1, 2);
+            run.turn_back("asked for", "user:ann", &mut Vec::new());
+            let now = [seen(None, "2"), seen(Some(standing.clone()), "1")];
+            let act = run.advance(&now, Timestamp(0)).0;
+            assert!(matches!(act, Act::TakeBack(1) | Act::Withdraw(1)), "{act:?}");
+            assert_eq!(run.advance(&now, Timestamp(BACK_LIMIT.0)).0, Act::TakeBack(0), "{standing:?}");
+            assert_eq!(run.members[1].progress.as_str(), "stuck");
+        }
     }
 }

@@ -12,8 +12,12 @@ pub(crate) use message::message;
 pub use message::{Message, event};
 pub use patience::{again_after, given_up};
 
+use serde_json::json;
+
+use crate::names::{Digest, LaneId};
 use crate::rollout::{Lane, Release};
-use crate::spec::Hook;
+use crate::spec::{Hook, Readiness};
+use crate::units::Timestamp;
 
 /// The hooks of a lane: those of the version that is coming, while one is, and beside them those of the version that
 /// serves; before the first, those of the version that waits. A release brings its hooks with it, as it brings its gates;
@@ -44,4 +48,26 @@ pub fn of_release(lane: &Lane, release: &Release) -> Vec<Hook> {
     let own: Vec<Hook> = own.collect();
     hooks.extend(own);
     hooks
+}
+
+/// The hooks of a release that are asked and told of nothing, where a gate wants to know whether they can be reached.
+/// Whether one that is told of things can be, is known from telling it.
+pub fn to_ping(lane: &Lane, release: &Release) -> Vec<Hook> {
+    let wanted = lane.policy(release).is_some_and(|policy| policy.gates.readiness.contains(&Readiness::Hooks));
+    if !wanted || release.spec.is_worker() {
+        return Vec::new();
+    }
+    of_release(lane, release).into_iter().filter(only_asked).collect()
+}
+
+/// Whether it is asked, and told of nothing.
+pub(crate) fn only_asked(hook: &Hook) -> bool {
+    hook.before.is_some() && hook.on.is_empty()
+}
+
+/// The event that asks for nothing and tells of nothing: whoever takes it in can be reached.
+pub fn ping(hook: &Hook, lane: &LaneId, now: Timestamp) -> Message {
+    let id = Digest::of(format!("{lane} ping {} {now}", hook.name).as_bytes());
+    let data = json!({ "service": lane.service, "environment": lane.environment, "hook": hook.name });
+    message(id.as_str().trim_start_matches("sha256:"), "hook.ping", Some(lane), None, now, data)
 }

@@ -1,13 +1,14 @@
 //! Kinds of entries that a hook may ask to be told of. The reference page of the journal says what each means.
 
 /// Those that belong to no service, sorted: hooks of an environment's file are told of them.
-pub const OF_NO_SERVICE: [&str; 10] = [
+pub const OF_NO_SERVICE: [&str; 11] = [
     "environment.applied",
     "environment.settled",
     "group.ended",
     "group.planned",
     "group.releasing",
     "group.returning",
+    "group.stuck",
     "group.taking_back",
     "journal.unanchored",
     "token.created",

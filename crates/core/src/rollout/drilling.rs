@@ -11,7 +11,7 @@ use serde_json::json;
 use super::advance::{decide, done};
 use super::commands::{Refusal, refuse};
 use super::estimate::start_limit;
-use super::lane::{Lane, Release, Standby};
+use super::lane::{Lane, Release, Return, Standby};
 use super::model::{Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState};
 use super::observed::Observed;
 use super::plan::{Step, StepKind};
@@ -175,7 +175,8 @@ pub(super) fn time(turn: &mut Turn, step: &Step, now: Timestamp) {
             let took = now.since(began(open.steps.get(first)));
             open.drill.get_or_insert_default().back = Some(took);
             open.timing.rollback = Some(took);
-            turn.lane.lately.rollback = Some(took);
+            let how = Return::of(open);
+            turn.lane.lately.came_back(took, how);
         }
         StepKind::Return => {
             let took = now.since(began(open.steps.get(open.step)));

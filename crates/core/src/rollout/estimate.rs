@@ -47,11 +47,11 @@ impl Today {
 }
 
 /// Starting and testing instances, where it was never measured.
-const START_GUESS: Millis = Millis::from_secs(2);
+pub(super) const START_GUESS: Millis = Millis::from_secs(2);
 /// Beyond what its health check and smoke tests may take, how long an instance may need to be ready.
 const START_SLACK: Millis = Millis::from_secs(60);
 /// A routing change, confirmed.
-const SHIFT: Millis = Millis(50);
+pub(super) const SHIFT: Millis = Millis(50);
 
 /// Completes bare steps to a plan.
 pub(super) fn complete(
@@ -359,17 +359,23 @@ fn extra(lane: &Lane, release: &Release, strategy: &Strategy, kind: RolloutKind)
 }
 
 fn rollback(lane: &Lane, kind: RolloutKind, strategy: &Strategy, today: &Today) -> String {
-    let measured = today.lately.rollback.map(|m| format!(", {m} the last time"));
+    let measured = |took: Option<Millis>| took.map(|took| format!(", {took} the last time"));
     if kind == RolloutKind::Contract {
         return "no way back".to_string();
     }
     match (&lane.stable, &strategy.kind) {
         (None, _) => "no way back on a first release".to_string(),
         (Some(_), StrategyKind::Rolling { .. }) if kind == RolloutKind::Release => {
-            format!("as long as starting the replaced instances takes{}", measured.unwrap_or_default())
+            format!(
+                "as long as starting the replaced instances takes{}",
+                measured(today.lately.replaced).unwrap_or_default()
+            )
         }
         (Some(_), _) => {
-            format!("one routing change{}", measured.unwrap_or_else(|| ", well under a second".to_string()))
+            format!(
+                "one routing change{}",
+                measured(today.lately.kept).unwrap_or_else(|| ", well under a second".to_string())
+            )
         }
     }
 }

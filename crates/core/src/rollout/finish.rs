@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::advance::hold;
 use super::drilling;
-use super::lane::{Standby, WentBack};
+use super::lane::{Return, Standby, WentBack};
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::probing;
@@ -67,7 +67,8 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
             let asked = open.decisions.iter().find(|d| d.what == "stay").map_or(open.began_at, |d| d.at);
             let took = now.since(asked);
             open.timing.rollback = Some(took);
-            turn.lane.lately.rollback = Some(took);
+            let how = Return::of(open);
+            turn.lane.lately.came_back(took, how);
         } else {
             turn.lane.lately.deploy = Some(open.timing.deploy(now));
         }

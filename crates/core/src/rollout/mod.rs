@@ -51,7 +51,7 @@ pub use effect::{Effect, EffectResult};
 pub use estimate::Today;
 pub use gates::{Approval, Gate, Standing};
 pub use judging::judge_all;
-pub use lane::{Asked, Counters, Lane, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
+pub use lane::{Asked, Counters, Lane, Lately, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
 pub use model::{
     Decision, Exposure, Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing, Undo,
 };

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::advance::decide;
-use super::lane::Lane;
+use super::lane::{Lane, Return};
 use super::model::{Outcome, RolloutKind, State, StepState, Undo};
 use super::observed::Observed;
 use super::rolling;
@@ -146,7 +146,8 @@ pub(super) fn end(turn: &mut Turn, undo: &Undo, kind: &str, now: Timestamp) {
     open.timing.rollback = Some(took);
     // One that nobody had met says nothing of how long it takes to bring users back.
     if open.first_epoch.is_some() || open.release.spec.is_worker() {
-        turn.lane.lately.rollback = Some(took);
+        let how = Return::of(open);
+        turn.lane.lately.came_back(took, how);
     }
     open.state = State::Ended { outcome: undo.outcome, cause: undo.cause.clone() };
 }

@@ -89,7 +89,7 @@ pub enum Readiness {
     Smoke,
     /// Its last drill passed, once there is something to go back to.
     Drill,
-    /// Whoever is told of it by hooks can be told.
+    /// Whoever is told of it or asked by hooks can be reached.
     Hooks,
 }
 

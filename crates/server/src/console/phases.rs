@@ -223,7 +223,8 @@ fn a_service_with_its_past_and_its_next_release() {
     };
     let way = |name: &str, misfits: Value| {
         json!({ "strategy": name, "fits": misfits == json!([]), "misfits": misfits, "cautions": [], "best_ms": 90000,
-        "worst_ms": 600000, "today_ms": null, "exposed_bp": 500, "extra_instances": 2, "rollback": "one routing change", "harm": { "failed": 12, "after_ms": 4000 } })
+        "worst_ms": 600000, "today_ms": null, "exposed_bp": 500, "extra_instances": 2, "rollback": "one routing change",
+        "back": { "first_ms": 7, "last_ms": 7, "basis": "measured", "measured_ms": 7 }, "harm": { "failed": 12, "after_ms": 4000 } })
     };
     let compared: WireComparison = read(
         json!({ "service": "shop", "environment": "production", "version": "1.0.0", "requests_per_second": 300.0,

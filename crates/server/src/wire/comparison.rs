@@ -48,10 +48,26 @@ pub struct WireWay {
     pub exposed_bp: u16,
     /// Instances beyond the declared number, at the most.
     pub extra_instances: u32,
-    /// How long going back takes.
+    /// How long going back takes, in words.
     pub rollback: String,
+    /// The same as figures; null where there is no way back.
+    pub back: Option<WireBack>,
     /// What a version does of which one request in ten fails; null where no traffic is known.
     pub harm: Option<WireHarm>,
+}
+
+/// How long going back takes.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireBack {
+    /// From the first step that users meet.
+    pub first_ms: u64,
+    /// From the last step.
+    pub last_ms: u64,
+    /// What these two rest on: `measured` by the last way back of this kind, `estimated` from the plan, or `at_most` where
+    /// they are a declared limit.
+    pub basis: String,
+    /// How long it took the last time that this service went back in this way; null where it never did.
+    pub measured_ms: Option<u64>,
 }
 
 /// What a bad version does until it is taken back.
@@ -76,6 +92,12 @@ impl From<Way> for WireWay {
             exposed_bp: way.exposed.bp(),
             extra_instances: way.extra_instances,
             rollback: way.rollback,
+            back: way.back.map(|back| WireBack {
+                first_ms: back.first.0,
+                last_ms: back.last.0,
+                basis: back.basis.as_str().to_string(),
+                measured_ms: back.measured.map(|took| took.0),
+            }),
             harm: way.harm.map(|harm| WireHarm { failed: harm.failed, after_ms: harm.after.map(|t| t.0) }),
         }
     }

@@ -19,7 +19,7 @@ mod status;
 mod token;
 pub mod words;
 
-pub use comparison::{WireComparison, WireHarm, WireWay};
+pub use comparison::{WireBack, WireComparison, WireHarm, WireWay};
 pub use diff::{WireDifference, WireVersions};
 pub use drill::{WireDrill, WireTimes};
 pub use environment::{

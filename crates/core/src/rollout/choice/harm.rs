@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::estimate::Today;
-use super::super::lane::{Lane, Release};
+use super::super::lane::Release;
 use super::super::plan::{Plan, StepKind};
-use super::super::rolling;
+use super::back::Back;
 use crate::judge::{self, Budget, Forecast};
 use crate::spec::{Bad, Objective, Strategy};
 use crate::units::{Millis, Weight};
 
 /// The share of its requests that a version fails where it is called bad here.
 pub const BAD_SHARE: f64 = 0.1;
-/// From the last request that a verdict needed to the last one that meets the version.
-const REACTION: Millis = Millis(300);
+/// From the last request that a verdict needed to the turn that goes back.
+const REACTION: Millis = Millis(250);
 /// Requests fewer than this before going back are no harm worth forecasting in parts.
 const LEAST: u64 = 1;
 
@@ -28,12 +28,11 @@ pub struct Harm {
 
 /// The harm by `plan`; `None` where no traffic is known.
 pub(super) fn of(
-    lane: &Lane,
     release: &Release,
     strategy: &Strategy,
     today: &Today,
     plan: &Plan,
-    instances: u32,
+    back: Option<Back>,
 ) -> Option<Harm> {
     let rate = today.rate.filter(|rate| *rate > 0.0)?;
     let first = plan.steps.iter().position(|step| step.kind.weight().is_some_and(|weight| weight > Weight::ZERO))?;
@@ -58,7 +57,7 @@ pub(super) fn of(
         let met = per_ms * watched.0 as f64;
         return Some(Harm { failed: (met * BAD_SHARE).ceil() as u64, after: None });
     };
-    let back = REACTION.0 + slow_way_back(lane, release, strategy, today, weight, instances);
+    let back = REACTION.0 + back.map_or(0, |back| back.first.0);
     let met = needed.unwrap_or(LEAST) as f64 + per_ms * back as f64;
     Some(Harm { failed: (met * BAD_SHARE).ceil() as u64, after: Some(Millis(verdict as u64 + back)) })
 }
@@ -76,22 +75,4 @@ fn watched(strategy: &Strategy, plan: &Plan, first: usize) -> Millis {
         })
         .sum(),
     )
-}
-
-/// Beyond one routing change: where stable gave instances up, they have to be started before it can carry everybody.
-fn slow_way_back(
-    lane: &Lane,
-    release: &Release,
-    strategy: &Strategy,
-    today: &Today,
-    weight: Weight,
-    instances: u32,
-) -> u64 {
-    let replaces = matches!(strategy.kind, crate::spec::StrategyKind::Rolling { .. }) && lane.stable.is_some();
-    if !replaces || weight.bp() <= 1_000 {
-        return 0;
-    }
-    let updated = (f64::from(instances) * weight.share()).ceil() as u64;
-    let start = today.lately.start.unwrap_or(Millis::from_secs(2));
-    updated * (start.0 + rolling::settle(&release.spec.health).0)
 }

@@ -4,6 +4,7 @@
 //! opinions. Pure; called by the control plane for `slipway plan --compare`.
 
 mod advice;
+mod back;
 mod fit;
 mod harm;
 mod steps;
@@ -17,6 +18,7 @@ use super::plan::{StepKind, plan};
 use crate::spec::{Strategy, StrategyKind};
 use crate::units::{Millis, Weight};
 
+pub use back::{Back, Basis};
 pub use harm::{BAD_SHARE, Harm};
 pub(super) use steps::{limit_that_fits, steps_that_fit};
 
@@ -52,8 +54,10 @@ pub struct Way {
     pub exposed: Weight,
     /// Instances beyond the declared number, at the most.
     pub extra_instances: u32,
-    /// How long going back takes.
+    /// How long going back takes, in words.
     pub rollback: String,
+    /// The same as figures; absent where there is no way back.
+    pub back: Option<Back>,
     /// What a bad version does until it is taken back; absent where there is no traffic to go by.
     pub harm: Option<Harm>,
 }
@@ -80,7 +84,6 @@ pub fn compare(lane: &Lane, release: &Release, declared: &Strategy, today: &Toda
 fn way(lane: &Lane, release: &Release, strategy: &Strategy, today: &Today) -> Way {
     let plan = plan(lane, RolloutKind::Release, release, strategy, today);
     let met = plan.steps.iter().map(|step| step.exposed).find(|weight| *weight > Weight::ZERO);
-    let instances = release.instances(&lane.id);
     let exposed = match plan.steps.iter().find_map(|step| match step.kind {
         StepKind::Batch { updated, of } => Some(Weight::ratio(updated, of)),
         _ => None,
@@ -89,6 +92,7 @@ fn way(lane: &Lane, release: &Release, strategy: &Strategy, today: &Today) -> Wa
         None => met.unwrap_or(Weight::ALL),
     };
     let (misfits, cautions) = fit::of(lane, release, strategy, today, &plan);
+    let back = back::of(lane, release, strategy, today, &plan);
     Way {
         strategy: strategy.kind.name().to_string(),
         misfits,
@@ -99,6 +103,7 @@ fn way(lane: &Lane, release: &Release, strategy: &Strategy, today: &Today) -> Wa
         exposed,
         extra_instances: plan.extra_instances,
         rollback: plan.rollback.clone(),
-        harm: harm::of(lane, release, strategy, today, &plan, instances),
+        harm: harm::of(release, strategy, today, &plan, back),
+        back,
     }
 }

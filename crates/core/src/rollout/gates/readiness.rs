@@ -5,7 +5,7 @@ use crate::hook;
 use crate::rollout::drilling;
 use crate::rollout::lane::{Lane, Release};
 use crate::rollout::observed::Observed;
-use crate::spec::Readiness;
+use crate::spec::{Hook, Readiness};
 
 /// Whether the release has it.
 pub(super) fn has(lane: &Lane, release: &Release, what: Readiness, seen: &Observed) -> Gate {
@@ -25,23 +25,7 @@ pub(super) fn has(lane: &Lane, release: &Release, what: Readiness, seen: &Observ
             0 => Gate::blocking(&name, "nothing is tested before the first user".to_string(), declare()),
             n => Gate::met(&name, format!("{n} tests before the first user")),
         },
-        Readiness::Hooks => {
-            let told: Vec<_> = hook::of_release(lane, release).into_iter().filter(|hook| !hook.on.is_empty()).collect();
-            let silent = told.iter().find_map(|hook| Some((&hook.name, seen.silent_hooks.get(&hook.name)?)));
-            match silent {
-                _ if told.is_empty() => Gate::waived(&name, "nobody is told of it by hooks".to_string()),
-                None => {
-                    let names: Vec<&str> = told.iter().map(|hook| hook.name.as_str()).collect();
-                    Gate::met(&name, format!("{} can be told", names.join(", ")))
-                }
-                Some((hook, why)) => {
-                    let lane = &lane.id;
-                    let look = format!("slipway hooks {} --env {}", lane.service, lane.environment);
-                    let remedy = format!("mend its receiver, which is tried again by itself; see: {look}");
-                    Gate::blocking(&name, format!("hook {hook} cannot be told: {why}"), remedy)
-                }
-            }
-        }
+        Readiness::Hooks => hooks(&name, lane, release, seen),
         Readiness::Drill => {
             if let Err(refusal) = drilling::way_back(lane, seen)
                 && refusal.code == "nothing_to_drill"
@@ -58,4 +42,31 @@ pub(super) fn has(lane: &Lane, release: &Release, what: Readiness, seen: &Observ
             }
         }
     }
+}
+
+/// Whether everybody who is told or asked can be reached, as far as that was found out: by the last thing that a hook was
+/// told, or, for one that is only asked, by the last question or ping.
+fn hooks(name: &str, lane: &Lane, release: &Release, seen: &Observed) -> Gate {
+    let asks = !release.spec.is_worker();
+    let concerned = |hook: &Hook| !hook.on.is_empty() || asks && hook::only_asked(hook);
+    let hooks: Vec<Hook> = hook::of_release(lane, release).into_iter().filter(concerned).collect();
+    if hooks.is_empty() {
+        return Gate::waived(name, "nobody is told of it or asked by hooks".to_string());
+    }
+    let can = |hook: &Hook| if hook::only_asked(hook) { "asked" } else { "told" };
+    let silent = hooks.iter().find_map(|hook| Some((hook, seen.silent_hooks.get(&hook.name)?)));
+    let Some((hook, why)) = silent else {
+        let sentences: Vec<String> = hooks.iter().map(|hook| format!("{} can be {}", hook.name, can(hook))).collect();
+        return Gate::met(name, sentences.join(", "));
+    };
+    let (service, environment) = (&lane.id.service, &lane.id.environment);
+    let remedy = match hook::only_asked(hook) {
+        true => format!(
+            "mend its receiver, which gets a ping whenever this is looked at; see: slipway gates {service} --env {environment}"
+        ),
+        false => format!(
+            "mend its receiver, which is tried again by itself; see: slipway hooks {service} --env {environment}"
+        ),
+    };
+    Gate::blocking(name, format!("hook {} cannot be {}: {why}", hook.name, can(hook)), remedy)
 }

@@ -6,7 +6,7 @@ use crate::rollout::lane::{Lane, Release};
 use crate::rollout::model::RolloutKind;
 use crate::rollout::plan::{StepKind, counted};
 use crate::spec::{Strategy, StrategyKind};
-use crate::units::Weight;
+use crate::units::{Millis, Weight};
 
 /// What a step does; absent where it is what it is everywhere.
 pub(in super::super) fn what(step: StepKind, release: &Release, stable: Option<&Release>) -> Option<String> {
@@ -93,15 +93,18 @@ pub(in super::super) fn extra(lane: &Lane, release: &Release, strategy: &Strateg
 
 /// How long going back takes.
 pub(in super::super) fn rollback(lane: &Lane, kind: RolloutKind, strategy: &Strategy, today: &Today) -> String {
-    let measured = today.lately.rollback.map(|m| format!(", {m} the last time")).unwrap_or_default();
+    let measured = |took: Option<Millis>| took.map(|took| format!(", {took} the last time")).unwrap_or_default();
     match (&lane.stable, kind, &strategy.kind) {
         (None, _, _) => "no way back on a first release".to_string(),
         (_, RolloutKind::Release, StrategyKind::Rolling { .. })
         | (_, RolloutKind::Drill { .. }, _)
         | (_, _, StrategyKind::Replace) => {
-            format!("as long as finishing the jobs at hand and starting instances takes{measured}")
+            format!(
+                "as long as finishing the jobs at hand and starting instances takes{}",
+                measured(today.lately.replaced)
+            )
         }
-        _ => format!("no new job at once; as long as finishing the jobs at hand takes{measured}"),
+        _ => format!("no new job at once; as long as finishing the jobs at hand takes{}", measured(today.lately.kept)),
     }
 }
 

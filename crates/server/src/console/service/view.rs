@@ -9,7 +9,7 @@ use super::super::when::When;
 use super::Told;
 use super::buttons::buttons;
 use crate::wire::words::{count, share, time};
-use crate::wire::{HistoryEntry, LaneStatus, WireComparison, WireDifference, WireGate, WireGates, WireWay};
+use crate::wire::{HistoryEntry, LaneStatus, WireBack, WireComparison, WireDifference, WireGate, WireGates, WireWay};
 
 /// The page.
 #[derive(Template)]
@@ -84,6 +84,7 @@ struct Way {
     takes: String,
     exposed: String,
     extra: u32,
+    back: String,
     rollback: String,
     harm: String,
     why: Vec<String>,
@@ -234,6 +235,7 @@ fn way(way: &WireWay) -> Way {
         takes: time(way.today_ms.unwrap_or(way.best_ms)),
         exposed: share(way.exposed_bp),
         extra: way.extra_instances,
+        back: way.back.as_ref().map_or_else(|| "none".to_string(), back),
         rollback: way.rollback.clone(),
         harm: way.harm.as_ref().map_or_else(
             || "no traffic known".to_string(),
@@ -243,6 +245,19 @@ fn way(way: &WireWay) -> Way {
             },
         ),
         why: way.misfits.iter().chain(&way.cautions).cloned().collect(),
+    }
+}
+
+/// How long going back takes, and how that is known.
+fn back(back: &WireBack) -> String {
+    let about = match back.basis.as_str() {
+        "measured" => "",
+        "at_most" => "up to ",
+        _ => "about ",
+    };
+    match back.first_ms == back.last_ms {
+        true => format!("{about}{}", time(back.first_ms)),
+        false => format!("{about}{} at first, {} at the end", time(back.first_ms), time(back.last_ms)),
     }
 }
 
