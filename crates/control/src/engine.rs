@@ -149,6 +149,13 @@ impl Engine {
         Ok(state.kept.as_ref().map(|(_, lane)| lane.clone()))
     }
 
+    /// A rollout that ended while the store was away: what is recorded of it is older.
+    pub async fn ended_unkept(&self, lane: &LaneId, id: &RolloutId) -> Option<Rollout> {
+        let (cell, _) = self.cell(lane);
+        let state = cell.state.lock().await;
+        state.unkept.as_ref()?.ended.iter().find(|ended| ended.id == *id).cloned()
+    }
+
     async fn load(&self, lane: &LaneId, state: &mut CellState) -> Result<(), Error> {
         if state.kept.is_none() {
             state.kept = self.store.load_lane::<Lane>(lane).await?.map(|v| (v.generation, v.doc));

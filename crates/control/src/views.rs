@@ -6,6 +6,7 @@ use slipway_core::environment::{Difference, Environment, Next, Tried};
 use slipway_core::instance::InstanceStatus;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::rollout::choice::Comparison;
+use slipway_core::rollout::gates::Word;
 use slipway_core::rollout::trail::MeasuredShare;
 use slipway_core::rollout::{Asked, Gate, Lane, Plan, Report, Rollout};
 use slipway_core::units::Timestamp;
@@ -81,6 +82,10 @@ pub struct GatesNow {
     pub changes: Option<Compared>,
     /// Who would notice that it is bad, a sentence each.
     pub watchers: Vec<String>,
+    /// Whose word it needs; absent where it needs nobody's.
+    pub word: Option<Word>,
+    /// Whose word counts now.
+    pub counting: Vec<String>,
 }
 
 /// The strategies side by side for a release.

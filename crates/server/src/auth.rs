@@ -1,7 +1,7 @@
 //! Who asks and what they may: a bearer token, looked up by its hash.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use slipway_control::By;
 use slipway_core::names::Digest;
 use slipway_core::rights::{Right, Rights};
+use slipway_core::units::{Millis, Timestamp};
 use slipway_store::{Error, TokenRecord};
 
 use crate::problem::Problem;
@@ -20,9 +21,21 @@ use crate::state::App;
 /// Tokens and sessions that are remembered at the most.
 const REMEMBERED: usize = 10_000;
 
-/// Whose token or session it was, by its hash, as looked up before: for when the store cannot be read.
+/// How long a session lasts that could not be written down.
+const UNKEPT: Millis = Millis::from_secs(3600);
+/// Such sessions at the most; then the oldest goes.
+const MOST_UNKEPT: usize = 100;
+
+/// Whose token or session it was, by its hash, as looked up before: for when the store cannot be read. And the sessions that
+/// could not be written down, since whoever signs in then is needed most.
 #[derive(Clone, Default)]
-pub struct Known(Arc<Mutex<HashMap<Digest, TokenRecord>>>);
+pub struct Known(Arc<Mutex<Remembered>>);
+
+#[derive(Default)]
+struct Remembered {
+    found: HashMap<Digest, TokenRecord>,
+    unkept: Vec<(Digest, TokenRecord, Timestamp)>,
+}
 
 impl Known {
     /// Whose secret it is, as `found` says; as it was said before where that fails.
@@ -32,7 +45,8 @@ impl Known {
         found: Result<Option<TokenRecord>, Error>,
     ) -> Result<Option<TokenRecord>, Error> {
         let hash = Digest::of(secret.as_bytes());
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self.remembered();
+        let known = &mut remembered.found;
         match found {
             Ok(record) => {
                 match &record {
@@ -51,15 +65,41 @@ impl Known {
         }
     }
 
+    /// Remembers a session that could not be written down: for an hour, and no longer than this process lives.
+    pub(crate) fn keep(&self, secret: &str, record: &TokenRecord, now: Timestamp) {
+        let mut remembered = self.remembered();
+        let unkept = &mut remembered.unkept;
+        if unkept.len() >= MOST_UNKEPT {
+            unkept.remove(0);
+        }
+        unkept.push((Digest::of(secret.as_bytes()), record.clone(), now.plus(UNKEPT)));
+    }
+
+    /// Whose session it is, if it could not be written down.
+    pub(crate) fn kept(&self, secret: &str, now: Timestamp) -> Option<TokenRecord> {
+        let hash = Digest::of(secret.as_bytes());
+        let remembered = self.remembered();
+        let mut lasting = remembered.unkept.iter().filter(|(_, _, until)| *until > now);
+        lasting.find(|(session, _, _)| *session == hash).map(|(_, record, _)| record.clone())
+    }
+
     /// Forgets a session that was ended.
     pub(crate) fn forget_secret(&self, secret: &str) {
         let hash = Digest::of(secret.as_bytes());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+        let mut remembered = self.remembered();
+        remembered.found.remove(&hash);
+        remembered.unkept.retain(|(session, _, _)| *session != hash);
     }
 
     /// Forgets the tokens of a name, so that a store that breaks does not bring a revoked one back.
     pub(crate) fn forget(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, record| record.name != name);
+        let mut remembered = self.remembered();
+        remembered.found.retain(|_, record| record.name != name);
+        remembered.unkept.retain(|(_, record, _)| record.name != name);
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

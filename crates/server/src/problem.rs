@@ -49,6 +49,11 @@ impl Problem {
         &self.detail
     }
 
+    /// Whether it may work later: something that is needed is away.
+    pub fn is_away(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// A thing that is not there.
     pub fn not_found(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)

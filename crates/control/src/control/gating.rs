@@ -70,14 +70,21 @@ impl Control {
         let (seen, _) = self.engine.observe(&lane, now);
         let gates: Vec<Gate> = gates::of(&lane, &asked, &seen, now);
         let today = Today::of(&lane, &seen.evidence);
-        let watchers = gates::watchers(&lane, &asked.release);
+        let watchers = gates::watchers(&lane, &asked);
+        let word = gates::word(&lane, &asked);
+        let counting = word.iter().flat_map(|word| gates::counting(&lane, &asked, word, now));
+        let counting = counting.map(|approval| approval.by.clone()).collect();
+        // A contract changes nothing of the version: its plan says what it does.
+        let stable = lane.stable.filter(|_| asked.kind != RolloutKind::Contract);
         GatesNow {
             seal: gates::seal(&lane, &asked),
             plan: plan(&lane, asked.kind, &asked.release, &asked.strategy, &today),
             lane: lane.id,
             gates,
-            changes: lane.stable.map(|stable| Compared::of(stable, asked.release.clone())),
+            changes: stable.map(|stable| Compared::of(stable, asked.release.clone())),
             watchers,
+            word,
+            counting,
             asked,
             waiting,
         }

@@ -61,14 +61,17 @@ impl Control {
 
     /// A rollout, wherever it stands.
     pub async fn rollout(&self, id: &RolloutId) -> Result<Option<RolloutNow>, Error> {
-        // One that only waits has no record yet.
-        let lanes = match self.engine.store.rollout(id).await? {
-            Some(record) => vec![record.lane],
-            None => self.engine.lanes(),
+        // One that only waits has no record yet; and the way back needs no store that can be read.
+        let lanes = match self.engine.store.rollout(id).await {
+            Ok(Some(record)) => vec![record.lane],
+            Ok(None) | Err(_) => self.engine.lanes(),
         };
         for lane in lanes {
+            if let Some(ended) = self.engine.ended_unkept(&lane, id).await {
+                return Ok(Some(RolloutNow::Ended(lane, Box::new(ended))));
+            }
             // Looked at once: between two looks it could end.
-            let Some(kept) = self.engine.lane(&lane).await? else { continue };
+            let Ok(Some(kept)) = self.engine.lane(&lane).await else { continue };
             if kept.open.as_ref().is_some_and(|open| open.id == *id) {
                 return Ok(Some(RolloutNow::Open(Box::new(self.at_this_moment(kept)))));
             }

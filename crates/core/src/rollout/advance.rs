@@ -336,6 +336,7 @@ pub(super) fn decide(
     now: Timestamp,
 ) {
     turn.record(&format!("decided.{what}"), actor, sentence.clone(), json!({ "judgements": judgements }));
+    let weight = Some(turn.lane.candidate_weight());
     if let Some(open) = &mut turn.lane.open {
         let step = open.steps.get(open.step).map_or_else(String::new, |s| s.name.clone());
         open.decisions.push(Decision {
@@ -345,6 +346,7 @@ pub(super) fn decide(
             actor: actor.to_string(),
             sentence,
             judgements,
+            weight,
         });
     }
 }

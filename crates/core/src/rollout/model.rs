@@ -266,6 +266,9 @@ pub struct Decision {
     pub sentence: String,
     /// The judgements that it rests on.
     pub judgements: Vec<Judgement>,
+    /// The candidate's share of the split that was in force; absent in what was decided before this was kept.
+    #[serde(default)]
+    pub weight: Option<Weight>,
 }
 
 /// Acting and waiting, kept apart.

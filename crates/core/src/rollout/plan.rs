@@ -169,6 +169,14 @@ impl StepKind {
         }
     }
 
+    /// Whether it ends by a verdict, which a person may give instead of the judge.
+    pub fn is_judged(self) -> bool {
+        matches!(
+            self,
+            StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. } | StepKind::Verify { .. }
+        )
+    }
+
     /// Whether nothing brings back what was before.
     pub fn is_point_of_no_return(self) -> bool {
         matches!(self, StepKind::Contract { .. } | StepKind::Expand { revertible: false, .. })

@@ -26,14 +26,21 @@ impl Asking {
     /// Of the gates that it waits at.
     pub(super) fn of(gates: &WireGates) -> Asking {
         let plan = &gates.plan;
+        let whose = if plan.worker { "instances" } else { "users" };
+        let before = plan.steps.iter().take_while(|s| s.exposed_bp == 0);
+        let cohorts = before.filter_map(|s| s.name.strip_prefix("cohort "));
         let first = plan.steps.iter().find(|s| s.exposed_bp > 0);
-        let mut risk = Vec::new();
-        risk.extend(first.map(|step| format!("the first users: {} in step {}", share(step.exposed_bp), step.name)));
+        let mut risk: Vec<String> = cohorts.map(|cohort| format!("everybody in cohort {cohort} meets it first")).collect();
+        risk.extend(first.map(|step| format!("the first {whose}: {} in step {}", share(step.exposed_bp), step.name)));
         risk.extend(plan.points_of_no_return.iter().map(|step| format!("cannot be undone after {step}")));
         risk.push(format!("takes {} at best", time(plan.best_ms)));
         risk.extend(plan.remarks.iter().cloned());
         Asking {
-            changes: gates.changes.as_ref().map_or_else(|| vec!["the first version here".to_string()], changed),
+            changes: match (&gates.changes, gates.kind.as_str()) {
+                (Some(changes), _) => changed(changes),
+                (None, "contract") => plan.steps.iter().map(|step| step.what.clone()).collect(),
+                (None, _) => vec!["the first version here".to_string()],
+            },
             all: gates.changes.as_ref().map(link),
             risk,
             way_back: way_back(gates),

@@ -125,8 +125,11 @@ pub(super) async fn stream(
 async fn session_ends(app: &App, secret: &str) {
     loop {
         tokio::time::sleep(RECHECK).await;
+        let now = app.control.now();
         // A store that cannot be read ends nobody's session.
-        if let Ok(None) = app.control.store().session(secret, app.control.now()).await {
+        if app.known.kept(secret, now).is_none()
+            && let Ok(None) = app.control.store().session(secret, now).await
+        {
             return;
         }
     }

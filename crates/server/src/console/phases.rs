@@ -52,7 +52,7 @@ fn wire(changes: Value) -> WireRollout {
 fn plan() -> Value {
     let step = |name: &str, exposed: u16, ms: u64| {
         json!({ "name": name, "what": format!("what {name} does"), "undo": "one routing change",
-        "exposed_bp": exposed, "requests": {}, "best_ms": ms, "worst_ms": 600000, "today_ms": null })
+        "exposed_bp": exposed, "judged": exposed > 0, "requests": {}, "best_ms": ms, "worst_ms": 600000, "today_ms": null })
     };
     json!({ "strategy": "canary", "version": "1.1.0", "from": "1.0.0", "way_back": "1.0.0 keeps all of its 2 instances warm",
         "steps": [step("prepare", 0, 0), step("5%", 500, 22000), step("50%", 5000, 9000), step("verification", 9900, 60000)],
@@ -127,6 +127,7 @@ fn told(rollout: WireRollout, decisions: Value, ended: bool, lane: LaneStatus) -
         samples: samples(&last),
         lane: Some(lane),
         gates: None,
+        unread: false,
         smokes: read(
             json!([{ "at": BEGAN + 500, "kind": "instance.smoked", "actor": "slipway", "sentence": "shop-3 passed 3 smoke tests" }]),
         ),

@@ -44,6 +44,8 @@ pub(super) struct Told {
     pub gates: Option<WireGates>,
     /// Smoke tests of its instances.
     pub smokes: Vec<WireBeside>,
+    /// Whether something of it could not be read: the store is away.
+    pub unread: bool,
     /// Now, milliseconds since 1970.
     pub now: u64,
 }
@@ -74,21 +76,38 @@ pub(super) async fn page(
 async fn told(app: &App, id: &RolloutId) -> Result<Told, Problem> {
     let rollout = rollouts::find(app, id).await?;
     let waits = rollout.state == "queued";
-    let explanation = if waits { None } else { Some(rollouts::explained(app, id).await?) };
+    // Whoever goes back needs the page also while the store cannot be read.
+    let mut unread = false;
+    let explanation = if waits { None } else { there(rollouts::explained(app, id).await, &mut unread)? };
     // One that waits for its turn alone has no gates before it.
     let gates = if waits { app.control.gates_of_rollout(id).await.ok().map(WireGates::from) } else { None };
     let lane = lane(&rollout.service, &rollout.environment)?;
     let smoked =
         Filter { rollout: Some(id.clone()), kind: Some(SMOKED.into()), limit: Some(SMOKES), ..Filter::default() };
+    let samples = there(rollouts::sampled(app, id).await, &mut unread)?;
+    let smokes = there(app.control.store().entries(&smoked).await.map_err(Problem::from), &mut unread)?;
     Ok(Told {
-        samples: with_decisions(rollouts::sampled(app, id).await?, explanation.as_ref()),
+        samples: with_decisions(samples.unwrap_or_default(), explanation.as_ref()),
         lane: app.control.lane(&lane).await?.as_ref().map(lane_status),
-        smokes: app.control.store().entries(&smoked).await?.into_iter().map(WireBeside::from).collect(),
+        smokes: smokes.unwrap_or_default().into_iter().map(WireBeside::from).collect(),
+        unread,
         now: app.control.now().0,
         rollout,
         explanation,
         gates,
     })
+}
+
+/// What was asked for; nothing where the store is away, which is noted.
+fn there<T>(found: Result<T, Problem>, unread: &mut bool) -> Result<Option<T>, Problem> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(problem) if problem.is_away() => {
+            *unread = true;
+            Ok(None)
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Samples, and the looks at which something was decided: those end a step, so no sample shows them.
@@ -97,13 +116,14 @@ fn with_decisions(mut samples: Vec<WireSample>, explanation: Option<&Explanation
     for decision in explanation.decisions.iter().filter(|decision| !decision.judgements.is_empty()) {
         let after = samples.partition_point(|sample| sample.at < decision.at);
         let Some(before) = after.checked_sub(1).and_then(|i| samples.get(i)) else { continue };
-        // A step that was judged was exposed, even where it was over before the next sample.
         let step = explanation.plan.steps.iter().position(|step| step.name == decision.step).unwrap_or(before.step);
-        let planned = explanation.plan.steps.get(step).map_or(before.weight_bp, |step| step.exposed_bp);
+        let weight_bp = decision.weight_bp.unwrap_or(before.weight_bp);
         let look = WireSample {
             at: decision.at,
             step,
-            weight_bp: before.weight_bp.max(planned),
+            weight_bp,
+            // What was measured of another share says nothing of this one.
+            measured_bp: before.measured_bp.filter(|_| before.weight_bp == weight_bp),
             waiting: Some(decision.sentence.clone()),
             objectives: decision.judgements.iter().map(WirePoint::from).collect(),
             ..before.clone()

@@ -86,8 +86,11 @@ pub(super) async fn need_session(State(app): State<App>, mut request: Request, n
 /// Whoever is signed in with the session that a request came with, and the token that it was begun with.
 async fn holder(app: &App, headers: &HeaderMap) -> Result<Option<(Viewer, TokenRecord)>, Error> {
     let Some(secret) = secret(headers) else { return Ok(None) };
-    let found = app.control.store().session(&secret, app.control.now()).await;
-    let record = app.known.or_before(&secret, found)?;
+    let now = app.control.now();
+    let record = match app.known.kept(&secret, now) {
+        Some(record) => Some(record),
+        None => app.known.or_before(&secret, app.control.store().session(&secret, now).await)?,
+    };
     Ok(record.map(|record| {
         (Viewer { name: record.name.clone(), rights: record.rights.clone(), csrf: csrf(&secret) }, record)
     }))

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use slipway_core::units::Millis;
+use slipway_store::Error;
 
 use super::forms::{Form, Nothing, Open};
 use super::frame::{Frame, made};
@@ -75,17 +76,24 @@ pub(super) async fn enter(
         return Ok(response);
     }
     let token = given.token.trim();
-    if app.control.store().token(token).await?.is_none() {
+    let Some(record) = app.known.or_before(token, app.control.store().token(token).await)? else {
         tries.wrong(client, now);
         let wrong = "That token is not known. The first one is in the data folder's file token; others are made with \
                      slipway token create.";
         return shown(StatusCode::UNAUTHORIZED, given.next, Some(wrong.to_string()));
-    }
-    // Whoever signs in again has done with the session of before.
-    end(&app, &headers).await?;
+    };
     let secret = auth::secret();
     let until = now.plus(Millis::from_secs(LENGTH_SECS));
-    app.control.store().begin_session(&secret, token, now, until).await?;
+    match app.control.store().begin_session(&secret, token, now, until).await {
+        // Whoever signs in again has done with the session of before.
+        Ok(()) => end(&app, &headers).await?,
+        // A full disk must not keep anybody from the button that takes it back.
+        Err(Error::Unavailable(why)) => {
+            tracing::warn!(why, name = record.name, "a session could not be written down; it lasts an hour");
+            app.known.keep(&secret, &record, now);
+        }
+        Err(error) => return Err(error.into()),
+    }
     let cookie = session::cookie(&secret, &headers);
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(within(&given.next))).into_response())
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use slipway_core::journal::Entry;
 use slipway_core::judge::Judgement;
 use slipway_core::rollout::Decision;
+use slipway_core::units::Weight;
 use utoipa::ToSchema;
 
 use super::plan::WirePlan;
@@ -65,6 +66,9 @@ pub struct WireDecision {
     pub sentence: String,
     /// The judgements that it rests on.
     pub judgements: Vec<WireJudgement>,
+    /// The candidate's share of the split that was in force; null where that was not kept.
+    #[serde(default)]
+    pub weight_bp: Option<u16>,
 }
 
 /// A judgement.
@@ -160,6 +164,7 @@ impl From<&Decision> for WireDecision {
             actor: d.actor.clone(),
             sentence: d.sentence.clone(),
             judgements: d.judgements.iter().map(WireJudgement::from).collect(),
+            weight_bp: d.weight.map(Weight::bp),
         }
     }
 }

@@ -17,6 +17,9 @@ pub struct WireGates {
     pub environment: String,
     /// The release that waits; null where none does, and then the gates are those of a next one that declares the same.
     pub rollout: Option<String>,
+    /// `release`, or `contract`: what only earlier versions need of the database is removed.
+    #[serde(default)]
+    pub kind: String,
     /// What is coming.
     pub version: String,
     /// Digest of its artifact.
@@ -32,6 +35,12 @@ pub struct WireGates {
     pub gates: Vec<WireGate>,
     /// Whose word it has.
     pub approvals: Vec<WireApproval>,
+    /// Names of those who alone may give it; anybody with the right to approve where empty.
+    #[serde(default)]
+    pub approvers: Vec<String>,
+    /// Whoever asked may give it too: nobody else's is asked for.
+    #[serde(default)]
+    pub own_word: bool,
     /// What it would do.
     pub plan: WirePlan,
     /// What it would change of what serves; null where nothing does.
@@ -64,7 +73,7 @@ pub struct WireApproval {
     pub by: String,
     /// When, milliseconds since 1970.
     pub at: u64,
-    /// Whether it is for what is shown now.
+    /// Whether it is for what is shown now, and has not expired.
     pub counts: bool,
 }
 
@@ -95,8 +104,8 @@ impl From<&Gate> for WireGate {
 }
 
 impl WireApproval {
-    pub(super) fn of(approval: &Approval, seal: &slipway_core::names::Digest) -> WireApproval {
-        WireApproval { by: approval.by.clone(), at: approval.at.0, counts: approval.seal == *seal }
+    fn of(approval: &Approval, counting: &[String]) -> WireApproval {
+        WireApproval { by: approval.by.clone(), at: approval.at.0, counts: counting.contains(&approval.by) }
     }
 }
 
@@ -107,13 +116,16 @@ impl From<GatesNow> for WireGates {
             service: now.lane.service.to_string(),
             environment: now.lane.environment.to_string(),
             rollout: waiting.then(|| asked.id.to_string()),
+            kind: super::rollout::kind(asked.kind).to_string(),
             version: asked.release.version.to_string(),
             artifact: asked.release.artifact.to_string(),
             config: asked.release.config.to_string(),
             asked_by: waiting.then(|| asked.actor.clone()),
             overriding: asked.overriding.clone(),
             gates: now.gates.iter().map(WireGate::from).collect(),
-            approvals: asked.approvals.iter().map(|a| WireApproval::of(a, &now.seal)).collect(),
+            approvals: asked.approvals.iter().map(|a| WireApproval::of(a, &now.counting)).collect(),
+            approvers: now.word.as_ref().map_or_else(Vec::new, |word| word.policy.from.clone()),
+            own_word: now.word.as_ref().is_some_and(|word| word.own),
             shown: now.seal.to_string(),
             plan: now.plan.into(),
             changes: now.changes.map(WireVersions::from),

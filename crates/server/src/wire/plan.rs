@@ -65,6 +65,9 @@ pub struct WireStep {
     pub undo: String,
     /// The largest share of users that meets the candidate.
     pub exposed_bp: u16,
+    /// It ends by a verdict, which a person may give instead.
+    #[serde(default)]
+    pub judged: bool,
     /// Candidate requests that each objective's verdict needs.
     pub requests: BTreeMap<String, u64>,
     /// At best.
@@ -104,6 +107,7 @@ impl From<Step> for WireStep {
             what: step.what,
             undo: step.undo,
             exposed_bp: step.exposed.bp(),
+            judged: step.kind.is_judged(),
             requests: step.requests.into_iter().collect(),
             best_ms: step.best.0,
             worst_ms: step.worst.0,

@@ -235,7 +235,8 @@ pub(super) fn shares(lane: &LaneNow) -> Vec<WireShare> {
         .collect()
 }
 
-fn kind(kind: RolloutKind) -> &'static str {
+/// The kind of a rollout, as it is written in the API.
+pub(super) fn kind(kind: RolloutKind) -> &'static str {
     match kind {
         RolloutKind::Release => "release",
         RolloutKind::Rollback => "rollback",

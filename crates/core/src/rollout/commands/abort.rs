@@ -8,10 +8,7 @@ use crate::units::Timestamp;
 /// Takes the open rollout back; where none is open, the first that waits is withdrawn.
 pub fn abort(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal> {
     if let (None, Some(first)) = (&turn.lane.open, turn.lane.queue.first().map(|asked| asked.id.clone())) {
-        let cause = format!("withdrawn by {actor}");
-        schema::withdraw(turn, &first);
-        end_queued(turn, Outcome::Blocked, &cause, actor, now, |asked| asked.id == first);
-        return Ok(());
+        return withdraw(turn, &first, actor, now);
     }
     take_back(turn, actor, "aborted", now)
 }
@@ -21,6 +18,7 @@ pub fn withdraw(turn: &mut Turn, id: &RolloutId, actor: &str, now: Timestamp) ->
     if !turn.lane.queue.iter().any(|asked| asked.id == *id) {
         return refuse("not_waiting", format!("{id} does not wait"));
     }
+    schema::withdraw(turn, id);
     end_queued(turn, Outcome::Blocked, &format!("withdrawn by {actor}"), actor, now, |asked| asked.id == *id);
     Ok(())
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Refusal, open, refuse};
 use crate::rollout::asking;
-use crate::rollout::{State, StepKind, Turn};
+use crate::rollout::{State, Turn};
 use crate::units::Timestamp;
 
 /// Lets the step at hand pass, or ends verification early. Who has looked at it names it as `seen`: a word that comes twice,
@@ -29,10 +29,7 @@ pub fn promote(turn: &mut Turn, seen: Option<&str>, actor: &str, now: Timestamp)
         return Ok(());
     }
     let step = rollout.plan.steps.get(rollout.step);
-    if !matches!(
-        step.map(|s| s.kind),
-        Some(StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. } | StepKind::Verify { .. })
-    ) {
+    if !step.is_some_and(|step| step.kind.is_judged()) {
         let reason = format!("step {at_hand} waits for no verdict; it goes on by itself when it can");
         return refuse("nothing_to_judge", reason);
     }

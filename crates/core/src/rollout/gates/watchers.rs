@@ -2,11 +2,18 @@
 //! is asked whether they really look.
 
 use crate::hook;
-use crate::rollout::lane::{Lane, Release};
+use crate::rollout::lane::{Asked, Lane};
+use crate::rollout::model::RolloutKind;
 use crate::spec::OnBreach;
 
-/// Whether anything or anybody would notice that `release` is bad, a sentence each.
-pub fn watchers(lane: &Lane, release: &Release) -> Vec<String> {
+/// Whether anything or anybody would notice that what is asked for is bad, a sentence each.
+pub fn watchers(lane: &Lane, asked: &Asked) -> Vec<String> {
+    let release = &asked.release;
+    if asked.kind == RolloutKind::Contract {
+        let mut said = vec!["nothing judges it, and what it removes does not come back".to_string()];
+        said.push(told(lane, asked));
+        return said;
+    }
     let objectives: Vec<&str> = release.spec.objectives.iter().map(|objective| objective.name.as_str()).collect();
     let mut said = vec![match objectives.is_empty() {
         true => "nothing judges it: it declares no objectives".to_string(),
@@ -19,20 +26,26 @@ pub fn watchers(lane: &Lane, release: &Release) -> Vec<String> {
         };
         said.push(format!("watched for {} after success; a breach {then}", environment.watch));
     }
-    let told = hook::of_release(lane, release).into_iter().filter(|hook| !hook.on.is_empty());
+    said.push(told(lane, asked));
+    said
+}
+
+fn told(lane: &Lane, asked: &Asked) -> String {
+    let told = hook::of_release(lane, &asked.release).into_iter().filter(|hook| !hook.on.is_empty());
     let told: Vec<String> = told.map(|hook| hook.name).collect();
-    said.push(match told.is_empty() {
+    match told.is_empty() {
         true => "nobody is told by hooks".to_string(),
         false => format!("told by hooks: {}", told.join(", ")),
-    });
-    said
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::{Digest, LaneId};
+    use crate::names::{Digest, LaneId, RolloutId};
+    use crate::rollout::lane::Release;
     use crate::spec;
+    use crate::units::Timestamp;
 
     const BARE: &str = "
 service: shop
@@ -42,12 +55,34 @@ environments: { production: { gates: { approvals: { count: 1 } } } }
 ";
 
     fn said(text: &str) -> Vec<String> {
+        said_of(RolloutKind::Release, text)
+    }
+
+    fn said_of(kind: RolloutKind, text: &str) -> Vec<String> {
         let spec = spec::parse(text).expect("a file").spec;
         let (artifact, config) = (Digest::of(b"a"), Digest::of(b"c"));
         let release = Release { version: "1".parse().expect("a version"), artifact, config, spec };
         let id =
             LaneId { service: "shop".parse().expect("a name"), environment: "production".parse().expect("a name") };
-        watchers(&Lane::new(id), &release)
+        let asked = Asked {
+            id: RolloutId::numbered(1),
+            kind,
+            release,
+            strategy: spec::Strategy::default(),
+            actor: "user:ada".to_string(),
+            key: None,
+            at: Timestamp(0),
+            overriding: None,
+            approvals: Vec::new(),
+        };
+        watchers(&Lane::new(id), &asked)
+    }
+
+    #[test]
+    fn nobody_is_told_that_a_contract_would_be_taken_back() {
+        let text = BARE.replace("{ gates:", "{ on_breach: rollback, gates:");
+        let said = said_of(RolloutKind::Contract, &text).join("; ");
+        assert!(said.contains("does not come back") && !said.contains("takes it back"), "{said}");
     }
 
     #[test]

@@ -24,7 +24,13 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
     let mut all = Vec::new();
     let on_its_way = matches!(r.state.as_str(), "running" | "paused" | "held");
     if on_its_way {
-        all.push(button("Take it back", at("abort"), Right::Rollback, "back", taken_back(told)));
+        let back = button("Take it back", at("abort"), Right::Rollback, "back", taken_back(told));
+        let never = match r.kind.as_str() {
+            "rollback" => Some("it is itself a way back, and goes on"),
+            "contract" => Some("what it removes does not come back"),
+            _ => None,
+        };
+        all.push(Button { refused: never.map(str::to_string).or(back.refused.clone()), ..back });
     }
     if r.state == "queued" {
         let means = format!("{} does not begin. It can be asked for again.", r.version);
@@ -47,7 +53,9 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
     if matches!(r.state.as_str(), "running" | "held") {
         let fields = vec![("step", at_hand(r).map_or_else(String::new, |step| step.name.clone()))];
         let promote = button("Promote", at("promote"), Right::Operate, "risky", promoted(told));
-        all.push(Button { fields, ..promote });
+        let judged = r.state == "held" || waits_for_a_verdict(told);
+        let idle = (!judged).then(|| "this step waits for no verdict: it goes on by itself when it can".to_string());
+        all.push(Button { fields, refused: idle.or(promote.refused.clone()), ..promote });
     }
     if r.unsettled {
         let say = format!("slipway migration {} --env {} --settle", r.service, r.environment);
@@ -70,6 +78,12 @@ fn taken_back(told: &Told) -> String {
         true => format!("Instances of {} finish their jobs and end; {from} takes all of them.{took}", r.version),
         false => format!("Everybody gets {from} again; {} gets no new request.{took}", r.version),
     }
+}
+
+/// Whether the step at hand waits for a verdict, which a person may give instead of the judge.
+fn waits_for_a_verdict(told: &Told) -> bool {
+    let step = told.explanation.as_ref().zip(at_hand(&told.rollout));
+    step.is_none_or(|(explanation, at)| explanation.plan.steps.iter().any(|step| step.name == at.name && step.judged))
 }
 
 /// The step that is acting or waits, which a word is for.
@@ -124,9 +138,11 @@ pub(in crate::console) fn approval(viewer: &Viewer, gates: &WireGates, rollout: 
     let viewer_is = |name: &str| name == format!("user:{}", viewer.name);
     let own = gates.asked_by.as_deref().is_some_and(viewer_is);
     let given = gates.approvals.iter().any(|a| a.counts && viewer_is(&a.by));
-    let refused = match (own, given) {
+    let among = gates.approvers.is_empty() || gates.approvers.contains(&viewer.name);
+    let refused = match (own && !gates.own_word, given) {
         (true, _) => Some("you asked for it: somebody else has to approve it".to_string()),
         (_, true) => Some("you have approved it already".to_string()),
+        _ if !among => Some(format!("only {} may approve it", gates.approvers.join(", "))),
         _ => viewer.refused(Right::Approve),
     };
     let points = &gates.plan.points_of_no_return;

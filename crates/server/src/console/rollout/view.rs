@@ -38,6 +38,8 @@ pub(in crate::console) struct View {
     bar: Option<Bar>,
     steps: Vec<Step>,
     charts: Vec<Chart>,
+    /// Why there is none, where there is none.
+    uncharted: String,
     met: Option<String>,
     way_back: String,
     way_back_took: Option<String>,
@@ -135,6 +137,7 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         remaining: r.waiting.as_ref().filter(|_| then.is_none()).and_then(|w| w.remaining_ms).map(time),
         bar: bar(told, then),
         steps,
+        uncharted: uncharted(told),
         charts: charts(seen, planned, explanation.map_or(0, |e| e.began_at)),
         met: (r.exposed_requests > 0 || explanation.is_some()).then(|| met(&at(r, then))),
         way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
@@ -154,6 +157,20 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         ended: explanation.and_then(|e| e.ended_at).map(When::at),
         took: explanation.map(|e| time(e.ended_at.unwrap_or(told.now).saturating_sub(e.began_at))),
     }
+}
+
+/// Why there is nothing to draw.
+fn uncharted(told: &Told) -> String {
+    let said = if told.unread {
+        "What was kept of it cannot be read now."
+    } else if told.rollout.exposed_requests == 0 {
+        "Nothing has been judged yet: no user has met it."
+    } else if told.samples.is_empty() {
+        "What it looked like as it went is not kept any more; the decisions are."
+    } else {
+        "It declares no objectives: nothing judges it but health and smoke tests."
+    };
+    said.to_string()
 }
 
 fn announced((state, _): &(String, &'static str), steps: &[Step]) -> String {

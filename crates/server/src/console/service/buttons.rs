@@ -25,6 +25,10 @@ pub(super) fn buttons(viewer: &Viewer, l: &LaneStatus) -> Vec<Button> {
         let back = button(&format!("Roll back to {to}"), "rollback", Right::Rollback, means, None);
         all.push(Button { kind: "back", fields: vec![("to", to.clone())], ..back });
     }
+    if let (None, Some(no), None) = (&l.back_to, &l.no_way_back, &l.rollout) {
+        let back = button("Roll back", "rollback", Right::Rollback, String::new(), Some(no.clone()));
+        all.push(Button { kind: "back", ..back });
+    }
     let means = "The way back is taken on purpose, and the way forth again; judged and timed like any other.";
     all.push(button("Drill", "drill", Right::Operate, means.to_string(), open.clone()));
     let Some(stable) = &l.stable else { return all };

@@ -160,6 +160,7 @@ fn lane(viewer: &Viewer, l: &LaneStatus) -> Lane {
         since: l.deployed_at.map(When::at),
         standby: l.standby.as_ref().map(|s| (s.version.clone(), l.standby_until.map(When::at))),
         rollout: l.rollout.clone(),
+        waiting: l.queue.clone(),
         drill: match &l.times.drill {
             None => "never drilled".to_string(),
             Some(d) if !d.passed => format!("the last drill failed {} ago: {}", time(d.ago_ms), d.cause),
