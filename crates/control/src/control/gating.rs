@@ -75,7 +75,7 @@ impl Control {
         let counting = word.iter().flat_map(|word| gates::counting(&lane, &asked, word, now));
         let counting = counting.map(|approval| approval.by.clone()).collect();
         // A contract changes nothing of the version: its plan says what it does.
-        let stable = lane.stable.filter(|_| asked.kind != RolloutKind::Contract);
+        let stable = lane.stable.clone().filter(|_| asked.kind != RolloutKind::Contract);
         GatesNow {
             seal: gates::seal(&lane, &asked),
             plan: plan(&lane, asked.kind, &asked.release, &asked.strategy, &today),

@@ -14,7 +14,7 @@ use crate::judge::{Judgement, Pause};
 use crate::names::{RolloutId, VersionName};
 use crate::spec::Strategy;
 use crate::traffic::Epoch;
-use crate::units::{Millis, Timestamp};
+use crate::units::{Millis, Timestamp, Weight};
 
 /// One release going into one environment by one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -30,7 +30,8 @@ impl Asking {
         let before = plan.steps.iter().take_while(|s| s.exposed_bp == 0);
         let cohorts = before.filter_map(|s| s.name.strip_prefix("cohort "));
         let first = plan.steps.iter().find(|s| s.exposed_bp > 0);
-        let mut risk: Vec<String> = cohorts.map(|cohort| format!("everybody in cohort {cohort} meets it first")).collect();
+        let mut risk: Vec<String> =
+            cohorts.map(|cohort| format!("everybody in cohort {cohort} meets it first")).collect();
         risk.extend(first.map(|step| format!("the first {whose}: {} in step {}", share(step.exposed_bp), step.name)));
         risk.extend(plan.points_of_no_return.iter().map(|step| format!("cannot be undone after {step}")));
         risk.push(format!("takes {} at best", time(plan.best_ms)));
