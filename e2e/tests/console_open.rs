@@ -44,7 +44,7 @@ async fn change(stage: &Stage, n: u64, overview: &Tab<'_>, service: &Tab<'_>) ->
     stage.slipway.cli(&command).await?.expect(0)?;
     let (there, here) = match calm {
         true => ("All calm", r"^(?![\s\S]*\bin maintenance)[\s\S]*since"),
-        false => ("1 need a look", r"\bin maintenance"),
+        false => ("1 needs a look", r"\bin maintenance"),
     };
     overview.until(At::css("#live"), there).await?;
     service.until(At::css("#live .lanes"), here).await?;

@@ -2,6 +2,7 @@
 
 use axum::Extension;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Redirect;
 use serde::Deserialize;
 use slipway_control::{By, Command};
@@ -79,6 +80,8 @@ pub(super) async fn abort(
 pub(super) struct Back {
     #[serde(default)]
     to: String,
+    /// What served when the button was shown.
+    from: String,
 }
 
 /// Brings an earlier version back.
@@ -89,7 +92,13 @@ pub(super) async fn rollback(
     Form(form): Form<Back>,
 ) -> Done {
     let version = (!form.to.is_empty()).then(|| form.to.parse()).transpose()?;
-    Ok(to(&app.control.rollback(&lane(&service, &environment)?, version, &by).await?))
+    let lane = lane(&service, &environment)?;
+    let serves = app.control.lane(&lane).await?.and_then(|now| now.lane.stable_version().cloned());
+    if let Some(serves) = serves.filter(|serves| serves.as_str() != form.from) {
+        let detail = format!("{serves} serves now, and not {} as the page said: look again", form.from);
+        return Err(Problem::new(StatusCode::CONFLICT, "changed_meanwhile", detail));
+    }
+    Ok(to(&app.control.rollback(&lane, version, &by).await?))
 }
 
 /// How a drill goes.

@@ -17,6 +17,19 @@ pub(super) struct Button {
     pub fields: Vec<(&'static str, String)>,
     /// What whoever presses it has to say.
     pub ask: Option<Ask>,
+    /// What they have to choose.
+    pub choice: Option<Choice>,
+}
+
+/// One of several that is chosen before a button is pressed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Choice {
+    /// Name of the field.
+    pub name: &'static str,
+    /// The question.
+    pub label: &'static str,
+    /// What there is to choose.
+    pub among: Vec<String>,
 }
 
 /// A whole number that is asked for before a button is pressed.

@@ -116,9 +116,9 @@ pub(super) async fn stream(
     };
     let changes = stream::unfold(ears, |mut ears| async move { ears.next().await.map(|changed| (changed, ears)) });
     let events = changes.flat_map(|changed| stream::iter(changed.into_iter().map(event)));
-    let hello = stream::once(async { Ok(Event::default().event("listening").data("")) });
+    let hello = stream::once(async { Ok(said("listening")) });
     let events = hello.chain(events).take_until(Box::pin(end));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE).event(Event::default().event("alive").data(""))))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE).event(said("alive"))))
 }
 
 /// Waits until a session is over, by its time, by signing out, or because its token was revoked.
@@ -133,6 +133,11 @@ async fn session_ends(app: &App, secret: &str) {
             return;
         }
     }
+}
+
+/// An event that carries nothing. One without any data never reaches the script: browsers drop it.
+fn said(what: &str) -> Event {
+    Event::default().event(what).data("-")
 }
 
 fn event(topic: String) -> Result<Event, Infallible> {

@@ -44,7 +44,7 @@ impl Rows {
         match (self.trouble.len(), self.moving.len()) {
             (0, 0) => "Services".to_string(),
             (0, n) => format!("{n} changing: Services"),
-            (n, _) => format!("{n} need a look: Services"),
+            (n, _) => format!("{}: Services", need(n)),
         }
     }
 }
@@ -96,10 +96,11 @@ fn rows<'a>(told: impl Iterator<Item = &'a Told>) -> Rows {
     let of = |rank: u8| rows.iter().filter(|(r, _)| *r == rank).map(|(_, row)| row.clone()).collect::<Vec<_>>();
     let (trouble, moving, calm) = (of(0), of(1), of(2));
     let said = match (trouble.len(), moving.len()) {
+        (0, 0) if calm.is_empty() => "Nothing is there yet.".to_string(),
         (0, 0) => format!("All calm: {}, nothing is changing.", services(all.len())),
         (0, n) => format!("{n} changing, nobody is needed."),
-        (n, 0) => format!("{n} need a look."),
-        (n, m) => format!("{n} need a look, {m} changing."),
+        (n, 0) => format!("{}.", need(n)),
+        (n, m) => format!("{}, {m} changing.", need(n)),
     };
     Rows { trouble, moving, calm, said }
 }
@@ -167,6 +168,10 @@ fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'st
         return (0, word("waits for a word", "warn"), format!("{} waits to begin", lane.queue.join(", ")));
     }
     (2, word("calm", "calm"), String::new())
+}
+
+fn need(n: usize) -> String {
+    if n == 1 { "1 needs a look".to_string() } else { format!("{n} need a look") }
 }
 
 /// Whether stable keeps all of its instances while this goes on.

@@ -41,7 +41,7 @@ pub(super) async fn read(
         let waits = |id: &String| format!("{} {id} to {}, waiting", lane.service, lane.environment);
         places.extend(lane.queue.iter().map(|id| place(format!("/rollouts/{id}"), waits(id), "rollout")));
         if let (lane, Some(open)) = &**told {
-            let name = format!("{} {} to {}", lane.service, open.version, lane.environment);
+            let name = format!("{} {} to {} ({})", lane.service, open.version, lane.environment, open.rollout);
             places.push(place(format!("/rollouts/{}", open.rollout), name, "rollout"));
         }
     }

@@ -88,7 +88,7 @@ environments: { production: { gates: { approvals: { count: 1 } } } }
     #[test]
     fn a_release_that_nobody_watches_says_so() {
         let [judged, watched, told] = &said(BARE)[..] else { panic!("three sentences") };
-        assert_eq!(judged, "nothing judges it: it declares no objectives");
+        assert_eq!(judged, "judged by errors", "there is one by default");
         assert!(watched.contains("24h") || watched.contains("1d"), "{watched}");
         assert!(watched.ends_with("a breach opens an incident"), "{watched}");
         assert_eq!(told, "nobody is told by hooks");
@@ -98,7 +98,7 @@ environments: { production: { gates: { approvals: { count: 1 } } } }
     fn objectives_a_way_back_by_itself_and_hooks_are_named() {
         let text = BARE.replace("{ gates:", "{ on_breach: rollback, gates:")
             + "objectives: [{ name: errors, bad: failed, at_most: 1% }, { name: latency, bad: slower_than 300ms, at_most: 5% }]\n"
-            + "hooks: [{ name: pager, url: \"http://127.0.0.1:9/\", on: [rollout.ended] }]\n";
+            + "hooks: [{ name: pager, on: [rollout.ended], command: [/usr/bin/page] }]\n";
         let said = said(&text);
         assert_eq!(said[0], "judged by errors, latency");
         assert!(said[1].ends_with("a breach opens an incident and takes it back"), "{said:?}");

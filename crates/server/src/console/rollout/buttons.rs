@@ -20,6 +20,7 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
         kind,
         fields: Vec::new(),
         ask: None,
+        choice: None,
     };
     let mut all = Vec::new();
     let on_its_way = matches!(r.state.as_str(), "running" | "paused" | "held");
@@ -127,8 +128,9 @@ fn back_again(viewer: &Viewer, told: &Told) -> Option<Button> {
         },
         refused: lane.no_way_back.clone().or_else(|| viewer.refused(Right::Rollback)),
         kind: "back",
-        fields: lane.back_to.iter().map(|to| ("to", to.clone())).collect(),
+        fields: lane.back_to.iter().map(|to| ("to", to.clone())).chain([("from", r.version.clone())]).collect(),
         ask: None,
+        choice: None,
     })
 }
 
@@ -159,5 +161,6 @@ pub(in crate::console) fn approval(viewer: &Viewer, gates: &WireGates, rollout: 
         kind: "plain",
         fields: vec![("shown", gates.shown.clone())],
         ask: None,
+        choice: None,
     })
 }

@@ -2,13 +2,13 @@
 
 use slipway_core::rights::Right;
 
-use super::super::button::{Ask, Button};
+use super::super::button::{Ask, Button, Choice};
 use super::super::session::Viewer;
 use crate::routes::operating::MOST_INSTANCES;
 use crate::wire::LaneStatus;
 
-/// The buttons of a service in an environment.
-pub(super) fn buttons(viewer: &Viewer, l: &LaneStatus) -> Vec<Button> {
+/// The buttons of a service in an environment; `earlier` are versions that have served there.
+pub(super) fn buttons(viewer: &Viewer, l: &LaneStatus, earlier: Vec<String>) -> Vec<Button> {
     let button = |name: &str, what: &str, right, means: String, busy: Option<String>| Button {
         name: name.to_string(),
         action: format!("/services/{}/environments/{}/{what}", l.service, l.environment),
@@ -17,17 +17,23 @@ pub(super) fn buttons(viewer: &Viewer, l: &LaneStatus) -> Vec<Button> {
         kind: "plain",
         fields: Vec::new(),
         ask: None,
+        choice: None,
     };
     let open = l.rollout.as_ref().map(|id| format!("{id} is open: see there"));
+    // Whoever presses it has seen this one serve.
+    let serving = l.stable.iter().map(|stable| ("from", stable.version.clone())).collect::<Vec<_>>();
     let mut all = Vec::new();
     if let (Some(to), None) = (&l.back_to, &l.rollout) {
         let means = format!("Everybody gets {to} again in {}. It is a rollout of its own.", l.environment);
         let back = button(&format!("Roll back to {to}"), "rollback", Right::Rollback, means, None);
-        all.push(Button { kind: "back", fields: vec![("to", to.clone())], ..back });
+        all.push(Button { kind: "back", fields: [vec![("to", to.clone())], serving.clone()].concat(), ..back });
     }
     if let (None, Some(no), None) = (&l.back_to, &l.no_way_back, &l.rollout) {
-        let back = button("Roll back", "rollback", Right::Rollback, String::new(), Some(no.clone()));
-        all.push(Button { kind: "back", ..back });
+        let means = format!("{no}. Everybody gets the version that you choose. It is a rollout of its own.");
+        let none = earlier.is_empty().then(|| no.clone());
+        let back = button("Roll back", "rollback", Right::Rollback, means, none);
+        let choice = Choice { name: "to", label: "Version", among: earlier };
+        all.push(Button { kind: "back", fields: serving, choice: Some(choice), ..back });
     }
     let means = "The way back is taken on purpose, and the way forth again; judged and timed like any other.";
     all.push(button("Drill", "drill", Right::Operate, means.to_string(), open.clone()));

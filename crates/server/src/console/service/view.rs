@@ -120,7 +120,7 @@ pub(in crate::console) fn view(viewer: &Viewer, service: &str, told: &Told, pair
     View {
         frame: Frame::of(service, Here::Overview, viewer),
         service: service.to_string(),
-        lanes: told.lanes.iter().map(|l| lane(viewer, l)).collect(),
+        lanes: told.lanes.iter().map(|l| lane(viewer, l, &told.history)).collect(),
         history: told.history.iter().map(past).collect(),
         versions: told.versions.clone(),
         next: told.next.iter().map(|gates| next(gates, &told.compared)).collect(),
@@ -138,13 +138,26 @@ pub(in crate::console) fn view(viewer: &Viewer, service: &str, told: &Told, pair
     }
 }
 
-fn lane(viewer: &Viewer, l: &LaneStatus) -> Lane {
+/// Versions that have served there, the newest first, but for the one that serves.
+fn earlier(l: &LaneStatus, history: &[HistoryEntry]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for past in history.iter().map(|entry| &entry.rollout) {
+        let served = past.environment == l.environment && past.outcome.as_deref() == Some("succeeded");
+        let serves = l.stable.as_ref().is_some_and(|stable| stable.version == past.version);
+        if served && !serves && matches!(past.kind.as_str(), "release" | "rollback") && !all.contains(&past.version) {
+            all.push(past.version.clone());
+        }
+    }
+    all
+}
+
+fn lane(viewer: &Viewer, l: &LaneStatus, history: &[HistoryEntry]) -> Lane {
     let mut notes = l.drift.clone();
     notes.extend(l.incident.iter().map(|i| format!("incident {}: {}", i.number, i.what.join("; "))));
     if l.maintenance {
         notes.push("in maintenance: nobody is reached, on purpose".to_string());
     }
-    let buttons = buttons(viewer, l);
+    let buttons = buttons(viewer, l, earlier(l, history));
     let back = (l.times.rollback_ms, l.times.deployment_ms);
     let times = [("rollback", back.0), ("deployment", back.1)];
     Lane {
