@@ -3,6 +3,7 @@
 mod acts;
 mod cohorts;
 mod jobs;
+mod notes;
 mod people;
 mod probes;
 mod service;
@@ -53,8 +54,15 @@ pub struct World {
     pub served: BTreeMap<VersionName, u64>,
     /// For each version, the least that its endpoints could ever carry of what they were given; 1 is all of it.
     pub carried: BTreeMap<VersionName, f64>,
+    /// The story tells what becomes of instances, too.
+    pub shows_instances: bool,
+    /// The story tells nothing but its notes.
+    pub shows_nothing: bool,
     /// The gateway takes no new table and goes on serving the one it has.
     pub silent: bool,
+    noted: BTreeMap<VersionName, u64>,
+    users_met: BTreeMap<u64, BTreeSet<VersionName>>,
+    moved: u64,
     spec: ServiceSpec,
     now: Timestamp,
     random: Random,
@@ -98,7 +106,12 @@ impl World {
             ended: Vec::new(),
             served: BTreeMap::new(),
             carried: BTreeMap::new(),
+            shows_instances: false,
+            shows_nothing: false,
             silent: false,
+            noted: BTreeMap::new(),
+            users_met: BTreeMap::new(),
+            moved: 0,
             instances: BTreeMap::new(),
             route: None,
             counts: BTreeMap::new(),

@@ -14,7 +14,9 @@ use super::{STARTS_IN, World};
 
 impl World {
     pub(super) fn apply(&mut self, turn: Turn) {
-        self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
+        if !self.shows_nothing {
+            self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
+        }
         self.ended.extend(turn.ended);
         self.lane = turn.lane;
         let wanted = rollout::route_of(&self.lane);
@@ -33,7 +35,8 @@ impl World {
     fn act(&mut self, effect: Effect) -> Option<EffectResult> {
         Some(match effect {
             Effect::Start { spec } => {
-                self.instances.insert(spec.id.clone(), self.now);
+                let hangs = self.service.hangs.contains(&spec.version);
+                self.instances.insert(spec.id.clone(), if hangs { Timestamp(u64::MAX) } else { self.now });
                 EffectResult::Started { instance: spec.id }
             }
             Effect::Stop { instance } => {
