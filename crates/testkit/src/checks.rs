@@ -113,7 +113,12 @@ fn stable_stays_warm(before: &Lane, turn: &Turn) -> Result<(), Broken> {
     share_follows_capacity(&turn.lane)?;
     let (Some(open), Some(stable)) = (&turn.lane.open, &turn.lane.stable) else { return Ok(()) };
     if let (StrategyKind::Rolling { min_ready, .. }, RolloutKind::Release) = (&open.strategy.kind, open.kind) {
-        return rolling_keeps(before, turn, min_ready.of(open.release.instances(&turn.lane.id)));
+        let least = min_ready.of(open.release.instances(&turn.lane.id));
+        return match open.state {
+            // Going back asks stable for what stable declares.
+            State::Undoing(_) => rolling_keeps(before, turn, least.min(stable.instances(&turn.lane.id))),
+            _ => rolling_keeps(before, turn, least),
+        };
     }
     let (kept, declared) = (turn.lane.wanted(&stable.version).count(), stable.instances(&turn.lane.id));
     match kept < declared as usize {

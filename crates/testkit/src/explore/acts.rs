@@ -3,18 +3,23 @@
 use slipway_core::names::InstanceId;
 use slipway_core::rollout::{self, Effect, EffectResult, RolloutKind, Turn, commands};
 use slipway_core::smoke::{SmokeReport, SmokeResult};
+use slipway_core::traffic::Route;
 use slipway_core::units::Millis;
 
 use super::state::{STRIDE, Said, State, WHO};
 use crate::checks::{self, Broken};
 
-/// Something that happens.
+/// Something that happens. The control plane looks at it at once, as often as it finds something to do, unless it is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// The control plane takes a turn.
+    /// The control plane looks; if it was down, it is back.
     Look,
-    /// It takes one with a way back that it cannot keep: the route goes out, and it dies.
-    DiesUnkept,
+    /// It dies. Nobody looks and nothing is carried out.
+    Dies,
+    /// Somebody aborts: the route goes out, and it dies before that is kept.
+    AbortUnkept,
+    /// The candidate fails: the route goes out, and it dies before that is kept.
+    BadUnkept,
     /// Somebody releases the next version.
     Release {
         /// In place of everything before it.
@@ -38,8 +43,8 @@ pub enum Act {
     SmokeFails,
     /// The first starting instance becomes healthy.
     Healthy,
-    /// An instance dies: that at this place.
-    Dies(usize),
+    /// An instance is gone: that at this place.
+    Gone(usize),
     /// The gateway takes the newest table.
     Hears,
     /// The candidate answers well.
@@ -55,39 +60,9 @@ pub enum Act {
 impl State {
     /// What can happen here. What would change nothing is found out by trying.
     pub fn acts(&self) -> Vec<Act> {
-        let mut acts = vec![Act::Look, Act::Time, Act::Silence];
-        match &self.lane.open {
-            Some(_) => {
-                acts.extend([Act::Pause, Act::Resume, Act::Promote, Act::Abort, Act::Rollback]);
-                if self.left.crashes > 0 {
-                    acts.push(Act::DiesUnkept);
-                }
-            }
-            None => acts.push(Act::Rollback),
-        }
-        if self.lane.queue.is_empty() {
-            acts.push(Act::Release { supersede: false });
-            if self.lane.open.is_some() {
-                acts.push(Act::Release { supersede: true });
-            }
-        }
-        if let Some(first) = self.outbox.first() {
-            acts.push(Act::Effect);
-            if self.left.twice > 0 {
-                acts.push(Act::EffectUnheard);
-            }
-            if self.left.smoke > 0 && matches!(first, Effect::Smoke { .. }) {
-                acts.push(Act::SmokeFails);
-            }
-        }
+        let mut acts = vec![Act::Silence];
         if self.instances.values().any(|healthy| !healthy) {
             acts.push(Act::Healthy);
-        }
-        if self.left.deaths > 0 && self.lane.open.is_some() {
-            acts.extend((0..self.instances.len()).map(Act::Dies));
-        }
-        if self.gateway != self.published || self.deaf {
-            acts.push(Act::Hears);
         }
         let met = self.lane.candidate_version().is_some_and(|candidate| {
             self.gateway.as_ref().is_some_and(|route| route.split.weight(candidate).bp() > 0)
@@ -98,82 +73,156 @@ impl State {
                 acts.push(Act::Good);
             }
         }
+        if self.left > 0 && self.lane.open.is_some() {
+            acts.extend((0..self.instances.len()).map(Act::Gone));
+        }
+        if self.down {
+            acts.push(Act::Look);
+            return acts;
+        }
+        acts.push(Act::Time);
+        if self.gateway != self.published || self.deaf {
+            acts.push(Act::Hears);
+        }
+        self.asked_here(&mut acts);
+        if let Some(first) = self.outbox.first() {
+            acts.push(Act::Effect);
+            if self.left > 0 {
+                acts.push(Act::EffectUnheard);
+                if matches!(first, Effect::Smoke { .. }) {
+                    acts.push(Act::SmokeFails);
+                }
+            }
+        }
+        if self.left > 0 && self.lane.open.is_some() {
+            acts.extend([Act::Dies, Act::AbortUnkept]);
+            if met {
+                acts.push(Act::BadUnkept);
+            }
+        }
         acts
+    }
+
+    /// What people may ask for here.
+    fn asked_here(&self, acts: &mut Vec<Act>) {
+        acts.push(Act::Rollback);
+        if self.lane.open.is_some() {
+            acts.extend([Act::Pause, Act::Resume, Act::Promote, Act::Abort]);
+        }
+        if self.lane.queue.is_empty() && !self.has_leftovers() {
+            acts.push(Act::Release { supersede: false });
+            if self.lane.open.is_some() {
+                acts.push(Act::Release { supersede: true });
+            }
+        }
+    }
+
+    /// Whether instances of a version that is over are still there. People wait for them with the next release, so that
+    /// there are not ever more of them.
+    fn has_leftovers(&self) -> bool {
+        let lane = &self.lane;
+        let standby = lane.standby.as_ref().map(|standby| &standby.release.version);
+        let known = [lane.stable_version(), lane.candidate_version(), standby];
+        lane.slots.iter().any(|slot| !known.contains(&Some(&slot.version)))
     }
 
     /// The state after an act; `None` where it is refused.
     pub fn after(&self, act: Act) -> Result<Option<State>, Broken> {
-        let mut next = self.clone();
-        match act {
-            Act::Look => return self.kept(|_, _| true),
-            Act::DiesUnkept => {
-                let Some((mut unkept, turn)) = self.turn(|_, _| true)? else { return Ok(None) };
-                if !turn.traffic_first {
-                    return Ok(None);
-                }
-                unkept.left.crashes -= 1;
-                unkept.gateway = rollout::route_of(&turn.lane);
-                unkept.published = rollout::route_of(&self.lane);
-                return Ok(Some(unkept));
+        let now = self.now;
+        let next = match act {
+            Act::AbortUnkept => return self.unkept(|_, turn| commands::abort(turn, WHO, now).is_ok()),
+            Act::BadUnkept => {
+                let mut worse = self.clone();
+                worse.happens(Act::Bad);
+                return worse.unkept(|_, _| true);
             }
-            Act::Release { supersede } => {
-                return self.kept(|state, turn| {
-                    let version = state.next_version();
-                    let asked = state.asked_for(RolloutKind::Release, version);
-                    commands::release(turn, asked, supersede, state.now).is_ok()
-                });
+            Act::Release { supersede } => self.kept(|state, turn| {
+                let version = state.next_version();
+                let asked = state.asked_for(RolloutKind::Release, version);
+                commands::release(turn, asked, supersede, now).is_ok()
+            })?,
+            Act::Pause => self.kept(|_, turn| commands::pause(turn, WHO, now).is_ok())?,
+            Act::Resume => self.kept(|_, turn| commands::resume(turn, WHO, now).is_ok())?,
+            Act::Promote => self.kept(|state, turn| {
+                state.promoted = true;
+                commands::promote(turn, None, WHO, now).is_ok()
+            })?,
+            Act::Abort => self.kept(|_, turn| commands::abort(turn, WHO, now).is_ok())?,
+            Act::Rollback => self.kept(rollback)?,
+            other => {
+                let mut next = self.clone();
+                next.happens(other);
+                Some(next)
             }
-            Act::Pause => return self.kept(|state, turn| commands::pause(turn, WHO, state.now).is_ok()),
-            Act::Resume => return self.kept(|state, turn| commands::resume(turn, WHO, state.now).is_ok()),
-            Act::Promote => {
-                return self.kept(|state, turn| {
-                    state.promoted = true;
-                    commands::promote(turn, None, WHO, state.now).is_ok()
-                });
-            }
-            Act::Abort => return self.kept(|state, turn| commands::abort(turn, WHO, state.now).is_ok()),
-            Act::Rollback => return self.kept(rollback),
-            Act::Effect => {
-                let effect = next.outbox.remove(0);
-                next.carry_out(effect, true);
-            }
-            Act::EffectUnheard => {
-                next.left.twice -= 1;
-                let effect = next.outbox[0].clone();
-                next.carry_out(effect, true);
-                next.replies.pop();
-            }
-            Act::SmokeFails => {
-                next.left.smoke -= 1;
-                let effect = next.outbox.remove(0);
-                next.carry_out(effect, false);
-            }
-            Act::Healthy => {
-                let starting = next.instances.values_mut().find(|healthy| !**healthy);
-                starting.into_iter().for_each(|healthy| *healthy = true);
-            }
-            Act::Dies(place) => {
-                next.left.deaths -= 1;
-                let id = next.instances.keys().nth(place).cloned();
-                id.map(|id| next.instances.remove(&id));
-            }
-            Act::Hears => next.hears(),
-            Act::Good | Act::Bad => {
-                let epoch = next.gateway.as_ref().map(|route| route.epoch).unwrap_or_default();
-                next.said = (epoch, if act == Act::Good { Said::Good } else { Said::Bad });
-            }
-            Act::Time => {
-                next.hears();
-                next.now = next.now.plus(STRIDE);
-            }
-            Act::Silence => {
-                next.now = next.now.plus(STRIDE);
-                next.deaf = true;
-                next.lapse();
+        };
+        let Some(mut next) = next else { return Ok(None) };
+        checks::journal_before_act(&next, next.instances.keys())?;
+        if !next.down {
+            next.settle()?;
+        }
+        Ok(Some(next))
+    }
+
+    /// Looks until there is nothing more to decide.
+    pub fn settle(&mut self) -> Result<(), Broken> {
+        for _ in 0..8 {
+            let Some(next) = self.kept(|_, _| true)? else { return Ok(()) };
+            let quiet = next.lane == self.lane && next.outbox.len() == self.outbox.len();
+            *self = next;
+            if quiet {
+                break;
             }
         }
-        checks::journal_before_act(&next, next.instances.keys())?;
-        Ok(Some(next))
+        Ok(())
+    }
+
+    fn happens(&mut self, act: Act) {
+        match act {
+            Act::Look => self.down = false,
+            Act::Dies => {
+                self.left -= 1;
+                self.down = true;
+            }
+            Act::Effect => {
+                let effect = self.outbox.remove(0);
+                self.carry_out(effect, true);
+            }
+            Act::EffectUnheard => {
+                self.left -= 1;
+                let effect = self.outbox[0].clone();
+                self.carry_out(effect, true);
+                self.replies.pop();
+            }
+            Act::SmokeFails => {
+                self.left -= 1;
+                let effect = self.outbox.remove(0);
+                self.carry_out(effect, false);
+            }
+            Act::Healthy => {
+                let starting = self.instances.values_mut().find(|healthy| !**healthy);
+                starting.into_iter().for_each(|healthy| *healthy = true);
+            }
+            Act::Gone(place) => {
+                self.left -= 1;
+                let id = self.instances.keys().nth(place).cloned();
+                id.map(|id| self.instances.remove(&id));
+            }
+            Act::Hears => self.hears(),
+            Act::Good | Act::Bad => {
+                let epoch = self.gateway.as_ref().map(|route| route.epoch).unwrap_or_default();
+                self.said = (epoch, if act == Act::Good { Said::Good } else { Said::Bad });
+            }
+            Act::Time => {
+                self.hears();
+                self.now = self.now.plus(STRIDE);
+            }
+            Act::Silence => {
+                self.now = self.now.plus(STRIDE);
+                self.deaf = true;
+                self.lapse();
+            }
+            _ => {}
+        }
     }
 
     fn kept(&self, wish: impl FnOnce(&mut State, &mut Turn) -> bool) -> Result<Option<State>, Broken> {
@@ -183,14 +232,26 @@ impl State {
         }))
     }
 
+    /// A way back whose route goes out, and then the control plane dies before anything is kept.
+    fn unkept(&self, wish: impl FnOnce(&mut State, &mut Turn) -> bool) -> Result<Option<State>, Broken> {
+        let Some((mut next, turn)) = self.turn(wish)? else { return Ok(None) };
+        if !turn.traffic_first {
+            return Ok(None);
+        }
+        next.left -= 1;
+        next.down = true;
+        next.gateway = rollout::route_of(&turn.lane);
+        Ok(Some(next))
+    }
+
     /// The gateway is in contact, and takes the newest table unless it has lapsed from that very one.
     pub fn hears(&mut self) {
         if self.deaf {
             self.deaf = false;
             self.watched_since = self.now;
         }
-        let again = self.lapsed.is_some() && self.published.as_ref().map(|r| r.epoch) == self.lapsed;
-        if !again {
+        let again = |route: &Route| route.fallback.is_some() && Some(route.epoch) == self.lapsed;
+        if !self.published.as_ref().is_some_and(again) {
             self.gateway = self.published.clone();
             self.lapsed = None;
         }
@@ -234,6 +295,7 @@ impl State {
     /// What happens when nothing goes wrong, up to the next turn; time passes where nothing else happens.
     pub fn calm(&self, said: Said) -> Result<State, Broken> {
         let mut next = self.clone();
+        next.down = false;
         let idle = next.outbox.is_empty() && next.replies.is_empty();
         next.hears();
         for effect in std::mem::take(&mut next.outbox) {
@@ -249,7 +311,9 @@ impl State {
         if idle {
             next.now = next.now.plus(STRIDE);
         }
-        Ok(next.after(Act::Look)?.unwrap_or(next))
+        checks::journal_before_act(&next, next.instances.keys())?;
+        next.settle()?;
+        Ok(next)
     }
 }
 

@@ -13,7 +13,7 @@ use slipway_core::units::Timestamp;
 use super::state::{STRIDE, State};
 
 /// Strides after which no limit but the way back's matters any more.
-const OLD: u64 = 2;
+const OLD: u64 = 1;
 /// The same of the way back's.
 const UNDO_OLD: u64 = 6;
 
@@ -27,7 +27,7 @@ pub(super) fn of(state: &State) -> u64 {
     route(state.published.as_ref(), state, &roles, h);
     route(state.gateway.as_ref(), state, &roles, h);
     (state.gateway == state.published).hash(h);
-    (state.lapsed == state.gateway.as_ref().map(|r| r.epoch), state.lapsed.is_some(), state.deaf).hash(h);
+    (state.lapsed == state.gateway.as_ref().map(|r| r.epoch), state.lapsed.is_some(), state.deaf, state.down).hash(h);
     age(state, Some(state.watched_since), OLD).hash(h);
     (state.heard(), state.left, state.promoted).hash(h);
     hasher.finish()
@@ -103,7 +103,7 @@ fn rollout(state: &State, open: &Rollout, roles: &Roles, h: &mut impl Hasher) {
     open.step.hash(h);
     match &open.state {
         rollout::State::Running => 0.hash(h),
-        rollout::State::Paused { .. } => 1.hash(h),
+        rollout::State::Paused { since, .. } => (1, age(state, Some(*since), OLD)).hash(h),
         rollout::State::Held { .. } => 2.hash(h),
         rollout::State::Undoing(undo) => {
             (3, undo.outcome, age(state, Some(undo.since), UNDO_OLD), undo.asked_person).hash(h);
@@ -111,12 +111,14 @@ fn rollout(state: &State, open: &Rollout, roles: &Roles, h: &mut impl Hasher) {
         rollout::State::Ended { outcome, .. } => (4, outcome).hash(h),
     }
     let progress = &open.progress;
-    for at in [progress.short_since, progress.shifted, progress.confirmed, progress.closing, progress.blind_since] {
+    for at in [progress.short_since, progress.shifted, progress.closing, progress.blind_since] {
         age(state, at, OLD).hash(h);
     }
+    // A pause makes the step's limit later.
+    age(state, progress.confirmed.map(|at| at.plus(progress.forgiven)), OLD).hash(h);
     age(state, Some(progress.entered), OLD).hash(h);
     (progress.attempt, progress.outage.is_some(), progress.promoted_by.is_some()).hash(h);
-    (progress.forgiven.0.div_ceil(STRIDE.0).min(OLD), progress.waiting_for_stable.len()).hash(h);
+    progress.waiting_for_stable.len().hash(h);
     (open.first_epoch.is_some(), open.before.is_empty(), open.crashes.min(3)).hash(h);
     open.steps.get(open.step).is_some_and(|record| record.began_at.is_some()).hash(h);
 }

@@ -63,6 +63,8 @@ impl Ends {
         for _ in 0..TURNS {
             if at.lane.open.as_ref().is_none_or(|open| open.id != id) {
                 self.fine.extend(path);
+                // Nobody had met it: a gateway that hears nothing meanwhile has nothing to confirm.
+                at.hears();
                 return whole(&at, stable.as_ref(), word);
             }
             let key = (canon::of(&at), 2);

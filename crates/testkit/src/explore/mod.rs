@@ -30,7 +30,7 @@ pub struct Bounds {
     pub instances: u32,
     /// Begins before the first version was released, otherwise after it.
     pub first: bool,
-    /// Faults of each kind within one rollout: an instance dies, a smoke test fails, an effect comes twice, the control plane
+    /// Faults within one rollout: an instance dies, a smoke test fails, an effect comes twice, the control plane
     /// dies with a way back that is not kept.
     pub faults: u8,
     /// States after which it stops, if there are so many.

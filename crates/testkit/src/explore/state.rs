@@ -31,21 +31,6 @@ pub(super) enum Said {
     Bad,
 }
 
-/// Faults that may still happen in the open rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Left {
-    pub deaths: u8,
-    pub smoke: u8,
-    pub twice: u8,
-    pub crashes: u8,
-}
-
-impl Left {
-    pub fn all(faults: u8) -> Left {
-        Left { deaths: faults, smoke: faults, twice: faults, crashes: faults }
-    }
-}
-
 #[derive(Clone)]
 pub(super) struct State {
     pub lane: Lane,
@@ -61,9 +46,12 @@ pub(super) struct State {
     pub gateway: Option<Route>,
     pub lapsed: Option<Epoch>,
     pub deaf: bool,
+    /// The control plane is dead.
+    pub down: bool,
     pub watched_since: Timestamp,
     pub said: (Epoch, Said),
-    pub left: Left,
+    /// Faults that may still happen in the open rollout.
+    pub left: u8,
     pub promoted: bool,
     pub asked: u64,
     /// The highest number of an instance that was kept.
@@ -99,9 +87,10 @@ impl State {
             gateway: None,
             lapsed: None,
             deaf: false,
+            down: false,
             watched_since: now,
             said: (Epoch(0), Said::Nothing),
-            left: Left::all(0),
+            left: 0,
             promoted: false,
             asked: 0,
             highest: 0,
@@ -116,7 +105,7 @@ impl State {
                 broken("everything_ends", "the first release does not succeed".to_string())?;
             }
         }
-        state.left = Left::all(bounds.faults);
+        state.left = bounds.faults;
         let spec = state.fixed.spec.clone();
         state.fixed = Arc::new(Fixed { spec, faults: bounds.faults, sabotage: bounds.sabotage });
         Ok(state)
@@ -242,10 +231,11 @@ impl State {
             self.promoted = false;
         }
         if self.lane.open.as_ref().map(|o| &o.id) != turn.lane.open.as_ref().map(|o| &o.id) {
-            self.left = Left::all(self.fixed.faults);
+            self.left = self.fixed.faults;
         }
         self.lane = turn.lane.clone();
-        self.highest = self.highest.max(self.lane.counters.instance);
+        let started = turn.effects.iter().filter(|effect| matches!(effect, Effect::Start { .. }));
+        self.highest = started.filter_map(|effect| number(&effect.key())).fold(self.highest, u64::max);
         self.replies.clear();
         self.outbox.extend(turn.effects.iter().cloned());
         self.published = rollout::route_of(&self.lane);
@@ -255,6 +245,11 @@ impl State {
         self.born.retain(|id| !stale(id));
         forget(&mut self.lane);
     }
+}
+
+/// The number at the end of an instance's name.
+fn number(key: &str) -> Option<u64> {
+    key.rsplit('-').next()?.parse().ok()
 }
 
 /// What decides nothing is not carried along.
@@ -289,8 +284,7 @@ impl Reality for State {
     }
 
     fn is_decided(&self, key: &str) -> bool {
-        let number = key.rsplit('-').next().and_then(|number| number.parse::<u64>().ok());
-        number.is_some_and(|number| number <= self.highest)
+        number(key).is_some_and(|number| number <= self.highest)
     }
 
     fn can_start_stable(&self, _: &Lane) -> bool {

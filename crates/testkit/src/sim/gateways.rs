@@ -24,8 +24,9 @@ impl World {
         let up = self.now >= self.down_until;
         for gateway in &mut self.gateways {
             if up && self.now >= gateway.deaf_until {
-                let again = gateway.lapsed.is_some() && self.published.as_ref().map(|r| r.epoch) == gateway.lapsed;
-                if !again {
+                // An epoch that lapsed stays lapsed while there is something to fall back to.
+                let again = |route: &Route| route.fallback.is_some() && Some(route.epoch) == gateway.lapsed;
+                if !self.published.as_ref().is_some_and(again) {
                     if gateway.route != self.published {
                         gateway.route = self.published.clone();
                     }

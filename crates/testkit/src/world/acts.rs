@@ -21,7 +21,7 @@ impl World {
         self.lane = turn.lane;
         let wanted = rollout::route_of(&self.lane);
         // A lapsed split does not come back with a newer table of the same epoch.
-        let back = self.lapsed.is_some() && wanted.as_ref().map(|r| r.epoch) == self.lapsed;
+        let back = wanted.as_ref().is_some_and(|r| r.fallback.is_some() && Some(r.epoch) == self.lapsed);
         if !self.silent && !back {
             self.route = wanted;
         }
