@@ -202,7 +202,10 @@ fn confirmed(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<(), Bro
     let ended = turn.ended.iter().find(|ended| ended.id == was.id).and_then(|ended| ended.ended());
     if let Some((outcome, _)) = ended.filter(|_| behind && was.first_epoch.is_some() && !before.is_worker()) {
         let outcome = outcome.as_str();
-        return broken("confirmed_not_assumed", format!("{} is {outcome}, and a gateway serves an older split", was.id));
+        return broken(
+            "confirmed_not_assumed",
+            format!("{} is {outcome}, and a gateway serves an older split", was.id),
+        );
     }
     let Some(is) = &turn.lane.open else { return Ok(()) };
     let weighted = was.plan.steps.get(was.step).is_some_and(|s| s.kind.weight().is_some());

@@ -34,6 +34,8 @@ const TICK: Millis = Millis(100);
 const IDLE_TICK: Millis = Millis::from_secs(2);
 /// Latencies are told apart by so much.
 const BUCKET_US: u64 = 5_000;
+/// Stretches of evidence that are told of a lane, as by the other end of the gateways' link.
+const EPOCHS_KEPT: usize = 8;
 /// From the start of an instance to its first good health answer.
 const STARTS_IN: Millis = Millis(500);
 
@@ -253,6 +255,11 @@ impl World {
 
     fn observe(&mut self) -> Observed {
         self.ledger.follow(&self.lane, self.now);
+        let mut epochs: Vec<Epoch> = self.counts.keys().map(|(epoch, _)| *epoch).collect();
+        epochs.dedup();
+        if let Some(oldest) = epochs.len().checked_sub(EPOCHS_KEPT).map(|at| epochs[at]) {
+            self.counts.retain(|(epoch, _), _| *epoch >= oldest);
+        }
         let mut rows = self.counts.values().cloned().collect();
         self.ledger.complete(&mut rows);
         self.book.take(rows, self.now);

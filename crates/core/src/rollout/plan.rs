@@ -235,7 +235,8 @@ pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strate
     let instances = scaled.instances(&lane.id);
     if instances != declared && kind != RolloutKind::Contract {
         let declares = counted(declared);
-        plan.remarks.push(format!("somebody scaled it to {instances}, and that stays: this release declares {declares}"));
+        plan.remarks
+            .push(format!("somebody scaled it to {instances}, and that stays: this release declares {declares}"));
     }
     plan
 }

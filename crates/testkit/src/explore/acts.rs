@@ -64,9 +64,10 @@ impl State {
         if self.instances.values().any(|healthy| !healthy) {
             acts.push(Act::Healthy);
         }
-        let met = self.lane.candidate_version().is_some_and(|candidate| {
-            self.gateway.as_ref().is_some_and(|route| route.split.weight(candidate).bp() > 0)
-        });
+        let met = self
+            .lane
+            .candidate_version()
+            .is_some_and(|candidate| self.gateway.as_ref().is_some_and(|route| route.split.weight(candidate).bp() > 0));
         if met {
             acts.push(Act::Bad);
             if self.heard() == Said::Nothing {
@@ -301,7 +302,8 @@ impl State {
         for effect in std::mem::take(&mut next.outbox) {
             next.carry_out(effect, true);
         }
-        let starting: Vec<InstanceId> = next.instances.iter().filter(|(_, up)| !**up).map(|(id, _)| id.clone()).collect();
+        let starting: Vec<InstanceId> =
+            next.instances.iter().filter(|(_, up)| !**up).map(|(id, _)| id.clone()).collect();
         let idle = idle && starting.is_empty() && next.gateway == self.gateway;
         next.instances.extend(starting.into_iter().map(|id| (id, true)));
         let epoch = next.gateway.as_ref().map(|route| route.epoch).unwrap_or_default();

@@ -45,7 +45,8 @@ impl<'a> Roles<'a> {
         let predecessor = lane.predecessor.as_ref().map(|r| &r.version);
         let queue = lane.queue.iter().map(|asked| &asked.release.version);
         let slots = lane.slots.iter().map(|slot| &slot.version);
-        for version in lane.stable_version().into_iter().chain(open).chain(standby).chain(predecessor).chain(queue).chain(slots)
+        for version in
+            lane.stable_version().into_iter().chain(open).chain(standby).chain(predecessor).chain(queue).chain(slots)
         {
             if !roles.0.contains(&version) {
                 roles.0.push(version);

@@ -80,9 +80,8 @@ impl Ends {
 }
 
 fn settled(state: &State) -> bool {
-    let waits = |open: &rollout::Rollout| {
-        matches!(open.state, rollout::State::Held { .. } | rollout::State::Paused { .. })
-    };
+    let waits =
+        |open: &rollout::Rollout| matches!(open.state, rollout::State::Held { .. } | rollout::State::Paused { .. });
     state.lane.open.as_ref().map_or(state.lane.queue.is_empty(), waits)
 }
 

@@ -91,9 +91,8 @@ impl Sabotage {
                 first.next().into_iter().for_each(|slot| slot.state = SlotState::Draining(now));
             }
             Sabotage::ScalesDownEarly if !undoing => {
-                let waits = |open: &rollout::Rollout| {
-                    open.progress.shifted.is_some() && open.progress.confirmed.is_none()
-                };
+                let waits =
+                    |open: &rollout::Rollout| open.progress.shifted.is_some() && open.progress.confirmed.is_none();
                 if turn.lane.open.as_ref().is_some_and(waits) {
                     let old = turn.lane.slots.iter_mut().filter(|s| Some(&s.version) == stable.as_ref());
                     old.for_each(|slot| slot.state = SlotState::Draining(now));

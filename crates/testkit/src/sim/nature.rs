@@ -144,7 +144,8 @@ impl World {
             Some(Lie::Backwards) => n / 2,
             _ => n,
         };
-        let count = |counts: &Counts| Counts { n: told(counts.n), bad: told(counts.bad), bad_keys: told(counts.bad_keys) };
+        let count =
+            |counts: &Counts| Counts { n: told(counts.n), bad: told(counts.bad), bad_keys: told(counts.bad_keys) };
         for tally in rows.values_mut() {
             tally.assigned = told(tally.assigned);
             tally.attempts = told(tally.attempts);

@@ -89,9 +89,7 @@ fn file(random: &mut Random) -> String {
     let hooks = match random.below(4) {
         0 => {
             let silence = ["hold", "go", "stop"][random.below(3) as usize];
-            format!(
-                ", hooks: [{{ name: board, before: step, on_silence: {silence}, timeout: 5s, command: [board] }}]"
-            )
+            format!(", hooks: [{{ name: board, before: step, on_silence: {silence}, timeout: 5s, command: [board] }}]")
         }
         _ => String::new(),
     };
