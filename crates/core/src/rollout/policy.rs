@@ -79,9 +79,11 @@ impl Lane {
     }
 
     /// `release` with as many instances as somebody scaled to, where that is more than it declares: what serves at a peak
-    /// is not followed by what was declared for a quiet day. The environment's own file has the last word.
+    /// is not followed by what was declared for a quiet day. The environment's own file has the last word, and what must run alone
+    /// does.
     pub fn as_scaled(&self, mut release: Release) -> Release {
-        let fixed = self.bound.as_ref().is_some_and(|bound| bound.instances.is_some());
+        let bound = self.bound.as_ref().is_some_and(|bound| bound.instances.is_some());
+        let fixed = bound || release.spec.is_exclusive();
         if let Some(scaled) = self.scaled.filter(|scaled| !fixed && *scaled > release.instances(&self.id)) {
             release.set_instances(&self.id, scaled);
         }
