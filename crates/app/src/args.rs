@@ -126,7 +126,7 @@ pub(crate) enum Command {
         #[arg(long)]
         detach: bool,
     },
-    /// Run another number of instances, until the next release brings its own.
+    /// Run another number of instances, until a release declares more.
     #[command(after_help = "Example:\n  slipway scale checkout --env production 6")]
     Scale {
         #[command(flatten)]

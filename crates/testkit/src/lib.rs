@@ -1,6 +1,8 @@
 //! A world in which time is a number: instances, a gateway and users, all from one seed, around the real planner and
 //! the real judge. For tests only; nothing in the product depends on it.
 
+mod checks;
+pub mod explore;
 mod random;
 mod scenario;
 pub mod sim;

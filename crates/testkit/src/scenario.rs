@@ -8,6 +8,8 @@
 //! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `says HOOK go|hold|stop|nothing`, `restart`, `scale N`,
 //! `cohort NAME RATE`, `takes VERSION MS` (latency) and `anew` (the control plane starts anew),
 //! `worsens-for COHORT VERSION SHARE`, `settled applied|not-applied` (what a migration has done), `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
+//! `hangs VERSION` (its instances never become healthy), `show instances` (what becomes of each) or `nothing` (but notes), `served` (requests since the
+//! last such line), `users` (who met what), `weigh` (what is kept), `many FROM TO` (releases, one after the other),
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
 use std::path::Path;
@@ -70,6 +72,7 @@ fn set(service: &mut SimulatedService, words: &[&str], folder: &Path) -> Result<
             let name = words.get(1).ok_or("a name is missing")?.to_string();
             service.cohorts.insert(name, number(words.get(2))?);
         }
+        "hangs" => drop(service.hangs.insert(version()?)),
         "smoke-fails" => drop(service.fails_smoke.insert(version()?)),
         "migration-fails" => drop(service.fails_migration.insert((version()?, words[2..].join(" ")))),
         "needs" => drop(service.needs.insert(version()?, number(words.get(2))?)),
@@ -157,6 +160,27 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
             world.crash(&words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?);
             Ok(())
         }
+        "show" => {
+            world.shows_instances = words.get(1) == Some(&"instances");
+            world.shows_nothing = words.get(1) == Some(&"nothing");
+            Ok(())
+        }
+        "served" => {
+            world.note_served();
+            Ok(())
+        }
+        "users" => {
+            world.note_users();
+            Ok(())
+        }
+        "weigh" => {
+            world.note_weight();
+            Ok(())
+        }
+        "many" => {
+            let (from, to) = (number::<u32>(words.get(1))?, number::<u32>(words.get(2))?);
+            world.many(from..=to).map_err(refused)
+        }
         "away" => {
             world.away(Millis::from_secs(number(words.get(1))?));
             Ok(())
@@ -166,7 +190,8 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
             Ok(())
         }
         "run" => {
-            world.run_until(Millis::from_secs(number(words.get(1))?), |_| false);
+            let seconds: f64 = number(words.get(1))?;
+            world.run_until(Millis((seconds * 1_000.0).round() as u64), |_| false);
             Ok(())
         }
         "settle" => match world.settle(Millis::from_secs(number(words.get(1))?)) {

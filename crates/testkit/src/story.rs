@@ -7,7 +7,7 @@ use crate::world::World;
 pub fn tell(world: &World) -> String {
     let mut story = String::new();
     for (at, fact) in &world.journal {
-        if fact.kind.starts_with("instance.") && !fact.kind.ends_with("smoked") {
+        if !world.shows_instances && fact.kind.starts_with("instance.") && !fact.kind.ends_with("smoked") {
             continue;
         }
         let since = at.0 - 1_000_000;
@@ -20,6 +20,11 @@ pub fn tell(world: &World) -> String {
             if who.is_empty() { "" } else { ": " },
             fact.cause
         ));
+    }
+    let whole = world.carried.values().all(|least| *least >= 1.0);
+    if whole && world.carried.len() > 5 {
+        story.push_str("every version could always carry 100% of its share\n");
+        return story;
     }
     for (version, least) in &world.carried {
         story.push_str(&format!("{version} could always carry {:.0}% of its share\n", least * 100.0));

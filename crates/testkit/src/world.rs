@@ -3,6 +3,7 @@
 mod acts;
 mod cohorts;
 mod jobs;
+mod notes;
 mod people;
 mod probes;
 mod service;
@@ -33,6 +34,8 @@ const TICK: Millis = Millis(100);
 const IDLE_TICK: Millis = Millis::from_secs(2);
 /// Latencies are told apart by so much.
 const BUCKET_US: u64 = 5_000;
+/// Stretches of evidence that are told of a lane, as by the other end of the gateways' link.
+const EPOCHS_KEPT: usize = 8;
 /// From the start of an instance to its first good health answer.
 const STARTS_IN: Millis = Millis(500);
 
@@ -53,8 +56,15 @@ pub struct World {
     pub served: BTreeMap<VersionName, u64>,
     /// For each version, the least that its endpoints could ever carry of what they were given; 1 is all of it.
     pub carried: BTreeMap<VersionName, f64>,
+    /// The story tells what becomes of instances, too.
+    pub shows_instances: bool,
+    /// The story tells nothing but its notes.
+    pub shows_nothing: bool,
     /// The gateway takes no new table and goes on serving the one it has.
     pub silent: bool,
+    noted: BTreeMap<VersionName, u64>,
+    users_met: BTreeMap<u64, BTreeSet<VersionName>>,
+    moved: u64,
     spec: ServiceSpec,
     now: Timestamp,
     random: Random,
@@ -98,7 +108,12 @@ impl World {
             ended: Vec::new(),
             served: BTreeMap::new(),
             carried: BTreeMap::new(),
+            shows_instances: false,
+            shows_nothing: false,
             silent: false,
+            noted: BTreeMap::new(),
+            users_met: BTreeMap::new(),
+            moved: 0,
             instances: BTreeMap::new(),
             route: None,
             counts: BTreeMap::new(),
@@ -240,6 +255,11 @@ impl World {
 
     fn observe(&mut self) -> Observed {
         self.ledger.follow(&self.lane, self.now);
+        let mut epochs: Vec<Epoch> = self.counts.keys().map(|(epoch, _)| *epoch).collect();
+        epochs.dedup();
+        if let Some(oldest) = epochs.len().checked_sub(EPOCHS_KEPT).map(|at| epochs[at]) {
+            self.counts.retain(|(epoch, _), _| *epoch >= oldest);
+        }
         let mut rows = self.counts.values().cloned().collect();
         self.ledger.complete(&mut rows);
         self.book.take(rows, self.now);

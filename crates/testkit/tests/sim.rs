@@ -5,8 +5,12 @@ use slipway_testkit::sim::{Sabotage, Story, sabotaged, simulate};
 #[test]
 fn no_invariant_breaks_in_the_first_seeds() {
     let stories: Vec<Story> = (0..400).map(simulate).collect();
-    let broken: Vec<&Story> = stories.iter().filter(|story| story.broken.is_some()).collect();
-    assert!(broken.is_empty(), "{} of {}: {:#?}", broken.len(), stories.len(), &broken[..broken.len().min(6)]);
+    let told = |story: &Story| {
+        let broken = story.broken.as_ref()?;
+        Some(format!("seed {} tick {}: {}: {}", story.seed, story.ticks, broken.invariant, broken.sentence))
+    };
+    let broken: Vec<String> = stories.iter().filter_map(told).collect();
+    assert!(broken.is_empty(), "{} of {}:\n{}", broken.len(), stories.len(), broken.join("\n"));
     for (outcome, least) in [("succeeded", 100), ("rolled_back", 100), ("superseded", 10), ("failed", 1)] {
         let ended: u64 = stories.iter().filter_map(|story| story.outcomes.get(outcome)).sum();
         assert!(ended >= least, "only {ended} {outcome}");
@@ -25,12 +29,17 @@ fn a_seed_replays_to_the_same_tick() {
 fn what_is_broken_on_purpose_is_named() {
     for (sabotage, name) in [
         (Sabotage::NoUndo, "undo_comes_first"),
+        (Sabotage::BlindWayBack, "undo_comes_first"),
         (Sabotage::ColdTraffic, "no_cold_traffic"),
         (Sabotage::StableCold, "stable_stays_warm"),
+        (Sabotage::ScalesDownEarly, "stable_stays_warm"),
         (Sabotage::SilencePasses, "silence_is_not_health"),
         (Sabotage::TrafficLast, "traffic_first"),
+        (Sabotage::StoreFirst, "traffic_first"),
+        (Sabotage::AssumesConfirmed, "confirmed_not_assumed"),
         (Sabotage::StopsInUse, "confirmed_not_assumed"),
         (Sabotage::NumberTwice, "fenced"),
+        (Sabotage::Unfenced, "fenced"),
         (Sabotage::ActsFirst, "journal_before_act"),
         (Sabotage::Stuck, "everything_ends"),
         (Sabotage::Nameless, "nothing_without_a_name"),

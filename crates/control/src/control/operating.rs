@@ -10,7 +10,7 @@ use crate::by::By;
 use crate::error::Error;
 
 impl Control {
-    /// Wants another number of instances, until the next release.
+    /// Wants another number of instances, until a release declares more.
     pub async fn scale(&self, lane: &LaneId, instances: u32, by: &By) -> Result<(), Error> {
         self.existing(lane).await?;
         let actor = by.actor.clone();

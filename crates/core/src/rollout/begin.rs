@@ -27,10 +27,11 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         !gates::waits(lane, asked, now) && !schema::busy(lane, asked) && !gates::holds_contract(lane, asked, now)
     };
     let Some(place) = lane.queue.iter().position(ready) else { return };
-    let asked = turn.lane.queue.remove(place);
+    let mut asked = turn.lane.queue.remove(place);
     let (overriding, standing) = (asked.overriding.clone(), gates::of(&turn.lane, &asked, seen, now));
     let today = Today::of(&turn.lane, &seen.evidence);
     let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &today);
+    asked.release = turn.lane.as_scaled(asked.release);
     let rollout = open(&turn.lane, asked, plan, now);
     turn.lane.open = Some(rollout);
     let Some(open) = &turn.lane.open else { return };

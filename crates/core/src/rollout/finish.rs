@@ -103,7 +103,8 @@ fn promote(turn: &mut Turn, now: Timestamp) {
     turn.lane.standby = None;
     turn.lane.went_back = None;
     turn.lane.deployed_at = Some(now);
-    turn.lane.scaled = None;
+    let serves = open.release.instances(&turn.lane.id);
+    turn.lane.scaled = turn.lane.scaled.filter(|scaled| *scaled == serves);
     if open.kind == RolloutKind::Release {
         turn.lane.bounds = open.plan.bounds.clone();
         schema::owe(turn);

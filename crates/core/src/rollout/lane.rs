@@ -87,7 +87,7 @@ pub struct Lane {
     /// A restart of what serves.
     #[serde(default)]
     pub restarting: Option<Restart>,
-    /// The number of instances that somebody wants until the next release.
+    /// The number of instances that somebody wants until a release declares more.
     #[serde(default)]
     pub scaled: Option<u32>,
     /// Nobody is reached on purpose.

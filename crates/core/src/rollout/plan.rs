@@ -230,6 +230,18 @@ pub(super) fn counted(instances: u32) -> String {
 
 /// Makes the plan by which `release` would replace what serves in `lane` now.
 pub fn plan(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, today: &Today) -> Plan {
+    let (declared, scaled) = (release.instances(&lane.id), lane.as_scaled(release.clone()));
+    let mut plan = of_scaled(lane, kind, &scaled, strategy, today);
+    let instances = scaled.instances(&lane.id);
+    if instances != declared && kind != RolloutKind::Contract {
+        let declares = counted(declared);
+        plan.remarks
+            .push(format!("somebody scaled it to {instances}, and that stays: this release declares {declares}"));
+    }
+    plan
+}
+
+fn of_scaled(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strategy, today: &Today) -> Plan {
     if release.spec.is_worker() && kind != RolloutKind::Contract {
         let declared = strategy;
         let strategy = workers::in_effect(lane, release, declared);

@@ -78,6 +78,18 @@ impl Lane {
         }
     }
 
+    /// `release` with as many instances as somebody scaled to, where that is more than it declares: what serves at a peak
+    /// is not followed by what was declared for a quiet day. The environment's own file has the last word, and what must run alone
+    /// does.
+    pub fn as_scaled(&self, mut release: Release) -> Release {
+        let bound = self.bound.as_ref().is_some_and(|bound| bound.instances.is_some());
+        let fixed = bound || release.spec.is_exclusive();
+        if let Some(scaled) = self.scaled.filter(|scaled| !fixed && *scaled > release.instances(&self.id)) {
+            release.set_instances(&self.id, scaled);
+        }
+        release
+    }
+
     /// When the way back of what serves is practised by itself.
     pub fn drill_policy(&self) -> Option<&DrillPolicy> {
         let own = self.stable.as_ref()?.environment(&self.id)?.drill.as_ref();
@@ -128,6 +140,20 @@ environments:
         assert_eq!(names(&once, "production"), ["testers", "internal", "own"]);
         assert_eq!(names(&once, "staging"), ["internal"], "another environment's are left alone");
         assert_eq!(bound.binding(&lane.id, once.clone()), once);
+    }
+
+    #[test]
+    fn what_was_scaled_up_stays_so_unless_a_release_declares_more_or_the_environment_says() {
+        let mut lane = lane("production");
+        let instances = |lane: &Lane| lane.as_scaled(lane.stable.clone().expect("a release")).instances(&lane.id);
+        let declared = instances(&lane);
+        lane.scaled = Some(declared + 4);
+        assert_eq!(instances(&lane), declared + 4);
+        lane.scaled = Some(declared.saturating_sub(1));
+        assert_eq!(instances(&lane), declared, "what was scaled down comes back whole");
+        lane.scaled = Some(declared + 4);
+        lane.bound = Some(Bound { instances: Some(declared), ..Bound::default() });
+        assert_eq!(instances(&lane), declared);
     }
 
     #[test]

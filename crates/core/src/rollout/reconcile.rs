@@ -15,10 +15,11 @@ use crate::units::{Millis, Timestamp};
 
 /// Starts what is missing, drains what is too much, stops what has drained.
 pub(super) fn reconcile(turn: &mut Turn, seen: &Observed, now: Timestamp) {
-    for (release, count) in wanted(&turn.lane) {
-        meet(turn, &release, count, now);
+    let wanted = wanted(&turn.lane);
+    for (release, count) in &wanted {
+        meet(turn, release, *count, now);
     }
-    let known: Vec<VersionName> = wanted(&turn.lane).into_iter().map(|(r, _)| r.version).collect();
+    let known: Vec<VersionName> = wanted.into_iter().map(|(release, _)| release.version).collect();
     for slot in turn.lane.slots.iter_mut().filter(|s| s.state == SlotState::Wanted && !known.contains(&s.version)) {
         slot.state = SlotState::Draining(now);
     }

@@ -1,5 +1,7 @@
 //! What became of instances: what effects brought about, what the target sees, and what is wrong with them.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::asking;
@@ -34,11 +36,12 @@ pub(super) fn observe(turn: &mut Turn, seen: &Observed, now: Timestamp) -> Vec<T
     for result in &seen.results {
         absorb(turn, result, &mut troubles);
     }
-    let before = turn.lane.clone();
     let mut slots = std::mem::take(&mut turn.lane.slots);
+    let versions: BTreeSet<&VersionName> = slots.iter().map(|slot| &slot.version).collect();
+    let releases: Vec<Release> = versions.into_iter().filter_map(|v| turn.lane.release(v).cloned()).collect();
     for slot in &mut slots {
-        let fresh = before.release(&slot.version).cloned();
-        look(turn, slot, seen.instances.get(&slot.id), fresh.as_ref(), now, &mut troubles);
+        let release = releases.iter().find(|release| release.version == slot.version);
+        look(turn, slot, seen.instances.get(&slot.id), release, now, &mut troubles);
     }
     turn.lane.slots = slots;
     drop_unhealthy(turn, now);

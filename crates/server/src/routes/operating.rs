@@ -27,7 +27,7 @@ async fn status(app: &App, lane: &LaneId) -> Result<Json<LaneStatus>, Problem> {
     Ok(Json(lane_status(&now.ok_or_else(none)?)))
 }
 
-/// Wants another number of instances until the next release, which brings its own.
+/// Wants another number of instances, until a release declares more.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/scale", tag = "commands",
     params(("service" = String, Path), ("environment" = String, Path)), request_body = NewScale,
     responses((status = 200, body = LaneStatus), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]

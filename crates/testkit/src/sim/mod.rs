@@ -3,31 +3,27 @@
 //! invariants that can be seen here are checked by name. No real process, database or judge's false alarms: see
 //! `docs/explanation/simulation.md`.
 
-mod checks;
+mod acts;
 mod faults;
+mod gateways;
+mod nature;
 mod people;
+mod plane;
 mod world;
 
 use std::collections::BTreeMap;
 
 use slipway_core::names::VersionName;
 
+pub use crate::checks::Broken;
 pub use faults::Sabotage;
+pub(crate) use faults::decide;
 use world::World;
 
 /// Ticks in which things go wrong; what is open then has to end in as many again.
 const STORY: u64 = 400;
 /// Ticks after the last fault within which everything has to come to an end, or to a person.
 const CALM: u64 = 600;
-
-/// An invariant that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// Its name, after `docs/explanation/simulation.md`.
-    pub invariant: &'static str,
-    /// What was seen.
-    pub sentence: String,
-}
 
 /// What became of one seed.
 #[derive(Debug, Clone, PartialEq, Eq)]

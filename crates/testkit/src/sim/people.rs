@@ -1,7 +1,7 @@
 //! What people ask for, at random.
 
 use slipway_core::names::{Digest, RolloutId, VersionName};
-use slipway_core::rollout::{Asked, Release, RolloutKind, Turn, commands};
+use slipway_core::rollout::{self, Asked, Observed, Refusal, Release, RolloutKind, Turn, commands, schema};
 use slipway_core::spec;
 
 use super::version;
@@ -9,14 +9,23 @@ use super::world::{WHO, World};
 
 impl World {
     /// People ask at random; what is refused changes nothing.
-    pub(super) fn people(&mut self, turn: &mut Turn) {
-        let now = self.now;
+    pub(super) fn people(&mut self, turn: &mut Turn, seen: &Observed) {
         if self.calm {
             return;
         }
-        let before = turn.lane.clone();
-        let idle = before.open.is_none() && before.queue.is_empty();
-        let said = match self.random.below(if idle { 12 } else { 400 }) {
+        let idle = turn.lane.open.is_none() && turn.lane.queue.is_empty();
+        let what = self.random.below(if idle { 16 } else { 400 });
+        let before = (what <= 40).then(|| turn.lane.clone());
+        let promoted = self.promoted;
+        if let (Err(_), Some(before)) = (self.asks(what, turn, seen), before) {
+            *turn = Turn::new(&before);
+            self.promoted = promoted;
+        }
+    }
+
+    fn asks(&mut self, what: u64, turn: &mut Turn, seen: &Observed) -> Result<(), Refusal> {
+        let now = self.clock();
+        match what {
             0 | 1 => {
                 let supersede = self.random.chance(0.5);
                 self.versions += 1;
@@ -26,29 +35,45 @@ impl World {
                 let asked = self.asked(RolloutKind::Release, version(self.versions));
                 commands::release(turn, asked, supersede, now)
             }
-            2 => commands::way_back(&before, None).and_then(|back| {
-                let asked = match back {
+            2 => {
+                let asked = match commands::way_back(&turn.lane, None)? {
                     commands::Back::TakeBack => None,
                     commands::Back::To(to) => Some(self.asked(RolloutKind::Rollback, to)),
                 };
                 commands::rollback(turn, asked, WHO, now)
-            }),
+            }
             3 | 4 => commands::pause(turn, WHO, now),
-            5..=30 => commands::resume(turn, WHO, now),
+            5 => {
+                let to = rollout::drillable(&turn.lane, seen)?.version.clone();
+                let cold = self.random.chance(0.3);
+                let asked = self.asked(RolloutKind::Drill { cold }, to);
+                commands::drill(turn, asked, seen)
+            }
+            6 => commands::restart(turn, WHO, now),
+            7 => commands::scale(turn, 2 + self.random.below(4) as u32, WHO),
+            8..=30 => commands::resume(turn, WHO, now),
             31 => commands::abort(turn, WHO, now),
-            32 => commands::promote(turn, None, WHO, now),
+            32 => {
+                self.promoted = true;
+                commands::promote(turn, None, WHO, now)
+            }
+            33..=40 => schema::settle(turn, self.random.chance(0.5), WHO, now),
             _ => Ok(()),
-        };
-        if said.is_err() {
-            *turn = Turn::new(&before);
         }
     }
 
     fn asked(&mut self, kind: RolloutKind, version: VersionName) -> Asked {
         self.asked += 1;
         let artifact = Digest::of(version.as_str().as_bytes());
-        self.artifacts.insert(artifact.clone());
-        let release = Release { version, artifact, config: spec::config_digest(&self.spec), spec: self.spec.clone() };
+        let next = super::version(self.versions + 1);
+        self.artifacts.insert(Digest::of(next.as_str().as_bytes()));
+        let mut spec = self.spec.clone();
+        if spec.needs_schema.is_some() {
+            // Every second version brings a schema.
+            let number = version.as_str().split('.').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(1);
+            spec.needs_schema = Some(number / 2 + 1);
+        }
+        let release = Release { version, artifact, config: spec::config_digest(&spec), spec };
         let environment = release.environment(&self.kept.id).expect("a declared environment");
         Asked {
             id: RolloutId::numbered(self.asked),
@@ -57,7 +82,7 @@ impl World {
             release,
             key: None,
             actor: WHO.to_string(),
-            at: self.now,
+            at: self.clock(),
             overriding: None,
             approvals: Vec::new(),
         }

@@ -1,23 +1,20 @@
 //! The parts that can be behind each other, and one tick of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use slipway_core::instance::{Health, InstanceState, InstanceStatus};
-use slipway_core::judge::Counts;
 use slipway_core::names::{Digest, InstanceId, LaneId, VersionName};
-use slipway_core::rollout::{self, Confirmed, Effect, EffectResult, Evidence, Lane, Observed, State, Tally, Turn};
-use slipway_core::smoke::{SmokeReport, SmokeResult};
+use slipway_core::rollout::{Effect, EffectResult, Lane, State, Tally, Turn};
 use slipway_core::spec::{self, ServiceSpec};
 use slipway_core::traffic::{Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
 
-use super::{Broken, Sabotage, checks, version};
+use super::gateways::Gateway;
+use super::nature::Lie;
+use super::{Broken, Sabotage, version};
+use crate::checks::{self, Reality};
 use crate::random::Random;
 
 const TICK: Millis = Millis::from_secs(1);
-const REQUESTS: f64 = 200.0;
 pub(super) const WHO: &str = "user:sim";
 const STRATEGIES: [&str; 3] = [
     "canary: { steps: [10%, 50%, 100%], step_limit: 30s, verify: 5s, standby: 20s }",
@@ -25,19 +22,22 @@ const STRATEGIES: [&str; 3] = [
     "rolling: { batch: 1, verify: 5s }",
 ];
 
-/// A running copy: since when, and from when it is healthy.
+/// A running copy.
 pub(super) struct Running {
-    version: VersionName,
-    healthy_from: Timestamp,
+    pub version: VersionName,
+    pub healthy_from: Timestamp,
+    /// Which start of it.
+    pub incarnation: u32,
+    /// It answers badly until then.
+    pub sick_until: Timestamp,
 }
 
-/// One gateway: what it serves, and until when it hears nothing.
-#[derive(Default)]
-struct Gateway {
-    route: Option<Route>,
-    heard: Timestamp,
-    deaf_until: Timestamp,
-    lapsed: Option<Epoch>,
+/// A control plane that stopped for a while, without knowing that another one has taken its place.
+pub(super) struct Old {
+    pub lane: Lane,
+    pub generation: u64,
+    pub outbox: Vec<Effect>,
+    pub wakes: Timestamp,
 }
 
 pub(super) struct World {
@@ -50,32 +50,62 @@ pub(super) struct World {
     /// Keys of all effects that were kept.
     pub decided: BTreeSet<String>,
     pub rows: BTreeMap<(Epoch, VersionName), Tally>,
-    pub(super) kept: Lane,
-    pub(super) spec: ServiceSpec,
-    sabotage: Option<Sabotage>,
-    pub(super) random: Random,
-    pub(super) now: Timestamp,
-    down_until: Timestamp,
-    looking_since: Timestamp,
-    published: Option<Route>,
-    gateways: [Gateway; 2],
-    outbox: Vec<Effect>,
-    replies: Vec<(Timestamp, EffectResult)>,
-    gone: BTreeSet<InstanceId>,
-    pub(super) artifacts: BTreeSet<Digest>,
-    pub(super) bad: BTreeSet<VersionName>,
-    silent_until: Timestamp,
-    pub(super) versions: u64,
-    pub(super) asked: u64,
+    pub kept: Lane,
+    /// How often a turn was kept.
+    pub generation: u64,
+    /// Acted upon on the way back while the store was away; kept as soon as it can be.
+    pub unkept: Option<Turn>,
+    pub store_away_until: Timestamp,
+    pub spec: ServiceSpec,
+    pub sabotage: Option<Sabotage>,
+    pub random: Random,
+    /// The world's time.
+    pub now: Timestamp,
+    /// By how much the control plane's clock is off.
+    pub skew: i64,
+    pub down_until: Timestamp,
+    pub looking_since: Timestamp,
+    pub old: Option<Old>,
+    pub published: Option<Route>,
+    pub gateways: [Gateway; 2],
+    pub outbox: Vec<Effect>,
+    /// Keys of effects whose replies never come, until the control plane starts anew and carries them out again.
+    pub unheard: BTreeSet<String>,
+    pub replies: Vec<(Timestamp, EffectResult)>,
+    pub gone: BTreeSet<InstanceId>,
+    pub artifacts: BTreeSet<Digest>,
+    pub mislaid: BTreeMap<Digest, Timestamp>,
+    pub bad: BTreeSet<VersionName>,
+    pub silent_until: Timestamp,
+    pub lie: Option<(Lie, Timestamp)>,
+    pub promoted: bool,
+    pub versions: u64,
+    pub asked: u64,
+}
+
+/// The declared file of a seed: one strategy, and at random a hook that is asked and a schema that is brought along.
+fn file(random: &mut Random) -> String {
+    let strategy = STRATEGIES[random.below(3) as usize];
+    let hooks = match random.below(4) {
+        0 => {
+            let silence = ["hold", "go", "stop"][random.below(3) as usize];
+            format!(", hooks: [{{ name: board, before: step, on_silence: {silence}, timeout: 5s, command: [board] }}]")
+        }
+        _ => String::new(),
+    };
+    let schema = match random.below(4) {
+        0 => "needs_schema: 1\nmigrate: { expand: [up], revert: [down], contract: [end], timeout: 5s }\n",
+        _ => "",
+    };
+    format!(
+        "service: shop\nowner: shop-team\nrun:\n  command: [\"./shop\"]\n{schema}health: {{ http: /healthz }}\nsmoke:\n  - name: up\n    http: {{ path: /, expect: {{ status: 200 }} }}\nobjectives:\n  - {{ name: errors, bad: failed, at_most: 5%, tolerate: 2% }}\nenvironments:\n  production: {{ instances: 3, strategy: {{ {strategy} }}{hooks} }}\n"
+    )
 }
 
 impl World {
     pub fn new(seed: u64, sabotage: Option<Sabotage>) -> World {
         let mut random = Random::new(seed);
-        let strategy = STRATEGIES[random.below(3) as usize];
-        let file = format!(
-            "service: shop\nowner: shop-team\nrun:\n  command: [\"./shop\"]\nhealth: {{ http: /healthz }}\nsmoke:\n  - name: up\n    http: {{ path: /, expect: {{ status: 200 }} }}\nobjectives:\n  - {{ name: errors, bad: failed, at_most: 5%, tolerate: 2% }}\nenvironments:\n  production: {{ instances: 3, strategy: {{ {strategy} }} }}\n"
-        );
+        let file = file(&mut random);
         let spec = spec::parse(&file).unwrap_or_else(|m| panic!("the file has mistakes: {m:?}")).spec;
         let id = LaneId { service: spec.service.clone(), environment: "production".parse().expect("a name") };
         World {
@@ -86,34 +116,48 @@ impl World {
             decided: BTreeSet::new(),
             rows: BTreeMap::new(),
             kept: Lane::new(id),
+            generation: 0,
+            unkept: None,
+            store_away_until: Timestamp(0),
             spec,
             sabotage,
             random,
             now: Timestamp(1_000_000),
+            skew: 0,
             down_until: Timestamp(0),
             looking_since: Timestamp(1_000_000),
+            old: None,
             published: None,
             gateways: Default::default(),
             outbox: Vec::new(),
+            unheard: BTreeSet::new(),
             replies: Vec::new(),
             gone: BTreeSet::new(),
-            artifacts: BTreeSet::new(),
+            artifacts: BTreeSet::from([Digest::of(version(1).as_str().as_bytes())]),
+            mislaid: BTreeMap::new(),
             bad: BTreeSet::new(),
             silent_until: Timestamp(0),
+            lie: None,
+            promoted: false,
             versions: 0,
             asked: 0,
         }
     }
 
-    /// The routes that gateways serve now.
-    pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.gateways.iter().filter_map(|g| g.route.as_ref())
+    /// What the control plane takes for the time.
+    pub fn clock(&self) -> Timestamp {
+        Timestamp(self.now.0.saturating_add_signed(self.skew))
+    }
+
+    /// What the control plane believes of the lane.
+    pub fn believed(&self) -> &Lane {
+        self.unkept.as_ref().map_or(&self.kept, |turn| &turn.lane)
     }
 
     /// Nothing is open, or a person is asked.
     pub fn settled(&self) -> bool {
         let waits = |state: &State| matches!(state, State::Held { .. } | State::Paused { .. });
-        self.kept.open.as_ref().map_or(self.kept.queue.is_empty(), |open| waits(&open.state))
+        self.unkept.is_none() && self.kept.open.as_ref().map_or(self.kept.queue.is_empty(), |open| waits(&open.state))
     }
 
     pub fn standing(&self) -> String {
@@ -123,243 +167,50 @@ impl World {
         )
     }
 
-    fn happens(&mut self, probability: f64) -> bool {
+    pub fn happens(&mut self, probability: f64) -> bool {
         !self.calm && self.random.chance(probability)
     }
 
     pub fn tick(&mut self) -> Result<(), Broken> {
         self.now = self.now.plus(TICK);
-        if self.happens(0.002) {
-            self.now = self.now.plus(Millis::from_secs(self.random.below(40)));
-        }
         self.strike();
         self.gateways_hear();
         self.requests();
         if self.now >= self.down_until {
             self.turns()?;
-            self.carry_out()?;
+            self.carry_out();
         }
-        checks::journal_before_act(self)
+        self.old_one_wakes()?;
+        checks::journal_before_act(self, self.instances.keys())
+    }
+}
+
+impl Reality for World {
+    fn is_tested(&self, instance: &InstanceId, incarnation: u32) -> bool {
+        self.tested.contains(&(instance.clone(), incarnation))
     }
 
-    /// What happens to instances, gateways and traffic by itself.
-    fn strike(&mut self) {
-        if self.happens(0.01) && !self.instances.is_empty() {
-            let at = self.random.below(self.instances.len() as u64) as usize;
-            let id = self.instances.keys().nth(at).cloned();
-            id.map(|id| self.instances.remove(&id));
-        }
-        if self.happens(0.01) {
-            let gateway = self.random.below(2) as usize;
-            self.gateways[gateway].deaf_until = self.now.plus(Millis::from_secs(self.random.below(40)));
-        }
-        if self.happens(0.01) {
-            self.silent_until = self.now.plus(Millis::from_secs(self.random.below(60)));
-        }
-        if self.sabotage == Some(Sabotage::ActsFirst) {
-            let id = InstanceId::numbered(&self.kept.id.service, &self.kept.id.environment, 1_000_000);
-            self.instances.insert(id, Running { version: version(1), healthy_from: self.now });
-        }
-        if self.calm {
-            self.silent_until = Timestamp(0);
-            self.gateways.iter_mut().for_each(|g| g.deaf_until = Timestamp(0));
-        }
+    fn runs(&self, instance: &InstanceId) -> bool {
+        self.instances.contains_key(instance)
     }
 
-    fn gateways_hear(&mut self) {
-        let up = self.now >= self.down_until;
-        for gateway in &mut self.gateways {
-            if up && self.now >= gateway.deaf_until {
-                let again = gateway.lapsed.is_some() && self.published.as_ref().map(|r| r.epoch) == gateway.lapsed;
-                if !again {
-                    gateway.route = self.published.clone();
-                    gateway.lapsed = None;
-                }
-                gateway.heard = self.now;
-            }
-            let Some(route) = &mut gateway.route else { continue };
-            if let (Some(lease), Some(fallback)) = (route.lease, &route.fallback)
-                && self.now.since(gateway.heard) >= lease
-            {
-                route.split = fallback.clone();
-                gateway.lapsed = Some(route.epoch);
-            }
-        }
+    fn routes(&self) -> Vec<&Route> {
+        self.serving().collect()
     }
 
-    fn requests(&mut self) {
-        if self.now < self.silent_until || self.sabotage == Some(Sabotage::SilencePasses) {
-            return;
-        }
-        for gateway in &self.gateways {
-            let Some(route) = &gateway.route else { continue };
-            for share in route.split.shares() {
-                let n = (REQUESTS * route.split.weight(&share.version).share()).round() as u64;
-                let rate = if self.bad.contains(&share.version) { 0.3 } else { 0.002 };
-                let bad = (0..n).filter(|_| self.random.chance(rate)).count() as u64;
-                let tally = self.rows.entry((route.epoch, share.version.clone())).or_default();
-                tally.assigned += n;
-                tally.attempts += n;
-                tally.failed += bad;
-                let counts = tally.objectives.entry("errors".to_string()).or_default();
-                *counts = Counts { n: counts.n + n, bad: counts.bad + bad, bad_keys: counts.bad_keys + bad };
-            }
-        }
+    fn is_seen(&self, epoch: Epoch) -> bool {
+        self.rows.iter().any(|((seen, _), tally)| *seen == epoch && tally.assigned > 0)
     }
 
-    fn observe(&self, results: Vec<EffectResult>) -> Observed {
-        let reached = self.gateways.iter().all(|g| self.now >= g.deaf_until);
-        let status = |(id, running): (&InstanceId, &Running)| {
-            let health = match self.now >= running.healthy_from {
-                true => Health::Healthy,
-                false => Health::Unknown { why: None },
-            };
-            let status = InstanceStatus {
-                id: id.clone(),
-                incarnation: 1,
-                state: InstanceState::Running,
-                address: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
-                pid: Some(1),
-                health,
-                last_exit: None,
-            };
-            (id.clone(), status)
-        };
-        let newest = self.gateways.iter().all(|g| g.route == self.published);
-        Observed {
-            instances: self.instances.iter().map(status).collect(),
-            confirmed: Some(Confirmed { routes: self.routes().cloned().collect(), newest }),
-            watched_since: reached.then_some(self.looking_since),
-            looking_since: Some(self.looking_since),
-            lapsed: self.gateways.iter().filter(|g| self.now >= g.deaf_until).find_map(|g| g.lapsed),
-            in_flight: Some(BTreeMap::new()),
-            evidence: Evidence { rows: self.rows.clone(), ..Evidence::default() },
-            artifacts: Arc::new(self.artifacts.clone()),
-            results,
-            ..Observed::default()
-        }
+    fn is_decided(&self, key: &str) -> bool {
+        self.decided.contains(key)
     }
 
-    /// One turn of the control plane, which may die before or after it has kept it.
-    fn turns(&mut self) -> Result<(), Broken> {
-        let (due, later) = std::mem::take(&mut self.replies).into_iter().partition(|(at, _)| *at <= self.now);
-        self.replies = later;
-        let due: Vec<(Timestamp, EffectResult)> = due;
-        let before = self.kept.clone();
-        let mut turn = Turn::new(&before);
-        self.people(&mut turn);
-        let seen = self.observe(due.iter().map(|(_, result)| result.clone()).collect());
-        if self.sabotage != Some(Sabotage::Stuck) || turn.lane.open.is_none() {
-            rollout::complete(&mut turn, &seen, self.now);
-        }
-        self.spoil(&mut turn);
-        checks::turn(self, &before, &turn)?;
-        if turn.traffic_first {
-            self.publish(&turn.lane)?;
-        }
-        if self.happens(0.01) {
-            // Nothing was kept, so what came in comes again.
-            self.replies.extend(due);
-            self.dies();
-            return self.publish(&before);
-        }
-        self.decided.extend(turn.effects.iter().map(Effect::key));
-        for ended in &turn.ended {
-            let outcome = ended.ended().map_or("open", |(outcome, _)| outcome.as_str());
-            *self.outcomes.entry(outcome).or_default() += 1;
-        }
-        self.kept = turn.lane;
-        self.outbox.extend(turn.effects);
-        let lane = self.kept.clone();
-        self.publish(&lane)?;
-        if self.happens(0.05) {
-            self.replies.extend(due);
-        }
-        Ok(())
+    fn can_start_stable(&self, lane: &Lane) -> bool {
+        lane.stable.as_ref().is_none_or(|stable| self.is_here(&stable.artifact))
     }
 
-    fn spoil(&mut self, turn: &mut Turn) {
-        match self.sabotage {
-            Some(Sabotage::ColdTraffic) => self.tested.clear(),
-            // As if the judge had let it pass.
-            Some(Sabotage::SilencePasses) if turn.lane.routing.is_some() => {
-                turn.record("decided.advance", WHO, "silence", serde_json::Value::Null);
-            }
-            Some(other) => other.apply(turn, self.now),
-            None => {}
-        }
-    }
-
-    fn publish(&mut self, lane: &Lane) -> Result<(), Broken> {
-        let new = rollout::route_of(lane);
-        if let Some(route) = &new {
-            checks::no_cold_traffic(self, lane, self.published.as_ref(), route)?;
-        }
-        self.published = new;
-        Ok(())
-    }
-
-    fn dies(&mut self) {
-        self.down_until = self.now.plus(Millis::from_secs(1 + self.random.below(25)));
-        self.looking_since = self.down_until;
-    }
-
-    /// Effects in order; the control plane may die between any two, and a reply may be late, lost or come twice.
-    fn carry_out(&mut self) -> Result<(), Broken> {
-        let mut done = 0;
-        for effect in self.outbox.clone() {
-            if self.happens(0.01) {
-                self.dies();
-                break;
-            }
-            let Some(reply) = self.act(effect) else { continue };
-            done += 1;
-            let known = self.replies.len();
-            let late = if self.happens(0.2) { self.random.below(10) } else { 0 };
-            self.replies.push((self.now.plus(Millis::from_secs(late)), reply.clone()));
-            if self.happens(0.1) {
-                self.replies.push((self.now.plus(Millis::from_secs(self.random.below(20))), reply));
-            }
-            if self.happens(0.01) {
-                // Carried out, and nobody knows: it stays in the outbox and is carried out again.
-                done -= 1;
-                self.replies.truncate(known);
-                self.dies();
-                break;
-            }
-        }
-        self.outbox.drain(..done);
-        Ok(())
-    }
-
-    fn act(&mut self, effect: Effect) -> Option<EffectResult> {
-        Some(match effect {
-            Effect::Start { spec } => {
-                let slow = if self.happens(0.1) { 20 } else { 1 };
-                let healthy_from = self.now.plus(Millis::from_secs(slow));
-                if !self.gone.contains(&spec.id) {
-                    let running = Running { version: spec.version.clone(), healthy_from };
-                    self.instances.entry(spec.id.clone()).or_insert(running);
-                }
-                EffectResult::Started { instance: spec.id }
-            }
-            Effect::Stop { instance } => {
-                self.gone.insert(instance.clone());
-                self.instances.remove(&instance);
-                EffectResult::Stopped { instance, killed: false }
-            }
-            Effect::Smoke { instance, incarnation, round, .. } => {
-                let healthy = self.instances.get(&instance).is_some_and(|r| !r.version.as_str().is_empty());
-                let failure = (!healthy).then(|| "no answer".to_string());
-                if healthy {
-                    self.tested.insert((instance.clone(), incarnation));
-                }
-                let tests = vec![SmokeResult { name: "up".to_string(), took: Millis(5), failure }];
-                EffectResult::Smoked { report: SmokeReport { instance, incarnation, at: self.now, tests }, round }
-            }
-            Effect::Run { .. } | Effect::Ask { .. } => {
-                unreachable!("the simulated file has no migrations and no hooks")
-            }
-        })
+    fn is_promoted(&self) -> bool {
+        self.promoted
     }
 }

@@ -14,12 +14,14 @@ use super::{STARTS_IN, World};
 
 impl World {
     pub(super) fn apply(&mut self, turn: Turn) {
-        self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
+        if !self.shows_nothing {
+            self.journal.extend(turn.facts.into_iter().map(|f| (self.now, f)));
+        }
         self.ended.extend(turn.ended);
         self.lane = turn.lane;
         let wanted = rollout::route_of(&self.lane);
         // A lapsed split does not come back with a newer table of the same epoch.
-        let back = self.lapsed.is_some() && wanted.as_ref().map(|r| r.epoch) == self.lapsed;
+        let back = wanted.as_ref().is_some_and(|r| r.fallback.is_some() && Some(r.epoch) == self.lapsed);
         if !self.silent && !back {
             self.route = wanted;
         }
@@ -33,7 +35,8 @@ impl World {
     fn act(&mut self, effect: Effect) -> Option<EffectResult> {
         Some(match effect {
             Effect::Start { spec } => {
-                self.instances.insert(spec.id.clone(), self.now);
+                let hangs = self.service.hangs.contains(&spec.version);
+                self.instances.insert(spec.id.clone(), if hangs { Timestamp(u64::MAX) } else { self.now });
                 EffectResult::Started { instance: spec.id }
             }
             Effect::Stop { instance } => {

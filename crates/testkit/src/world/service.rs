@@ -27,6 +27,8 @@ pub struct SimulatedService {
     pub slower_than: BTreeMap<VersionName, Millis>,
     /// Versions whose smoke tests fail.
     pub fails_smoke: BTreeSet<VersionName>,
+    /// Versions whose instances start and never become healthy.
+    pub hangs: BTreeSet<VersionName>,
     /// The schema that a version needs that migrates nothing, where it is not the declared one.
     pub needs: BTreeMap<VersionName, u64>,
     /// Commands that exit with 1, by version.
@@ -52,6 +54,7 @@ impl SimulatedService {
             instances: BTreeMap::new(),
             slower_than: BTreeMap::new(),
             fails_smoke: BTreeSet::new(),
+            hangs: BTreeSet::new(),
             needs: BTreeMap::new(),
             answers: BTreeMap::new(),
             fails_migration: BTreeSet::new(),

@@ -35,6 +35,7 @@ impl World {
     fn request(&mut self, key: &str) -> bool {
         let Some(route) = self.route.clone() else { return true };
         let version = self.assigned(&route, key);
+        self.note_user(hash(key), &version);
         self.answer(&route, &version, key)
     }
 

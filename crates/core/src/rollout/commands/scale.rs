@@ -1,4 +1,4 @@
-//! Scaling what serves: another number of instances until the next release, which brings its own.
+//! Scaling what serves: another number of instances, until a release declares more.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ pub fn scale(turn: &mut Turn, instances: u32, actor: &str) -> Result<(), Refusal
     turn.record(
         "lane.scaled",
         actor,
-        format!("{actor} scaled {lane} from {before} to {instances} instances, until the next release"),
+        format!("{actor} scaled {lane} from {before} to {instances} instances, until a release declares more"),
         json!({ "from": before, "to": instances }),
     );
     Ok(())

@@ -1,0 +1,158 @@
+//! The control plane: what it sees, a turn of it, what is kept of the turn and what goes out before; and an old one that
+//! wakes up.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use slipway_core::instance::{Health, InstanceState, InstanceStatus};
+use slipway_core::names::InstanceId;
+use slipway_core::rollout::{self, Confirmed, Effect, EffectResult, Lane, Observed, Turn};
+use slipway_core::units::{Millis, Timestamp};
+
+use super::faults::decide;
+use super::world::{Running, World};
+use super::{Broken, Sabotage};
+use crate::checks::{self, broken};
+
+impl World {
+    fn status(&self, id: &InstanceId, running: &Running) -> InstanceStatus {
+        let health = match (self.now >= running.healthy_from, self.now >= running.sick_until) {
+            (true, true) => Health::Healthy,
+            (true, false) => Health::Unhealthy { why: "it is sick".to_string() },
+            (false, _) => Health::Unknown { why: None },
+        };
+        InstanceStatus {
+            id: id.clone(),
+            incarnation: running.incarnation,
+            state: InstanceState::Running,
+            address: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+            pid: Some(1),
+            health,
+            last_exit: None,
+        }
+    }
+
+    pub fn observe(&self, results: Vec<EffectResult>) -> Observed {
+        let reached = self.gateways.iter().all(|g| self.now >= g.deaf_until);
+        let newest = self.gateways.iter().all(|g| g.route == self.published);
+        let mut routes: Vec<_> = self.serving().cloned().collect();
+        routes.dedup();
+        Observed {
+            instances: self.instances.iter().map(|(id, r)| (id.clone(), self.status(id, r))).collect(),
+            confirmed: Some(Confirmed { routes, newest }),
+            watched_since: reached.then_some(self.looking_since),
+            looking_since: Some(self.looking_since),
+            lapsed: self.gateways.iter().filter(|g| self.now >= g.deaf_until).find_map(|g| g.lapsed),
+            in_flight: Some(BTreeMap::new()),
+            evidence: self.evidence(),
+            artifacts: Arc::new(self.artifacts.iter().filter(|a| self.is_here(a)).cloned().collect()),
+            results,
+            ..Observed::default()
+        }
+    }
+
+    /// One turn of the control plane, which may die before or after it has kept it.
+    pub fn turns(&mut self) -> Result<(), Broken> {
+        let (due, later) = std::mem::take(&mut self.replies).into_iter().partition(|(at, _)| *at <= self.now);
+        self.replies = later;
+        let due: Vec<(Timestamp, EffectResult)> = due;
+        let before = self.believed().clone();
+        let mut turn = Turn::new(&before);
+        let seen = self.observe(due.iter().map(|(_, result)| result.clone()).collect());
+        self.people(&mut turn, &seen);
+        decide(self.sabotage, &mut turn, &seen, self.clock());
+        checks::turn(self, &before, &turn)?;
+        if turn.traffic_first || self.unkept.is_some() {
+            self.publish(&turn.lane)?;
+        }
+        if self.sabotage == Some(Sabotage::ActsFirst) {
+            turn.effects.iter().cloned().for_each(|effect| drop(self.act(effect)));
+        }
+        if self.happens(0.01) {
+            // Nothing was kept, so what came in comes again.
+            self.replies.extend(due);
+            self.dies();
+            let kept = self.kept.clone();
+            return self.publish(&kept);
+        }
+        self.follow_promotion(&before, &turn.lane);
+        let turn = join(self.unkept.take(), turn);
+        if self.now < self.store_away_until {
+            self.replies.extend(due);
+            if turn.traffic_first {
+                self.unkept = Some(turn);
+            }
+            return Ok(());
+        }
+        self.keep(turn)?;
+        if self.happens(0.05) {
+            self.replies.extend(due);
+        }
+        Ok(())
+    }
+
+    fn follow_promotion(&mut self, before: &Lane, after: &Lane) {
+        let at = |lane: &Lane| lane.open.as_ref().map(|open| (open.id.clone(), open.step));
+        self.promoted &= at(before) == at(after);
+    }
+
+    fn keep(&mut self, turn: Turn) -> Result<(), Broken> {
+        self.generation += 1;
+        self.decided.extend(turn.effects.iter().map(Effect::key));
+        for ended in &turn.ended {
+            let outcome = ended.ended().map_or("open", |(outcome, _)| outcome.as_str());
+            *self.outcomes.entry(outcome).or_default() += 1;
+        }
+        self.kept = turn.lane;
+        self.outbox.extend(turn.effects);
+        let lane = self.kept.clone();
+        self.publish(&lane)
+    }
+
+    fn publish(&mut self, lane: &Lane) -> Result<(), Broken> {
+        let new = rollout::route_of(lane);
+        if let Some(route) = &new {
+            checks::no_cold_traffic(self, lane, self.published.as_ref(), route)?;
+        }
+        self.published = new;
+        Ok(())
+    }
+
+    pub fn dies(&mut self) {
+        self.down_until = self.now.plus(Millis::from_secs(1 + self.random.below(25)));
+        self.looking_since = self.clock().plus(self.down_until.since(self.now));
+        self.unkept = None;
+        self.unheard.clear();
+    }
+
+    /// One that was frozen and knows nothing of its successor: it decides from what it had, carries out what it had taken from
+    /// the outbox, and must not be able to keep anything. Gateways take no table of an older start.
+    pub fn old_one_wakes(&mut self) -> Result<(), Broken> {
+        let Some(old) = self.old.take_if(|old| self.now >= old.wakes) else { return Ok(()) };
+        let mut turn = Turn::new(&old.lane);
+        let seen = self.observe(Vec::new());
+        decide(self.sabotage, &mut turn, &seen, self.clock());
+        for effect in old.outbox {
+            let reply = self.act(effect);
+            self.replies.extend(reply.map(|reply| (self.now, reply)));
+        }
+        let fits = old.generation == self.generation;
+        if !fits && self.sabotage != Some(Sabotage::Unfenced) {
+            return Ok(());
+        }
+        if !fits && self.kept != turn.lane {
+            broken("fenced", format!("a turn from generation {} is kept over {}", old.generation, self.generation))?;
+        }
+        Ok(())
+    }
+}
+
+/// What could not be kept yet, and what was decided since.
+fn join(unkept: Option<Turn>, mut turn: Turn) -> Turn {
+    let Some(mut first) = unkept else { return turn };
+    first.facts.append(&mut turn.facts);
+    first.effects.append(&mut turn.effects);
+    first.ended.append(&mut turn.ended);
+    Turn { lane: turn.lane, traffic_first: true, wake_at: turn.wake_at, ..first }
+}

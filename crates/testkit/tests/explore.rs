@@ -1,0 +1,58 @@
+//! Everything near: each state that a small rollout comes to, breadth first. `make sim` goes further.
+
+use slipway_testkit::explore::{Bounds, Explored, explore};
+use slipway_testkit::sim::Sabotage;
+
+/// Looks at so many states without a fault, and at some with one in each rollout.
+fn fine(bounds: &Bounds, states: usize) -> Explored {
+    let look = |faults, states| {
+        let bounds = Bounds { faults, states, ..bounds.clone() };
+        let explored = explore(&bounds);
+        let Explored { states, steps, depth, whole, standing, broken } = &explored;
+        let strategy = bounds.strategy;
+        println!("explored {strategy} faults={faults} states={states} steps={steps} depth={depth} {standing:?}");
+        assert_eq!(*broken, None);
+        assert!(*whole || *states >= bounds.states, "it stopped early");
+        explored
+    };
+    look(1, states / 4);
+    look(0, states)
+}
+
+#[test]
+fn no_state_of_a_canary_breaks_anything_or_has_no_end() {
+    let explored = fine(&Bounds::canary(), 8_000);
+    for state in ["idle", "running", "paused", "held", "undoing"] {
+        assert!(explored.standing.contains_key(state), "none is {state}");
+    }
+}
+
+#[test]
+fn no_state_of_a_blue_green_breaks_anything_or_has_no_end() {
+    fine(&Bounds::blue_green(), 6_000);
+}
+
+#[test]
+fn no_state_of_a_rolling_breaks_anything_or_has_no_end() {
+    fine(&Bounds::rolling(), 6_000);
+}
+
+#[test]
+fn no_state_of_a_first_release_breaks_anything_or_has_no_end() {
+    fine(&Bounds { first: true, ..Bounds::canary() }, 4_000);
+}
+
+#[test]
+fn what_is_broken_on_purpose_is_found_with_the_way_to_it() {
+    for (sabotage, name) in [
+        (Sabotage::TrafficLast, "traffic_first"),
+        (Sabotage::StableCold, "stable_stays_warm"),
+        (Sabotage::StopsInUse, "confirmed_not_assumed"),
+        (Sabotage::NumberTwice, "fenced"),
+        (Sabotage::Stuck, "everything_ends"),
+    ] {
+        let explored = explore(&Bounds { states: 8_000, faults: 0, sabotage: Some(sabotage), ..Bounds::canary() });
+        let (broken, way) = explored.broken.unwrap_or_else(|| panic!("{sabotage:?} was not noticed"));
+        assert_eq!(broken.invariant, name, "{sabotage:?}: {} after {way:?}", broken.sentence);
+    }
+}
