@@ -1,15 +1,15 @@
 //! A world in which time is a number: instances, a gateway and users, all from one seed, around the real planner and
 //! the real judge. For tests only; nothing in the product depends on it.
 
-mod random;
+pub mod measured;
 mod scenario;
 pub mod sim;
 mod story;
 mod users;
 mod world;
 
-pub use random::Random;
 pub use scenario::play;
+pub use slipway_core::judge::simulation::Random;
 pub use story::tell;
 pub use users::{Behaviour, Users};
 pub use world::{SimulatedService, World};

@@ -14,7 +14,7 @@ use slipway_core::traffic::{Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
 
 use super::{Broken, Sabotage, checks, version};
-use crate::random::Random;
+use crate::Random;
 
 const TICK: Millis = Millis::from_secs(1);
 const REQUESTS: f64 = 200.0;

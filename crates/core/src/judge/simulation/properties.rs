@@ -85,7 +85,7 @@ fn bounds_close_in_on_the_truth() {
 fn bounds_hold_the_truth_as_often_as_promised_at_every_look() {
     let sequence = Sequence::new(0.01);
     for rate in [0.002, 0.01, 0.05, 0.4] {
-        let (mut rng, mut too_high, mut too_low) = (Rng(21), 0, 0);
+        let (mut rng, mut too_high, mut too_low) = (Random::new(21), 0, 0);
         for _ in 0..500 {
             let (mut seen, mut high, mut low) = (Counts::default(), false, false);
             for n in 0..3_000 {
