@@ -5,6 +5,7 @@
 //! peers. The product is built without it.
 
 mod run;
+mod screen;
 mod tally;
 mod traffic;
 mod world;

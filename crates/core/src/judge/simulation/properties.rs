@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::StableNumbers;
 use super::super::sequence::Sequence;
+use super::screen::Screen;
 use super::*;
 
 fn evidence(candidate: Counts, stable: Counts, rule: Rule) -> Evidence {
@@ -49,6 +50,18 @@ proptest! {
         let bad = (n as f64 * share.powi(4)) as u64;
         let of = |bad: u64| rank(verdict(&evidence(counts(n, bad.min(n)), stable, Rule::PassOrFail)));
         prop_assert!(of(bad + more) <= of(bad));
+    }
+
+    #[test]
+    fn a_look_that_is_left_out_would_have_shown_nothing(
+        n in 0u64..100_000, share in 0.0f64..1.0, stable_n in 0u64..1_000_000, stable_share in 0.0f64..0.05,
+    ) {
+        let candidate = counts(n, (n as f64 * share.powi(4)) as u64);
+        let stable = counts(stable_n, (stable_n as f64 * stable_share) as u64);
+        let screen = Screen::of(&Sequence::new(errors().at_most), &errors(), &BUDGET, (candidate, stable), percent(50));
+        let told = judge(&errors(), &BUDGET, &evidence(candidate, stable, Rule::PassOrFail), Timestamp(60_000));
+        prop_assert!(screen.may_fail || (told.verdict != Verdict::Fail && !told.suspected), "{}", told.sentence);
+        prop_assert!(screen.may_pass || told.verdict != Verdict::Pass, "{}", told.sentence);
     }
 
     #[test]

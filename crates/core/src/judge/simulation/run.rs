@@ -1,12 +1,13 @@
 //! A simulated rollout under way: requests, looks, and the judge's own rules about what follows from a verdict.
 
+use super::screen::Screen;
 use super::tally::Tally;
 use super::traffic::{Request, assigned};
 use super::world::{Comparable, End, Step, Story, World};
 use super::{BEGIN, LONGEST_STEP, Random};
+use crate::judge::sequence::Sequence;
 use crate::judge::{
-    Budget, Comparison, Evidence, Judgement, MAX_RESTARTS, Pause, Rule, Stability, Verdict, Watch, judge, stability,
-    watch,
+    Comparison, Evidence, Judgement, MAX_RESTARTS, Pause, Rule, Stability, Verdict, Watch, judge, stability, watch,
 };
 use crate::units::{Timestamp, Weight};
 
@@ -16,6 +17,7 @@ pub(super) struct Run<'a> {
     salt: u64,
     now: f64,
     tallies: Vec<Tally>,
+    sequences: Vec<Sequence>,
     candidate_requests: u64,
     harmed: u64,
 }
@@ -25,7 +27,8 @@ impl<'a> Run<'a> {
         let mut random = Random::new(seed);
         let salt = random.bits();
         let tallies = world.objectives.iter().map(|_| Tally::new()).collect();
-        Run { world, random, salt, now: BEGIN as f64, tallies, candidate_requests: 0, harmed: 0 }
+        let sequences = world.objectives.iter().map(|o| Sequence::new(o.at_most)).collect();
+        Run { world, random, salt, now: BEGIN as f64, tallies, sequences, candidate_requests: 0, harmed: 0 }
     }
 
     pub(super) fn tell(mut self) -> Story {
@@ -103,6 +106,11 @@ impl<'a> Run<'a> {
                     self.tallies.iter_mut().for_each(Tally::restart);
                 }
             }
+            let over = now.since(began) >= step.length;
+            if !over && !self.may_show(&step) {
+                self.tallies.iter_mut().for_each(|tally| tally.waiting_since = None);
+                continue;
+            }
             let judgements = self.judge(&step, began);
             if let Some(failed) = judgements.iter().find(|j| j.verdict == Verdict::Fail) {
                 let sentence = failed.sentence.clone();
@@ -117,7 +125,7 @@ impl<'a> Run<'a> {
             if self.world.advance && passed {
                 return None;
             }
-            if now.since(began) >= step.length {
+            if over {
                 let open = judgements.into_iter().find(|j| j.verdict == Verdict::Inconclusive);
                 let held = self.world.advance && step.rule == Rule::PassOrFail;
                 return open.filter(|_| held).map(|j| End::Held { step: index, sentence: j.sentence });
@@ -134,9 +142,25 @@ impl<'a> Run<'a> {
         if above { Stability::Above } else { Stability::NotAbove }
     }
 
+    /// Whether a look can come to anything: most show nothing, and telling so is cheaper than all bounds and sentences.
+    fn may_show(&self, step: &Step) -> bool {
+        if self.world.compared != Comparable::Concurrent {
+            return true;
+        }
+        let budget = self.world.budget();
+        let screens: Vec<Screen> = (self.tallies.iter().zip(&self.world.objectives))
+            .zip(&self.sequences)
+            .map(|((tally, objective), sequence)| {
+                Screen::of(sequence, objective, &budget, (tally.candidate, tally.stable), step.next)
+            })
+            .collect();
+        let passing = step.rule == Rule::PassOrFail && screens.iter().all(|screen| screen.may_pass);
+        passing || screens.iter().any(|screen| screen.may_fail)
+    }
+
     fn judge(&mut self, step: &Step, began: Timestamp) -> Vec<Judgement> {
         let now = self.now();
-        let budget = Budget::divided(self.world.alpha, 0.05, self.world.steps.len(), self.world.objectives.len());
+        let budget = self.world.budget();
         let mut judgements = Vec::new();
         for (tally, objective) in self.tallies.iter_mut().zip(&self.world.objectives) {
             let evidence = Evidence {

@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use super::traffic::{Pace, Random, Request};
-use crate::judge::Rule;
+use crate::judge::{Budget, Rule};
 use crate::spec::Objective;
 use crate::units::{Millis, Timestamp, Weight};
 
@@ -79,6 +79,11 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
+    /// What one objective may spend in one attempt of one step.
+    pub(super) fn budget(&self) -> Budget {
+        Budget::divided(self.alpha, 0.05, self.steps.len(), self.objectives.len())
+    }
+
     /// The rollout with this seed.
     pub fn story(&self, seed: u64) -> Story {
         Run::new(self, seed).tell()
