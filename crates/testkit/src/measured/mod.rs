@@ -197,6 +197,12 @@ impl Report {
             .fold((0.0, 0.0), |worst, this| if this.1 > worst.1 { this } else { worst })
     }
 
+    /// False rollbacks of Slipway's in all rows together: how many, of how many.
+    pub fn all_false(&self) -> (u64, u64) {
+        let ours = self.healthy.iter().map(|row| &row.cells[0]);
+        ours.fold((0, 0), |(hits, n), cell| (hits + cell.ended(End::RolledBack), n + cell.n()))
+    }
+
     /// The largest multiple of Wald's bound among the rows that the bar is on; not a number where one was missed.
     pub fn worst_ratio(&self) -> f64 {
         let counted = self.hunts.iter().filter(|(hunt, _)| hunt.counts);

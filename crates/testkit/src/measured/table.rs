@@ -18,6 +18,9 @@ pub fn render(report: &Report) -> String {
             _ => percent(cell.share(End::RolledBack)),
         });
     }
+    let (hits, n) = report.all_false();
+    let all = (hits as f64 / n.max(1) as f64, interval(hits, n).1);
+    let _ = writeln!(text, "\nSlipway in all rows: {hits} of {n}, {}, at most {}", percent(all.0), percent(all.1));
     heading(&mut text, "Minutes until a healthy candidate serves everyone, in the middle", &Tool::ALL.map(Tool::name));
     for row in &report.healthy {
         line(&mut text, row, |cell| {
@@ -106,6 +109,7 @@ fn line(text: &mut String, row: &Row, show: impl FnMut(&Cell) -> String) {
 fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0%".to_string(),
+        p if p < 1.0 => format!("{p:.2}%"),
         p if p < 10.0 => format!("{p:.1}%"),
         p => format!("{p:.0}%"),
     }
