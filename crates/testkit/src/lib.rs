@@ -3,15 +3,15 @@
 
 mod checks;
 pub mod explore;
-mod random;
+pub mod measured;
 mod scenario;
 pub mod sim;
 mod story;
 mod users;
 mod world;
 
-pub use random::Random;
 pub use scenario::play;
+pub use slipway_core::judge::simulation::Random;
 pub use story::tell;
 pub use users::{Behaviour, Users};
 pub use world::{SimulatedService, World};

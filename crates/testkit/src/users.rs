@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use slipway_core::names::VersionName;
 use slipway_core::units::Millis;
 
-use crate::random::Random;
+use crate::Random;
 
 /// The users of a service.
 #[derive(Debug, Clone)]

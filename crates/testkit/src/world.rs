@@ -24,7 +24,7 @@ use slipway_core::traffic::link::CountRow;
 use slipway_core::traffic::{Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
 
-use crate::random::Random;
+use crate::Random;
 use acts::status;
 pub use service::SimulatedService;
 

@@ -13,8 +13,9 @@ mod outage;
 mod requests_needed;
 mod sentence;
 mod sequence;
-#[cfg(test)]
-mod simulation;
+#[cfg(any(test, feature = "simulation"))]
+#[doc(hidden)]
+pub mod simulation;
 mod verdict;
 
 use serde::{Deserialize, Serialize};

@@ -163,7 +163,7 @@ impl World {
 }
 
 /// How many of `n` are bad, at a small rate: by the gaps between them (Devroye, 1986, X.4), so that good ones cost nothing.
-fn binomial(random: &mut crate::random::Random, n: u64, rate: f64) -> u64 {
+fn binomial(random: &mut crate::Random, n: u64, rate: f64) -> u64 {
     let (mut at, mut bad) = (0.0, 0);
     let log = (1.0 - rate).ln();
     loop {

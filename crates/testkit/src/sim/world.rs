@@ -11,8 +11,8 @@ use slipway_core::units::{Millis, Timestamp};
 use super::gateways::Gateway;
 use super::nature::Lie;
 use super::{Broken, Sabotage, version};
+use crate::Random;
 use crate::checks::{self, Reality};
-use crate::random::Random;
 
 const TICK: Millis = Millis::from_secs(1);
 pub(super) const WHO: &str = "user:sim";

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn anyone(rng: &mut Rng) -> u64 {
-    rng.next()
+fn anyone(rng: &mut Random) -> u64 {
+    rng.bits()
 }
 
-fn world<'a>(rps: f64, steps: Vec<Step>, bad: &'a dyn Fn(&mut Rng, &Request) -> bool) -> World<'a> {
+fn world<'a>(rps: f64, steps: Vec<Step>, bad: &'a dyn Fn(&mut Random, &Request) -> bool) -> World<'a> {
     World {
-        rps,
+        pace: Pace::Steady(rps),
         objectives: vec![errors(), latency()],
         steps,
         alpha: 0.01,
@@ -16,7 +16,8 @@ fn world<'a>(rps: f64, steps: Vec<Step>, bad: &'a dyn Fn(&mut Rng, &Request) -> 
         sticky: false,
         bad,
         advance: true,
-        before: false,
+        compared: Comparable::Concurrent,
+        warm_up: WARM_UP,
         look: Millis(25),
         gap: Millis(0),
     }
@@ -27,7 +28,7 @@ fn default_steps() -> Vec<Step> {
 }
 
 /// Stable fails one request in 500; the candidate as told. Nobody is slow.
-fn candidate_fails(rate: f64) -> impl Fn(&mut Rng, &Request) -> bool {
+fn candidate_fails(rate: f64) -> impl Fn(&mut Random, &Request) -> bool {
     move |rng, request| request.objective == 0 && rng.chance(if request.to_candidate { rate } else { 0.002 })
 }
 
@@ -43,7 +44,7 @@ fn one_that_fails_every_request_is_gone_after_a_handful() {
 #[test]
 fn one_that_breaks_in_the_middle_of_a_step_is_failed_within_a_fraction_of_a_second() {
     const BREAKS: u64 = STEP_BEGINS + 3_000;
-    let bad = |rng: &mut Rng, request: &Request| {
+    let bad = |rng: &mut Random, request: &Request| {
         let broken = request.to_candidate && request.at.0 >= BREAKS;
         request.objective == 0 && (broken || rng.chance(0.0002))
     };
@@ -70,11 +71,11 @@ fn after_a_switch_stable_before_it_is_what_counts() {
     let switch =
         vec![Step { weight: Weight::ALL, next: Weight::ALL, rule: Rule::FailOnly, length: Millis::from_secs(30) }];
     let broken = candidate_fails(1.0);
-    let end = World { before: true, ..world(300.0, switch.clone(), &broken) }.rollout(1);
+    let end = World { compared: Comparable::Before, ..world(300.0, switch.clone(), &broken) }.rollout(1);
     let End::Failed { candidate_requests: 3..=6, sentence, .. } = end else { panic!("{end:?}") };
     assert!(sentence.contains("stable before the change"), "{sentence}");
     let healthy = candidate_fails(0.002);
-    let end = World { before: true, ..world(300.0, switch, &healthy) }.rollout(1);
+    let end = World { compared: Comparable::Before, ..world(300.0, switch, &healthy) }.rollout(1);
     assert!(matches!(end, End::Succeeded), "{end:?}");
 }
 
@@ -102,7 +103,7 @@ fn with_one_request_a_second_a_broken_one_is_failed_or_held_and_a_healthy_one_he
 
 #[test]
 fn one_that_never_errs_passes_in_about_the_computed_time() {
-    let never = |_: &mut Rng, _: &Request| false;
+    let never = |_: &mut Random, _: &Request| false;
     let end = world(300.0, canary(&[1, 5, 25, 50], Millis::from_secs(60)), &never).rollout(3);
     assert!(matches!(end, End::Succeeded), "{end:?}");
 }
@@ -110,7 +111,7 @@ fn one_that_never_errs_passes_in_about_the_computed_time() {
 #[test]
 fn a_regression_of_the_slowest_tenth_alone_is_failed() {
     // Errors are fine; a tenth of the candidate's requests takes too long, where it was one in a hundred.
-    let bad = |rng: &mut Rng, request: &Request| {
+    let bad = |rng: &mut Random, request: &Request| {
         request.objective == 1 && rng.chance(if request.to_candidate { 0.1 } else { 0.01 })
     };
     let end = world(300.0, default_steps(), &bad).rollout(1);

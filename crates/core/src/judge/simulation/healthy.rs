@@ -3,9 +3,13 @@
 
 use super::*;
 
-fn world<'a>(alpha: f64, user: &'a dyn Fn(&mut Rng) -> u64, bad: &'a dyn Fn(&mut Rng, &Request) -> bool) -> World<'a> {
+fn world<'a>(
+    alpha: f64,
+    user: &'a dyn Fn(&mut Random) -> u64,
+    bad: &'a dyn Fn(&mut Random, &Request) -> bool,
+) -> World<'a> {
     World {
-        rps: 150.0,
+        pace: Pace::Steady(150.0),
         objectives: vec![errors(), latency()],
         steps: canary(&[1, 5, 25, 50], Millis::from_secs(15)),
         alpha,
@@ -13,7 +17,8 @@ fn world<'a>(alpha: f64, user: &'a dyn Fn(&mut Rng) -> u64, bad: &'a dyn Fn(&mut
         sticky: true,
         bad,
         advance: false,
-        before: false,
+        compared: Comparable::Concurrent,
+        warm_up: WARM_UP,
         look: Millis(1000),
         gap: Millis(250),
     }
@@ -24,12 +29,12 @@ fn rollbacks(world: &World, runs: u64) -> Vec<End> {
     (0..runs).map(|seed| world.rollout(seed)).filter(End::is_failed).collect()
 }
 
-fn many_users(rng: &mut Rng) -> u64 {
+fn many_users(rng: &mut Random) -> u64 {
     rng.below(5_000)
 }
 
 /// Both the declared default and a level at which a broken promise would show at once.
-fn assert_kept(user: &dyn Fn(&mut Rng) -> u64, bad: &dyn Fn(&mut Rng, &Request) -> bool) {
+fn assert_kept(user: &dyn Fn(&mut Random) -> u64, bad: &dyn Fn(&mut Random, &Request) -> bool) {
     let at_default = rollbacks(&world(0.01, user, bad), 30);
     assert!(at_default.len() <= 2, "{} of 30 at 1%: {at_default:?}", at_default.len());
     let at_fifth = rollbacks(&world(0.2, user, bad), 40);
@@ -37,7 +42,7 @@ fn assert_kept(user: &dyn Fn(&mut Rng) -> u64, bad: &dyn Fn(&mut Rng, &Request) 
 }
 
 /// A rate for errors, and five times that for slow requests.
-fn scaled(rng: &mut Rng, request: &Request, rate: f64) -> bool {
+fn scaled(rng: &mut Random, request: &Request, rate: f64) -> bool {
     rng.chance(if request.objective == 0 { rate } else { rate * 5.0 })
 }
 
@@ -65,7 +70,7 @@ fn with_a_rate_that_drifts_from_good_to_unacceptable() {
 #[test]
 fn with_sticky_unequal_users_one_of_whom_retries() {
     // User 0 makes a third of the requests; every tenth user has ten times the trouble of the others.
-    let user = |rng: &mut Rng| if rng.chance(1.0 / 3.0) { 0 } else { 1 + rng.below(3_000) };
+    let user = |rng: &mut Random| if rng.chance(1.0 / 3.0) { 0 } else { 1 + rng.below(3_000) };
     assert_kept(&user, &|rng, request| {
         let rate = match mix(request.user) % 10 {
             _ if request.user == 0 => 0.5,

@@ -12,11 +12,11 @@ fn twice() -> Objective {
 fn world<'a>(
     alpha: f64,
     advance: bool,
-    user: &'a dyn Fn(&mut Rng) -> u64,
-    bad: &'a dyn Fn(&mut Rng, &Request) -> bool,
+    user: &'a dyn Fn(&mut Random) -> u64,
+    bad: &'a dyn Fn(&mut Random, &Request) -> bool,
 ) -> World<'a> {
     World {
-        rps: 300.0,
+        pace: Pace::Steady(300.0),
         objectives: vec![twice()],
         steps: canary(&[5, 25, 50], if advance { Millis::from_secs(600) } else { Millis::from_secs(15) }),
         alpha,
@@ -24,25 +24,26 @@ fn world<'a>(
         sticky: true,
         bad,
         advance,
-        before: false,
+        compared: Comparable::Concurrent,
+        warm_up: WARM_UP,
         look: Millis(1000),
         gap: Millis(250),
     }
 }
 
-fn many_users(rng: &mut Rng) -> u64 {
+fn many_users(rng: &mut Random) -> u64 {
     rng.below(5_000)
 }
 
 /// No more rollbacks at a level of 20% than chance explains.
-fn assert_kept(user: &dyn Fn(&mut Rng) -> u64, bad: &dyn Fn(&mut Rng, &Request) -> bool) {
+fn assert_kept(user: &dyn Fn(&mut Random) -> u64, bad: &dyn Fn(&mut Random, &Request) -> bool) {
     let world = world(0.2, false, user, bad);
     let failed: Vec<End> = (0..40).map(|seed| world.rollout(seed)).filter(End::is_failed).collect();
     assert!(failed.len() <= 8, "{} of 40 at 20%: {failed:?}", failed.len());
 }
 
 /// What is exactly tolerated, times this rate.
-fn at_the_bound(rng: &mut Rng, request: &Request, rate: f64) -> bool {
+fn at_the_bound(rng: &mut Random, request: &Request, rate: f64) -> bool {
     rng.chance(if request.to_candidate { 2.0 * rate } else { rate })
 }
 
@@ -69,7 +70,7 @@ fn a_rate_that_drifts_for_both_cancels() {
 
 #[test]
 fn sticky_unequal_users_who_retry_are_no_false_alarm() {
-    let user = |rng: &mut Rng| if rng.chance(1.0 / 3.0) { 0 } else { 1 + rng.below(3_000) };
+    let user = |rng: &mut Random| if rng.chance(1.0 / 3.0) { 0 } else { 1 + rng.below(3_000) };
     assert_kept(&user, &|rng, request| {
         rng.chance(match mix(request.user) % 10 {
             _ if request.user == 0 => 0.5,
@@ -81,7 +82,7 @@ fn sticky_unequal_users_who_retry_are_no_false_alarm() {
 
 #[test]
 fn six_times_stables_rate_is_found_though_it_is_within_what_is_acceptable() {
-    let world = world(0.01, true, &many_users, &|rng: &mut Rng, request: &Request| {
+    let world = world(0.01, true, &many_users, &|rng: &mut Random, request: &Request| {
         rng.chance(if request.to_candidate { 0.03 } else { 0.005 })
     });
     let ends: Vec<End> = (0..20).map(|seed| world.rollout(seed)).collect();
@@ -92,9 +93,9 @@ fn six_times_stables_rate_is_found_though_it_is_within_what_is_acceptable() {
 
 #[test]
 fn a_service_that_never_errs_and_one_that_is_like_stable_pass() {
-    let never = world(0.01, true, &many_users, &|_: &mut Rng, _: &Request| false);
+    let never = world(0.01, true, &many_users, &|_: &mut Random, _: &Request| false);
     assert!(matches!(never.rollout(1), End::Succeeded), "{:?}", never.rollout(1));
-    let alike = world(0.01, true, &many_users, &|rng: &mut Rng, _: &Request| rng.chance(0.01));
+    let alike = world(0.01, true, &many_users, &|rng: &mut Random, _: &Request| rng.chance(0.01));
     let ends: Vec<End> = (0..5).map(|seed| alike.rollout(seed)).collect();
     assert!(ends.iter().filter(|end| matches!(end, End::Succeeded)).count() >= 4, "{ends:?}");
 }

@@ -2,13 +2,13 @@
 
 use super::super::Counts;
 use super::super::sequence::Sequence;
-use super::Rng;
+use super::Random;
 
 const AT_MOST: f64 = 0.01;
 const ALPHA: f64 = 0.001;
 
 /// The number of requests after which a look after each of them first shows the rate above 1%.
-fn caught(rng: &mut Rng, rate: f64, most: u64) -> Option<u64> {
+fn caught(rng: &mut Random, rate: f64, most: u64) -> Option<u64> {
     let sequence = Sequence::new(AT_MOST);
     let mut counts = Counts::default();
     for n in 1..=most {
@@ -28,7 +28,7 @@ fn caught(rng: &mut Rng, rate: f64, most: u64) -> Option<u64> {
 fn a_bad_rate_is_caught_about_as_fast_as_can_be() {
     for (rate, median, mean) in [(1.0, 2, 2.0), (0.5, 5, 5.8), (0.1, 54, 59.5), (0.05, 189, 212.0), (0.03, 602, 658.0)]
     {
-        let mut rng = Rng(11);
+        let mut rng = Random::new(11);
         let mut taken: Vec<u64> = (0..600).filter_map(|_| caught(&mut rng, rate, 100_000)).collect();
         assert_eq!(taken.len(), 600, "every one is caught at {rate}");
         taken.sort_unstable();
@@ -40,7 +40,7 @@ fn a_bad_rate_is_caught_about_as_fast_as_can_be() {
 
 #[test]
 fn the_worst_healthy_case_is_caught_no_more_often_than_declared() {
-    let mut rng = Rng(12);
+    let mut rng = Random::new(12);
     let runs = 6_000;
     let alarms = (0..runs).filter(|_| caught(&mut rng, AT_MOST, 5_000).is_some()).count();
     assert!(alarms <= 12, "{alarms} of {runs}, where alpha allows for 6 on average");
@@ -53,7 +53,7 @@ fn a_rate_that_drifts_or_bursts_about_the_bound_is_no_worse_than_a_constant_one(
     let drifting: fn(u64) -> f64 = |n| if n < 2_000 { 0.005 } else { 0.012 };
     let bursting: fn(u64) -> f64 = |n| if n % 1_000 >= 950 { 0.2 } else { 0.0 };
     for (name, rate) in [("drift", drifting), ("bursts", bursting)] {
-        let mut rng = Rng(13);
+        let mut rng = Random::new(13);
         let mut alarms = 0;
         for _ in 0..1_000 {
             let (mut counts, mut mean_sum) = (Counts::default(), 0.0);
