@@ -16,8 +16,8 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use slipway_core::traffic::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Role, Route, RoutingTable, Split, Sticky,
-    VersionRoute,
+    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Protocol, Role, Route, RoutingTable, Split,
+    Sticky, VersionRoute,
 };
 use slipway_core::units::{Millis, Weight};
 use slipway_gateway::hub::Hub;
@@ -135,6 +135,7 @@ pub struct TableOf {
     pub lease: Option<Millis>,
     pub limits: Limits,
     pub sticky: Sticky,
+    pub protocol: Protocol,
 }
 
 pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &[&Instance]) -> TableOf {
@@ -148,6 +149,7 @@ pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &
         lease: None,
         limits: Limits::default(),
         sticky: Sticky::default(),
+        protocol: Protocol::Http1,
     }
 }
 
@@ -158,6 +160,7 @@ impl TableOf {
             version: name.parse().unwrap(),
             role,
             endpoints: endpoints.clone(),
+            protocol: self.protocol,
         };
         Route {
             service: "shop".parse().unwrap(),
