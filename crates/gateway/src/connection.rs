@@ -44,6 +44,7 @@ where
     let begun = tokio::select! {
         begun = tokio::time::timeout(gateway.tuning.header_timeout, begin(&mut stream)) => begun,
         () = gateway.closing.cancelled() => return,
+        () = gateway.stopped.cancelled() => return,
     };
     let Ok(Ok((before, two))) = begun else { return };
     let stream = Rewound { before, inner: stream };

@@ -35,6 +35,7 @@ mod served;
 mod server;
 mod stalls;
 mod table_store;
+pub mod tls;
 mod tunnel;
 mod upstream;
 mod users;

@@ -1,7 +1,7 @@
 //! A connection to an instance as one that takes requests, by HTTP/1.1 or HTTP/2. Over either one request is under way
 //! at a time: an instance's death or its drain limit is then one request's business.
 
-use http::{Request, Response, Uri, header, uri};
+use http::{HeaderValue, Request, Response, Uri, Version, header, uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -66,7 +66,7 @@ impl Sender {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
         match self {
-            Sender::One(sender) => Either::Left(sender.try_send_request(request)),
+            Sender::One(sender) => Either::Left(sender.try_send_request(for_one(request))),
             Sender::Two(sender) => Either::Right(sender.try_send_request(for_two(request))),
         }
     }
@@ -74,6 +74,10 @@ impl Sender {
 
 /// HTTP/2 says in the target what HTTP/1.1 says in `Host`.
 fn for_two(mut request: Request<RequestBody>) -> Request<RequestBody> {
+    *request.version_mut() = Version::HTTP_2;
+    if request.uri().authority().is_some() {
+        return request;
+    }
     let host = request.headers_mut().remove(header::HOST);
     let mut target = uri::Parts::default();
     target.scheme = Some(uri::Scheme::HTTP);
@@ -83,6 +87,37 @@ fn for_two(mut request: Request<RequestBody>) -> Request<RequestBody> {
     if let Ok(target) = Uri::from_parts(target) {
         *request.uri_mut() = target;
     }
-    *request.version_mut() = http::Version::HTTP_2;
     request
+}
+
+/// A request that was made for HTTP/2 and never sent goes to an instance of HTTP/1.1 as one of that.
+fn for_one(mut request: Request<RequestBody>) -> Request<RequestBody> {
+    *request.version_mut() = Version::HTTP_11;
+    let Some(host) = request.uri().authority().and_then(|a| HeaderValue::try_from(a.as_str()).ok()) else {
+        return request;
+    };
+    request.headers_mut().insert(header::HOST, host);
+    if let Some(target) = request.uri().path_and_query().cloned() {
+        *request.uri_mut() = Uri::from(target);
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_says_the_same_after_it_was_made_for_either() {
+        let mut given = Request::get("/x?y=1").header("host", "shop.local:8080").body(RequestBody::empty()).unwrap();
+        for _ in 0..2 {
+            given = for_two(for_two(given));
+            assert_eq!((given.uri().to_string().as_str(), given.headers().len()), ("http://shop.local:8080/x?y=1", 0));
+            given = for_one(for_one(given));
+            assert_eq!(
+                (given.uri().to_string().as_str(), &given.headers()["host"]),
+                ("/x?y=1", &HeaderValue::from_static("shop.local:8080"))
+            );
+        }
+    }
 }

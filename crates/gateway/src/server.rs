@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::access_log::AccessLog;
 use crate::gateway::Gateway;
 use crate::table_store::TableStore;
+use crate::tls::{self, Certificates, Tls};
 use crate::{Error, connection, link, metrics};
 
 /// What a gateway is started with.
@@ -28,6 +29,8 @@ pub struct Config {
     pub name: String,
     /// A file for one line of JSON per request.
     pub access_log: Option<PathBuf>,
+    /// Where TLS is spoken, if it is.
+    pub tls: Option<Tls>,
 }
 
 /// Limits and intervals that are the same for every route. The defaults are meant to be kept; tests shorten them.
@@ -65,6 +68,8 @@ pub struct Tuning {
     pub write_idle: Duration,
     /// Requests that an HTTP/2 connection may have open at once.
     pub streams: u32,
+    /// How often certificates are looked at for newer ones.
+    pub certificates_every: Duration,
 }
 
 impl Default for Tuning {
@@ -86,6 +91,7 @@ impl Default for Tuning {
             body_grace: Duration::from_secs(20),
             write_idle: Duration::from_secs(30),
             streams: 128,
+            certificates_every: Duration::from_secs(10),
         }
     }
 }
@@ -105,11 +111,16 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     };
     let listener = bind(config.listen, tuning.port_wait).await?;
     let most = tuning.connections.min(connection::room());
+    let secure = match &config.tls {
+        Some(tls) => Some(secure(tls, tuning.port_wait).await?),
+        None => None,
+    };
     let traffic = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let gateway = Arc::new(Gateway::start(config.name.clone(), tuning, store, access_log));
     let _ends_with_us = gateway.ended.clone().drop_guard();
 
-    let admin = metrics::bind(&config.state_dir).await.map_err(state)?;
+    let tls_address = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+    let admin = metrics::bind(&config.state_dir, tls_address).await.map_err(state)?;
     tokio::spawn(metrics::serve(gateway.clone(), admin));
     let (held, control_file) = (gateway.clone(), config.control_file.clone());
     tokio::spawn(async move { link::run(held, &control_file, traffic).await });
@@ -120,6 +131,13 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 
     wait_for_table(&gateway).await;
+    if let Some((listener, certificates)) = secure {
+        let acceptor = tls::acceptor(certificates.clone())?;
+        // It is set once, here.
+        let _ = gateway.certificates.set(certificates.clone());
+        tokio::spawn(tls::watch(gateway.clone(), certificates));
+        tokio::spawn(tls::accept(gateway.clone(), listener, acceptor, most));
+    }
     tracing::info!(address = %traffic, generation = gateway.served().generation().0, "serving");
     tokio::select! {
         () = accept(&gateway, listener, most) => {}
@@ -129,6 +147,12 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     }
     drain(&gateway).await;
     Ok(())
+}
+
+/// Listens for TLS, with certificates to speak it.
+async fn secure(tls: &Tls, wait: Duration) -> Result<(TcpListener, Arc<Certificates>), Error> {
+    let certificates = Certificates::open(&tls.certificates)?;
+    Ok((bind(tls.listen, wait).await?, Arc::new(certificates)))
 }
 
 /// Gives the control plane a moment to say what is newest, so that a table it took back meanwhile is not served.

@@ -51,6 +51,7 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, accepto
     loop {
         let accepted = tokio::select! {
             () = gateway.closing.cancelled() => return,
+            () = gateway.stopped.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -73,6 +74,7 @@ async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr, acc
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(gateway.tuning.header_timeout, acceptor.accept(stream)) => shaken,
         () = gateway.closing.cancelled() => return,
+        () = gateway.stopped.cancelled() => return,
     };
     match shaken {
         Ok(Ok(stream)) => connection::serve(gateway, stream, client, "https").await,

@@ -26,7 +26,9 @@ pub enum Mistake {
         source: io::Error,
     },
     /// There is none.
-    #[error("{path} holds no certificate; put NAME.crt and NAME.key there, or a folder NAME with fullchain.pem and privkey.pem")]
+    #[error(
+        "{path} holds no certificate; put NAME.crt and NAME.key there, or a folder NAME with fullchain.pem and privkey.pem"
+    )]
     Empty {
         /// The folder.
         path: PathBuf,
@@ -54,7 +56,9 @@ pub enum Mistake {
         certificate: PathBuf,
     },
     /// The key is of a kind that is not known, or another one's.
-    #[error("the key {key} does not fit the certificate {certificate}: {source}; put the key there that the certificate was made for")]
+    #[error(
+        "the key {key} does not fit the certificate {certificate}: {source}; put the key there that the certificate was made for"
+    )]
     Mismatch {
         /// The certificate's file.
         certificate: PathBuf,
@@ -181,16 +185,19 @@ fn read(files: &Files) -> Result<Pair, Mistake> {
     let Some(leaf) = chain.first().cloned() else { return Err(Mistake::NoCertificate { path: path() }) };
     let key = PrivateKeyDer::from_pem_slice(&text(&files.key)?);
     let key = key.map_err(|_| Mistake::NoKey { path: files.key.clone(), certificate: path() })?;
-    let (_, parsed) = X509Certificate::from_der(&leaf)
-        .map_err(|e| Mistake::Malformed { path: path(), why: e.to_string() })?;
+    let (_, parsed) =
+        X509Certificate::from_der(&leaf).map_err(|e| Mistake::Malformed { path: path(), why: e.to_string() })?;
     let names = names(&parsed);
     if names.is_empty() {
         return Err(Mistake::Nameless { path: path() });
     }
     let validity = parsed.validity();
     let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-    let key = CertifiedKey::from_der(chain, key, &ring::default_provider())
-        .map_err(|source| Mistake::Mismatch { certificate: path(), key: files.key.clone(), source })?;
+    let key = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| Mistake::Mismatch {
+        certificate: path(),
+        key: files.key.clone(),
+        source,
+    })?;
     Ok(Pair { key: Arc::new(key), names, not_before, not_after, path: path() })
 }
 
