@@ -34,12 +34,14 @@ pub struct Options {
     pub traffic: SocketAddr,
     /// The program; the one that was built beside this one where absent.
     pub slipway: Option<PathBuf>,
+    /// Further arguments of `slipway up`.
+    pub further: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { data: None, api: free, traffic: free, slipway: None }
+        Self { data: None, api: free, traffic: free, slipway: None, further: Vec::new() }
     }
 }
 
@@ -48,6 +50,8 @@ impl Default for Options {
 struct Ready {
     api: String,
     traffic: String,
+    #[serde(default)]
+    tls: Option<String>,
 }
 
 /// What a command came to.
@@ -90,10 +94,13 @@ pub struct Slipway {
     pub api: SocketAddr,
     /// Where the gateway listens.
     pub traffic: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    pub tls: Option<SocketAddr>,
     /// Its data folder.
     pub data: PathBuf,
     program: PathBuf,
     up: Option<Child>,
+    further: Vec<String>,
     folder: Option<tempfile::TempDir>,
     starts: u32,
 }
@@ -104,8 +111,9 @@ impl Slipway {
         let folder = tempfile::Builder::new().prefix("slipway-").tempdir()?;
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let program = options.slipway.map_or_else(|| program("slipway"), Ok)?;
-        let Options { api, traffic, .. } = options;
-        let mut slipway = Self { api, traffic, data, program, up: None, folder: Some(folder), starts: 0 };
+        let Options { api, traffic, further, .. } = options;
+        let folder = Some(folder);
+        let mut slipway = Self { api, traffic, tls: None, data, program, up: None, further, folder, starts: 0 };
         slipway.up().await?;
         Ok(slipway)
     }
@@ -267,7 +275,7 @@ impl Slipway {
         self.starts += 1;
         let mut command = Command::new(&self.program);
         command.args(["up", "--json", "--api", &self.api.to_string(), "--traffic", &self.traffic.to_string()]);
-        command.arg("--data").arg(&self.data).current_dir(self.scratch()).stdin(Stdio::null());
+        command.args(&self.further).arg("--data").arg(&self.data).current_dir(self.scratch()).stdin(Stdio::null());
         // Files, not pipes: it may outlive this program. A group of its own: an interrupt at the keyboard is for us.
         command.stdout(File::create(self.log("out"))?).stderr(File::create(self.log("err"))?).process_group(0);
         let mut up = command.spawn().context("cannot start slipway")?;
@@ -288,6 +296,7 @@ impl Slipway {
         let ready: Ready = serde_json::from_str(&line).with_context(|| format!("slipway up printed {line}"))?;
         self.api = address(&ready.api)?;
         self.traffic = address(&ready.traffic)?;
+        self.tls = ready.tls.as_deref().map(address).transpose()?;
         Ok(())
     }
 
@@ -334,6 +343,6 @@ pub async fn kill(pid: u32) -> anyhow::Result<()> {
 
 /// An address as it stands, or as a URL.
 fn address(text: &str) -> anyhow::Result<SocketAddr> {
-    let text = text.trim_start_matches("http://").trim_end_matches('/');
+    let text = text.trim_start_matches("http://").trim_start_matches("https://").trim_end_matches('/');
     text.parse().with_context(|| format!("{text} is no address"))
 }

@@ -238,6 +238,27 @@ pub(crate) struct Up {
     /// Write one line for each request into the data folder's logs/access.log.
     #[arg(long)]
     pub access_log: bool,
+    #[command(flatten)]
+    pub secure: Secure,
+}
+
+/// Where and with what TLS is spoken to clients.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Secure {
+    /// Where the gateway listens for TLS.
+    #[arg(long, value_name = "ADDRESS", requires = "certificates")]
+    pub tls: Option<SocketAddr>,
+    /// The folder with the certificates: NAME.crt and NAME.key, or NAME/fullchain.pem and NAME/privkey.pem.
+    #[arg(long, value_name = "DIR", requires = "tls")]
+    pub certificates: Option<PathBuf>,
+}
+
+impl Secure {
+    /// As the gateway takes it.
+    pub fn tls(&self) -> Option<slipway_gateway::tls::Tls> {
+        let (listen, certificates) = self.tls.zip(self.certificates.clone())?;
+        Some(slipway_gateway::tls::Tls { listen, certificates })
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -439,6 +460,8 @@ pub(crate) struct Gateway {
     /// One line of JSON for each request.
     #[arg(long)]
     pub access_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub secure: Secure,
 }
 
 /// A rollout's id, before it becomes part of an address.

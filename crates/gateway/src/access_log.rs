@@ -98,7 +98,9 @@ impl AccessLog {
             time: now().to_string(),
             client: client.ip().to_canonical().to_string(),
             method: request.method().to_string(),
-            host: header(HOST.as_str()).unwrap_or_default(),
+            host: header(HOST.as_str())
+                .or_else(|| request.uri().authority().map(ToString::to_string))
+                .unwrap_or_default(),
             target: request.uri().to_string(),
             user_agent: header(USER_AGENT.as_str()),
             referer: header(REFERER.as_str()),

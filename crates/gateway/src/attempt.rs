@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::SendRequest;
+use http::HeaderMap;
 
-use crate::body::{Progress, RequestBody};
+use crate::body::Progress;
 use crate::count::VersionCounts;
+use crate::grpc;
 use crate::served::Pick;
-use crate::upstream::{Connection, Upstream};
+use crate::upstream::{Connection, Sender, Upstream};
 
 /// One attempt.
 #[derive(Debug)]
@@ -121,25 +122,36 @@ impl Drop for Attempt {
 #[derive(Debug)]
 pub(crate) struct Answer {
     attempt: Attempt,
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
+    /// An answer of gRPC: how its call ended is said at its end.
+    grpc: Option<grpc::Outcome>,
     connection: Arc<Connection>,
 }
 
 impl Answer {
     /// The response head has come on `connection`; its body follows.
-    pub(crate) fn new(attempt: Attempt, sender: SendRequest<RequestBody>, connection: Arc<Connection>) -> Answer {
-        Answer { attempt, sender, connection }
+    pub(crate) fn new(attempt: Attempt, sender: Sender, connection: Arc<Connection>, headers: &HeaderMap) -> Answer {
+        let grpc = grpc::is(headers).then(|| grpc::Outcome::of(headers));
+        Answer { attempt, sender, connection, grpc }
     }
 
     /// All of the body has come: the connection may serve again.
     pub(crate) fn complete(self) {
-        let Answer { mut attempt, sender, connection } = self;
-        attempt.count(false);
+        let Answer { mut attempt, sender, connection, grpc } = self;
+        attempt.count(grpc.is_some_and(|outcome| outcome.is_failure()));
         let upstream: Arc<Upstream> = attempt.pick.upstream.clone();
         // While the request is still being sent the connection cannot take another.
         if attempt.progress.as_ref().is_none_or(|p| p.ended()) {
             upstream.put_back(sender, connection);
         }
+    }
+
+    /// The trailers have come, and with them the end.
+    pub(crate) fn trailers(mut self, trailers: &HeaderMap) {
+        if let Some(outcome) = &mut self.grpc {
+            *outcome = grpc::Outcome::of(trailers);
+        }
+        self.complete();
     }
 
     /// The body broke off.

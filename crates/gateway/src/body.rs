@@ -14,6 +14,8 @@ use hyper::body::Incoming;
 
 use crate::access_log::Pending;
 use crate::attempt::Answer;
+use crate::headers;
+use crate::server::Tuning;
 
 /// What a body may fail with.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -24,6 +26,12 @@ pub(crate) struct Progress {
     since: Instant,
     /// When the instance was last handed a part of the body, in microseconds after `since`.
     last_us: AtomicU64,
+    /// Bytes that the client has sent.
+    bytes: AtomicU64,
+    /// Since when the client is waited for, in the same microseconds; 0 where it is not.
+    waiting_us: AtomicU64,
+    /// How long it was waited for in all, before that.
+    waited_us: AtomicU64,
     ended: AtomicBool,
     too_large: AtomicBool,
     broken: AtomicBool,
@@ -34,14 +42,43 @@ impl Progress {
         Progress {
             since: Instant::now(),
             last_us: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            waiting_us: AtomicU64::new(0),
+            waited_us: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             too_large: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         }
     }
 
-    fn touch(&self) {
-        self.last_us.store(u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn touch(&self, bytes: u64) {
+        let now = self.now_us();
+        self.last_us.store(now, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        let since = self.waiting_us.swap(0, Relaxed);
+        if since > 0 {
+            self.waited_us.fetch_add(now.saturating_sub(since), Relaxed);
+        }
+    }
+
+    /// The instance would take more and the client has sent none.
+    fn wait(&self) {
+        // Whoever waits already goes on doing so.
+        let _ = self.waiting_us.compare_exchange(0, self.now_us().max(1), Relaxed, Relaxed);
+    }
+
+    /// Whether the client sends too slowly: nothing for too long, or too little for the time that it was waited for.
+    pub(crate) fn starves(&self, tuning: &Tuning) -> bool {
+        let since = self.waiting_us.load(Relaxed);
+        let current = if since > 0 { self.now_us().saturating_sub(since) } else { 0 };
+        let waited = Duration::from_micros(self.waited_us.load(Relaxed) + current);
+        let least = tuning.body_rate as f64 * waited.as_secs_f64();
+        Duration::from_micros(current) >= tuning.body_idle
+            || (waited >= tuning.body_grace && (self.bytes.load(Relaxed) as f64) < least)
     }
 
     /// When the instance was last handed a part of the body.
@@ -100,10 +137,17 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let (Some(inner), Some(progress)) = (&mut this.inner, &this.progress) else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
-        progress.touch();
+        let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
+            progress.wait();
+            return Poll::Pending;
+        };
+        let bytes = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, |data| data.len() as u64);
+        progress.touch(frame.as_ref().and_then(|f| f.as_ref().ok()).map_or(0, bytes));
         match frame {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::fit_trailers(trailers);
+                }
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if size > this.left {
                     progress.too_large.store(true, Release);
@@ -178,7 +222,14 @@ impl Body for ResponseBody {
                 return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
             }
             Kind::Passing { inner, answer } => match ready!(Pin::new(inner).poll_frame(cx)) {
-                Some(Ok(frame)) => Some(Ok(frame)),
+                Some(Ok(mut frame)) => {
+                    // Nothing comes after trailers, and not every reader asks for it.
+                    if let Some(trailers) = frame.trailers_mut() {
+                        headers::fit_trailers(trailers);
+                        answer.take().into_iter().for_each(|a| a.trailers(trailers));
+                    }
+                    Some(Ok(frame))
+                }
                 None => {
                     answer.take().into_iter().for_each(|a| a.complete());
                     None

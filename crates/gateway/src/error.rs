@@ -8,7 +8,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Somebody else listens there.
-    #[error("cannot listen on {address}: another program is using this port. End it, or choose another with --traffic")]
+    #[error(
+        "cannot listen on {address}: another program is using this port. End it, or choose another with --traffic, or --tls"
+    )]
     PortTaken {
         /// The address that was asked for.
         address: SocketAddr,
@@ -29,6 +31,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// No certificate can be used.
+    #[error("TLS cannot be spoken: {0}")]
+    Certificates(#[from] crate::tls::Mistake),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
     /// The access log cannot be written.
     #[error("cannot open the access log {path}: {source}")]
     AccessLog {

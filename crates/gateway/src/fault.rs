@@ -2,9 +2,10 @@
 //! that document, and a small JSON body. What an instance answers passes through untouched and never comes here.
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::ResponseBody;
+use crate::grpc;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -33,6 +34,10 @@ pub(crate) enum Fault {
     Drained,
     /// The request is not fit to be forwarded.
     BadRequest,
+    /// The request can be read in more than one way; why.
+    Malformed(&'static str),
+    /// A version of HTTP that is not spoken here.
+    Version,
     /// The method is for proxies of another kind.
     MethodRefused,
     /// The header fields are too large.
@@ -79,6 +84,12 @@ impl Fault {
             Fault::BadRequest => {
                 (S::BAD_REQUEST, "http_request_error", "the request names no host or more than one, or broke off")
             }
+            Fault::Malformed(why) => (S::BAD_REQUEST, "http_request_error", why),
+            Fault::Version => (
+                S::HTTP_VERSION_NOT_SUPPORTED,
+                "http_request_error",
+                "this gateway speaks HTTP/1.0, HTTP/1.1 and HTTP/2",
+            ),
             Fault::MethodRefused => {
                 (S::METHOD_NOT_ALLOWED, "http_request_denied", "this gateway does not tunnel by CONNECT")
             }
@@ -99,16 +110,37 @@ impl Fault {
     }
 
     /// The answer that the client gets.
-    pub(crate) fn response(self) -> Response<ResponseBody> {
+    pub(crate) fn response(self, grpc: bool) -> Response<ResponseBody> {
         let (status, error, sentence) = self.facts();
+        if grpc {
+            return self.in_grpc(status, error, sentence);
+        }
         let body = format!("{{\"error\":\"{error}\",\"status\":{},\"message\":\"{sentence}\"}}\n", status.as_u16());
         let mut response = Response::new(ResponseBody::own(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Ok(value) = HeaderValue::try_from(format!("slipway; error={error}; details=\"{sentence}\"")) {
-            headers.insert(PROXY_STATUS, value);
+        explain(headers, error, sentence);
+        response
+    }
+
+    /// The same for who speaks gRPC: the answer is fine, and its trailers, which are all there is, say what is not.
+    fn in_grpc(self, status: StatusCode, error: &str, sentence: &str) -> Response<ResponseBody> {
+        let code = match self {
+            Fault::ResponseTimeout => grpc::DEADLINE_EXCEEDED,
+            Fault::BodyTooLarge | Fault::HeadersTooLarge | Fault::UriTooLong => grpc::RESOURCE_EXHAUSTED,
+            Fault::NoRoute => grpc::UNIMPLEMENTED,
+            _ if status.is_server_error() => grpc::UNAVAILABLE,
+            _ => grpc::INTERNAL,
+        };
+        let mut response = Response::new(ResponseBody::own(""));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(grpc::STATUS, HeaderValue::from(code));
+        if let Ok(value) = HeaderValue::try_from(sentence) {
+            headers.insert(grpc::MESSAGE, value);
         }
+        explain(headers, error, sentence);
         response
     }
 
@@ -116,5 +148,11 @@ impl Fault {
     /// silence or its death in the middle of a request, nor the client's own doing.
     pub(crate) fn is_slipways(self) -> bool {
         matches!(self, Fault::NoInstance | Fault::Refused | Fault::ConnectTimeout | Fault::Internal | Fault::Drained)
+    }
+}
+
+fn explain(headers: &mut HeaderMap, error: &str, sentence: &str) {
+    if let Ok(value) = HeaderValue::try_from(format!("slipway; error={error}; details=\"{sentence}\"")) {
+        headers.insert(PROXY_STATUS, value);
     }
 }

@@ -25,6 +25,7 @@ use crate::outcomes::Passing;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
+use crate::tls::Certificates;
 use crate::upstream::Upstream;
 
 /// Events that wait for the control plane, at most; the oldest go first.
@@ -61,6 +62,8 @@ pub(crate) struct Gateway {
     pub(crate) held: Held,
     /// Reports of outcomes on their way to the API.
     pub(crate) reports: Passing,
+    /// What TLS is spoken with, if it is.
+    pub(crate) certificates: std::sync::OnceLock<Arc<Certificates>>,
     /// Where the control plane's API listens, as it last said.
     pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
     /// Whether the control plane has said which table is the newest.
@@ -129,6 +132,7 @@ impl Gateway {
             running: TaskTracker::new(),
             held: Held::default(),
             reports: Passing::default(),
+            certificates: Default::default(),
             api: Mutex::default(),
             in_step: watch::Sender::new(false),
             tables: watch::Sender::new(()),

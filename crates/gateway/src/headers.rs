@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use crate::cookies;
+use crate::grpc;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Version};
@@ -25,17 +26,26 @@ pub(crate) struct Origin<'a> {
     pub(crate) host: &'a str,
     /// `http` or `https`.
     pub(crate) proto: &'static str,
+    /// The version of HTTP that it came by, and the gateway.
+    pub(crate) via: &'static str,
 }
 
 /// The protocol that a request asks its connection to be switched to.
 pub(crate) fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
     let asked = version == Version::HTTP_11 && names_in_connection(headers).any(|name| name == "upgrade");
-    headers.get(header::UPGRADE).filter(|_| asked).cloned()
+    // An offer of HTTP/2 over an open connection is left alone: nobody changes to it that way any more.
+    headers.get(header::UPGRADE).filter(|value| asked && !value.as_bytes().eq_ignore_ascii_case(b"h2c")).cloned()
 }
 
 /// Makes a client's headers fit for an instance.
 pub(crate) fn to_instance(headers: &mut HeaderMap, origin: Origin<'_>, upgrade: Option<&HeaderValue>) {
+    let trailers = grpc::is(headers) && names_trailers(headers);
     remove_hop_by_hop(headers);
+    remove_aliases(headers);
+    join_cookies(headers);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     // The gateway itself answers `100 Continue`, once it has an instance that takes the body.
     headers.remove(header::EXPECT);
     headers.remove(header::PROXY_AUTHORIZATION);
@@ -55,7 +65,7 @@ pub(crate) fn to_instance(headers: &mut HeaderMap, origin: Origin<'_>, upgrade: 
         IpAddr::V6(v6) => format!("\"[{v6}]\""),
     };
     append_to_list(headers, header::FORWARDED, &format!("for={client};host=\"{quoted}\";proto={}", origin.proto));
-    append_to_list(headers, header::VIA, "1.1 slipway");
+    append_to_list(headers, header::VIA, origin.via);
 }
 
 /// Makes an instance's headers fit for a client.
@@ -105,6 +115,43 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Some servers take `_` for `-`; nobody gets to say by that who the client is or how the message is framed.
+fn remove_aliases(headers: &mut HeaderMap) {
+    let aliases = |name: &&HeaderName| {
+        let dashed = name.as_str().contains('_').then(|| name.as_str().replace('_', "-"));
+        dashed.is_some_and(|n| n.starts_with("x-forwarded-") || n == "content-length" || n == "transfer-encoding")
+    };
+    let named: Vec<HeaderName> = headers.keys().filter(aliases).cloned().collect();
+    named.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// HTTP/2 may send cookies one by one, which HTTP/1.1 must not (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, whole);
+    }
+}
+
+/// Trailers that may go on: none that frames the message or belongs to a connection.
+pub(crate) fn fit_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    for name in [header::CONTENT_LENGTH, header::HOST, header::TRAILER, header::CONTENT_TYPE, header::CONTENT_ENCODING]
+    {
+        trailers.remove(name);
+    }
+    for name in [header::AUTHORIZATION, header::COOKIE, header::SET_COOKIE, header::PROXY_AUTHORIZATION] {
+        trailers.remove(name);
+    }
+}
+
+fn names_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::TE).into_iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).any(|name| name.trim().eq_ignore_ascii_case("trailers"))
+}
+
 fn names_in_connection(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|v| v.to_str().ok());
     values.flat_map(|v| v.split(',')).map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty())
@@ -132,7 +179,7 @@ mod tests {
     }
 
     fn origin(client: &str) -> Origin<'_> {
-        Origin { client: client.parse().unwrap(), host: "shop.local:8080", proto: "http" }
+        Origin { client: client.parse().unwrap(), host: "shop.local:8080", proto: "http", via: "1.1 slipway" }
     }
 
     #[test]
@@ -176,6 +223,32 @@ mod tests {
         assert_eq!(upgrade(Version::HTTP_11, &asked).unwrap(), "websocket");
         assert_eq!(upgrade(Version::HTTP_10, &asked), None);
         assert_eq!(upgrade(Version::HTTP_11, &headers(&[("upgrade", "websocket")])), None);
+    }
+
+    #[test]
+    fn te_goes_on_where_grpc_asks_for_trailers_and_aliases_of_our_own_headers_do_not() {
+        let mut given = headers(&[
+            ("content-type", "application/grpc+proto"),
+            ("te", "trailers"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("content_length", "9"),
+            ("my_own", "1"),
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+        ]);
+        to_instance(&mut given, origin("10.0.0.9"), None);
+        assert_eq!(
+            (&given["te"], &given["cookie"], &given["my_own"]),
+            (&"trailers".parse().unwrap(), &"a=1; b=2".parse().unwrap(), &"1".parse().unwrap())
+        );
+        assert!(!given.contains_key("x_forwarded_for") && !given.contains_key("content_length"));
+    }
+
+    #[test]
+    fn an_offer_of_http_2_is_left_alone() {
+        let offered =
+            headers(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABk")]);
+        assert_eq!(upgrade(Version::HTTP_11, &offered), None);
     }
 
     #[test]

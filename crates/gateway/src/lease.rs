@@ -94,7 +94,12 @@ mod tests {
             lease: leased.then_some(Millis(15_000)),
             salt: String::new(),
             sticky: Sticky::default(),
-            versions: vec![VersionRoute { version, role: Role::Stable, endpoints: vec![] }],
+            versions: vec![VersionRoute {
+                version,
+                role: Role::Stable,
+                endpoints: vec![],
+                protocol: Default::default(),
+            }],
             cohorts: Vec::new(),
             maintenance: None,
             objectives: vec![],

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,10 +27,11 @@ use crate::table_store::replace;
 const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Listens on a free loopback port and writes down which.
-pub(crate) async fn bind(state_dir: &Path) -> io::Result<TcpListener> {
+pub(crate) async fn bind(state_dir: &Path, tls: Option<SocketAddr>) -> io::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    replace(&state_dir.join("admin.json"), format!("{{\"address\":\"{address}\"}}\n").as_bytes())?;
+    let tls = tls.map(|tls| format!(",\"tls\":\"{tls}\"")).unwrap_or_default();
+    replace(&state_dir.join("admin.json"), format!("{{\"address\":\"{address}\"{tls}}}\n").as_bytes())?;
     Ok(listener)
 }
 
@@ -120,6 +121,15 @@ fn render(gateway: &Gateway) -> String {
         (labels, f64::from(u8::from(r.lapsed)))
     });
     family("slipway_lease_lapsed", "gauge", "1 while the fall-back is served.", lapsed.collect());
+    if let Some(certificates) = gateway.certificates.get() {
+        let expiries = certificates.expiries().into_iter().map(|c| {
+            (format!("{{certificate=\"{}\",host=\"{}\"}}", c.name.escape_default(), c.host), c.not_after as f64)
+        });
+        let help = "When a certificate stops to hold, in seconds since 1970.";
+        family("slipway_certificate_expires_seconds", "gauge", help, expiries.collect());
+        let mistakes = vec![(String::new(), certificates.mistakes() as f64)];
+        family("slipway_certificate_mistakes", "gauge", "Certificates that cannot be used as they are.", mistakes);
+    }
     latencies(&mut out, &rows, labels);
     out
 }

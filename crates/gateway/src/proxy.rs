@@ -4,12 +4,11 @@
 //! method without a body whose pooled connection closed before a byte of the answer came. Anything else that breaks
 //! is told to the client.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
@@ -17,16 +16,20 @@ use hyper::upgrade::OnUpgrade;
 use crate::access_log::Pending;
 use crate::attempt::{Answer, Attempt};
 use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::client::Client;
 use crate::cohort;
 use crate::eject;
 use crate::fault::Fault;
 use crate::gateway::Gateway;
+use crate::grpc;
+use crate::guard;
 use crate::headers::{self, Origin};
 use crate::key::Key;
 use crate::maintenance;
 use crate::outcomes;
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
 use crate::served::{Pick, RouteState, Served};
+use crate::server::Tuning;
 use crate::tunnel;
 use crate::upstream::{ConnectError, Ready};
 
@@ -45,10 +48,23 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 /// Answers a request.
 pub(crate) async fn handle(
     gateway: &Arc<Gateway>,
-    client: SocketAddr,
+    client: &Client,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let mut log = gateway.access_log.as_ref().map(|log| log.begin(client, &request));
+    if let Some(fault) = client.refusal(&request) {
+        return fault.response(false);
+    }
+    let mut response = answer(gateway, client, request).await;
+    if client.is_opaque() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // What follows on this connection was not looked at.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+    let grpc = grpc::is(request.headers());
+    let mut log = gateway.access_log.as_ref().map(|log| log.begin(client.address, &request));
     if request.uri().path() == outcomes::PATH {
         let mut response = outcomes::handle(gateway, request).await;
         if let Some(mut log) = log {
@@ -68,10 +84,10 @@ pub(crate) async fn handle(
             }
             answered.unwrap_or_else(|fault| {
                 exchange.blame(fault);
-                fault.response()
+                fault.response(grpc)
             })
         }
-        Err(fault) => fault.response(),
+        Err(fault) => fault.response(grpc),
     };
     if let Some(mut log) = log {
         log.answered(response.status());
@@ -90,6 +106,8 @@ struct Exchange<'a> {
     cohort: Option<String>,
     /// The route that it was first found to belong to.
     route: Arc<RouteState>,
+    /// A call of gRPC: it may be a stream in either direction.
+    grpc: bool,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
     /// Whether a pooled connection's silent end may be followed by another try.
     repeatable: bool,
@@ -126,7 +144,7 @@ impl<'a> Exchange<'a> {
     /// Checks the head, finds the route and makes the request that instances get.
     fn open(
         gateway: &'a Arc<Gateway>,
-        client: SocketAddr,
+        client: &Client,
         mut request: Request<Incoming>,
     ) -> Result<(Exchange<'a>, Request<RequestBody>), Fault> {
         let asked_host = check(&gateway.tuning, &request)?;
@@ -149,7 +167,9 @@ impl<'a> Exchange<'a> {
         let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(body, limit);
         let repeatable = headers::is_idempotent(&parts.method) && body.progress().is_none() && upgrade.is_none();
-        let origin = Origin { client: client.ip().to_canonical(), host: &asked_host, proto: "http" };
+        let via = if parts.version == Version::HTTP_2 { "2.0 slipway" } else { "1.1 slipway" };
+        let origin = Origin { client: client.address.ip().to_canonical(), host: &asked_host, proto: client.proto, via };
+        let grpc = grpc::is(&parts.headers);
         make_forwardable(&mut parts, origin, upgrade.as_ref().map(|(protocol, _)| protocol))?;
         let exchange = Exchange {
             gateway,
@@ -158,6 +178,7 @@ impl<'a> Exchange<'a> {
             key,
             cohort,
             route: route.clone(),
+            grpc,
             upgrade,
             repeatable,
             only_new: false,
@@ -259,8 +280,17 @@ impl<'a> Exchange<'a> {
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());
+        if self.grpc {
+            connection.make_long();
+        }
         let limit = pick.route.route.limits.response.as_duration();
-        match wait_for_head(sending, &progress, &attempt, limit).await {
+        // A call that streams may be silent for as long as both sides like.
+        let patience = Patience { tuning: &self.gateway.tuning, limit, streams: self.grpc };
+        match wait_for_head(sending, &progress, &attempt, patience).await {
+            Sent::Answered(response) if !guard::response::is_sound(&response) => {
+                attempt.failed();
+                Err(Fault::Protocol)
+            }
             Sent::Answered(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 self.switch(*response, attempt, connection).map(|answer| Next::Answer(Box::new(answer)))
             }
@@ -272,8 +302,9 @@ impl<'a> Exchange<'a> {
                 attempt.head(response.status(), stream);
                 let (mut parts, body) = response.into_parts();
                 headers::to_client(&mut parts.headers, None);
+                let answer = Answer::new(attempt, sender, connection, &parts.headers);
                 self.hand_back_key(&mut parts.headers);
-                let mut answer = Response::new(ResponseBody::passing(body, Answer::new(attempt, sender, connection)));
+                let mut answer = Response::new(ResponseBody::passing(body, answer));
                 *answer.status_mut() = parts.status;
                 *answer.headers_mut() = parts.headers;
                 Ok(Next::Answer(Box::new(answer)))
@@ -407,14 +438,24 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// How long an instance and a client are waited for.
+struct Patience<'a> {
+    tuning: &'a Tuning,
+    limit: Duration,
+    /// Both may be silent for as long as the request's body has not ended.
+    streams: bool,
+}
+
 async fn wait_for_head(
     sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
     progress: &Option<Arc<Progress>>,
     attempt: &Attempt,
-    limit: Duration,
+    patience: Patience<'_>,
 ) -> Sent {
+    let Patience { tuning, limit, streams } = patience;
+    let look = tuning.body_idle.min(tuning.body_grace) / 4;
     let mut sending = std::pin::pin!(sending);
-    let mut sleep = std::pin::pin!(tokio::time::sleep(limit));
+    let mut sleep = std::pin::pin!(tokio::time::sleep(if progress.is_some() { limit.min(look) } else { limit }));
     loop {
         tokio::select! {
             biased;
@@ -424,13 +465,15 @@ async fn wait_for_head(
             },
             () = &mut sleep => {
                 let left = limit.saturating_sub(attempt.waited());
-                if !left.is_zero() {
-                    sleep.as_mut().reset(tokio::time::Instant::now() + left);
-                } else if progress.as_ref().is_some_and(|p| !p.ended()) {
-                    return Sent::Stalled;
-                } else {
-                    return Sent::Silent;
-                }
+                let body = progress.as_ref().filter(|p| !p.ended());
+                let next = match body {
+                    Some(_) if streams => look,
+                    Some(body) if left.is_zero() || body.starves(tuning) => return Sent::Stalled,
+                    Some(_) => left.min(look),
+                    None if left.is_zero() => return Sent::Silent,
+                    None => left,
+                };
+                sleep.as_mut().reset(tokio::time::Instant::now() + next);
             }
         }
     }

@@ -21,8 +21,19 @@ pub(crate) fn check(tuning: &Tuning, request: &Request<Incoming>) -> Result<Stri
     if request.method() == Method::CONNECT {
         return Err(Fault::MethodRefused);
     }
+    let mut lengths = request.headers().get_all(CONTENT_LENGTH).iter();
+    let digits = lengths.next().is_none_or(|v| !v.is_empty() && v.as_bytes().iter().all(u8::is_ascii_digit));
+    if !digits || lengths.next().is_some() {
+        return Err(Fault::Malformed("the request's Content-Length is not one number"));
+    }
     if let Some(authority) = request.uri().authority() {
-        return Ok(without_user(authority).to_string());
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let same = hosts.all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
+        return match (same, authority.as_str().contains('@')) {
+            (true, false) => Ok(authority.to_string()),
+            (false, _) => Err(Fault::Malformed("the request's target and its Host are not the same")),
+            (true, true) => Err(Fault::Malformed("the request's target names a user")),
+        };
     }
     let mut hosts = request.headers().get_all(HOST).into_iter();
     match (hosts.next(), hosts.next()) {
@@ -30,10 +41,6 @@ pub(crate) fn check(tuning: &Tuning, request: &Request<Incoming>) -> Result<Stri
         (None, None) if request.version() < Version::HTTP_11 => Ok(String::new()),
         _ => Err(Fault::BadRequest),
     }
-}
-
-fn without_user(authority: &http::uri::Authority) -> &str {
-    authority.as_str().rsplit('@').next().unwrap_or_default()
 }
 
 /// Lower case, without the port.
@@ -58,7 +65,7 @@ pub(crate) fn make_forwardable(
 ) -> Result<(), Fault> {
     if let Some(authority) = parts.uri.authority() {
         // The target of an absolute request goes before its Host (RFC 9112, section 3.2.2).
-        let host = HeaderValue::try_from(without_user(authority)).map_err(|_| Fault::BadRequest)?;
+        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Fault::BadRequest)?;
         parts.headers.insert(HOST, host);
     }
     // HTTP/1.0 needs no Host and HTTP/1.1 does; an empty one says that there is none (RFC 9110, section 7.2).

@@ -126,7 +126,9 @@ impl Served {
             let versions = route.versions.iter().map(|v| {
                 let upstream = |endpoint: &Endpoint| match known.get(&(&lane, &v.version, endpoint)) {
                     Some(upstream) => Arc::clone(upstream),
-                    None => Arc::new(Upstream::new(lane.clone(), v.version.clone(), endpoint.clone(), stopped)),
+                    None => {
+                        Arc::new(Upstream::new(lane.clone(), v.version.clone(), endpoint.clone(), v.protocol, stopped))
+                    }
                 };
                 let was = earlier.filter(|e| e.route.epoch == route.epoch).and_then(|e| e.version(&v.version));
                 VersionState {

@@ -1,14 +1,11 @@
 //! The gateway process: its start, its listeners, its end.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -16,7 +13,8 @@ use tokio::time::Instant;
 use crate::access_log::AccessLog;
 use crate::gateway::Gateway;
 use crate::table_store::TableStore;
-use crate::{Error, link, metrics, proxy};
+use crate::tls::{self, Certificates, Tls};
+use crate::{Error, connection, link, metrics};
 
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
@@ -31,6 +29,8 @@ pub struct Config {
     pub name: String,
     /// A file for one line of JSON per request.
     pub access_log: Option<PathBuf>,
+    /// Where TLS is spoken, if it is.
+    pub tls: Option<Tls>,
 }
 
 /// Limits and intervals that are the same for every route. The defaults are meant to be kept; tests shorten them.
@@ -56,6 +56,20 @@ pub struct Tuning {
     pub port_wait: Duration,
     /// How long in-flight requests may go on after SIGTERM.
     pub drain: Duration,
+    /// Client connections at once, if the process may have so many files; who comes after is told so.
+    pub connections: usize,
+    /// How long a client may send nothing of a body that the instance waits for.
+    pub body_idle: Duration,
+    /// What a client has to send of a body, in bytes per second of waiting for it, once it was waited for `body_grace`.
+    pub body_rate: u64,
+    /// See `body_rate`.
+    pub body_grace: Duration,
+    /// How long a client may take nothing of what is ready for it.
+    pub write_idle: Duration,
+    /// Requests that an HTTP/2 connection may have open at once.
+    pub streams: u32,
+    /// How often certificates are looked at for newer ones.
+    pub certificates_every: Duration,
 }
 
 impl Default for Tuning {
@@ -71,6 +85,13 @@ impl Default for Tuning {
             table_wait: Duration::from_millis(500),
             port_wait: Duration::from_secs(5),
             drain: Duration::from_secs(30),
+            connections: 16_384,
+            body_idle: Duration::from_secs(30),
+            body_rate: 500,
+            body_grace: Duration::from_secs(20),
+            write_idle: Duration::from_secs(30),
+            streams: 128,
+            certificates_every: Duration::from_secs(10),
         }
     }
 }
@@ -89,11 +110,17 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
         None => None,
     };
     let listener = bind(config.listen, tuning.port_wait).await?;
+    let most = tuning.connections.min(connection::room());
+    let secure = match &config.tls {
+        Some(tls) => Some(secure(tls, tuning.port_wait).await?),
+        None => None,
+    };
     let traffic = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let gateway = Arc::new(Gateway::start(config.name.clone(), tuning, store, access_log));
     let _ends_with_us = gateway.ended.clone().drop_guard();
 
-    let admin = metrics::bind(&config.state_dir).await.map_err(state)?;
+    let tls_address = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+    let admin = metrics::bind(&config.state_dir, tls_address).await.map_err(state)?;
     tokio::spawn(metrics::serve(gateway.clone(), admin));
     let (held, control_file) = (gateway.clone(), config.control_file.clone());
     tokio::spawn(async move { link::run(held, &control_file, traffic).await });
@@ -104,15 +131,28 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 
     wait_for_table(&gateway).await;
+    if let Some((listener, certificates)) = secure {
+        let acceptor = tls::acceptor(certificates.clone())?;
+        // It is set once, here.
+        let _ = gateway.certificates.set(certificates.clone());
+        tokio::spawn(tls::watch(gateway.clone(), certificates));
+        tokio::spawn(tls::accept(gateway.clone(), listener, acceptor, most));
+    }
     tracing::info!(address = %traffic, generation = gateway.served().generation().0, "serving");
     tokio::select! {
-        () = accept(&gateway, listener) => {}
+        () = accept(&gateway, listener, most) => {}
         _ = interrupt.recv() => gateway.close(gateway.tuning.drain),
         _ = terminate.recv() => gateway.close(gateway.tuning.drain),
         () = gateway.closing.cancelled() => {}
     }
     drain(&gateway).await;
     Ok(())
+}
+
+/// Listens for TLS, with certificates to speak it.
+async fn secure(tls: &Tls, wait: Duration) -> Result<(TcpListener, Arc<Certificates>), Error> {
+    let certificates = Certificates::open(&tls.certificates)?;
+    Ok((bind(tls.listen, wait).await?, Arc::new(certificates)))
 }
 
 /// Gives the control plane a moment to say what is newest, so that a table it took back meanwhile is not served.
@@ -144,9 +184,16 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(4096)
 }
 
-async fn accept(gateway: &Arc<Gateway>, listener: TcpListener) {
+async fn accept(gateway: &Arc<Gateway>, listener: TcpListener, most: usize) {
+    let turned_away = Arc::new(tokio::sync::Semaphore::new(64));
     loop {
         match listener.accept().await {
+            Ok((stream, _)) if gateway.running.len() >= most => {
+                // Beyond so many nobody is even told.
+                if let Ok(place) = turned_away.clone().try_acquire_owned() {
+                    tokio::spawn(connection::turn_away(stream, place));
+                }
+            }
             Ok((stream, client)) => {
                 gateway.running.spawn(serve(gateway.clone(), stream, client));
             }
@@ -163,31 +210,7 @@ async fn accept(gateway: &Arc<Gateway>, listener: TcpListener) {
 async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
     // Small answers must not wait for the acknowledgement of the one before; a socket that refuses is closed anyway.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(proxy::handle(&gateway, client, request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(gateway.tuning.header_timeout)
-        .max_buf_size((gateway.tuning.header_bytes + gateway.tuning.uri_bytes).max(64 << 10) * 2)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = gateway.stopped.cancelled() => return,
-        () = gateway.closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = &mut connection => ended,
-                () = gateway.stopped.cancelled() => return,
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client connection ended");
-    }
+    connection::serve(gateway, stream, client, "http").await;
 }
 
 async fn drain(gateway: &Gateway) {

@@ -9,16 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use slipway_core::names::{LaneId, VersionName};
-use slipway_core::traffic::{Endpoint, Limits};
+use slipway_core::traffic::{Endpoint, Limits, Protocol};
 
-use crate::body::RequestBody;
+pub(crate) use crate::sender::Sender;
 
 /// Idle connections that one instance may have; more are closed.
 const IDLE_CONNECTIONS: usize = 512;
@@ -32,6 +31,8 @@ pub(crate) struct Upstream {
     pub(crate) version: VersionName,
     /// Which instance, which start of it, and where it listens.
     pub(crate) endpoint: Endpoint,
+    /// What it speaks.
+    pub(crate) protocol: Protocol,
     /// Attempts, retries among them, and failures, for `/metrics`.
     pub(crate) tallies: Tallies,
     /// Why it gets no requests at present.
@@ -60,7 +61,7 @@ pub(crate) struct Tallies {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     connection: Arc<Connection>,
     since: Instant,
 }
@@ -96,7 +97,7 @@ impl Connection {
 #[derive(Debug)]
 pub(crate) struct Ready {
     /// Takes the request.
-    pub(crate) sender: SendRequest<RequestBody>,
+    pub(crate) sender: Sender,
     /// The connection itself.
     pub(crate) connection: Arc<Connection>,
     /// How long it had been idle; `None` where it was opened just now.
@@ -116,11 +117,18 @@ pub(crate) enum ConnectError {
 
 impl Upstream {
     /// An instance without connections. Everything about it ends with `stopped`.
-    pub(crate) fn new(lane: LaneId, version: VersionName, endpoint: Endpoint, stopped: &CancellationToken) -> Upstream {
+    pub(crate) fn new(
+        lane: LaneId,
+        version: VersionName,
+        endpoint: Endpoint,
+        protocol: Protocol,
+        stopped: &CancellationToken,
+    ) -> Upstream {
         Upstream {
             lane,
             version,
             endpoint,
+            protocol,
             tallies: Tallies::default(),
             ejected: Mutex::new(None),
             out: AtomicBool::new(false),
@@ -141,7 +149,7 @@ impl Upstream {
         time_limit: Duration,
     ) -> Result<Ready, ConnectError> {
         while let Some(mut idle) = self.pop_idle(fresh_enough) {
-            if idle.sender.ready().await.is_ok() {
+            if idle.sender.ready().await {
                 let idle_for = Some(idle.since.elapsed());
                 return Ok(Ready { sender: idle.sender, connection: idle.connection, idle_for });
             }
@@ -164,7 +172,7 @@ impl Upstream {
 
     async fn connect(self: &Arc<Self>, time_limit: Duration) -> Result<Ready, ConnectError> {
         let stream = dial(self.endpoint.address, time_limit).await?;
-        let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+        let handshake = Sender::handshake(self.protocol, TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|e| ConnectError::Refused(e.to_string()))?;
         let connection = Arc::new(Connection {
             id: self.next_connection.fetch_add(1, Relaxed),
@@ -175,7 +183,7 @@ impl Upstream {
         let (upstream, held) = (self.clone(), connection.clone());
         tokio::spawn(async move {
             tokio::select! {
-                ended = driver.with_upgrades() => {
+                ended = driver => {
                     if let Err(error) = ended {
                         tracing::debug!(instance = %upstream.endpoint.instance, %error, "a connection ended");
                     }
@@ -188,12 +196,13 @@ impl Upstream {
     }
 
     /// Takes a connection back whose request and response are complete.
-    pub(crate) fn put_back(&self, sender: SendRequest<RequestBody>, connection: Arc<Connection>) {
+    pub(crate) fn put_back(&self, sender: Sender, connection: Arc<Connection>) {
         if sender.is_closed() || self.retired.is_cancelled() {
             return;
         }
         let mut idle = lock(&self.idle);
         if idle.len() < IDLE_CONNECTIONS {
+            connection.long.store(false, Release);
             idle.push(Idle { sender, connection, since: Instant::now() });
         }
     }

@@ -232,6 +232,7 @@ async fn a_port_that_is_taken_is_a_clear_error() {
         control_file: dir.path().join("control.json"),
         name: "gw".into(),
         access_log: None,
+        tls: None,
     };
     let tuning = slipway_gateway::Tuning { port_wait: Duration::ZERO, ..quick() };
     let error = slipway_gateway::run_with(config, tuning).await.unwrap_err();

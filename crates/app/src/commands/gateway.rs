@@ -17,6 +17,7 @@ pub(crate) async fn run(gateway: Gateway) -> Result<u8> {
         state_dir: gateway.state,
         name: "local".to_string(),
         access_log: gateway.access_log,
+        tls: gateway.secure.tls(),
     };
     slipway_gateway::run(config).await?;
     Ok(exit::OK)

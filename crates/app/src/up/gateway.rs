@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use slipway_gateway::hub::Hub;
+use slipway_gateway::tls::Tls;
 
 use crate::folder::{Folder, replace};
 use crate::up::lock::{Lock, holder};
@@ -23,11 +24,12 @@ pub(super) struct Starter {
     folder: Folder,
     listen: SocketAddr,
     access_log: bool,
+    tls: Option<Tls>,
 }
 
 impl Starter {
     /// A starter for a gateway that listens at `listen`; where the port is left open, at the one it had before.
-    pub fn new(folder: &Folder, listen: SocketAddr, access_log: bool) -> Result<Starter> {
+    pub fn new(folder: &Folder, listen: SocketAddr, access_log: bool, tls: Option<Tls>) -> Result<Starter> {
         let program = std::env::current_exe().context("this program cannot be found again")?;
         let before =
             std::fs::read_to_string(address_file(folder)).ok().and_then(|t| t.trim().parse::<SocketAddr>().ok());
@@ -35,7 +37,13 @@ impl Starter {
             Some(before) if listen.port() == 0 && before.ip() == listen.ip() => before,
             _ => listen,
         };
-        Ok(Starter { program, folder: folder.clone(), listen, access_log })
+        // The gateway is a process of its own: it finds the folder from wherever it is started.
+        let absolute = |tls: Tls| {
+            let certificates = std::path::absolute(&tls.certificates)?;
+            anyhow::Ok(Tls { certificates, ..tls })
+        };
+        let tls = tls.map(absolute).transpose()?;
+        Ok(Starter { program, folder: folder.clone(), listen, access_log, tls })
     }
 
     fn lock(&self) -> PathBuf {
@@ -49,6 +57,43 @@ impl Starter {
             bail!(
                 "the gateway cannot listen at {}: another program has the port; choose another with --traffic",
                 self.listen
+            );
+        }
+        Ok(())
+    }
+
+    /// Says at once what is wrong with the certificates, where somebody is there to read it.
+    pub fn check_certificates(&self) -> Result<()> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let mistakes: Vec<String> =
+            slipway_gateway::tls::mistakes(&tls.certificates).iter().map(ToString::to_string).collect();
+        if !mistakes.is_empty() {
+            bail!("{}", mistakes.join("\n"));
+        }
+        Ok(())
+    }
+
+    /// Where the gateway that runs speaks TLS.
+    pub fn speaks_tls_at(&self) -> Option<SocketAddr> {
+        let admin = std::fs::read(self.folder.gateway().join("admin.json")).ok()?;
+        let admin: serde_json::Value = serde_json::from_slice(&admin).ok()?;
+        admin.get("tls")?.as_str()?.parse().ok()
+    }
+
+    /// A gateway that ran before keeps to what it was started with.
+    fn check_tls(&self) -> Result<()> {
+        let (asked, is) = (self.tls.as_ref().map(|tls| tls.listen), self.speaks_tls_at());
+        let fits = match (asked, is) {
+            (Some(asked), Some(is)) => asked == is || asked.port() == 0,
+            (asked, is) => asked.is_some() == is.is_some(),
+        };
+        let say =
+            |address: Option<SocketAddr>| address.map_or("without TLS".to_string(), |a| format!("with TLS at {a}"));
+        if !fits {
+            bail!(
+                "the gateway of this data folder already runs {}, not {}; stop it with slipway down first",
+                say(is),
+                say(asked)
             );
         }
         Ok(())
@@ -70,6 +115,9 @@ impl Starter {
         if self.access_log {
             command.arg("--access-log").arg(self.folder.logs().join("access.log"));
         }
+        if let Some(tls) = &self.tls {
+            command.arg("--tls").arg(tls.listen.to_string()).arg("--certificates").arg(&tls.certificates);
+        }
         // A process group of its own: an interrupt at the terminal is the control plane's business.
         command.stdin(lock.hand_over()?).stdout(log.try_clone()?).stderr(log).process_group(0);
         let mut command = tokio::process::Command::from(command);
@@ -90,6 +138,7 @@ impl Starter {
                         self.listen
                     );
                 }
+                self.check_tls()?;
                 self.listen = state.traffic;
                 replace(&address_file(&self.folder), &state.traffic.to_string())?;
                 return Ok(state.traffic);

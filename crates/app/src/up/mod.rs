@@ -57,7 +57,8 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     let token = folder::first_token(&folder)?;
     store.insert_token("first", &token, clock.now()).await?;
 
-    let mut starter = Starter::new(&folder, up.traffic, up.access_log)?;
+    let mut starter = Starter::new(&folder, up.traffic, up.access_log, up.secure.tls())?;
+    starter.check_certificates()?;
     starter.check_port()?;
     let hub = Hub::bind_beside(folder.gateway().join("control.json"), slipway_server::secret(), Some(api)).await?;
     let mut child = starter.ensure()?;
@@ -94,7 +95,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
         }
     };
     folder::replace(&folder.api(), &json!({ "address": api.to_string(), "pid": std::process::id() }).to_string())?;
-    announce(common, &folder, &api.to_string(), &traffic.to_string())?;
+    announce(common, &folder, &api.to_string(), &traffic.to_string(), starter.speaks_tls_at())?;
 
     let watch = tokio::spawn(starter.watch(child));
     let end = told.wait(asked).await;
@@ -117,14 +118,22 @@ fn process_target(folder: &Folder, clock: Clock) -> Result<ProcessTarget> {
     target.context("the instances cannot be taken over")
 }
 
-fn announce(common: &Common, folder: &Folder, api: &str, traffic: &str) -> Result<()> {
+fn announce(
+    common: &Common,
+    folder: &Folder,
+    api: &str,
+    traffic: &str,
+    tls: Option<std::net::SocketAddr>,
+) -> Result<()> {
     use std::io::Write;
+    let tls = tls.map(|tls| format!("https://{tls}"));
     let (data, token) = (folder.path().display(), folder.token());
     let text = match common.json {
-        true => json!({ "api": format!("http://{api}"), "traffic": format!("http://{traffic}"), "data": data.to_string(), "token_file": token }).to_string(),
+        true => json!({ "api": format!("http://{api}"), "traffic": format!("http://{traffic}"), "tls": tls, "data": data.to_string(), "token_file": token }).to_string(),
         false => format!(
-            "Slipway is up.\n  console  http://{api}/\n  API      http://{api}\n  traffic  http://{traffic}\n  data     {data}\n  token    {}\n\
+            "Slipway is up.\n  console  http://{api}/\n  API      http://{api}\n  traffic  http://{traffic}{}\n  data     {data}\n  token    {}\n\
              Interrupt stops everything; SIGTERM only the control plane.",
+            tls.map(|tls| format!(" and {tls}")).unwrap_or_default(),
             token.display()
         ),
     };

@@ -76,6 +76,7 @@ fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {
         version: version.clone(),
         role: if stable { Role::Stable } else { Role::Candidate },
         endpoints: lane.wanted(version).filter_map(|s| s.ready.clone()).collect(),
+        protocol: lane.release(version).map(|release| release.spec.traffic.protocol).unwrap_or_default(),
     }
 }
 

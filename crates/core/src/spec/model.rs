@@ -14,6 +14,7 @@ use super::worker::{StopSignal, Worker};
 use crate::judge::Quantile;
 use crate::names::{EnvironmentName, ServiceName};
 use crate::outcome::Kind;
+use crate::traffic::Protocol;
 use crate::units::{Millis, Weight};
 
 /// A service as its `slipway.yaml` declares it. Defaults are filled in.
@@ -189,6 +190,9 @@ pub struct Traffic {
     pub drain_long: Millis,
     /// Largest request body in bytes. Default 1 GiB.
     pub max_body: u64,
+    /// What instances speak. Default HTTP/1.1.
+    #[serde(default)]
+    pub protocol: Protocol,
 }
 
 /// An objective: a ratio of bad events to all events.

@@ -123,6 +123,7 @@ mod tests {
                 version,
                 role: crate::traffic::Role::Stable,
                 endpoints: vec![],
+                protocol: crate::traffic::Protocol::Http1,
             }],
             cohorts: Vec::new(),
             maintenance: None,

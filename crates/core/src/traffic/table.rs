@@ -262,6 +262,20 @@ pub struct VersionRoute {
     pub role: Role,
     /// Its instances that are ready and smoke-tested.
     pub endpoints: Vec<Endpoint>,
+    /// What its instances speak.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// What instances speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, known beforehand (RFC 9113, section 3.3): what gRPC servers speak.
+    H2c,
 }
 
 /// One ready instance. The address alone is not an identity: ports are used again.

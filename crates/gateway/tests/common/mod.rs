@@ -16,8 +16,8 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use slipway_core::traffic::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Role, Route, RoutingTable, Split, Sticky,
-    VersionRoute,
+    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Protocol, Role, Route, RoutingTable, Split,
+    Sticky, VersionRoute,
 };
 use slipway_core::units::{Millis, Weight};
 use slipway_gateway::hub::Hub;
@@ -49,6 +49,7 @@ pub struct World {
     pub hub: Hub,
     pub address: SocketAddr,
     pub tuning: Tuning,
+    pub tls: Option<slipway_gateway::tls::Tls>,
     running: Option<JoinHandle<Result<(), slipway_gateway::Error>>>,
 }
 
@@ -58,9 +59,13 @@ impl World {
     }
 
     pub async fn start_with(tuning: Tuning) -> World {
+        World::start_secure(tuning, None).await
+    }
+
+    pub async fn start_secure(tuning: Tuning, tls: Option<slipway_gateway::tls::Tls>) -> World {
         let dir = tempfile::tempdir().unwrap();
         let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
-        let mut world = World { dir, hub, address: ([127, 0, 0, 1], 0).into(), tuning, running: None };
+        let mut world = World { dir, hub, address: ([127, 0, 0, 1], 0).into(), tuning, tls, running: None };
         world.start_gateway();
         let hub = world.hub.clone();
         world.address = until("the gateway calls", || hub.gateways().first().map(|g| g.traffic)).await;
@@ -74,6 +79,7 @@ impl World {
             control_file: self.dir.path().join("control.json"),
             name: "gw".into(),
             access_log: Some(self.dir.path().join("access.log")),
+            tls: self.tls.clone(),
         }
     }
 
@@ -135,6 +141,7 @@ pub struct TableOf {
     pub lease: Option<Millis>,
     pub limits: Limits,
     pub sticky: Sticky,
+    pub protocol: Protocol,
 }
 
 pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &[&Instance]) -> TableOf {
@@ -148,6 +155,7 @@ pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &
         lease: None,
         limits: Limits::default(),
         sticky: Sticky::default(),
+        protocol: Protocol::Http1,
     }
 }
 
@@ -158,6 +166,7 @@ impl TableOf {
             version: name.parse().unwrap(),
             role,
             endpoints: endpoints.clone(),
+            protocol: self.protocol,
         };
         Route {
             service: "shop".parse().unwrap(),

@@ -7,10 +7,11 @@ use super::super::model::{Traffic, TrafficOverlay};
 use super::super::reader::{Keys, Reader};
 use super::super::scalar;
 use super::{duration, header_name, is_token, request_path, time};
+use crate::traffic::Protocol;
 use crate::units::Millis;
 
 const KEYS: Keys = Keys {
-    known: &["host", "path", "sticky", "timeout", "drain", "drain_long", "max_body"],
+    known: &["host", "path", "sticky", "timeout", "drain", "drain_long", "max_body", "protocol"],
     later: &["tls", "mirror", "cohorts"],
 };
 const STICKY_KEYS: Keys = Keys { known: &["cookie", "header"], later: &[] };
@@ -30,6 +31,7 @@ pub(super) fn defaults() -> Traffic {
         drain: Millis::from_secs(30),
         drain_long: Millis::from_secs(300),
         max_body: 1 << 30,
+        protocol: Protocol::Http1,
     }
 }
 
@@ -46,7 +48,16 @@ pub(super) fn traffic(reader: &Reader) -> Option<Traffic> {
         drain: fields.or("drain", default.drain, duration),
         drain_long: fields.or("drain_long", default.drain_long, duration),
         max_body: fields.or("max_body", default.max_body, |r| r.typed("a size", "write 10MB or 10MiB", scalar::size)),
+        protocol: fields.or("protocol", default.protocol, protocol),
     })
+}
+
+fn protocol(reader: &Reader) -> Option<Protocol> {
+    match reader.scalar() {
+        Some(("http1", _)) => Some(Protocol::Http1),
+        Some(("h2c", _)) => Some(Protocol::H2c),
+        _ => reader.expected("http1 or h2c", "h2c is HTTP/2 without TLS, as gRPC servers speak it"),
+    }
 }
 
 pub(super) fn overlay(reader: &Reader) -> Option<TrafficOverlay> {

@@ -206,6 +206,10 @@ pub(super) fn traffic() -> Value {
             "drain": or(duration("How long requests on the old version may go on after a switch.", "1m"), json!("30s")),
             "drain_long": or(duration("The same for WebSockets and event streams.", "10m"), json!("5m")),
             "max_body": or(size("The largest request body.", "10MB"), json!("1GiB")),
+            "protocol": {
+                "description": "What instances speak: HTTP/1.1, or HTTP/2 without TLS, as gRPC servers do.",
+                "enum": ["http1", "h2c"], "default": "http1", "examples": ["h2c"]
+            },
         }),
     )
 }

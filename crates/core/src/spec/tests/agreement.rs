@@ -44,7 +44,7 @@ fn full() -> Value {
         },
         "traffic": {
             "host": "a.b", "path": "/c", "sticky": { "cookie": "d", "header": "e" },
-            "timeout": "1s", "drain": "2s", "drain_long": "3s", "max_body": "4kB"
+            "timeout": "1s", "drain": "2s", "drain_long": "3s", "max_body": "4kB", "protocol": "h2c"
         },
         "objectives": [{ "name": "slow", "bad": "slower_than 1s", "at_most": "7%", "tolerate": "1%" }],
         "hooks": [hook()],

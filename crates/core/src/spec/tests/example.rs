@@ -118,6 +118,7 @@ fn the_example_of_the_design_is_read_to_the_letter() {
             drain: Millis::from_secs(30),
             drain_long: Millis::from_secs(300),
             max_body: 1 << 30,
+            protocol: crate::traffic::Protocol::Http1,
         },
         objectives: vec![
             Objective { name: "errors".to_string(), bad: Bad::Failed, at_most: 0.01, tolerate: Tolerate::Share(0.005) },
@@ -158,7 +159,7 @@ smoke:
     timeout: 3s
   - { name: use it, command: [./use, "{token}", "{id}", "{url}"] }
   - { name: reach it, tcp: true }
-traffic: { host: API.Example, path: /v1/, sticky: { cookie: sid, header: X-User }, timeout: 5s, drain: 0s, drain_long: 1h, max_body: 10MB }
+traffic: { host: API.Example, path: /v1/, sticky: { cookie: sid, header: X-User }, timeout: 5s, drain: 0s, drain_long: 1h, max_body: 10MB, protocol: h2c }
 objectives: [{ name: slow, bad: slower_than 1.5s, at_most: 0.1%, tolerate: 0.03% }]
 environments:
   a: { strategy: rolling, env: { LOG: 1.0 }, traffic: { host: A.Example } }
@@ -185,6 +186,7 @@ environments:
         (Some("sid"), Some("x-user"))
     );
     assert_eq!((spec.traffic.drain, spec.traffic.max_body), (Millis(0), 10_000_000));
+    assert_eq!(spec.traffic.protocol, crate::traffic::Protocol::H2c);
     let slow = &spec.objectives[0];
     assert_eq!(
         (slow.bad.clone(), slow.at_most, slow.tolerate),

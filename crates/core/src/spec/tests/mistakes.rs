@@ -434,6 +434,10 @@ fn traffic() {
             "traffic: { sticky: { header: \"a:\" } }\n",
             "6:30: traffic.sticky.header: \"a:\" cannot be the name of a header (for example x-user-id)",
         ),
+        (
+            "traffic: { protocol: grpc }\n",
+            "6:22: traffic.protocol: expected http1 or h2c, got \"grpc\" (h2c is HTTP/2 without TLS, as gRPC servers speak it)",
+        ),
         ("traffic: { max_body: 1000 }\n", "6:22: traffic.max_body: \"1000\" has no unit (write 1000B, or 10MB, 1GiB)"),
         (
             "traffic: { drain: -1s }\n",

@@ -1,0 +1,105 @@
+//! The listener that speaks TLS: handshakes, and certificates that are read anew while connections go on. What comes
+//! out of a handshake is a connection like any other.
+
+mod certificates;
+mod pair;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+
+use crate::connection;
+use crate::gateway::Gateway;
+
+pub(crate) use certificates::Certificates;
+pub use pair::Mistake;
+
+/// Where TLS is spoken, and with what.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Where the gateway listens for it.
+    pub listen: SocketAddr,
+    /// The folder with the certificates and their keys.
+    pub certificates: PathBuf,
+}
+
+/// Everything that is wrong with a folder of certificates, before a gateway is started with it. Empty: nothing is.
+pub fn mistakes(folder: &Path) -> Vec<Mistake> {
+    match pair::read_all(folder) {
+        Ok(pairs) => pairs.into_iter().filter_map(|(_, pair)| pair.and_then(|p| p.check_time()).err()).collect(),
+        Err(mistake) => vec![mistake],
+    }
+}
+
+/// What handshakes are made with.
+pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Takes connections until the gateway ends.
+pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, acceptor: TlsAcceptor, most: usize) {
+    loop {
+        let accepted = tokio::select! {
+            () = gateway.closing.cancelled() => return,
+            () = gateway.stopped.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            // Without a handshake there is no way to say why.
+            Ok(_) if gateway.running.len() >= most => {}
+            Ok((stream, client)) => {
+                gateway.running.spawn(serve(gateway.clone(), stream, client, acceptor.clone()));
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr, acceptor: TlsAcceptor) {
+    // A socket that refuses is closed anyway.
+    let _ = stream.set_nodelay(true);
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(gateway.tuning.header_timeout, acceptor.accept(stream)) => shaken,
+        () = gateway.closing.cancelled() => return,
+        () = gateway.stopped.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection::serve(gateway, stream, client, "https").await,
+        Ok(Err(error)) => tracing::debug!(%error, %client, "a handshake failed"),
+        Err(_) => tracing::debug!(%client, "a handshake took too long"),
+    }
+}
+
+/// Looks for newer certificates now and then, and at SIGHUP, until the gateway ends.
+pub(crate) async fn watch(gateway: Arc<Gateway>, certificates: Arc<Certificates>) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::error!(%error, "certificates are not read anew: signals cannot be had");
+            return;
+        }
+    };
+    loop {
+        let asked = tokio::select! {
+            () = gateway.ended.cancelled() => return,
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(gateway.tuning.certificates_every) => false,
+        };
+        let held = certificates.clone();
+        // It cannot fail, and a panic in there has been told already.
+        let _ = tokio::task::spawn_blocking(move || held.renew(asked)).await;
+    }
+}

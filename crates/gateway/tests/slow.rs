@@ -1,0 +1,134 @@
+//! Clients that take their time: who sends too little of a body, who does not read, who is one too many.
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use slipway_core::traffic::Endpoint;
+use slipway_gateway::Tuning;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn to_the_end(client: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, client.read_to_end(&mut answer)).await;
+    read.expect("the connection is closed").unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const HEAD: &[u8] = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n";
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_given_up() {
+    let stable = Instance::start("s1").await;
+    let world = World::start_with(Tuning { body_idle: Duration::from_millis(80), ..quick() }).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    // An instance that answers only when it has all of it.
+    client.write_all(&String::from_utf8_lossy(HEAD).replace("/echo", "/silent").into_bytes()).await.unwrap();
+    client.write_all(b"a few bytes").await.unwrap();
+    let answer = to_the_end(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let row = world.counts("s", "it was assigned", |r| r.assigned == 1).await;
+    assert_eq!((row.failed, row.failed_by_slipway), (0, 0), "a client's doing is nobody's failure");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up_and_one_that_comes_fast_enough_is_not() {
+    let stable = Instance::start("s1").await;
+    let tuning = Tuning { body_grace: Duration::from_millis(100), body_rate: 4_000, ..quick() };
+    let world = World::start_with(tuning).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.write_all(&String::from_utf8_lossy(HEAD).replace("/echo", "/silent").into_bytes()).await.unwrap();
+    let (mut reads, mut writes) = client.split();
+    let mut answer = [0; 16];
+    let read = async {
+        reads.read_exact(&mut answer).await.unwrap();
+    };
+    let trickle = async {
+        // A byte each 5 ms is never idle.
+        while writes.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = read => {}
+        () = trickle => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("it is never given up"),
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client
+        .write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 3000\r\n\r\n")
+        .await
+        .unwrap();
+    for _ in 0..30 {
+        client.write_all(&[b'x'; 100]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let answer = to_the_end(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.len() > 3_000, "{answer}");
+}
+
+/// An instance that answers every request with more than any buffer holds, and says when that broke off.
+async fn generous() -> (std::net::SocketAddr, tokio::sync::mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, (told, broke_off)) = (listener.local_addr().unwrap(), tokio::sync::mpsc::channel(1));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let told = told.clone();
+            tokio::spawn(async move {
+                let mut bytes = [0; 4096];
+                let _ = stream.read(&mut bytes).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await;
+                while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                let _ = told.send(()).await;
+            });
+        }
+    });
+    (address, broke_off)
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_let_go_and_is_nobodys_failure() {
+    let (address, mut broke_off) = generous().await;
+    let world = World::start_with(Tuning { write_idle: Duration::from_millis(100), ..quick() }).await;
+    let mut only = table(1, 0, &[], &[]);
+    only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address }];
+    world.publish(only.build()).await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    tokio::time::timeout(PATIENCE, broke_off.recv()).await.expect("the instance is let go").unwrap();
+    let row = world.counts("s", "it is counted", |r| r.attempts == 1).await;
+    assert_eq!((row.failed, row.failed_by_slipway), (0, 0));
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_and_the_rest_go_on() {
+    let stable = Instance::start("s1").await;
+    let world = World::start_with(Tuning { connections: 2, ..quick() }).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let (mut one, mut two) = (Client::to(world.address).await, Client::to(world.address).await);
+    assert_eq!((one.get("/", &[]).await.status, two.get("/", &[]).await.status), (200, 200));
+    let mut third = TcpStream::connect(world.address).await.unwrap();
+    third.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let answer = to_the_end(&mut third).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("error=connection_limit_reached"), "{answer}");
+    assert!(answer.contains("retry-after: 1"), "{answer}");
+    assert_eq!((one.get("/", &[]).await.status, two.get("/", &[]).await.status), (200, 200));
+    drop(two);
+    // As soon as there is a place.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let mut next = TcpStream::connect(world.address).await.unwrap();
+        next.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        if to_the_end(&mut next).await.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no place becomes free");
+    }
+}

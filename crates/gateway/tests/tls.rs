@@ -1,0 +1,250 @@
+//! TLS to clients: certificates by name, read anew without a connection noticing, and what is told of bad ones.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::*;
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use slipway_gateway::Tuning;
+use slipway_gateway::tls::{Tls, mistakes};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A certificate for these names as it lies in a folder; until when, in days from now.
+fn put(folder: &Path, file: &str, names: &[&str], days: i64) -> Vec<u8> {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
+    let now = time::OffsetDateTime::now_utc();
+    params.not_before = now - time::Duration::days(30);
+    params.not_after = now + time::Duration::days(days);
+    let certificate = params.self_signed(&key).unwrap();
+    // The key first: a pair is never seen with the wrong one for long.
+    std::fs::write(folder.join(format!("{file}.key")), key.serialize_pem()).unwrap();
+    std::fs::write(folder.join(format!("{file}.crt")), certificate.pem()).unwrap();
+    certificate.der().to_vec()
+}
+
+async fn secure(folder: &Path) -> World {
+    let tuning = Tuning { certificates_every: std::time::Duration::from_millis(20), ..quick() };
+    let tls = Tls { listen: ([127, 0, 0, 1], 0).into(), certificates: folder.to_path_buf() };
+    World::start_secure(tuning, Some(tls)).await
+}
+
+fn address(world: &World) -> std::net::SocketAddr {
+    let admin = std::fs::read(world.dir.path().join("gateway/admin.json")).unwrap();
+    let admin: serde_json::Value = serde_json::from_slice(&admin).unwrap();
+    admin["tls"].as_str().unwrap().parse().unwrap()
+}
+
+async fn metrics(world: &World) -> String {
+    let admin = std::fs::read(world.dir.path().join("gateway/admin.json")).unwrap();
+    let admin: serde_json::Value = serde_json::from_slice(&admin).unwrap();
+    Client::to(admin["address"].as_str().unwrap().parse().unwrap()).await.get("/metrics", &[]).await.body
+}
+
+/// Takes any certificate: which one it was is what the tests look at.
+#[derive(Debug)]
+struct Anyone;
+
+impl rustls::client::danger::ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &rustls::pki_types::CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let known = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &known)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &rustls::pki_types::CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let known = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &known)
+    }
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+async fn shake(
+    world: &World,
+    name: &str,
+    protocols: &[&str],
+    only: &[&'static rustls::SupportedProtocolVersion],
+) -> TlsStream<TcpStream> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_protocol_versions(only).unwrap();
+    let mut config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    config.dangerous().set_certificate_verifier(Arc::new(Anyone));
+    config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+    let stream = TcpStream::connect(address(world)).await.unwrap();
+    let name = ServerName::try_from(name.to_string()).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+async fn shaken(world: &World, name: &str) -> TlsStream<TcpStream> {
+    shake(world, name, &["http/1.1"], rustls::ALL_VERSIONS).await
+}
+
+/// The certificate that is served for a name.
+async fn served(world: &World, name: &str) -> Vec<u8> {
+    shaken(world, name).await.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+async fn ask(sender: &mut hyper::client::conn::http1::SendRequest<Body>, path: &str) -> String {
+    sender.ready().await.unwrap();
+    let answer = sender.send_request(request("GET", path, &[], "")).await.unwrap();
+    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn certificates_are_chosen_by_name_and_the_request_says_that_it_came_by_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let default = put(folder.path(), "default", &["any.example"], 30);
+    let shop = put(folder.path(), "shop", &["shop.example", "www.shop.example"], 30);
+    let wild = put(folder.path(), "wild", &["*.shop.example"], 90);
+    let stable = Instance::start("s1").await;
+    let world = secure(folder.path()).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    for (name, expected) in [
+        ("shop.example", &shop),
+        ("SHOP.example", &shop),
+        ("www.shop.example", &shop),
+        ("api.shop.example", &wild),
+        ("a.b.shop.example", &default),
+        ("elsewhere.example", &default),
+        ("127.0.0.1", &default),
+    ] {
+        assert_eq!(&served(&world, name).await, expected, "{name}");
+    }
+    let stream = shake(&world, "shop.example", &["http/1.1"], &[&rustls::version::TLS12]).await;
+    assert_eq!(stream.get_ref().1.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let seen = ask(&mut sender, "/headers").await;
+    assert!(seen.contains("x-forwarded-proto: https") && seen.contains("proto=https"), "{seen}");
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_the_client_offers_it() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "tls", &["shop.example"], 30);
+    let stable = Instance::start("s1").await;
+    let world = secure(folder.path()).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let stream = shake(&world, "shop.example", &["h2", "http/1.1"], rustls::ALL_VERSIONS).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = made.unwrap();
+    tokio::spawn(connection);
+    let asked = http::Request::get("https://shop.example/headers").body(full("")).unwrap();
+    let seen = sender.send_request(asked).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    let seen = String::from_utf8(seen.to_vec()).unwrap();
+    assert!(seen.contains("host: shop.example") && seen.contains("x-forwarded-proto: https"), "{seen}");
+}
+
+#[tokio::test]
+async fn newer_certificates_are_served_and_no_connection_notices() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = put(folder.path(), "tls", &["shop.example"], 30);
+    let stable = Instance::start("s1").await;
+    let world = secure(folder.path()).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let stream = shaken(&world, "shop.example").await;
+    let (mut open, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    assert_eq!(ask(&mut open, "/").await, "s1");
+
+    let second = put(folder.path(), "tls", &["shop.example"], 60);
+    await_served(&world, &second).await;
+    assert_eq!(ask(&mut open, "/").await, "s1", "the connection goes on");
+
+    // A key of somebody else's.
+    std::fs::write(folder.path().join("tls.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    await_mistakes(&world, 1).await;
+    assert_eq!(served(&world, "shop.example").await, second, "what was served before stays");
+    // One whose time is over.
+    put(folder.path(), "tls", &["shop.example"], -1);
+    std::fs::write(folder.path().join("junk.crt"), "no certificate").unwrap();
+    await_mistakes(&world, 2).await;
+    assert_eq!(served(&world, "shop.example").await, second);
+    // None at all.
+    std::fs::remove_file(folder.path().join("junk.crt")).unwrap();
+    std::fs::rename(folder.path().join("tls.crt"), folder.path().join("gone")).unwrap();
+    assert_eq!(served(&world, "shop.example").await, second);
+
+    let third = put(folder.path(), "tls", &["shop.example"], 61);
+    await_served(&world, &third).await;
+    await_mistakes(&world, 0).await;
+    assert_eq!(ask(&mut open, "/").await, "s1", "the connection goes on");
+    assert_ne!(first, third);
+    let shown = metrics(&world).await;
+    let line = shown
+        .lines()
+        .find(|l| l.starts_with("slipway_certificate_expires_seconds{certificate=\"tls\",host=\"shop.example\"}"));
+    let expires: f64 = line.unwrap_or_else(|| panic!("{shown}")).rsplit(' ').next().unwrap().parse().unwrap();
+    let days = (expires - time::OffsetDateTime::now_utc().unix_timestamp() as f64) / 86_400.0;
+    assert!((60.0..=61.0).contains(&days), "{days}");
+}
+
+async fn await_served(world: &World, expected: &[u8]) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while served(world, "shop.example").await != expected {
+        assert!(tokio::time::Instant::now() < deadline, "the newer certificate is not served");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+async fn await_mistakes(world: &World, expected: u64) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let line = format!("\nslipway_certificate_mistakes {expected}\n");
+    while !metrics(world).await.contains(&line) {
+        assert!(tokio::time::Instant::now() < deadline, "no {expected} mistakes");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let said = || mistakes(at).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(mistakes(&at.join("nowhere"))[0].to_string().contains("cannot be read"));
+    assert!(said().contains("holds no certificate; put NAME.crt"), "{}", said());
+    put(at, "good", &["good.example"], 30);
+    assert_eq!(said(), "");
+    put(at, "old", &["old.example"], -2);
+    assert!(said().contains("old.crt is not valid any more since second "), "{}", said());
+    std::fs::remove_file(at.join("old.crt")).unwrap();
+    put(at, "mixed", &["mixed.example"], 30);
+    std::fs::write(at.join("mixed.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    assert!(said().contains("mixed.key does not fit the certificate"), "{}", said());
+    std::fs::write(at.join("mixed.key"), "no key").unwrap();
+    assert!(said().contains("mixed.key holds no private key in PEM"), "{}", said());
+    std::fs::remove_file(at.join("mixed.key")).unwrap();
+    assert!(said().contains("mixed.key cannot be read"), "{}", said());
+    std::fs::write(at.join("mixed.crt"), "no certificate").unwrap();
+    assert!(said().contains("mixed.crt holds no certificate in PEM"), "{}", said());
+}
