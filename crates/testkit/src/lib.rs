@@ -1,6 +1,8 @@
 //! A world in which time is a number: instances, a gateway and users, all from one seed, around the real planner and
 //! the real judge. For tests only; nothing in the product depends on it.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 mod random;
 mod scenario;
 pub mod sim;
@@ -8,6 +10,8 @@ mod story;
 mod users;
 mod world;
 
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use random::Random;
 pub use scenario::play;
 pub use story::tell;
