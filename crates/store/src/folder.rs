@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// The right to use a data folder, for as long as this value lives.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     _file: File,
 }
 
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Claims the folder for this process alone, or says who has it.
-pub(crate) async fn claim(folder: &Path) -> Result<Claim, Error> {
+pub async fn claim(folder: &Path) -> Result<Claim, Error> {
     claim_as(folder, FlockOperation::NonBlockingLockExclusive).await
 }
 

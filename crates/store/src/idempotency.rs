@@ -3,7 +3,7 @@
 use slipway_core::units::{Millis, Timestamp};
 
 use crate::dialect::query;
-use crate::error::Error;
+use crate::error::{Error, text};
 use crate::open::Store;
 
 /// How long an answer is remembered.
@@ -30,7 +30,7 @@ impl Store {
         if now.since(Timestamp(at as u64)) > KEPT {
             return Ok(None);
         }
-        match known == request {
+        match known == text(request.to_string()) {
             true => Ok(Some(Remembered { status: status as u16, body: row.try_get(2)? })),
             false => Err(Error::KeyReused(key.to_string())),
         }

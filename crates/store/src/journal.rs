@@ -284,8 +284,10 @@ async fn append(
     at: Timestamp,
 ) -> Result<Anchor, Error> {
     let Anchor { mut seq, mut hash } = newest.unwrap_or(Anchor { seq: 0, hash: GENESIS.to_string() });
-    for fact in facts {
+    for mut fact in facts {
         seq += 1;
+        // A column of its own must say what the body says.
+        fact.actor = text(fact.actor);
         let entry = Entry { seq, at, fact };
         let body = text(entry.bytes()?);
         hash = link(&hash, &body);

@@ -16,6 +16,10 @@ use crate::home;
 use crate::migrations;
 use crate::open::{Pools, STARTS, Store, bump_in};
 
+/// The end of a lease after which those that stand by end too.
+const TAKEN_DOWN: i64 = -1;
+/// The end of a lease that was given up.
+const GIVEN_UP: i64 = 0;
 /// How long a lease holds, in milliseconds. With [`RENEW`] and a start it stays under the five seconds in which a rollout
 /// must be taken up.
 const TERM_MS: i64 = 2_500;
@@ -31,6 +35,20 @@ pub struct Standby {
     pools: Pools,
     claim: Arc<Claim>,
     home: home::Home,
+}
+
+/// What a control plane finds that would drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Another drives.
+    Driven(Leader),
+    /// Nobody does.
+    Free,
+    /// Nobody does, since everything was taken down on purpose.
+    TakenDown {
+        /// By which start.
+        start: u64,
+    },
 }
 
 /// Who drives.
@@ -59,16 +77,24 @@ impl Standby {
     }
 
     /// Who drives, as long as its lease holds.
-    pub async fn leader(&self) -> Result<Option<Leader>, Error> {
-        let sql =
-            format!("SELECT start, address FROM leases WHERE name = 'control' AND expires_at > {}", dialect::NOW_MS);
-        let row = query(sql).fetch_optional(&self.pools.readers).await?;
-        row.map(|row| Ok(Leader { start: row.try_get::<i64>(0)? as u64, address: row.try_get(1)? })).transpose()
+    pub async fn look(&self) -> Result<Place, Error> {
+        let sql = format!(
+            "SELECT start, address, expires_at, expires_at - {} FROM leases WHERE name = 'control'",
+            dialect::NOW_MS
+        );
+        let Some(row) = query(sql).fetch_optional(&self.pools.readers).await? else { return Ok(Place::Free) };
+        let (start, expires_at, left): (i64, i64, i64) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
+        let start = start as u64;
+        Ok(match (expires_at, left > 0) {
+            (TAKEN_DOWN, _) => Place::TakenDown { start },
+            (_, true) => Place::Driven(Leader { start, address: row.try_get(1)? }),
+            (_, false) => Place::Free,
+        })
     }
 
-    /// Takes the lease if nobody has it; `address` is where those that have not are sent.
+    /// Takes the lease if nobody has it, and the connections along; `address` is where those that have not are sent.
     pub async fn try_lead(&self, address: &str) -> Result<Option<Store>, Error> {
-        if self.leader().await?.is_some() {
+        if matches!(self.look().await?, Place::Driven(_)) {
             return Ok(None);
         }
         let mut writing = self.pools.writer.write().await?;
@@ -124,11 +150,21 @@ impl Store {
         Err(self.fenced_by(by))
     }
 
-    /// Gives the lease up, so that another need not wait for its end.
+    /// Gives the lease up, so that another need not wait for its end. Does nothing where it is given up already.
     pub async fn hand_over(&self) -> Result<(), Error> {
+        self.end_lease(GIVEN_UP).await
+    }
+
+    /// The same, and those that stand by end too: everything is taken down.
+    pub async fn take_down(&self) -> Result<(), Error> {
+        self.end_lease(TAKEN_DOWN).await
+    }
+
+    async fn end_lease(&self, how: i64) -> Result<(), Error> {
         let Some(lease) = &self.inner.pools.lease else { return Ok(()) };
-        query("UPDATE leases SET expires_at = 0 WHERE name = 'control' AND start = $1")
+        query("UPDATE leases SET expires_at = $2 WHERE name = 'control' AND start = $1 AND expires_at > 0")
             .bind(self.start_number() as i64)
+            .bind(how)
             .execute(lease)
             .await?;
         Ok(())

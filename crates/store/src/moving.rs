@@ -68,7 +68,11 @@ pub async fn move_store(folder: &Path, to: &Address) -> Result<Moved, Error> {
             let (head, hash) = newest.map_or((0, String::new()), |newest| (newest.seq, newest.hash));
             Moved { rows, head, hash, before: false }
         }
-        false => found(&mut reading, &mut writing, to).await?,
+        false => {
+            let report = found(&mut reading, &mut writing, to).await?;
+            drop(writing);
+            report
+        }
     };
     moved::note(&mut reading, &to.to_string()).await?;
     reading.commit().await?;

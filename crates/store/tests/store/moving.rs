@@ -9,8 +9,9 @@ use crate::common::{Ground, database, fact, journal_of, lane, open, server, turn
 /// A file with something of everything that is awkward.
 async fn full() -> Ground {
     let ground = Ground::file();
-    journal_of(&ground, 250).await;
     let store = ground.open().await.unwrap();
+    // More than a page.
+    store.append((1..=250).map(|n| fact(&format!("fact.number-{n}"))).collect(), Timestamp(1)).await.unwrap();
     for service in ["shop", "cart", "a-b", "ab"] {
         for from in 0..3 {
             turn(&store, &lane(service), from, vec![]).await.unwrap();
@@ -38,7 +39,7 @@ async fn everything_is_moved_and_the_file_drives_no_more() {
     }
     assert!(matches!(move_store(ground.path(), &to.parse().unwrap()).await, Err(Error::Moved { .. })));
     let store = open(ground.path(), Some(&to)).await.unwrap();
-    assert_eq!(store.start_number(), 3, "starts are counted on");
+    assert_eq!(store.start_number(), 2, "starts are counted on");
     assert_eq!(store.verify_journal().await.unwrap().unwrap().head, moved.hash);
     assert_eq!(store.load_lane::<Value>(&lane("shop")).await.unwrap().unwrap().generation, 3);
     assert_eq!(store.token("secret").await.unwrap().unwrap().name, "\u{e9}mile");

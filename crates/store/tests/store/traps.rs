@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use slipway_core::names::ServiceName;
 use slipway_core::units::Timestamp;
-use slipway_store::{Commit, Error, Filter, Remembered, Standby};
+use slipway_store::{Commit, Error, Filter, Leader, Place, Remembered, Standby};
 
 use crate::common::{Ground, fact, folder, journal_of, lane, on_both, open, server, turn};
 
@@ -189,8 +189,8 @@ async fn one_that_drives_keeps_its_lease_and_one_that_stands_still_loses_it_and_
     let address = ground.database.clone().unwrap().parse().unwrap();
     let first = ground.open().await.unwrap();
     let standby = Standby::join(ground.path(), &address).await.unwrap();
-    let leader = standby.leader().await.unwrap().unwrap();
-    assert_eq!((leader.start, leader.address.as_str()), (1, "http://here"));
+    let leader = Leader { start: 1, address: "http://here".to_string() };
+    assert_eq!(standby.look().await.unwrap(), Place::Driven(leader));
     let holding = tokio::spawn({
         let first = first.clone();
         async move { first.hold().await }
@@ -213,7 +213,14 @@ async fn one_that_drives_keeps_its_lease_and_one_that_stands_still_loses_it_and_
     assert_eq!(first.hold().await, 2, "and hears of it");
     turn(&second, &lane("shop"), 0, vec![]).await.unwrap();
     second.close().await;
-    assert!(standby.try_lead("http://there").await.unwrap().is_some(), "one that ends hands over at once");
+    let standby = Standby::join(ground.path(), &address).await.unwrap();
+    assert_eq!(standby.look().await.unwrap(), Place::Free);
+    let third = standby.try_lead("http://there").await.unwrap().expect("one that ends hands over at once");
+    third.take_down().await.unwrap();
+    third.close().await;
+    let standby = Standby::join(ground.path(), &address).await.unwrap();
+    assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
+    assert!(standby.try_lead("http://there").await.unwrap().is_some(), "whoever starts later drives");
 }
 
 #[tokio::test]

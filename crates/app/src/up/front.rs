@@ -1,0 +1,121 @@
+//! The API's front: one listener for as long as the process lives, whoever drives. Where this control plane drives, its
+//! own API answers; where another does, requests are passed on to it, so that any of them can be asked.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::sync::watch;
+
+/// How long a request waits until somebody drives: as long as taking over may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Headers that concern one connection only.
+const HOP: [HeaderName; 4] = [header::CONNECTION, header::TRANSFER_ENCODING, header::TE, header::UPGRADE];
+
+/// The front. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Front {
+    phase: watch::Sender<Phase>,
+    http: reqwest::Client,
+}
+
+/// Who answers.
+#[derive(Clone)]
+enum Phase {
+    /// Nobody yet.
+    Waiting,
+    /// This control plane.
+    Own(Router),
+    /// The one at this address.
+    Passed(String),
+}
+
+impl Front {
+    pub fn new() -> anyhow::Result<Front> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Front { phase: watch::Sender::new(Phase::Waiting), http })
+    }
+
+    /// What is served.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(answer).with_state(self.clone())
+    }
+
+    /// This control plane's own API answers from now on.
+    pub fn own(&self, router: Router) {
+        self.phase.send_replace(Phase::Own(router));
+    }
+
+    /// The control plane at `address` answers from now on.
+    pub fn pass_to(&self, address: &str) {
+        self.phase.send_if_modified(|phase| {
+            let other = !matches!(phase, Phase::Passed(known) if known == address);
+            if other {
+                *phase = Phase::Passed(address.to_string());
+            }
+            other
+        });
+    }
+
+    /// Nobody answers for now.
+    pub fn wait(&self) {
+        self.phase.send_replace(Phase::Waiting);
+    }
+}
+
+async fn answer(State(front): State<Front>, request: Request) -> Response {
+    let mut phases = front.phase.subscribe();
+    let known = tokio::time::timeout(PATIENCE, phases.wait_for(|phase| !matches!(phase, Phase::Waiting))).await;
+    let phase = match known {
+        Ok(Ok(phase)) => phase.clone(),
+        _ => return nobody("no control plane drives at present"),
+    };
+    match phase {
+        Phase::Own(router) => match tower::ServiceExt::oneshot(router, request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        Phase::Passed(address) => pass(&front.http, &address, request).await,
+        Phase::Waiting => nobody("no control plane drives at present"),
+    }
+}
+
+/// Passes a request on, and its answer back as it comes.
+async fn pass(http: &reqwest::Client, address: &str, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("{address}{path}");
+    for name in HOP {
+        head.headers.remove(name);
+    }
+    let passed = http.request(head.method, url).headers(head.headers);
+    let answer = match passed.body(reqwest::Body::wrap_stream(body.into_data_stream())).send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::info!(%error, address, "a request could not be passed on");
+            return nobody(
+                "the control plane that drives does not answer; another takes over within seconds: try again",
+            );
+        }
+    };
+    let (status, mut headers) = (answer.status(), answer.headers().clone());
+    for name in HOP {
+        headers.remove(name);
+    }
+    (status, headers, Body::from_stream(answer.bytes_stream())).into_response()
+}
+
+fn nobody(detail: &str) -> Response {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let body = json!({ "status": status.as_u16(), "code": "store_unavailable", "detail": detail }).to_string();
+    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "1")];
+    (status, headers, body).into_response()
+}
