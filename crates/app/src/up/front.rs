@@ -65,6 +65,14 @@ impl Front {
         });
     }
 
+    /// Who answers, once that is known; nobody where it takes too long.
+    async fn known(&self) -> Option<Phase> {
+        let mut phases = self.phase.subscribe();
+        let known = phases.wait_for(|phase| !matches!(phase, Phase::Waiting));
+        let known = tokio::time::timeout(PATIENCE, known).await.ok()?.ok()?.clone();
+        Some(known)
+    }
+
     /// Nobody answers for now.
     pub fn wait(&self) {
         self.phase.send_replace(Phase::Waiting);
@@ -72,19 +80,13 @@ impl Front {
 }
 
 async fn answer(State(front): State<Front>, request: Request) -> Response {
-    let mut phases = front.phase.subscribe();
-    let known = tokio::time::timeout(PATIENCE, phases.wait_for(|phase| !matches!(phase, Phase::Waiting))).await;
-    let phase = match known {
-        Ok(Ok(phase)) => phase.clone(),
-        _ => return nobody("no control plane drives at present"),
-    };
-    match phase {
-        Phase::Own(router) => match tower::ServiceExt::oneshot(router, request).await {
+    match front.known().await {
+        Some(Phase::Own(router)) => match tower::ServiceExt::oneshot(router, request).await {
             Ok(response) => response,
             Err(never) => match never {},
         },
-        Phase::Passed(address) => pass(&front.http, &address, request).await,
-        Phase::Waiting => nobody("no control plane drives at present"),
+        Some(Phase::Passed(address)) => pass(&front.http, &address, request).await,
+        Some(Phase::Waiting) | None => nobody("no control plane drives at present"),
     }
 }
 
