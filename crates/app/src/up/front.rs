@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -73,6 +74,14 @@ impl Front {
         Some(known)
     }
 
+    /// Returns when somebody else than the one at `address` is to be asked.
+    async fn left(&self, address: String) {
+        let mut phases = self.phase.subscribe();
+        let other = phases.wait_for(|phase| !matches!(phase, Phase::Passed(known) if *known == address));
+        // The sender is in `self`.
+        let _ = other.await;
+    }
+
     /// Nobody answers for now.
     pub fn wait(&self) {
         self.phase.send_replace(Phase::Waiting);
@@ -85,20 +94,24 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
             Ok(response) => response,
             Err(never) => match never {},
         },
-        Some(Phase::Passed(address)) => pass(&front.http, &address, request).await,
+        // One that stands still answers nothing: whoever waits for it must not wait for longer than it is followed.
+        Some(Phase::Passed(address)) => tokio::select! {
+            answer = pass(&front, &address, request) => answer,
+            () = front.left(address.clone()) => nobody("another control plane has taken over meanwhile: ask again"),
+        },
         Some(Phase::Waiting) | None => nobody("no control plane drives at present"),
     }
 }
 
 /// Passes a request on, and its answer back as it comes.
-async fn pass(http: &reqwest::Client, address: &str, request: Request) -> Response {
+async fn pass(front: &Front, address: &str, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("{address}{path}");
     for name in HOP {
         head.headers.remove(name);
     }
-    let passed = http.request(head.method, url).headers(head.headers);
+    let passed = front.http.request(head.method, url).headers(head.headers);
     let answer = match passed.body(reqwest::Body::wrap_stream(body.into_data_stream())).send().await {
         Ok(answer) => answer,
         Err(error) => {
@@ -112,7 +125,9 @@ async fn pass(http: &reqwest::Client, address: &str, request: Request) -> Respon
     for name in HOP {
         headers.remove(name);
     }
-    (status, headers, Body::from_stream(answer.bytes_stream())).into_response()
+    let (front, address) = (front.clone(), address.to_string());
+    let rest = answer.bytes_stream().take_until(Box::pin(async move { front.left(address).await }));
+    (status, headers, Body::from_stream(rest)).into_response()
 }
 
 fn nobody(detail: &str) -> Response {

@@ -130,6 +130,11 @@ impl Ground<'_> {
     async fn drive(&self, store: Store, told: &mut Told) -> Result<End> {
         let folder = &self.folder;
         let start = store.start_number();
+        // From the first moment on: starting may take longer than a lease.
+        let mut holding = tokio::spawn({
+            let store = store.clone();
+            async move { store.hold().await }
+        });
         let fence = self.database.as_ref().map(|_| Fence::raise(folder, start)).transpose()?;
         let clock = Clock::starting(store.newest_at().await?);
         let token = folder::first_token(folder)?;
@@ -176,11 +181,12 @@ impl Ground<'_> {
         let watch = tokio::spawn(starter.watch(child));
         let end = tokio::select! {
             end = told.wait(asked) => end,
-            by = store.hold() => {
-                tracing::warn!(by, own = start, "overtaken");
+            by = &mut holding => {
+                tracing::warn!(by = by.unwrap_or_default(), own = start, "overtaken");
                 End::Overtaken
             }
         };
+        holding.abort();
         watch.abort();
         if end == End::Overtaken {
             self.front.wait();
