@@ -1,14 +1,13 @@
 //! A harness for tests that run the real programs: Slipway in a folder of its own on free ports, builds of the shop,
 //! and the means to wait, to kill, and to see that nothing is left.
 //!
-//! It speaks to Slipway as a user does, by command line and HTTP, and imports none of its crates. Linux only, since it
+//! It speaks to Slipway as a user does, by command line and HTTP, and imports none of what it is made of. Linux only, since it
 //! reads `/proc`. Called by the tests of this package and by `make try`.
 
 #![forbid(unsafe_code)]
 
 mod browser;
 mod page;
-mod postgres;
 pub mod process;
 mod programs;
 mod receiver;
@@ -18,9 +17,9 @@ mod wait;
 
 pub use browser::{At, Browser, Held, Sight, Tab};
 pub use page::{Page, words};
-pub use postgres::Postgres;
 pub use programs::{FOLDER_VARIABLE, program};
 pub use receiver::{Hearer, Manner, Received};
 pub use shop::{Standalone, build, declaration};
 pub use slipway::{Options, Output, Slipway, kill};
+pub use slipway_testkit::Postgres;
 pub use wait::{until, until_within};

@@ -32,6 +32,8 @@ pub struct Options {
     pub api: SocketAddr,
     /// Where the gateway is to listen. Default: a free port of 127.0.0.1.
     pub traffic: SocketAddr,
+    /// The database on a server; the data folder's own where absent.
+    pub database: Option<String>,
     /// The program; the one that was built beside this one where absent.
     pub slipway: Option<PathBuf>,
     /// Further arguments of `slipway up`.
@@ -41,7 +43,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { data: None, api: free, traffic: free, slipway: None, further: Vec::new() }
+        Self { data: None, api: free, traffic: free, database: None, slipway: None, further: Vec::new() }
     }
 }
 
@@ -98,6 +100,8 @@ pub struct Slipway {
     pub tls: Option<SocketAddr>,
     /// Its data folder.
     pub data: PathBuf,
+    /// Its database on a server, if it has one; what the next start is given.
+    pub database: Option<String>,
     program: PathBuf,
     up: Option<Child>,
     further: Vec<String>,
@@ -111,9 +115,10 @@ impl Slipway {
         let folder = tempfile::Builder::new().prefix("slipway-").tempdir()?;
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let program = options.slipway.map_or_else(|| program("slipway"), Ok)?;
-        let Options { api, traffic, further, .. } = options;
+        let Options { api, traffic, database, further, .. } = options;
         let folder = Some(folder);
-        let mut slipway = Self { api, traffic, tls: None, data, program, up: None, further, folder, starts: 0 };
+        let mut slipway =
+            Self { api, traffic, tls: None, data, database, program, up: None, further, folder, starts: 0 };
         slipway.up().await?;
         Ok(slipway)
     }
@@ -275,6 +280,11 @@ impl Slipway {
         self.starts += 1;
         let mut command = Command::new(&self.program);
         command.args(["up", "--json", "--api", &self.api.to_string(), "--traffic", &self.traffic.to_string()]);
+        // First by the variable, later by the option: both must do.
+        match &self.database {
+            Some(database) if self.starts == 1 => command.env("SLIPWAY_DATABASE", database),
+            database => command.args(database.iter().flat_map(|database| ["--database", database])),
+        };
         command.args(&self.further).arg("--data").arg(&self.data).current_dir(self.scratch()).stdin(Stdio::null());
         // Files, not pipes: it may outlive this program. A group of its own: an interrupt at the keyboard is for us.
         command.stdout(File::create(self.log("out"))?).stderr(File::create(self.log("err"))?).process_group(0);

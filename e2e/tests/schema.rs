@@ -44,10 +44,10 @@ struct Shop {
 impl Shop {
     /// With schema 1 and version 1.0.0, which needs it.
     async fn open(production: &'static str) -> Shop {
-        let database = Postgres::start().await.expect("PostgreSQL starts");
+        let database = Postgres::start().expect("PostgreSQL starts");
         let tables = "CREATE TABLE commands (at timestamptz DEFAULT now(), act text, version text);
             CREATE TABLE orders (id serial PRIMARY KEY, customer text); INSERT INTO orders (customer) VALUES ('ann')";
-        database.query(tables).await.expect("tables");
+        database.query(tables).expect("tables");
         let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
         let made = slipway.cli(&["token", "create", "shop-reports", "--may", "report"]).await.expect("it runs");
         let token = made.expect(0).expect("a token").stdout.trim().to_string();
@@ -119,13 +119,13 @@ impl Shop {
 
     /// Commands that were run, in order: `expand 1.1.0`.
     async fn commands(&self) -> Vec<String> {
-        let rows = self.database.query("SELECT act || ' ' || version FROM commands ORDER BY at").await;
+        let rows = self.database.query("SELECT act || ' ' || version FROM commands ORDER BY at");
         rows.expect("the commands")
     }
 
     async fn columns(&self) -> Vec<String> {
         let names = "SELECT column_name FROM information_schema.columns WHERE table_name = 'orders' ORDER BY 1";
-        self.database.query(names).await.expect("the columns")
+        self.database.query(names).expect("the columns")
     }
 
     async fn journal(&self, kind: &str) -> Vec<Value> {
@@ -244,7 +244,7 @@ async fn a_migration_is_run_once_even_if_the_control_plane_is_killed_in_its_midd
     shop.slipway.restart().await.expect("it starts again");
     let lane = shop.slipway.lane("shop", "production").await.expect("a status").expect("a lane");
     assert_eq!(lane["schema"]["running"]["act"], "expand", "{lane:#}");
-    shop.database.query("INSERT INTO commands (act, version) VALUES ('go', '-')").await.expect("a row");
+    shop.database.query("INSERT INTO commands (act, version) VALUES ('go', '-')").expect("a row");
     shop.outcome(&id, "succeeded").await;
     assert_eq!(shop.commands().await, ["expand 1.1.0", "go -"], "once");
     assert_eq!(shop.columns().await, ["customer", "customer_name", "id"]);

@@ -209,6 +209,11 @@ pub(crate) enum Command {
     /// Show the journal, or verify its chain.
     #[command(after_help = "Example:\n  slipway journal --service checkout --follow\n  slipway journal verify")]
     Journal(Journal),
+    /// Bring what the data folder keeps to a PostgreSQL database.
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Stop everything: control plane, gateway and instances. What should run is remembered.
     #[command(after_help = "Example:\n  slipway down")]
     Down,
@@ -235,6 +240,10 @@ pub(crate) struct Up {
     /// Where the gateway listens for traffic.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub traffic: SocketAddr,
+    /// Keep everything in a PostgreSQL database in place of a file in the data folder: postgres://user@host:port/database.
+    /// A password belongs into the variable, PGPASSWORD or ~/.pgpass, not into the command line.
+    #[arg(long, env = "SLIPWAY_DATABASE", hide_env_values = true, value_name = "URL")]
+    pub database: Option<String>,
     /// Write one line for each request into the data folder's logs/access.log.
     #[arg(long)]
     pub access_log: bool,
@@ -439,6 +448,18 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// Whose.
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy the data folder's database into an empty one on a server, compare every row, and drive from there. With the
+    /// control plane stopped by SIGTERM; gateway and instances go on.
+    #[command(after_help = "Example:\n  slipway store move --to postgres://slipway@127.0.0.1:5432/slipway")]
+    Move {
+        /// Where to: postgres://user@host:port/database. A password belongs into the variable, PGPASSWORD or ~/.pgpass.
+        #[arg(long, env = "SLIPWAY_DATABASE", hide_env_values = true, value_name = "URL")]
+        to: String,
     },
 }
 

@@ -50,6 +50,11 @@ impl Folder {
         self.0.join("gateway")
     }
 
+    /// Whether it belongs to a database on a server.
+    pub fn is_shared(&self) -> bool {
+        self.0.join("home").exists()
+    }
+
     pub fn logs(&self) -> PathBuf {
         self.0.join("logs")
     }

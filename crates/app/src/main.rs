@@ -6,6 +6,7 @@ mod out;
 mod args;
 mod client;
 mod commands;
+mod database;
 mod exit;
 mod folder;
 mod named;
@@ -23,9 +24,13 @@ fn main() -> ExitCode {
     // The shim of an instance needs no runtime and should stay as small as it can.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|w| w == "run-instance")
-        && let Some(folder) = words.next().filter(|word| word != "--help" && word != "-h")
+        && let Some(folder) = words.next().filter(|word| word != "--help" && word != "-h" && word != "--of")
     {
         return slipway_target::shim::main(std::path::Path::new(&folder));
+    }
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|w| w == "run-instance") && words.next().is_some_and(|w| w == "--of") {
+        return run_instance_of(words.next(), words.next());
     }
     let args = Args::parse();
     log_to_stderr();
@@ -34,6 +39,21 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => exit::report(&error, json),
     }
+}
+
+/// The shim of an instance of one of several control planes: one that was overtaken meanwhile starts nothing.
+fn run_instance_of(start: Option<std::ffi::OsString>, folder: Option<std::ffi::OsString>) -> ExitCode {
+    let start = start.and_then(|start| start.to_str()?.parse::<u64>().ok());
+    let (Some(start), Some(folder)) = (start, folder) else {
+        eprintln!("slipway run-instance --of START FOLDER");
+        return ExitCode::from(exit::USAGE);
+    };
+    let folder = std::path::PathBuf::from(folder);
+    if up::is_overtaken(&folder, start) {
+        eprintln!("another control plane has taken over from start {start}: nothing is started");
+        return ExitCode::from(exit::BLOCKED);
+    }
+    slipway_target::shim::main(&folder)
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {

@@ -244,7 +244,9 @@ impl Engine {
                 // What was just decided may already be answered.
                 Ok(wake)
             }
-            Err(error @ Error::Store(slipway_store::Error::Conflict { .. })) => Err(error),
+            Err(error @ Error::Store(slipway_store::Error::Conflict { .. } | slipway_store::Error::Fenced { .. })) => {
+                Err(error)
+            }
             Err(error) if in_a_hurry => {
                 tracing::error!(lane = %id, %error, "going back without the store; it will be recorded when it can");
                 state.unkept = Some(decided);

@@ -32,15 +32,24 @@ struct Control {
     /// Where its API listens.
     #[serde(default)]
     api: Option<SocketAddr>,
+    /// Which start of a control plane it is; 0 where it did not say.
+    #[serde(default)]
+    start: u64,
+}
+
+impl Control {
+    async fn read(file: &Path) -> io::Result<Control> {
+        Ok(serde_json::from_slice(&tokio::fs::read(file).await?)?)
+    }
 }
 
 /// Keeps the link up until the gateway ends.
 pub(crate) async fn run(gateway: Arc<Gateway>, control_file: &Path, traffic: SocketAddr) {
-    let mut told_why = String::new();
+    let (mut told_why, mut newest) = (String::new(), 0);
     loop {
         let ended = tokio::select! {
             () = gateway.ended.cancelled() => return,
-            ended = call(&gateway, control_file, traffic) => ended,
+            ended = call(&gateway, control_file, traffic, &mut newest) => ended,
         };
         let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
         if why != told_why {
@@ -52,8 +61,14 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control_file: &Path, traffic: Soc
     }
 }
 
-async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr) -> io::Result<()> {
-    let control: Control = serde_json::from_slice(&tokio::fs::read(control_file).await?)?;
+async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr, newest: &mut u64) -> io::Result<()> {
+    let control = Control::read(control_file).await?;
+    if control.start < *newest {
+        // Written by one that stood still while another took over.
+        return Err(io::Error::other(format!("it is of start {}; {newest} has driven since", control.start)));
+    }
+    *newest = control.start;
+    let start = control.start;
     *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = control.api;
     let stream = TcpStream::connect(control.address).await?;
     stream.set_nodelay(true)?;
@@ -73,7 +88,21 @@ async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr) 
         send(&mut write, &FromGateway::Event(event)).await?;
     }
     send(&mut write, &FromGateway::Leaving { in_flight: gateway.leaving() }).await?;
-    converse(gateway, LineReader::new(read, LINE_LIMIT), write).await
+    tokio::select! {
+        ended = converse(gateway, LineReader::new(read, LINE_LIMIT), write) => ended,
+        () = overtaken(control_file, start) => Err(io::Error::other("another control plane has taken over")),
+    }
+}
+
+/// Returns when a later control plane wants to be called: the one at hand may only stand still, and would be listened to
+/// when it wakes up.
+async fn overtaken(control_file: &Path, start: u64) {
+    loop {
+        tokio::time::sleep(RETRY).await;
+        if Control::read(control_file).await.is_ok_and(|control| control.start > start) {
+            return;
+        }
+    }
 }
 
 async fn converse(

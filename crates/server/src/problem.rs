@@ -141,8 +141,10 @@ impl Problem {
             E::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
             E::VersionTaken { .. } => (StatusCode::CONFLICT, "version_taken"),
             E::KeyReused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-            E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-            E::InUse { .. } | E::Newer { .. } | E::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
+            E::Unavailable(_) | E::Fenced { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+            E::InUse { .. } | E::Newer { .. } | E::Damaged(_) | E::Unfit(_) | E::Moved { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged")
+            }
         };
         Problem::new(status, code, error.to_string())
     }

@@ -13,7 +13,7 @@ use slipway_core::journal::Anchor;
 #[derive(Debug, Clone)]
 pub(crate) struct AnchorFile {
     path: PathBuf,
-    /// The number that this process wrote last; 0 before.
+    /// The number that this process wrote last, or found written; 0 before.
     written: Arc<Mutex<u64>>,
 }
 
@@ -53,7 +53,12 @@ impl AnchorFile {
         if *written >= anchor.seq {
             return Ok(());
         }
-        let fresh = self.path.with_extension("anchor.new");
+        // Another control plane of the same folder may have gone on meanwhile.
+        if self.read().is_ok_and(|found| found.is_some_and(|found| found.seq >= anchor.seq)) {
+            *written = anchor.seq;
+            return Ok(());
+        }
+        let fresh = self.path.with_extension(format!("anchor.{}", std::process::id()));
         let mut file = File::create(&fresh)?;
         writeln!(file, "{} {}", anchor.seq, anchor.hash)?;
         file.sync_all()?;

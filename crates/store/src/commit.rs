@@ -5,7 +5,8 @@ use slipway_core::journal::Fact;
 use slipway_core::names::LaneId;
 use slipway_core::units::Timestamp;
 
-use crate::error::{Error, text};
+use crate::dialect::query;
+use crate::error::Error;
 use crate::open::Store;
 use crate::outbox::{self, EffectId, NewEffect};
 use crate::rollouts::{self, RolloutRecord};
@@ -46,7 +47,7 @@ pub struct Committed {
 impl Store {
     /// Keeps what a turn decided, all of it or nothing. [`Error::Conflict`] where the lane is not what it was.
     pub async fn commit<T: Serialize>(&self, commit: Commit<'_, T>) -> Result<Committed, Error> {
-        let doc = text(serde_json::to_string(commit.doc)?)?;
+        let doc = serde_json::to_string(commit.doc)?;
         let generation = commit.expected_generation + 1;
         let mut writing = self.write().await?;
         let lane = commit.lane;
@@ -59,7 +60,7 @@ impl Store {
                 "UPDATE lanes SET generation = $1, doc = $2 WHERE service = $3 AND environment = $4 AND generation = $5"
             }
         };
-        let mut query = sqlx::query(statement)
+        let mut query = query(statement)
             .bind(generation as i64)
             .bind(doc)
             .bind(lane.service.as_str())
@@ -67,7 +68,7 @@ impl Store {
         if commit.expected_generation > 0 {
             query = query.bind(commit.expected_generation as i64);
         }
-        if query.execute(&mut *writing).await?.rows_affected() != 1 {
+        if query.execute(&mut writing).await? != 1 {
             return Err(Error::Conflict { lane: lane.clone() });
         }
         outbox::change(&mut writing, lane, generation, commit.effects, &commit.consumed).await?;

@@ -7,10 +7,9 @@ use serde::de::DeserializeOwned;
 use slipway_core::journal::Fact;
 use slipway_core::names::{EnvironmentName, ServiceName};
 use slipway_core::units::Timestamp;
-use sqlx::Row;
 
-use crate::dialect::{BEGIN_WRITE, Pool};
-use crate::error::{Error, text};
+use crate::dialect::{Writing, query};
+use crate::error::Error;
 use crate::hooks::{Hooks, Whose, declare, places};
 use crate::open::Store;
 
@@ -26,10 +25,10 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), Error> {
         let mut writing = self.write().await?;
-        sqlx::query("INSERT INTO environments (name, doc) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET doc = $2")
+        query("INSERT INTO environments (name, doc) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET doc = $2")
             .bind(name.as_str())
-            .bind(text(serde_json::to_string(doc)?)?)
-            .execute(&mut *writing)
+            .bind(serde_json::to_string(doc)?)
+            .execute(&mut writing)
             .await?;
         let (begin, _) = places(&mut writing, None).await?;
         let head = self.append_in(&mut writing, facts, at).await?;
@@ -42,7 +41,7 @@ impl Store {
 
     /// Every environment's document, by name.
     pub async fn environments<T: DeserializeOwned>(&self) -> Result<Vec<T>, Error> {
-        let rows = sqlx::query("SELECT doc FROM environments ORDER BY name").fetch_all(self.readers()).await?;
+        let rows = query("SELECT doc FROM environments ORDER BY name").fetch_all(self.readers()).await?;
         rows.iter()
             .map(|row| {
                 let doc: String = row.try_get(0)?;
@@ -54,8 +53,8 @@ impl Store {
     /// Every service of which a version is known, by name.
     pub async fn services(&self) -> Result<Vec<ServiceName>, Error> {
         let sql = "SELECT DISTINCT service FROM releases ORDER BY service";
-        let rows = sqlx::query(sql).fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Ok(row.try_get::<String, _>(0)?.parse()?)).collect()
+        let rows = query(sql).fetch_all(self.readers()).await?;
+        rows.iter().map(|row| Ok(row.try_get::<String>(0)?.parse()?)).collect()
     }
 
     /// The id of this store: the same for ever, and of no other.
@@ -65,19 +64,16 @@ impl Store {
 }
 
 /// The id of the store, given at its first start.
-pub(crate) async fn cluster(pool: &Pool) -> Result<String, Error> {
-    let mut writing = pool.begin_with(BEGIN_WRITE).await?;
-    sqlx::query("INSERT INTO identity (name, value) VALUES ('cluster', $1) ON CONFLICT (name) DO NOTHING")
+pub(crate) async fn cluster(writing: &mut Writing) -> Result<String, Error> {
+    query("INSERT INTO identity (name, value) VALUES ('cluster', $1) ON CONFLICT (name) DO NOTHING")
         .bind(format!("{:016x}", chance()))
         .execute(&mut *writing)
         .await?;
-    let row = sqlx::query("SELECT value FROM identity WHERE name = 'cluster'").fetch_one(&mut *writing).await?;
-    let id = row.try_get(0)?;
-    writing.commit().await?;
-    Ok(id)
+    let row = query("SELECT value FROM identity WHERE name = 'cluster'").fetch_one(&mut *writing).await?;
+    row.try_get(0)
 }
 
 /// A number that no other store has: the keys with which the standard library guards its maps are random.
-fn chance() -> u64 {
+pub(crate) fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
 }

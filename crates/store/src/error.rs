@@ -45,6 +45,23 @@ pub enum Error {
     /// It cannot be written or read at present: the disk is full, the database is locked or gone.
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
+    /// The database is not one that everything can be kept in.
+    #[error("the database cannot be used: {0}")]
+    Unfit(String),
+    /// The store was moved to another database.
+    #[error("this store was moved to {to}: start with --database and that address")]
+    Moved {
+        /// Where to.
+        to: String,
+    },
+    /// Another control plane drives this store by now: nothing more can be written by this one.
+    #[error("another control plane has taken over (start {by}; this one is {own}): nothing was written")]
+    Fenced {
+        /// The number of its start.
+        by: u64,
+        /// The number of this one's.
+        own: u64,
+    },
     /// Something was kept that cannot be understood.
     #[error("what the store holds cannot be understood: {0}")]
     Damaged(String),
@@ -55,6 +72,10 @@ impl From<sqlx::Error> for Error {
         match error {
             sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
                 Error::Damaged(error.to_string())
+            }
+            sqlx::Error::Configuration(error) => Error::Unfit(error.to_string()),
+            sqlx::Error::PoolTimedOut => {
+                Error::Unavailable("no connection to the database could be had in time".to_string())
             }
             sqlx::Error::Database(error) => dialect::meaning(error.as_ref()),
             other => Error::Unavailable(other.to_string()),
@@ -75,9 +96,9 @@ impl From<slipway_core::names::InvalidName> for Error {
 }
 
 /// What a text column must not hold: PostgreSQL has no NUL in text.
-pub(crate) fn text(value: String) -> Result<String, Error> {
+pub(crate) fn text(value: String) -> String {
     match value.contains('\0') {
-        false => Ok(value),
-        true => Ok(value.replace('\0', "\u{fffd}")),
+        false => value,
+        true => value.replace('\0', "\u{fffd}"),
     }
 }

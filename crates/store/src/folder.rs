@@ -1,4 +1,4 @@
-//! The data folder: one control plane at a time.
+//! The data folder: one control plane at a time, or several that share a database elsewhere.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// The right to use a data folder, for as long as this value lives.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     _file: File,
 }
 
@@ -33,8 +33,17 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Claims the folder, or says who has it.
-pub(crate) async fn claim(folder: &Path) -> Result<Claim, Error> {
+/// Claims the folder for this process alone, or says who has it.
+pub async fn claim(folder: &Path) -> Result<Claim, Error> {
+    claim_as(folder, FlockOperation::NonBlockingLockExclusive).await
+}
+
+/// Claims the folder beside others that do the same.
+pub(crate) async fn claim_shared(folder: &Path) -> Result<Claim, Error> {
+    claim_as(folder, FlockOperation::NonBlockingLockShared).await
+}
+
+async fn claim_as(folder: &Path, operation: FlockOperation) -> Result<Claim, Error> {
     let broken = |e: std::io::Error| Error::Unavailable(format!("{}: {e}", folder.display()));
     // What is kept is the user's own: declared files may hold passwords.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(broken)?;
@@ -42,7 +51,7 @@ pub(crate) async fn claim(folder: &Path) -> Result<Claim, Error> {
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(broken)?;
     let asked = Instant::now();
-    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    while flock(&file, operation).is_err() {
         if asked.elapsed() < PATIENCE {
             tokio::time::sleep(PAUSE).await;
             continue;

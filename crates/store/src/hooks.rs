@@ -6,10 +6,9 @@ use std::fmt;
 use slipway_core::journal::{Entry, Fact};
 use slipway_core::names::{EnvironmentName, LaneId, RolloutId};
 use slipway_core::units::Timestamp;
-use sqlx::Row;
 
-use crate::dialect::Writing;
-use crate::error::{Error, text};
+use crate::dialect::{Row, Writing, query};
+use crate::error::Error;
 use crate::lanes::lane;
 use crate::open::Store;
 
@@ -147,7 +146,7 @@ impl Store {
 
     /// Every hook, withdrawn ones that are still told included.
     pub async fn hooks(&self) -> Result<Vec<HookRow>, Error> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT service, environment, name, doc, told, withdrawn_at, attempts, next_at, failing_since, why, last_at \
              FROM hooks ORDER BY service, environment, name",
         )
@@ -158,7 +157,7 @@ impl Store {
 
     /// One hook.
     pub async fn hook(&self, id: &HookId) -> Result<Option<HookRow>, Error> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT service, environment, name, doc, told, withdrawn_at, attempts, next_at, failing_since, why, last_at \
              FROM hooks WHERE service = $1 AND environment = $2 AND name = $3",
         )
@@ -179,7 +178,7 @@ impl Store {
         until: Option<u64>,
         limit: u32,
     ) -> Result<Vec<(Entry, String)>, Error> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT seq, body, hash FROM journal WHERE service = $1 AND environment = $2 AND seq > $3 AND seq <= $4 \
              ORDER BY seq LIMIT $5",
         )
@@ -216,18 +215,15 @@ impl Store {
             Told::Failed { attempts, .. } => *attempts,
         };
         let sql = format!("UPDATE hooks SET {statement} {of}");
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(id.whose.columns().0)
-            .bind(id.whose.columns().1)
-            .bind(&id.name)
-            .bind(number as i64);
+        let mut update =
+            query(sql).bind(id.whose.columns().0).bind(id.whose.columns().1).bind(&id.name).bind(number as i64);
         if matches!(told, Told::Taken { .. } | Told::Failed { .. }) {
-            query = query.bind(now.0 as i64);
+            update = update.bind(now.0 as i64);
         }
         if let Told::Failed { next_at, why, .. } = told {
-            query = query.bind(next_at.0 as i64).bind(text(why.clone())?);
+            update = update.bind(next_at.0 as i64).bind(why.clone());
         }
-        query.execute(&mut *writing).await?;
+        update.execute(&mut writing).await?;
         let head = self.append_in(&mut writing, facts, now).await?;
         self.finish(writing, head).await
     }
@@ -235,11 +231,11 @@ impl Store {
     /// Forgets a hook that was withdrawn and has been told everything.
     pub async fn forget_hook(&self, id: &HookId) -> Result<(), Error> {
         let mut writing = self.write().await?;
-        sqlx::query("DELETE FROM hooks WHERE service = $1 AND environment = $2 AND name = $3 AND withdrawn_at <> 0")
+        query("DELETE FROM hooks WHERE service = $1 AND environment = $2 AND name = $3 AND withdrawn_at <> 0")
             .bind(id.whose.columns().0)
             .bind(id.whose.columns().1)
             .bind(&id.name)
-            .execute(&mut *writing)
+            .execute(&mut writing)
             .await?;
         self.finish(writing, None).await
     }
@@ -247,12 +243,12 @@ impl Store {
 
 /// The newest entry, and the one before the first of `rollout`; the newest as well where it has none.
 pub(crate) async fn places(writing: &mut Writing, rollout: Option<&RolloutId>) -> Result<(i64, i64), Error> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT COALESCE(MAX(seq), 0), COALESCE((SELECT MIN(seq) - 1 FROM journal WHERE rollout = $1), MAX(seq), 0) \
          FROM journal",
     )
     .bind(rollout.map_or("-", |rollout| rollout.as_str()))
-    .fetch_one(&mut **writing)
+    .fetch_one(&mut *writing)
     .await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
@@ -265,11 +261,11 @@ pub(crate) async fn declare(
     begin: i64,
     head: i64,
 ) -> Result<(), Error> {
-    sqlx::query("UPDATE hooks SET withdrawn_at = $3 WHERE service = $1 AND environment = $2 AND withdrawn_at = 0")
+    query("UPDATE hooks SET withdrawn_at = $3 WHERE service = $1 AND environment = $2 AND withdrawn_at = 0")
         .bind(whose.columns().0)
         .bind(whose.columns().1)
         .bind(head)
-        .execute(&mut **writing)
+        .execute(&mut *writing)
         .await?;
     let again = "DO UPDATE SET doc = excluded.doc, withdrawn_at = 0, next_at = 0";
     for hook in hooks {
@@ -290,28 +286,28 @@ async fn insert(
         "INSERT INTO hooks (service, environment, name, doc, told, withdrawn_at, attempts, next_at, failing_since, \
          why, last_at) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, '', 0) ON CONFLICT (service, environment, name) {known}"
     );
-    sqlx::query(sqlx::AssertSqlSafe(sql))
+    query(sql)
         .bind(whose.columns().0)
         .bind(whose.columns().1)
         .bind(name)
-        .bind(text(doc.to_string())?)
+        .bind(doc.to_string())
         .bind(begin)
         .bind(withdrawn_at)
-        .execute(&mut **writing)
+        .execute(&mut *writing)
         .await?;
     Ok(())
 }
 
-fn whose(row: &sqlx::sqlite::SqliteRow) -> Result<Whose, Error> {
-    match row.try_get::<&str, _>(0)? {
-        "" => Ok(Whose::Environment(row.try_get::<String, _>(1)?.parse()?)),
+fn whose(row: &Row) -> Result<Whose, Error> {
+    match row.try_get::<String>(0)?.as_str() {
+        "" => Ok(Whose::Environment(row.try_get::<String>(1)?.parse()?)),
         _ => Ok(Whose::Lane(lane(row, 0)?)),
     }
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<HookRow, Error> {
+fn read(row: &Row) -> Result<HookRow, Error> {
     let doc: String = row.try_get(3)?;
-    let number = |at: usize| row.try_get::<i64, _>(at);
+    let number = |at: usize| row.try_get::<i64>(at);
     let optional = |at: usize| number(at).map(|value| (value != NONE).then_some(value as u64));
     Ok(HookRow {
         id: HookId { whose: whose(row)?, name: row.try_get(2)? },

@@ -1,8 +1,8 @@
 //! Requests that came with a key, so that the same request again gets the same answer.
 
 use slipway_core::units::{Millis, Timestamp};
-use sqlx::Row;
 
+use crate::dialect::query;
 use crate::error::{Error, text};
 use crate::open::Store;
 
@@ -21,7 +21,7 @@ pub struct Remembered {
 impl Store {
     /// The answer that `key` got before. `request` says what was asked: another request under the same key is refused.
     pub async fn recall(&self, key: &str, request: &str, now: Timestamp) -> Result<Option<Remembered>, Error> {
-        let row = sqlx::query("SELECT request, status, body, at FROM idempotency WHERE key = $1")
+        let row = query("SELECT request, status, body, at FROM idempotency WHERE key = $1")
             .bind(key)
             .fetch_optional(self.readers())
             .await?;
@@ -30,7 +30,7 @@ impl Store {
         if now.since(Timestamp(at as u64)) > KEPT {
             return Ok(None);
         }
-        match known == request {
+        match known == text(request.to_string()) {
             true => Ok(Some(Remembered { status: status as u16, body: row.try_get(2)? })),
             false => Err(Error::KeyReused(key.to_string())),
         }
@@ -39,20 +39,20 @@ impl Store {
     /// Remembers an answer, and forgets old ones.
     pub async fn remember(&self, key: &str, request: &str, answer: &Remembered, now: Timestamp) -> Result<(), Error> {
         let mut writing = self.write().await?;
-        sqlx::query("DELETE FROM idempotency WHERE at < $1")
+        query("DELETE FROM idempotency WHERE at < $1")
             .bind(now.0.saturating_sub(KEPT.0) as i64)
-            .execute(&mut *writing)
+            .execute(&mut writing)
             .await?;
-        sqlx::query(
+        query(
             "INSERT INTO idempotency (key, request, status, body, at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (key) DO NOTHING",
         )
-        .bind(text(key.to_string())?)
+        .bind(key.to_string())
         .bind(request)
         .bind(i64::from(answer.status))
-        .bind(text(answer.body.clone())?)
+        .bind(answer.body.clone())
         .bind(now.0 as i64)
-        .execute(&mut *writing)
+        .execute(&mut writing)
         .await?;
         writing.commit().await?;
         Ok(())

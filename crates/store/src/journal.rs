@@ -7,11 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use slipway_core::journal::{Anchor, Broken, Checker, Entry, Fact, GENESIS, Row as ChainRow, Verified, link};
 use slipway_core::names::{EnvironmentName, RolloutId, ServiceName};
 use slipway_core::units::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::watch;
 
-use crate::dialect::Writing;
+use crate::dialect::{On, Row, Writing, query};
 use crate::error::{Error, text};
 use crate::open::Store;
 
@@ -60,16 +58,16 @@ impl Store {
         let order = if filter.after.is_some() { "ASC" } else { "DESC" };
         let sql = format!(
             "SELECT seq, body FROM journal WHERE ($1 = '' OR service = $1) AND ($2 = '' OR environment = $2) \
-             AND ($3 = '' OR rollout = $3) AND ($4 = '' OR kind = $4 OR kind LIKE $5) AND seq > $6 AND seq < $7 \
+             AND ($3 = '' OR rollout = $3) AND ($4 = '' OR kind = $4 OR substr(kind, 1, length($5)) = $5) AND seq > $6 AND seq < $7 \
              AND ($9 = '' OR actor = $9) AND at >= $10 AND at < $11 ORDER BY seq {order} LIMIT $8"
         );
         let kind = filter.kind.clone().unwrap_or_default();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = query(sql)
             .bind(filter.service.as_ref().map_or("", |s| s.as_str()))
             .bind(filter.environment.as_ref().map_or("", |e| e.as_str()))
             .bind(filter.rollout.as_ref().map_or("", |r| r.as_str()))
             .bind(&kind)
-            .bind(format!("{}.%", kind.replace(['%', '_'], "")))
+            .bind(format!("{kind}."))
             .bind(filter.after.unwrap_or(0) as i64)
             .bind(filter.before.map_or(i64::MAX, |b| b as i64))
             .bind(i64::from(filter.limit.unwrap_or(100).min(MOST)))
@@ -81,7 +79,7 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let seq: i64 = row.try_get(0)?;
-                Ok(Entry::read(seq.max(0) as u64, &lossy(row, 1)?))
+                Ok(Entry::read(seq.max(0) as u64, &row.lossy(1)?))
             })
             .collect()
     }
@@ -98,7 +96,7 @@ impl Store {
 
     /// The time of the newest entry; 0 where there is none.
     pub async fn newest_at(&self) -> Result<Timestamp, Error> {
-        let row = sqlx::query("SELECT COALESCE(MAX(at), 0) FROM journal WHERE at < $1")
+        let row = query("SELECT COALESCE(MAX(at), 0) FROM journal WHERE at < $1")
             .bind(FAR_FUTURE)
             .fetch_one(self.readers())
             .await?;
@@ -109,30 +107,10 @@ impl Store {
     /// Checks the whole chain against the anchor outside the database.
     pub async fn verify_journal(&self) -> Result<Result<Verified, Broken>, Error> {
         let anchor = self.inner.anchor.read().map_err(Error::Damaged)?;
-        let unanchored = anchor.is_none();
-        let mut checker = Checker::new(anchor);
-        let mut after = i64::MIN;
-        loop {
-            let rows = sqlx::query(
-                "SELECT seq, at, kind, service, environment, rollout, actor, body, hash FROM journal \
-                 WHERE seq > $1 ORDER BY seq LIMIT $2",
-            )
-            .bind(after)
-            .bind(PAGE)
-            .fetch_all(self.readers())
-            .await?;
-            let Some(last) = rows.last() else { break };
-            after = last.try_get(0)?;
-            for row in &rows {
-                if let Err(broken) = checker.row(&chain_row(row)?) {
-                    return Ok(Err(broken));
-                }
-            }
+        if anchor.is_none() && self.inner.anchor.is_gone() {
+            return Ok(check(self.readers(), None).await?.and(Err(Broken::Unanchored)));
         }
-        if unanchored && self.inner.anchor.is_gone() {
-            return Ok(Err(Broken::Unanchored));
-        }
-        Ok(checker.end())
+        check(self.readers(), anchor).await
     }
 
     /// Appends facts within a transaction. Returns the new head; `None` where nothing was appended.
@@ -180,7 +158,7 @@ impl Store {
 
     /// Tells of the newest entry, inside and outside the database.
     async fn note_head(&self, head: &Anchor) {
-        *self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(head.clone());
+        self.know(head);
         self.inner.head.send_if_modified(|known| {
             let newer = *known < head.seq;
             *known = (*known).max(head.seq);
@@ -188,6 +166,14 @@ impl Store {
         });
         if self.inner.anchored.load(Ordering::Relaxed) {
             self.write_anchor(head.clone()).await;
+        }
+    }
+
+    /// Another commit may have come in between, and told of itself first.
+    fn know(&self, head: &Anchor) {
+        let mut newest = self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|known| known.seq < head.seq) {
+            *newest = Some(head.clone());
         }
     }
 
@@ -219,39 +205,57 @@ impl Store {
     }
 
     async fn hash_of(&self, seq: u64) -> Option<String> {
-        let row =
-            sqlx::query("SELECT hash FROM journal WHERE seq = $1").bind(seq as i64).fetch_optional(self.readers());
+        let row = query("SELECT hash FROM journal WHERE seq = $1").bind(seq as i64).fetch_optional(self.readers());
         row.await.ok().flatten().and_then(|row| row.try_get(0).ok())
     }
 }
 
-fn chain_row(row: &SqliteRow) -> Result<ChainRow, Error> {
+/// Checks a whole chain against an anchor.
+pub(crate) async fn check<'a>(
+    on: impl Into<On<'a>>,
+    anchor: Option<Anchor>,
+) -> Result<Result<Verified, Broken>, Error> {
+    let mut on = on.into();
+    let mut checker = Checker::new(anchor);
+    let mut after = i64::MIN;
+    loop {
+        let rows = query(
+            "SELECT seq, at, kind, service, environment, rollout, actor, body, hash FROM journal \
+             WHERE seq > $1 ORDER BY seq LIMIT $2",
+        )
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(on.again())
+        .await?;
+        let Some(last) = rows.last() else { break };
+        after = last.try_get(0)?;
+        for row in &rows {
+            if let Err(broken) = checker.row(&chain_row(row)?) {
+                return Ok(Err(broken));
+            }
+        }
+    }
+    Ok(checker.end())
+}
+
+fn chain_row(row: &Row) -> Result<ChainRow, Error> {
     const NAMES: [&str; 7] = ["seq", "at", "kind", "service", "environment", "rollout", "actor"];
     let mut columns = Vec::with_capacity(NAMES.len());
     for (place, name) in NAMES.into_iter().enumerate() {
         let value = match place {
-            0 | 1 => row.try_get::<i64, _>(place)?.to_string(),
-            _ => lossy(row, place)?,
+            0 | 1 => row.try_get::<i64>(place)?.to_string(),
+            _ => row.lossy(place)?,
         };
         columns.push((name, value));
     }
     let seq: i64 = row.try_get(0)?;
-    Ok(ChainRow { seq: seq.max(0) as u64, columns, body: lossy(row, 7)?, hash: lossy(row, 8)? })
-}
-
-/// Text as it stands, even if somebody made it something else than UTF-8: what was changed must be found, not hidden
-/// behind an error.
-fn lossy(row: &SqliteRow, place: usize) -> Result<String, Error> {
-    match row.try_get_unchecked::<Vec<u8>, _>(place) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(ChainRow { seq: seq.max(0) as u64, columns, body: row.lossy(7)?, hash: row.lossy(8)? })
 }
 
 /// The newest entry, as the table has it.
-pub(crate) async fn newest(connection: &mut SqliteConnection) -> Result<Option<Anchor>, Error> {
-    let row = sqlx::query("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetch_optional(connection).await?;
-    row.map(|row| Ok(Anchor { seq: row.try_get::<i64, _>(0)?.max(0) as u64, hash: lossy(&row, 1)? })).transpose()
+pub(crate) async fn newest<'a>(on: impl Into<On<'a>>) -> Result<Option<Anchor>, Error> {
+    let row = query("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetch_optional(on).await?;
+    row.map(|row| Ok(Anchor { seq: row.try_get::<i64>(0)?.max(0) as u64, hash: row.lossy(1)? })).transpose()
 }
 
 /// What is recorded where there is no anchor at the start: a crash right after the very first entry, or somebody's hand.
@@ -280,13 +284,15 @@ async fn append(
     at: Timestamp,
 ) -> Result<Anchor, Error> {
     let Anchor { mut seq, mut hash } = newest.unwrap_or(Anchor { seq: 0, hash: GENESIS.to_string() });
-    for fact in facts {
+    for mut fact in facts {
         seq += 1;
+        // A column of its own must say what the body says.
+        fact.actor = text(fact.actor);
         let entry = Entry { seq, at, fact };
-        let body = text(entry.bytes()?)?;
+        let body = text(entry.bytes()?);
         hash = link(&hash, &body);
         let fact = &entry.fact;
-        sqlx::query(
+        query(
             "INSERT INTO journal (seq, at, kind, service, environment, rollout, actor, body, hash) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
@@ -296,10 +302,10 @@ async fn append(
         .bind(fact.lane.as_ref().map_or("", |l| l.service.as_str()))
         .bind(fact.lane.as_ref().map_or("", |l| l.environment.as_str()))
         .bind(fact.rollout.as_ref().map_or("", |r| r.as_str()))
-        .bind(text(fact.actor.clone())?)
+        .bind(&fact.actor)
         .bind(body)
         .bind(&hash)
-        .execute(&mut **writing)
+        .execute(&mut *writing)
         .await?;
     }
     Ok(Anchor { seq, hash })

@@ -2,8 +2,8 @@
 
 use serde::de::DeserializeOwned;
 use slipway_core::names::LaneId;
-use sqlx::Row;
 
+use crate::dialect::{Row, query};
 use crate::error::Error;
 use crate::open::Store;
 
@@ -19,7 +19,7 @@ pub struct Versioned<T> {
 impl Store {
     /// The document of a lane.
     pub async fn load_lane<T: DeserializeOwned>(&self, lane: &LaneId) -> Result<Option<Versioned<T>>, Error> {
-        let row = sqlx::query("SELECT generation, doc FROM lanes WHERE service = $1 AND environment = $2")
+        let row = query("SELECT generation, doc FROM lanes WHERE service = $1 AND environment = $2")
             .bind(lane.service.as_str())
             .bind(lane.environment.as_str())
             .fetch_optional(self.readers())
@@ -32,7 +32,7 @@ impl Store {
 
     /// Every lane.
     pub async fn lanes(&self) -> Result<Vec<LaneId>, Error> {
-        let rows = sqlx::query("SELECT service, environment FROM lanes ORDER BY service, environment")
+        let rows = query("SELECT service, environment FROM lanes ORDER BY service, environment")
             .fetch_all(self.readers())
             .await?;
         rows.iter().map(|row| lane(row, 0)).collect()
@@ -40,7 +40,7 @@ impl Store {
 }
 
 /// The lane named by two columns from `at` on.
-pub(crate) fn lane(row: &sqlx::sqlite::SqliteRow, at: usize) -> Result<LaneId, Error> {
+pub(crate) fn lane(row: &Row, at: usize) -> Result<LaneId, Error> {
     let (service, environment): (String, String) = (row.try_get(at)?, row.try_get(at + 1)?);
     Ok(LaneId { service: service.parse()?, environment: environment.parse()? })
 }

@@ -1,8 +1,9 @@
 //! Everything that is kept: lanes, journal, outbox, rollouts, releases. The only crate with SQL.
 //!
-//! SQLite in the data folder, by statements that PostgreSQL runs as well; what differs stands in `dialect`. Knows
-//! nothing of HTTP, targets or gateways. Called by the control plane, the server and the binary.
+//! In a file in the data folder (SQLite) or on a server (PostgreSQL), by the same statements; what differs stands in
+//! `dialect`. Knows nothing of HTTP, targets or gateways. Called by the control plane, the server and the binary.
 
+mod address;
 mod anchor;
 mod commit;
 mod dialect;
@@ -10,11 +11,15 @@ mod environments;
 mod error;
 mod folder;
 mod groups;
+mod home;
 mod hooks;
 mod idempotency;
 mod journal;
 mod lanes;
+mod leases;
 mod migrations;
+mod moved;
+mod moving;
 mod open;
 mod outbox;
 mod releases;
@@ -23,13 +28,17 @@ mod samples;
 mod sessions;
 mod tokens;
 
+pub use address::Address;
 pub use commit::{Commit, Committed};
 pub use error::Error;
+pub use folder::{Claim, claim};
 pub use groups::GroupCommit;
 pub use hooks::{HookId, HookRow, Hooks, Told, Whose};
 pub use idempotency::Remembered;
 pub use journal::Filter;
 pub use lanes::Versioned;
+pub use leases::{Leader, Place, Standby};
+pub use moving::{Moved, move_store};
 pub use open::Store;
 pub use outbox::{EffectId, EffectRow, NewEffect};
 pub use releases::ReleaseRecord;

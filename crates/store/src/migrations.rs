@@ -1,8 +1,6 @@
-//! The schema, step by step, by name.
+//! The schema, step by step, by name: the same steps in both databases.
 
-use sqlx::Row;
-
-use crate::dialect::{BEGIN_WRITE, Pool, definition};
+use crate::dialect::{Pool, Writing, query};
 use crate::error::Error;
 
 /// Every migration, in order.
@@ -14,13 +12,22 @@ const ALL: &[(&str, &str)] = &[
     ("0005_hooks", include_str!("migrations/0005_hooks.sql")),
     ("0006_samples", include_str!("migrations/0006_samples.sql")),
     ("0007_sessions", include_str!("migrations/0007_sessions.sql")),
+    ("0008_leases", include_str!("migrations/0008_leases.sql")),
 ];
 
 /// Brings the schema up to date; refuses one that is newer than this program.
 pub(crate) async fn run(pool: &Pool) -> Result<(), Error> {
-    sqlx::query("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY NOT NULL)").execute(pool).await?;
-    let done: Vec<String> = sqlx::query("SELECT name FROM migrations ORDER BY name")
-        .fetch_all(pool)
+    let mut writing = pool.write().await?;
+    run_in(pool, &mut writing).await?;
+    writing.commit().await
+}
+
+/// The same within a transaction: whoever else starts at the same time waits, and finds it done.
+pub(crate) async fn run_in(pool: &Pool, writing: &mut Writing) -> Result<(), Error> {
+    let names = pool.definition("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY NOT NULL)");
+    query(names).execute(&mut *writing).await?;
+    let done: Vec<String> = query("SELECT name FROM migrations ORDER BY name")
+        .fetch_all(&mut *writing)
         .await?
         .iter()
         .map(|row| row.try_get(0))
@@ -30,12 +37,10 @@ pub(crate) async fn run(pool: &Pool) -> Result<(), Error> {
         return Err(Error::Newer { found: found.clone(), known });
     }
     for (name, sql) in ALL.iter().filter(|(name, _)| !done.iter().any(|d| d == name)) {
-        let mut writing = pool.begin_with(BEGIN_WRITE).await?;
         for statement in sql.split(';').map(str::trim).filter(|s| !s.is_empty()) {
-            sqlx::query(sqlx::AssertSqlSafe(definition(statement))).execute(&mut *writing).await?;
+            query(pool.definition(statement)).execute(&mut *writing).await?;
         }
-        sqlx::query("INSERT INTO migrations (name) VALUES ($1)").bind(*name).execute(&mut *writing).await?;
-        writing.commit().await?;
+        query("INSERT INTO migrations (name) VALUES ($1)").bind(*name).execute(&mut *writing).await?;
     }
     Ok(())
 }

@@ -1,23 +1,26 @@
-//! Opening the store.
+//! Opening the store, and the right to write to it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use slipway_core::journal::Anchor;
-use sqlx::Row;
 use tokio::sync::watch;
 
 use crate::anchor::AnchorFile;
-use crate::dialect::{self, BEGIN_WRITE, Pool, Writing};
+use crate::dialect::{self, Pool, Writing, query};
 use crate::environments;
 use crate::error::Error;
 use crate::folder::{self, Claim};
 use crate::journal;
 use crate::migrations;
+use crate::moved;
 use crate::rollouts::ROLLOUTS;
 
-/// A handle to everything that is kept. Cheap to clone.
+/// The counter of starts: the number of whoever drives, which fences whoever drove before.
+pub(crate) const STARTS: &str = "starts";
+
+/// A handle to everything that is kept, for the one that drives. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
@@ -25,8 +28,7 @@ pub struct Store {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub writer: Pool,
-    pub readers: Pool,
+    pub pools: Pools,
     pub anchor: AnchorFile,
     /// Whether the chain goes through the anchor, as far as this process has seen. Otherwise the anchor is evidence, and
     /// stays.
@@ -37,9 +39,22 @@ pub(crate) struct Inner {
     /// The highest number that a rollout was given, as far as this process knows.
     pub newest_rollout: AtomicU64,
     start: u64,
+    /// The number of whoever has taken over, once that is known.
+    pub fenced: watch::Sender<Option<u64>>,
     /// The id of this store.
     pub cluster: String,
-    _claim: Claim,
+    _claim: Arc<Claim>,
+}
+
+/// Connections to the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Pools {
+    /// What writes.
+    pub writer: Pool,
+    /// What reads.
+    pub readers: Pool,
+    /// What keeps the lease, so that neither of the others can be in its way; a file has none.
+    pub lease: Option<Pool>,
 }
 
 impl Store {
@@ -48,21 +63,36 @@ impl Store {
         let claim = folder::claim(folder).await?;
         let file = folder.join("slipway.db");
         folder::private(&file)?;
-        let (writer, readers) = dialect::open(&file).await?;
+        let (writer, readers) = dialect::open_file(&file).await?;
         migrations::run(&writer).await?;
-        let start = bump(&writer, "starts").await?;
-        let newest = journal::newest(&mut *writer.acquire().await?).await?;
-        let cluster = environments::cluster(&writer).await?;
-        let newest_rollout = stands(&writer, ROLLOUTS).await?;
+        let mut writing = writer.write().await?;
+        moved::refuse(&mut writing).await?;
+        let start = bump_in(&mut writing, STARTS).await?;
+        let pools = Pools { writer, readers, lease: None };
+        Store::begin(folder, Arc::new(claim), pools, writing, start).await
+    }
+
+    /// What drives from now on, in the transaction in which it got the number of its start.
+    pub(crate) async fn begin(
+        folder: &Path,
+        claim: Arc<Claim>,
+        pools: Pools,
+        mut writing: Writing,
+        start: u64,
+    ) -> Result<Store, Error> {
+        let newest = journal::newest(&mut writing).await?;
+        let cluster = environments::cluster(&mut writing).await?;
+        let newest_rollout = stands(&mut writing, ROLLOUTS).await?;
+        writing.commit().await?;
         let inner = Inner {
-            writer,
-            readers,
+            pools,
             anchor: AnchorFile::new(folder),
             anchored: AtomicBool::new(false),
             head: watch::Sender::new(newest.as_ref().map_or(0, |newest| newest.seq)),
             newest: Mutex::new(newest),
             newest_rollout: AtomicU64::new(newest_rollout),
             start,
+            fenced: watch::Sender::new(None),
             cluster,
             _claim: claim,
         };
@@ -78,57 +108,76 @@ impl Store {
 
     /// Whether the store can be used.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(&self.inner.readers).await?;
+        query("SELECT 1").execute(self.readers()).await?;
         Ok(())
     }
 
-    /// Closes every connection; what was committed is on the disk already.
+    /// Closes every connection; what was committed is on the disk already. Another may drive from now on.
     pub async fn close(&self) {
-        self.inner.readers.close().await;
-        self.inner.writer.close().await;
+        if let Err(error) = self.hand_over().await {
+            tracing::warn!(%error, "the lease could not be given up: another waits until it runs out");
+        }
+        let Pools { writer, readers, lease } = &self.inner.pools;
+        readers.close().await;
+        writer.close().await;
+        if let Some(lease) = lease {
+            lease.close().await;
+        }
     }
 
+    /// Begins to write. Whoever was overtaken by a later start cannot: it would act on what is not so any more.
     pub(crate) async fn write(&self) -> Result<Writing, Error> {
-        Ok(self.inner.writer.begin_with(BEGIN_WRITE).await?)
+        let mut writing = self.inner.pools.writer.write().await?;
+        let by = stands(&mut writing, STARTS).await?;
+        match by > self.inner.start {
+            false => Ok(writing),
+            true => Err(self.fenced_by(by)),
+        }
+    }
+
+    /// Notes who has taken over.
+    pub(crate) fn fenced_by(&self, by: u64) -> Error {
+        self.inner.fenced.send_replace(Some(by));
+        Error::Fenced { by, own: self.inner.start }
     }
 
     pub(crate) fn readers(&self) -> &Pool {
-        &self.inner.readers
+        &self.inner.pools.readers
+    }
+
+    /// The next value of a counter.
+    pub(crate) async fn bump(&self, name: &str) -> Result<u64, Error> {
+        let mut writing = self.write().await?;
+        let value = bump_in(&mut writing, name).await?;
+        writing.commit().await?;
+        Ok(value)
     }
 }
 
-/// The next value of a counter.
-pub(crate) async fn bump(pool: &Pool, name: &str) -> Result<u64, Error> {
-    let mut writing = pool.begin_with(BEGIN_WRITE).await?;
-    let value = bump_in(&mut writing, name).await?;
-    writing.commit().await?;
-    Ok(value)
-}
-
 /// The value that a counter stands at.
-async fn stands(pool: &Pool, name: &str) -> Result<u64, Error> {
-    let row = sqlx::query("SELECT value FROM counters WHERE name = $1").bind(name).fetch_optional(pool).await?;
-    Ok(row.map_or(Ok(0), |row| row.try_get::<i64, _>(0))? as u64)
+pub(crate) async fn stands(writing: &mut Writing, name: &str) -> Result<u64, Error> {
+    let row = query("SELECT value FROM counters WHERE name = $1").bind(name).fetch_optional(writing).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get::<i64>(0))? as u64)
 }
 
 /// Brings a counter up to `value`, where it is not there yet.
 pub(crate) async fn reach(writing: &mut Writing, name: &str, value: u64) -> Result<(), Error> {
-    sqlx::query("UPDATE counters SET value = $2 WHERE name = $1 AND value < $2")
+    query("UPDATE counters SET value = $2 WHERE name = $1 AND value < $2")
         .bind(name)
         .bind(value as i64)
-        .execute(&mut **writing)
+        .execute(writing)
         .await?;
     Ok(())
 }
 
 /// The next value of a counter, within a transaction.
 pub(crate) async fn bump_in(writing: &mut Writing, name: &str) -> Result<u64, Error> {
-    let row = sqlx::query(
+    let row = query(
         "INSERT INTO counters (name, value) VALUES ($1, 1) \
          ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
     )
     .bind(name)
-    .fetch_one(&mut **writing)
+    .fetch_one(writing)
     .await?;
     let value: i64 = row.try_get(0)?;
     Ok(value as u64)

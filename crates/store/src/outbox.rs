@@ -1,10 +1,9 @@
 //! The outbox: effects that were decided and whose results no turn has taken in yet.
 
 use slipway_core::names::LaneId;
-use sqlx::Row;
 
-use crate::dialect::Writing;
-use crate::error::{Error, text};
+use crate::dialect::{Writing, query};
+use crate::error::Error;
 use crate::lanes::lane;
 use crate::open::{Store, bump_in};
 
@@ -43,7 +42,7 @@ pub struct EffectRow {
 impl Store {
     /// Every effect in the outbox, oldest first.
     pub async fn pending_effects(&self) -> Result<Vec<EffectRow>, Error> {
-        let rows = sqlx::query("SELECT id, key, service, environment, generation, kind, body FROM outbox ORDER BY id")
+        let rows = query("SELECT id, key, service, environment, generation, kind, body FROM outbox ORDER BY id")
             .fetch_all(self.readers())
             .await?;
         rows.iter()
@@ -71,23 +70,23 @@ pub(crate) async fn change(
     consumed: &[EffectId],
 ) -> Result<(), Error> {
     for id in consumed {
-        sqlx::query("DELETE FROM outbox WHERE id = $1").bind(id.0).execute(&mut **writing).await?;
+        query("DELETE FROM outbox WHERE id = $1").bind(id.0).execute(&mut *writing).await?;
     }
     for effect in effects {
         // Never used twice, even after everything was taken out: workers remember what they are busy with.
         let id = bump_in(writing, "effects").await?;
-        sqlx::query(
+        query(
             "INSERT INTO outbox (id, key, service, environment, generation, kind, body) \
              VALUES ($7, $1, $2, $3, $4, $5, $6) ON CONFLICT (key) DO NOTHING",
         )
-        .bind(text(effect.key)?)
+        .bind(effect.key)
         .bind(lane.service.as_str())
         .bind(lane.environment.as_str())
         .bind(generation as i64)
         .bind(effect.kind)
-        .bind(text(effect.body.to_string())?)
+        .bind(effect.body.to_string())
         .bind(id as i64)
-        .execute(&mut **writing)
+        .execute(&mut *writing)
         .await?;
     }
     Ok(())

@@ -2,10 +2,9 @@
 
 use slipway_core::names::{Digest, ServiceName, VersionName};
 use slipway_core::units::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use crate::error::{Error, text};
+use crate::dialect::{Row, query};
+use crate::error::Error;
 use crate::open::Store;
 
 /// A version that is known.
@@ -33,7 +32,7 @@ impl Store {
     /// Makes a version known. The same pair of digests again changes nothing; another pair is refused.
     pub async fn insert_release(&self, release: &ReleaseRecord) -> Result<(), Error> {
         let mut writing = self.write().await?;
-        sqlx::query(
+        query(
             "INSERT INTO releases (service, version, artifact, config, file, created_at, actor) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (service, version) DO NOTHING",
         )
@@ -41,15 +40,15 @@ impl Store {
         .bind(release.version.as_str())
         .bind(release.artifact.as_str())
         .bind(release.config.as_str())
-        .bind(text(release.file.clone())?)
+        .bind(&release.file)
         .bind(release.created_at.0 as i64)
-        .bind(text(release.actor.clone())?)
-        .execute(&mut *writing)
+        .bind(&release.actor)
+        .execute(&mut writing)
         .await?;
-        let row = sqlx::query("SELECT artifact, config FROM releases WHERE service = $1 AND version = $2")
+        let row = query("SELECT artifact, config FROM releases WHERE service = $1 AND version = $2")
             .bind(release.service.as_str())
             .bind(release.version.as_str())
-            .fetch_one(&mut *writing)
+            .fetch_one(&mut writing)
             .await?;
         let (artifact, config): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let taken = |what| {
@@ -68,24 +67,20 @@ impl Store {
     /// A version that is known.
     pub async fn release(&self, service: &ServiceName, version: &VersionName) -> Result<Option<ReleaseRecord>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM releases WHERE service = $1 AND version = $2");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(service.as_str())
-            .bind(version.as_str())
-            .fetch_optional(self.readers())
-            .await?;
+        let row = query(sql).bind(service.as_str()).bind(version.as_str()).fetch_optional(self.readers()).await?;
         row.as_ref().map(record).transpose()
     }
 
     /// A service's versions, newest first.
     pub async fn releases(&self, service: &ServiceName) -> Result<Vec<ReleaseRecord>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM releases WHERE service = $1 ORDER BY created_at DESC, version");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(service.as_str()).fetch_all(self.readers()).await?;
+        let rows = query(sql).bind(service.as_str()).fetch_all(self.readers()).await?;
         rows.iter().map(record).collect()
     }
 }
 
-fn record(row: &SqliteRow) -> Result<ReleaseRecord, Error> {
-    let text = |place: usize| row.try_get::<String, _>(place);
+fn record(row: &Row) -> Result<ReleaseRecord, Error> {
+    let text = |place: usize| row.try_get::<String>(place);
     let created: i64 = row.try_get(5)?;
     Ok(ReleaseRecord {
         service: text(0)?.parse()?,

@@ -1,16 +1,15 @@
 //! Rollouts: one row for each, for the history.
 
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use slipway_core::names::{EnvironmentName, LaneId, RolloutId, ServiceName, VersionName};
 use slipway_core::units::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use crate::dialect::Writing;
-use crate::error::{Error, text};
+use crate::dialect::{Row, Writing, query};
+use crate::error::Error;
 use crate::lanes::lane;
-use crate::open::{Store, bump, reach};
+use crate::open::{Store, reach};
 
 /// A rollout's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +34,8 @@ pub struct RolloutRecord {
 
 /// The counter of rollouts.
 pub(crate) const ROLLOUTS: &str = "rollouts";
+/// How long a number is waited for: a way back may be what is numbered.
+const NUMBERED_WITHIN: Duration = Duration::from_millis(500);
 const COLUMNS: &str = "id, service, environment, version, strategy, outcome, started_at, ended_at, doc";
 
 impl Store {
@@ -42,7 +43,9 @@ impl Store {
     /// going back must not wait for room on a disk.
     pub async fn next_rollout_id(&self) -> RolloutId {
         let newest = &self.inner.newest_rollout;
-        match bump(&self.inner.writer, ROLLOUTS).await {
+        let bumped = tokio::time::timeout(NUMBERED_WITHIN, self.bump(ROLLOUTS)).await;
+        let late = |_| Err(Error::Unavailable("it did not answer in time".to_string()));
+        match bumped.unwrap_or_else(late) {
             Ok(number) if newest.fetch_max(number, SeqCst) < number => return RolloutId::numbered(number),
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the number of a rollout is only counted in memory for now"),
@@ -53,13 +56,13 @@ impl Store {
     /// A rollout's row.
     pub async fn rollout(&self, id: &RolloutId) -> Result<Option<RolloutRecord>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM rollouts WHERE id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(self.readers()).await?;
+        let row = query(sql).bind(id.as_str()).fetch_optional(self.readers()).await?;
         row.as_ref().map(record).transpose()
     }
 
     /// Whether a version ever came to serve a lane.
     pub async fn has_served(&self, lane: &LaneId, version: &VersionName) -> Result<bool, Error> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT id FROM rollouts WHERE service = $1 AND environment = $2 AND version = $3 AND outcome = 'succeeded' LIMIT 1",
         )
         .bind(lane.service.as_str())
@@ -81,7 +84,7 @@ impl Store {
             "SELECT {COLUMNS} FROM rollouts WHERE service = $1 AND ($2 = '' OR environment = $2) \
              ORDER BY number DESC LIMIT $3"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = query(sql)
             .bind(service.as_str())
             .bind(environment.map_or("", |e| e.as_str()))
             .bind(i64::from(limit))
@@ -91,7 +94,7 @@ impl Store {
     }
 }
 
-fn record(row: &SqliteRow) -> Result<RolloutRecord, Error> {
+fn record(row: &Row) -> Result<RolloutRecord, Error> {
     let (id, version, outcome, doc): (String, String, String, String) =
         (row.try_get(0)?, row.try_get(3)?, row.try_get(5)?, row.try_get(8)?);
     let (started, ended): (i64, i64) = (row.try_get(6)?, row.try_get(7)?);
@@ -110,7 +113,7 @@ fn record(row: &SqliteRow) -> Result<RolloutRecord, Error> {
 /// Writes a rollout's row anew.
 pub(crate) async fn keep(writing: &mut Writing, record: &RolloutRecord) -> Result<(), Error> {
     let number: i64 = record.id.as_str().rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    sqlx::query(
+    query(
         "INSERT INTO rollouts (id, number, service, environment, version, strategy, outcome, started_at, ended_at, doc) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, ended_at = excluded.ended_at, doc = excluded.doc",
@@ -124,8 +127,8 @@ pub(crate) async fn keep(writing: &mut Writing, record: &RolloutRecord) -> Resul
     .bind(record.outcome.as_deref().unwrap_or(""))
     .bind(record.started_at.0 as i64)
     .bind(record.ended_at.map_or(0, |t| t.0 as i64))
-    .bind(text(record.doc.to_string())?)
-    .execute(&mut **writing)
+    .bind(record.doc.to_string())
+    .execute(&mut *writing)
     .await?;
     reach(writing, ROLLOUTS, number as u64).await
 }

@@ -2,10 +2,9 @@
 
 use slipway_core::names::{LaneId, RolloutId};
 use slipway_core::rollout::trail::Sample;
-use sqlx::Row;
 
-use crate::dialect::Writing;
-use crate::error::{Error, text};
+use crate::dialect::{Writing, query};
+use crate::error::Error;
 use crate::open::Store;
 
 /// Rollouts of a lane whose samples are kept; those of older ones are given up.
@@ -23,31 +22,31 @@ pub struct SampleRecord {
 impl Store {
     /// The samples of a rollout, oldest first; none where they were given up.
     pub async fn samples(&self, rollout: &RolloutId) -> Result<Vec<Sample>, Error> {
-        let rows = sqlx::query("SELECT doc FROM samples WHERE rollout = $1 ORDER BY at")
+        let rows = query("SELECT doc FROM samples WHERE rollout = $1 ORDER BY at")
             .bind(rollout.as_str())
             .fetch_all(self.readers())
             .await?;
-        rows.iter().map(|row| Ok(serde_json::from_str(&row.try_get::<String, _>(0)?)?)).collect()
+        rows.iter().map(|row| Ok(serde_json::from_str(&row.try_get::<String>(0)?)?)).collect()
     }
 }
 
 /// Adds a sample; the later one of two at the same millisecond stays.
 pub(crate) async fn add(writing: &mut Writing, record: &SampleRecord) -> Result<(), Error> {
-    sqlx::query(
+    query(
         "INSERT INTO samples (rollout, at, doc) VALUES ($1, $2, $3) \
          ON CONFLICT (rollout, at) DO UPDATE SET doc = excluded.doc",
     )
     .bind(record.rollout.as_str())
     .bind(record.sample.at.0 as i64)
-    .bind(text(serde_json::to_string(&record.sample)?)?)
-    .execute(&mut **writing)
+    .bind(serde_json::to_string(&record.sample)?)
+    .execute(&mut *writing)
     .await?;
     Ok(())
 }
 
 /// Gives up the samples of all but the newest rollouts of a lane.
 pub(crate) async fn give_up_old(writing: &mut Writing, lane: &LaneId) -> Result<(), Error> {
-    sqlx::query(
+    query(
         "DELETE FROM samples WHERE rollout IN (SELECT id FROM rollouts WHERE service = $1 AND environment = $2 \
          AND number <= (SELECT number FROM rollouts WHERE service = $1 AND environment = $2 \
          ORDER BY number DESC LIMIT 1 OFFSET $3))",
@@ -55,7 +54,7 @@ pub(crate) async fn give_up_old(writing: &mut Writing, lane: &LaneId) -> Result<
     .bind(lane.service.as_str())
     .bind(lane.environment.as_str())
     .bind(KEPT_ROLLOUTS)
-    .execute(&mut **writing)
+    .execute(&mut *writing)
     .await?;
     Ok(())
 }

@@ -6,9 +6,9 @@ use slipway_core::journal::Fact;
 use slipway_core::names::Digest;
 use slipway_core::rights::Rights;
 use slipway_core::units::Timestamp;
-use sqlx::Row;
 
-use crate::error::{Error, text};
+use crate::dialect::{Row, query};
+use crate::error::Error;
 use crate::open::Store;
 
 /// A token as it is known: never its text.
@@ -25,31 +25,31 @@ pub struct TokenRecord {
 impl Store {
     /// Makes the first token known, or gives it a new text. It is not in the journal: nobody has asked for it.
     pub async fn insert_token(&self, name: &str, token: &str, now: Timestamp) -> Result<(), Error> {
-        sqlx::query(
+        let mut writing = self.write().await?;
+        query(
             "INSERT INTO tokens (hash, name, created_at) VALUES ($1, $2, $3) \
              ON CONFLICT (name) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at",
         )
         .bind(Digest::of(token.as_bytes()).as_str())
-        .bind(text(name.to_string())?)
+        .bind(name.to_string())
         .bind(now.0 as i64)
-        .execute(&self.inner.writer)
+        .execute(&mut writing)
         .await?;
-        Ok(())
+        self.finish(writing, None).await
     }
 
     /// Makes a token known under a name that none has yet; `false` where one has.
     pub async fn create_token(&self, record: &TokenRecord, token: &str, actor: &str) -> Result<bool, Error> {
         let mut writing = self.write().await?;
-        let done = sqlx::query(
-            "INSERT INTO tokens (hash, name, created_at, rights) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        )
-        .bind(Digest::of(token.as_bytes()).as_str())
-        .bind(text(record.name.clone())?)
-        .bind(record.created_at.0 as i64)
-        .bind(record.rights.to_string())
-        .execute(&mut *writing)
-        .await?;
-        if done.rows_affected() != 1 {
+        let done =
+            query("INSERT INTO tokens (hash, name, created_at, rights) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+                .bind(Digest::of(token.as_bytes()).as_str())
+                .bind(record.name.clone())
+                .bind(record.created_at.0 as i64)
+                .bind(record.rights.to_string())
+                .execute(&mut writing)
+                .await?;
+        if done != 1 {
             return Ok(false);
         }
         let cause = format!("a token for {} that may {}", record.name, record.rights);
@@ -63,11 +63,8 @@ impl Store {
     /// Forgets a token; `false` where there is none of that name.
     pub async fn revoke_token(&self, name: &str, actor: &str, now: Timestamp) -> Result<bool, Error> {
         let mut writing = self.write().await?;
-        let done = sqlx::query("DELETE FROM tokens WHERE name = $1")
-            .bind(text(name.to_string())?)
-            .execute(&mut *writing)
-            .await?;
-        if done.rows_affected() != 1 {
+        let done = query("DELETE FROM tokens WHERE name = $1").bind(name.to_string()).execute(&mut writing).await?;
+        if done != 1 {
             return Ok(false);
         }
         let facts =
@@ -79,14 +76,13 @@ impl Store {
 
     /// Every token, by name.
     pub async fn tokens(&self) -> Result<Vec<TokenRecord>, Error> {
-        let rows =
-            sqlx::query("SELECT name, rights, created_at FROM tokens ORDER BY name").fetch_all(self.readers()).await?;
+        let rows = query("SELECT name, rights, created_at FROM tokens ORDER BY name").fetch_all(self.readers()).await?;
         rows.iter().map(record).collect()
     }
 
     /// Whose token this is; found by its hash, so that comparing takes the same time whatever is wrong with it.
     pub async fn token(&self, token: &str) -> Result<Option<TokenRecord>, Error> {
-        let row = sqlx::query("SELECT name, rights, created_at FROM tokens WHERE hash = $1")
+        let row = query("SELECT name, rights, created_at FROM tokens WHERE hash = $1")
             .bind(Digest::of(token.as_bytes()).as_str())
             .fetch_optional(self.readers())
             .await?;
@@ -95,13 +91,13 @@ impl Store {
 }
 
 /// A row of name, rights and time.
-pub(crate) fn record(row: &sqlx::sqlite::SqliteRow) -> Result<TokenRecord, Error> {
+pub(crate) fn record(row: &Row) -> Result<TokenRecord, Error> {
     let rights: String = row.try_get(1)?;
     Ok(TokenRecord {
         name: row.try_get(0)?,
         // Rights of a later version are none that this one knows how to grant.
         rights: rights.parse().unwrap_or_default(),
-        created_at: Timestamp(row.try_get::<i64, _>(2)? as u64),
+        created_at: Timestamp(row.try_get::<i64>(2)? as u64),
     })
 }
 

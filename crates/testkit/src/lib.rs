@@ -4,12 +4,16 @@
 mod checks;
 pub mod explore;
 pub mod measured;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod scenario;
 pub mod sim;
 mod story;
 mod users;
 mod world;
 
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use scenario::play;
 pub use slipway_core::judge::simulation::Random;
 pub use story::tell;

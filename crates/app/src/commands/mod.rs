@@ -17,6 +17,7 @@ mod migration;
 mod operating;
 mod release;
 mod status;
+mod store;
 mod token;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Promote(lane) => lane::tell(&common, &lane, "promote").await?,
         Command::Abort(lane) => lane::tell(&common, &lane, "abort").await?,
         Command::Journal(journal) => journal::run(&common, journal).await?,
+        Command::Store { command } => store::run(&common, command).await?,
         Command::Down => down::run(&common).await?,
         Command::Gateway(gateway) => gateway::run(gateway).await?,
         Command::RunInstance { folder } => return Ok(slipway_target::shim::main(&folder)),

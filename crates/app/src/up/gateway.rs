@@ -119,6 +119,10 @@ impl Starter {
             command.arg("--tls").arg(tls.listen.to_string()).arg("--certificates").arg(&tls.certificates);
         }
         // A process group of its own: an interrupt at the terminal is the control plane's business.
+        // What the database is opened with is not the data plane's business.
+        for secret in [crate::database::VARIABLE, "PGPASSWORD"] {
+            command.env_remove(secret);
+        }
         command.stdin(lock.hand_over()?).stdout(log.try_clone()?).stderr(log).process_group(0);
         let mut command = tokio::process::Command::from(command);
         let child = command.kill_on_drop(false).spawn().context("the gateway cannot be started")?;
@@ -183,6 +187,11 @@ impl Starter {
             }
         }
     }
+}
+
+/// Where the gateway of a data folder listens, as it was noted down; empty where it was not yet.
+pub(super) fn address(folder: &Folder) -> String {
+    std::fs::read_to_string(address_file(folder)).unwrap_or_default().trim().to_string()
 }
 
 fn address_file(folder: &Folder) -> PathBuf {

@@ -1,9 +1,12 @@
 //! `slipway up`: wires the parts together, says where they listen, and ends them as it is told.
 
 mod adapters;
+mod fence;
+mod front;
 mod gateway;
 mod hooks;
 pub(crate) mod lock;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use slipway_core::instance::Target;
 use slipway_gateway::hub::Hub;
 use slipway_registry::Blobs;
 use slipway_server::{App, Farewell};
-use slipway_store::Store;
+use slipway_store::{Address, Store};
 use slipway_target::Prober;
 use slipway_target::process::ProcessTarget;
 use tokio::net::TcpListener;
@@ -24,9 +27,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Common, Up};
+use crate::database;
 use crate::exit;
 use crate::folder::{self, Folder};
+use crate::up::fence::{Fence, Fenced};
+use crate::up::front::Front;
 use crate::up::gateway::Starter;
+use crate::up::standing::{Standing, Stood};
+
+pub(crate) use fence::is_overtaken;
 
 /// How long requests in flight may go on when everything ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -40,107 +49,194 @@ enum End {
     Control,
     /// Everything.
     All,
+    /// Another control plane has taken over.
+    Overtaken,
+}
+
+/// What stays the same, whoever drives.
+struct Ground<'a> {
+    common: &'a Common,
+    up: &'a Up,
+    folder: Folder,
+    database: Option<Address>,
+    api: std::net::SocketAddr,
+    front: Front,
 }
 
 /// Runs until told to end.
 pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     // First of all: whoever ends this while it starts must not leave half of it running.
     let mut told = Told::new()?;
+    let database = up.database.as_deref().map(database::address).transpose()?;
     let folder = Folder::find(common.data.as_deref())?;
     folder.create()?;
-    let store = Store::open(folder.path()).await?;
+    let alone = match database {
+        None => Some(Store::open(folder.path()).await?),
+        Some(_) => None,
+    };
     let listener = TcpListener::bind(up.api).await.with_context(|| {
         format!("the API cannot listen at {}; another program may have the port: choose another with --api", up.api)
     })?;
     let api = listener.local_addr()?;
-    let clock = Clock::starting(store.newest_at().await?);
-    let token = folder::first_token(&folder)?;
-    store.insert_token("first", &token, clock.now()).await?;
-
-    let mut starter = Starter::new(&folder, up.traffic, up.access_log, up.secure.tls())?;
-    starter.check_certificates()?;
-    starter.check_port()?;
-    let hub = Hub::bind_beside(folder.gateway().join("control.json"), slipway_server::secret(), Some(api)).await?;
-    let mut child = starter.ensure()?;
-    let target = Arc::new(process_target(&folder, clock)?);
-    let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
-    let prober = Prober::default();
-    let control = Control::start(Parts {
-        store: store.clone(),
-        target: target.clone(),
-        router: Arc::new(adapters::Gateways(hub.clone())),
-        prober: Arc::new(adapters::Probes(prober)),
-        artifacts: Arc::new(adapters::Kept(blobs.clone())),
-        receivers: Arc::new(hooks::Outside::new(&folder)?),
-        clock,
-    })
-    .await?;
-    let (farewell, asked) = mpsc::channel::<Farewell>(1);
+    let front = Front::new()?;
     let stop = CancellationToken::new();
-    let app = slipway_server::router(App { control: control.clone(), known: Default::default(), blobs, farewell });
-    let closing = stop.clone();
-    let server = tokio::spawn(async move {
+    let server = tokio::spawn({
+        let (closing, app) = (stop.clone(), front.router());
         let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
-        axum::serve(listener, app).with_graceful_shutdown(async move { closing.cancelled().await }).await
+        async move { axum::serve(listener, app).with_graceful_shutdown(async move { closing.cancelled().await }).await }
     });
-    let traffic = match starter.called(&hub, &mut child).await {
-        Ok(traffic) => traffic,
-        Err(error) => {
-            control.stop().await;
-            if let Some(mut child) = child {
-                // Nobody would watch it.
-                let _ = child.kill().await;
-            }
-            return Err(error);
-        }
+    let ground = Ground { common, up: &up, folder, database, api, front };
+    let ended = match alone {
+        Some(store) => ground.drive(store, &mut told).await.map(|_| ()),
+        None => ground.take_turns(&mut told).await,
     };
-    folder::replace(&folder.api(), &json!({ "address": api.to_string(), "pid": std::process::id() }).to_string())?;
-    announce(common, &folder, &api.to_string(), &traffic.to_string(), starter.speaks_tls_at())?;
-
-    let watch = tokio::spawn(starter.watch(child));
-    let end = told.wait(asked).await;
-    watch.abort();
-    control.stop().await;
-    if end == End::All {
-        gateway::stop(&folder, DRAIN).await?;
-        stop_instances(&target).await?;
-    }
     stop.cancel();
     let _ = tokio::time::timeout(API_DRAIN, server).await;
-    store.close().await;
-    Ok(exit::OK)
+    ended.map(|()| exit::OK)
 }
 
-fn process_target(folder: &Folder, clock: Clock) -> Result<ProcessTarget> {
+impl Ground<'_> {
+    /// Stands by and drives, as the others leave it, until told to end.
+    async fn take_turns(&self, told: &mut Told) -> Result<()> {
+        let Some(database) = &self.database else { return Ok(()) };
+        let mut announced = false;
+        loop {
+            let address = format!("http://{}", self.api);
+            let mut standing = Standing::join(&self.folder, database, address).await?;
+            let joined = || match std::mem::replace(&mut announced, true) {
+                true => Ok(()),
+                false => self.announce(&gateway::address(&self.folder), None, true),
+            };
+            let stood = tokio::select! {
+                stood = standing.stand(&self.front, joined) => stood?,
+                _ = told.interrupt.recv() => return Ok(()),
+                _ = told.terminate.recv() => return Ok(()),
+            };
+            drop(standing);
+            match stood {
+                Stood::TakenDown => return Ok(()),
+                Stood::Leads(store) => {
+                    if self.drive(store, told).await? != End::Overtaken {
+                        return Ok(());
+                    }
+                }
+            }
+            tracing::warn!("another control plane has taken over: this one stands by from now on");
+            announced = true;
+        }
+    }
+
+    /// Drives until told to end, or until another has taken over.
+    async fn drive(&self, store: Store, told: &mut Told) -> Result<End> {
+        let folder = &self.folder;
+        let start = store.start_number();
+        // From the first moment on: starting may take longer than a lease.
+        let mut holding = tokio::spawn({
+            let store = store.clone();
+            async move { store.hold().await }
+        });
+        let fence = self.database.as_ref().map(|_| Fence::raise(folder, start)).transpose()?;
+        let clock = Clock::starting(store.newest_at().await?);
+        let token = folder::first_token(folder)?;
+        store.insert_token("first", &token, clock.now()).await?;
+
+        let mut starter = Starter::new(folder, self.up.traffic, self.up.access_log, self.up.secure.tls())?;
+        starter.check_certificates()?;
+        starter.check_port()?;
+        let control_file = folder.gateway().join("control.json");
+        let hub = Hub::bind_beside(control_file, slipway_server::secret(), Some(self.api), start).await?;
+        let mut child = starter.ensure()?;
+        let target = Arc::new(process_target(folder, clock, fence.as_ref().map(|_| start))?);
+        let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
+        let control = Control::start(Parts {
+            store: store.clone(),
+            target: match fence {
+                Some(fence) => Arc::new(Fenced { target: target.clone(), fence }),
+                None => target.clone(),
+            },
+            router: Arc::new(adapters::Gateways(hub.clone())),
+            prober: Arc::new(adapters::Probes(Prober::default())),
+            artifacts: Arc::new(adapters::Kept(blobs.clone())),
+            receivers: Arc::new(hooks::Outside::new(folder)?),
+            clock,
+        })
+        .await?;
+        let (farewell, asked) = mpsc::channel::<Farewell>(1);
+        let app = App { control: control.clone(), known: Default::default(), blobs, farewell };
+        self.front.own(slipway_server::router(app));
+        let traffic = match starter.called(&hub, &mut child).await {
+            Ok(traffic) => traffic,
+            Err(error) => {
+                control.stop().await;
+                if let Some(mut child) = child {
+                    // Nobody would watch it.
+                    let _ = child.kill().await;
+                }
+                return Err(error);
+            }
+        };
+        let written = json!({ "address": self.api.to_string(), "pid": std::process::id() });
+        folder::replace(&folder.api(), &written.to_string())?;
+        self.announce(&traffic.to_string(), starter.speaks_tls_at(), false)?;
+
+        let watch = tokio::spawn(starter.watch(child));
+        let end = tokio::select! {
+            end = told.wait(asked) => end,
+            by = &mut holding => {
+                tracing::warn!(by = by.unwrap_or_default(), own = start, "overtaken");
+                End::Overtaken
+            }
+        };
+        holding.abort();
+        watch.abort();
+        if end == End::Overtaken {
+            self.front.wait();
+        }
+        control.stop().await;
+        if end == End::All {
+            // Before anything ends, so that none of those that stand by brings it back.
+            if let Err(error) = store.take_down().await {
+                tracing::warn!(%error, "those that stand by cannot be told to end");
+            }
+            gateway::stop(folder, DRAIN).await?;
+            stop_instances(&target).await?;
+        }
+        store.close().await;
+        Ok(end)
+    }
+
+    fn announce(&self, traffic: &str, tls: Option<std::net::SocketAddr>, standby: bool) -> Result<()> {
+        use std::io::Write;
+        let tls = tls.map(|tls| format!("https://{tls}"));
+        let (data, token, api) = (self.folder.path().display(), self.folder.token(), self.api);
+        let text = match self.common.json {
+            true => json!({ "api": format!("http://{api}"), "traffic": format!("http://{traffic}"), "tls": tls, "data": data.to_string(), "token_file": token, "standby": standby }).to_string(),
+            false => format!(
+                "{}\n  console  http://{api}/\n  API      http://{api}\n  traffic  http://{traffic}{}\n  data     {data}\n  token    {}\n{}",
+                if standby { "Slipway stands by: another control plane drives." } else { "Slipway is up." },
+                tls.as_ref().map(|tls| format!(" and {tls}")).unwrap_or_default(),
+                token.display(),
+                if standby {
+                    "Requests are passed on to it. Interrupt and SIGTERM stop only this one."
+                } else {
+                    "Interrupt stops everything; SIGTERM only the control plane."
+                },
+            ),
+        };
+        let mut out = std::io::stdout();
+        writeln!(out, "{text}")?;
+        out.flush()?;
+        Ok(())
+    }
+}
+
+/// Instances as local processes; for one of several control planes with the number of its start.
+fn process_target(folder: &Folder, clock: Clock, start: Option<u64>) -> Result<ProcessTarget> {
     let program = std::env::current_exe().context("this program cannot be found again")?;
-    let target =
-        ProcessTarget::new(folder.instances(), program, vec!["run-instance".into()], Arc::new(move || clock.now()));
+    let mut words = vec!["run-instance".into()];
+    words.extend(start.into_iter().flat_map(|start| ["--of".into(), start.to_string().into()]));
+    let target = ProcessTarget::new(folder.instances(), program, words, Arc::new(move || clock.now()));
     target.context("the instances cannot be taken over")
-}
-
-fn announce(
-    common: &Common,
-    folder: &Folder,
-    api: &str,
-    traffic: &str,
-    tls: Option<std::net::SocketAddr>,
-) -> Result<()> {
-    use std::io::Write;
-    let tls = tls.map(|tls| format!("https://{tls}"));
-    let (data, token) = (folder.path().display(), folder.token());
-    let text = match common.json {
-        true => json!({ "api": format!("http://{api}"), "traffic": format!("http://{traffic}"), "tls": tls, "data": data.to_string(), "token_file": token }).to_string(),
-        false => format!(
-            "Slipway is up.\n  console  http://{api}/\n  API      http://{api}\n  traffic  http://{traffic}{}\n  data     {data}\n  token    {}\n\
-             Interrupt stops everything; SIGTERM only the control plane.",
-            tls.map(|tls| format!(" and {tls}")).unwrap_or_default(),
-            token.display()
-        ),
-    };
-    let mut out = std::io::stdout();
-    writeln!(out, "{text}")?;
-    out.flush()?;
-    Ok(())
 }
 
 /// The ways in which this can be told to end.
@@ -175,16 +271,22 @@ async fn stop_instances(target: &ProcessTarget) -> Result<()> {
 
 /// Ends gateway and instances of a data folder that nobody drives. Whether there were any.
 pub(crate) async fn stop_leftovers(folder: &Folder) -> Result<bool> {
-    if !folder.path().join("slipway.db").exists() {
+    // Both claim the folder, so that nobody starts to drive meanwhile.
+    let (store, clock, _claim) = if folder.is_shared() {
+        (None, Clock::starting(Default::default()), Some(slipway_store::claim(folder.path()).await?))
+    } else if folder.path().join("slipway.db").exists() {
+        let store = Store::open(folder.path()).await?;
+        let clock = Clock::starting(store.newest_at().await?);
+        (Some(store), clock, None)
+    } else {
         return Ok(false);
-    }
-    // Claims the folder, so that nobody starts to drive meanwhile.
-    let store = Store::open(folder.path()).await?;
-    let clock = Clock::starting(store.newest_at().await?);
+    };
     let had_gateway = gateway::stop(folder, DRAIN).await?;
-    let target = process_target(folder, clock)?;
+    let target = process_target(folder, clock, None)?;
     let instances = Target::instances(&target).len();
     stop_instances(&target).await?;
-    store.close().await;
+    if let Some(store) = store {
+        store.close().await;
+    }
     Ok(had_gateway || instances > 0)
 }

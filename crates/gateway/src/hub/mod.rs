@@ -103,19 +103,21 @@ struct Known {
 impl Hub {
     /// Listens on a free loopback port and writes it, with `token`, into `control_file` (mode 0600, replaced whole).
     pub async fn bind(control_file: PathBuf, token: impl Into<String>) -> io::Result<Hub> {
-        Hub::bind_beside(control_file, token, None).await
+        Hub::bind_beside(control_file, token, None, 0).await
     }
 
-    /// The same, and tells gateways where the API listens, so that they can pass reports of outcomes on.
+    /// The same, and tells gateways where the API listens, so that they can pass reports of outcomes on, and which start
+    /// of a control plane this is: they leave earlier ones for it, and go back to none.
     pub async fn bind_beside(
         control_file: PathBuf,
         token: impl Into<String>,
         api: Option<SocketAddr>,
+        start: u64,
     ) -> io::Result<Hub> {
         let token = token.into();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        write_control_file(&control_file, address, &token, api)?;
+        write_control_file(&control_file, address, &token, api, start)?;
         let stopped = CancellationToken::new();
         let shared = Arc::new(Shared {
             token,
@@ -261,11 +263,17 @@ fn runs(pid: u32) -> bool {
     pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }
 
-fn write_control_file(file: &Path, address: SocketAddr, token: &str, api: Option<SocketAddr>) -> io::Result<()> {
+fn write_control_file(
+    file: &Path,
+    address: SocketAddr,
+    token: &str,
+    api: Option<SocketAddr>,
+    start: u64,
+) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut content = serde_json::json!({ "address": address, "token": token });
+    let mut content = serde_json::json!({ "address": address, "token": token, "start": start });
     if let Some(api) = api {
         content["api"] = api.to_string().into();
     }

@@ -1,14 +1,155 @@
-//! What the stories share: a folder, a lane, a turn, and a way around the store into its database.
+//! What the stories share: the ground on which they are told (a folder, and a database in it or on a server), a lane, a
+//! turn, and a way around the store into its database.
 
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use slipway_core::journal::Fact;
 use slipway_core::names::LaneId;
 use slipway_core::units::Timestamp;
-use slipway_store::{Commit, Committed, EffectId, Error, NewEffect, Store};
+use slipway_store::{Commit, Committed, EffectId, Error, NewEffect, Standby, Store};
+use slipway_testkit::Postgres;
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+/// Tells each story twice: on SQLite, and on PostgreSQL.
+macro_rules! on_both {
+    ($($story:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $story() { super::$story(crate::common::Ground::file()).await })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $story() { super::$story(crate::common::Ground::server()).await })*
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// A data folder, and where its database is.
+pub struct Ground {
+    folder: tempfile::TempDir,
+    /// The address of a database on a server; absent where it is a file in the folder.
+    pub database: Option<String>,
+}
+
+/// The server of all stories. It ends with this process.
+pub fn server() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER
+        .get_or_init(|| Postgres::start().expect("PostgreSQL can be started: without it half of the suite is missing"))
+}
+
+/// An empty database on the server.
+pub fn database() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("story_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    server().database(&name).expect("an empty database")
+}
+
+impl Ground {
+    pub fn file() -> Ground {
+        Ground { folder: folder(), database: None }
+    }
+
+    pub fn server() -> Ground {
+        Ground { folder: folder(), database: Some(database()) }
+    }
+
+    /// An empty one of the same kind.
+    pub fn another(&self) -> Ground {
+        if self.database.is_some() { Ground::server() } else { Ground::file() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Opens the store to drive.
+    pub async fn open(&self) -> Result<Store, Error> {
+        open(self.path(), self.database.as_deref()).await
+    }
+
+    /// Does something to the database around the store.
+    pub async fn meddle(&self, sql: &str) {
+        let mut raw = self.raw().await;
+        raw.execute(sql).await.expect(sql);
+        raw.close().await;
+    }
+
+    /// Opens the database itself, as somebody would who has the right.
+    pub async fn raw(&self) -> Raw {
+        match &self.database {
+            None => {
+                let file = SqliteConnectOptions::new().filename(self.path().join("slipway.db"));
+                Raw::Sqlite(file.connect().await.expect("the database"))
+            }
+            Some(url) => Raw::Postgres(PgConnection::connect(url).await.expect("the database")),
+        }
+    }
+
+    /// Bytes as text in a statement.
+    pub fn literal(&self, bytes: &[u8]) -> String {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        match self.database {
+            None => format!("CAST(X'{hex}' AS TEXT)"),
+            Some(_) => format!("convert_from('\\x{hex}', 'UTF8')"),
+        }
+    }
+}
+
+/// Opens the store of a folder, waiting for its lease where there is one.
+pub async fn open(folder: &Path, database: Option<&str>) -> Result<Store, Error> {
+    let Some(database) = database else { return Store::open(folder).await };
+    let standby = Standby::join(folder, &database.parse().expect("an address")).await?;
+    loop {
+        match standby.try_lead("http://here").await? {
+            Some(store) => return Ok(store),
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// A connection of either kind.
+pub enum Raw {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Raw {
+    pub async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_string());
+        match self {
+            Raw::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(|_| ()),
+            Raw::Postgres(connection) => sqlx::raw_sql(sql).execute(connection).await.map(|_| ()),
+        }
+    }
+
+    /// The texts of one row.
+    pub async fn texts(&mut self, sql: &str) -> Vec<String> {
+        let query = AssertSqlSafe(sql.to_string());
+        match self {
+            Raw::Sqlite(connection) => {
+                let row = sqlx::query(query).fetch_one(connection).await.expect(sql);
+                (0..row.len()).map(|place| row.get(place)).collect()
+            }
+            Raw::Postgres(connection) => {
+                let row = sqlx::query(query).fetch_one(connection).await.expect(sql);
+                (0..row.len()).map(|place| row.get(place)).collect()
+            }
+        }
+    }
+
+    pub async fn close(self) {
+        match self {
+            Raw::Sqlite(connection) => connection.close().await.expect("closed"),
+            Raw::Postgres(connection) => connection.close().await.expect("closed"),
+        }
+    }
+}
 
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -51,21 +192,9 @@ pub async fn turn(store: &Store, lane: &LaneId, from: u64, consumed: Vec<EffectI
         .await
 }
 
-/// Opens the database itself, as somebody would who has the file.
-pub async fn raw(folder: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(folder.join("slipway.db")).connect().await.expect("the database")
-}
-
-/// Does something to the database around the store.
-pub async fn meddle(folder: &Path, sql: &str) {
-    let mut connection = raw(folder).await;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_string())).execute(&mut connection).await.expect(sql);
-    connection.close().await.expect("closed");
-}
-
 /// A store with `n` more entries in its journal, closed.
-pub async fn journal_of(folder: &Path, n: u64) {
-    let store = Store::open(folder).await.expect("opens");
+pub async fn journal_of(ground: &Ground, n: u64) {
+    let store = ground.open().await.expect("opens");
     let start = store.start_number();
     for i in 1..=n {
         store.append(vec![fact(&format!("fact.number-{i}"))], Timestamp(start * 1000 + i)).await.expect("appended");

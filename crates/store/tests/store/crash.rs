@@ -4,19 +4,22 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use slipway_store::{Filter, Store};
+use slipway_store::Filter;
 
-use crate::common::{folder, lane, turn};
+use crate::common::{Ground, lane, on_both, open, turn};
 
 /// Names the folder in which the child takes its turns.
 const FOLDER: &str = "SLIPWAY_STORE_TEST_FOLDER";
+/// Names the database, where it is on a server.
+const DATABASE: &str = "SLIPWAY_STORE_TEST_DATABASE";
 
 /// Takes turns until it is killed; does nothing where no parent asks for it.
 #[tokio::test]
 #[ignore = "is started by the test below"]
 async fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let store = Store::open(folder.as_ref()).await.unwrap();
+    let database = std::env::var(DATABASE).ok();
+    let store = open(folder.as_ref(), database.as_deref()).await.unwrap();
     let shop = lane("shop");
     let mut generation = store.load_lane::<Value>(&shop).await.unwrap().map_or(0, |kept| kept.generation);
     loop {
@@ -26,14 +29,15 @@ async fn child() {
     }
 }
 
-#[tokio::test]
-async fn whoever_is_killed_while_committing_leaves_whole_turns() {
-    let folder = folder();
+async fn whoever_is_killed_while_committing_leaves_whole_turns(ground: Ground) {
     let mut known = 0;
-    for round in 0..12 {
+    // Whoever was killed has its lease for a while: rounds take longer on a server.
+    let rounds = if ground.database.is_some() { 3 } else { 12 };
+    for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crash::child", "--ignored", "--nocapture"])
-            .env(FOLDER, folder.path())
+            .env(FOLDER, ground.path())
+            .envs(ground.database.iter().map(|database| (DATABASE, database)))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -44,7 +48,7 @@ async fn whoever_is_killed_while_committing_leaves_whole_turns() {
         child.wait().unwrap();
         let promised = turns.last().unwrap_or(promised);
 
-        let store = Store::open(folder.path()).await.unwrap();
+        let store = ground.open().await.unwrap();
         let kept = store.load_lane::<Value>(&lane("shop")).await.unwrap().unwrap();
         assert!(kept.generation >= promised && kept.generation > known, "what was promised is there");
         known = kept.generation;
@@ -59,3 +63,5 @@ async fn whoever_is_killed_while_committing_leaves_whole_turns() {
         store.close().await;
     }
 }
+
+on_both!(whoever_is_killed_while_committing_leaves_whole_turns,);

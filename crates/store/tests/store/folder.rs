@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use slipway_store::{Error, Store};
 
-use crate::common::{folder, meddle};
+use crate::common::{Ground, folder};
 
 #[tokio::test]
 async fn a_second_start_on_the_same_folder_is_refused_with_the_process_that_has_it() {
@@ -34,9 +34,9 @@ async fn a_lock_that_is_just_being_let_go_is_waited_for() {
 
 #[tokio::test]
 async fn data_of_a_newer_slipway_is_refused_and_left_alone() {
-    let folder = folder();
-    Store::open(folder.path()).await.unwrap().close().await;
-    meddle(folder.path(), "INSERT INTO migrations (name) VALUES ('0999_future')").await;
+    let folder = Ground::file();
+    folder.open().await.unwrap().close().await;
+    folder.meddle("INSERT INTO migrations (name) VALUES ('0999_future')").await;
     let before = std::fs::read(folder.path().join("slipway.db")).unwrap();
     match Store::open(folder.path()).await {
         Err(Error::Newer { found, .. }) => assert_eq!(found, "0999_future"),

@@ -2,14 +2,12 @@
 
 use serde_json::json;
 use slipway_core::units::Timestamp;
-use slipway_store::{HookId, Store, Told, Whose};
+use slipway_store::{HookId, Told, Whose};
 
-use crate::common::{fact, folder, lane};
+use crate::common::{Ground, fact, lane, on_both};
 
-#[tokio::test]
-async fn a_hook_is_told_from_the_rollout_that_brought_it_and_up_to_where_it_was_withdrawn() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn a_hook_is_told_from_the_rollout_that_brought_it_and_up_to_where_it_was_withdrawn(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let (shop, now) = (lane("shop"), Timestamp(5_000));
     let mut before = fact("step.done");
     before.rollout = None;
@@ -30,7 +28,7 @@ async fn a_hook_is_told_from_the_rollout_that_brought_it_and_up_to_where_it_was_
     store.note_told(&id, &failed(2), vec![], Timestamp(5_500)).await.unwrap();
     store.close().await;
     drop(store);
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = ground.open().await.unwrap();
     let hook = store.hook(&id).await.unwrap().unwrap();
     assert_eq!((hook.attempts, hook.failing_since, hook.why.as_str()), (2, Some(now), "it is down"));
 
@@ -46,3 +44,5 @@ async fn a_hook_is_told_from_the_rollout_that_brought_it_and_up_to_where_it_was_
     assert!(store.hook(&other).await.unwrap().is_some(), "one that is declared is not forgotten");
     assert!(store.verify_journal().await.unwrap().is_ok());
 }
+
+on_both!(a_hook_is_told_from_the_rollout_that_brought_it_and_up_to_where_it_was_withdrawn,);

@@ -1,10 +1,12 @@
-//! The store on real files: what is kept is kept whole, what was touched is found, and who may open it.
+//! The store on real files and on a real server, which the suite starts: what is kept is kept whole, what was touched is found, and who may open it.
 
 mod common;
 mod crash;
 mod folder;
 mod full;
 mod hooks;
+mod moving;
 mod records;
 mod tamper;
+mod traps;
 mod turns;

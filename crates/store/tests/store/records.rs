@@ -5,11 +5,9 @@ use slipway_core::names::{Digest, RolloutId};
 use slipway_core::rights::{Right, Rights};
 use slipway_core::rollout::trail::Sample;
 use slipway_core::units::{Millis, Timestamp, Weight};
-use slipway_store::{
-    Commit, Error, Filter, ReleaseRecord, Remembered, RolloutRecord, SampleRecord, Store, TokenRecord,
-};
+use slipway_store::{Commit, Error, Filter, ReleaseRecord, Remembered, RolloutRecord, SampleRecord, TokenRecord};
 
-use crate::common::{folder, lane, meddle};
+use crate::common::{Ground, lane, on_both};
 
 fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRecord {
     RolloutRecord {
@@ -24,10 +22,8 @@ fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRecord
     }
 }
 
-#[tokio::test]
-async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let mut generation = 0;
     for n in 1..=12 {
         let id = store.next_rollout_id().await;
@@ -57,10 +53,8 @@ async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first() {
     assert_eq!(store.rollout(&RolloutId::numbered(99)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let sample = |at| Sample {
         at: Timestamp(at),
         step: 0,
@@ -87,16 +81,21 @@ async fn samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane() {
     }
 }
 
-#[tokio::test]
-async fn a_rollout_is_numbered_though_nothing_can_be_written() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn a_rollout_is_numbered_though_nothing_can_be_written(ground: Ground) {
+    let store = ground.open().await.unwrap();
     assert_eq!(store.next_rollout_id().await, RolloutId::numbered(1));
-    meddle(folder.path(), "CREATE TRIGGER broken BEFORE UPDATE ON counters BEGIN SELECT RAISE(ABORT, 'no room'); END")
-        .await;
+    let no_room = match ground.database {
+        None => "CREATE TRIGGER broken BEFORE UPDATE ON counters BEGIN SELECT RAISE(ABORT, 'no room'); END",
+        Some(_) => {
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room'; END $$;
+             CREATE TRIGGER broken BEFORE UPDATE ON counters EXECUTE FUNCTION no_room()"
+        }
+    };
+    ground.meddle(no_room).await;
     assert_eq!(store.next_rollout_id().await, RolloutId::numbered(2));
     assert_eq!(store.next_rollout_id().await, RolloutId::numbered(3));
-    meddle(folder.path(), "DROP TRIGGER broken").await;
+    let room = if ground.database.is_some() { "DROP TRIGGER broken ON counters" } else { "DROP TRIGGER broken" };
+    ground.meddle(room).await;
     assert_eq!(store.next_rollout_id().await, RolloutId::numbered(4), "what was counted in memory is not given again");
     let shop = lane("shop");
     let rollouts = vec![rollout(RolloutId::numbered(9), "shop", None)];
@@ -108,14 +107,12 @@ async fn a_rollout_is_numbered_though_nothing_can_be_written() {
         .unwrap();
     store.close().await;
     drop(store);
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = ground.open().await.unwrap();
     assert_eq!(store.next_rollout_id().await, RolloutId::numbered(10), "a rollout that is kept takes its number along");
 }
 
-#[tokio::test]
-async fn a_version_stands_for_one_pair_of_digests_for_ever() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn a_version_stands_for_one_pair_of_digests_for_ever(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let release = |artifact: &str, config: &str| ReleaseRecord {
         service: "shop".parse().unwrap(),
         version: "1.0.0".parse().unwrap(),
@@ -138,10 +135,8 @@ async fn a_version_stands_for_one_pair_of_digests_for_ever() {
     assert_eq!(store.releases(&first.service).await.unwrap(), [first]);
 }
 
-#[tokio::test]
-async fn an_answer_is_remembered_for_a_day_and_for_its_own_request() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn an_answer_is_remembered_for_a_day_and_for_its_own_request(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let answer = |body: &str| Remembered { status: 201, body: body.to_string() };
     let (monday, day) = (Timestamp(1_000_000), Millis::from_secs(24 * 3600));
     assert_eq!(store.recall("k", "asked", monday).await.unwrap(), None);
@@ -154,10 +149,8 @@ async fn an_answer_is_remembered_for_a_day_and_for_its_own_request() {
     assert_eq!(store.recall("k", "something else", later).await.unwrap(), Some(answer("second")));
 }
 
-#[tokio::test]
-async fn a_token_is_known_by_its_hash_and_a_new_one_replaces_it() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn a_token_is_known_by_its_hash_and_a_new_one_replaces_it(ground: Ground) {
+    let store = ground.open().await.unwrap();
     store.insert_token("first", "secret-one", Timestamp(1)).await.unwrap();
     assert_eq!(store.token("secret-one").await.unwrap().map(|t| t.name).as_deref(), Some("first"));
     store.insert_token("first", "secret-two", Timestamp(2)).await.unwrap();
@@ -165,16 +158,14 @@ async fn a_token_is_known_by_its_hash_and_a_new_one_replaces_it() {
     let first = store.token("secret-two").await.unwrap().unwrap();
     assert_eq!((first.name.as_str(), first.rights), ("first", Rights::all()));
     store.close().await;
-    for file in std::fs::read_dir(folder.path()).unwrap() {
+    for file in std::fs::read_dir(ground.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(10).any(|part| part == b"secret-two"), "the text of a token is kept nowhere");
     }
 }
 
-#[tokio::test]
-async fn a_token_is_made_once_looked_up_with_its_rights_and_revoked_all_in_the_journal() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn a_token_is_made_once_looked_up_with_its_rights_and_revoked_all_in_the_journal(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let bob = TokenRecord {
         name: "bob".to_string(),
         rights: [Right::Approve].into_iter().collect(),
@@ -194,3 +185,13 @@ async fn a_token_is_made_once_looked_up_with_its_rights_and_revoked_all_in_the_j
     let journal = serde_json::to_string(&entries).unwrap();
     assert!(!journal.contains("secret"), "never its text: {journal}");
 }
+
+on_both!(
+    rollouts_are_numbered_kept_with_their_turn_and_found_newest_first,
+    samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane,
+    a_rollout_is_numbered_though_nothing_can_be_written,
+    a_version_stands_for_one_pair_of_digests_for_ever,
+    an_answer_is_remembered_for_a_day_and_for_its_own_request,
+    a_token_is_known_by_its_hash_and_a_new_one_replaces_it,
+    a_token_is_made_once_looked_up_with_its_rights_and_revoked_all_in_the_journal,
+);

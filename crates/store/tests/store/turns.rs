@@ -2,22 +2,20 @@
 
 use serde_json::{Value, json};
 use slipway_core::units::Timestamp;
-use slipway_store::{Commit, Error, Filter, Store};
+use slipway_store::{Commit, Error, Filter};
 
-use crate::common::{effect, fact, folder, lane, turn};
+use crate::common::{Ground, effect, fact, lane, on_both, turn};
 
-#[tokio::test]
-async fn a_turn_is_kept_and_read_back_after_a_restart() {
-    let folder = folder();
+async fn a_turn_is_kept_and_read_back_after_a_restart(ground: Ground) {
     let shop = lane("shop");
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = ground.open().await.unwrap();
     assert!(store.load_lane::<Value>(&shop).await.unwrap().is_none());
     let committed = turn(&store, &shop, 0, vec![]).await.unwrap();
     assert_eq!((committed.generation, committed.head), (1, 1));
     store.close().await;
     drop(store);
 
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = ground.open().await.unwrap();
     let kept = store.load_lane::<Value>(&shop).await.unwrap().unwrap();
     assert_eq!((kept.generation, kept.doc), (1, json!({ "n": 1 })));
     assert_eq!(store.lanes().await.unwrap(), std::slice::from_ref(&shop));
@@ -30,11 +28,9 @@ async fn a_turn_is_kept_and_read_back_after_a_restart() {
     assert_eq!(store.start_number(), 2, "every start has its number");
 }
 
-#[tokio::test]
-async fn of_many_turns_from_one_generation_one_is_kept_and_the_others_leave_nothing() {
-    let folder = folder();
+async fn of_many_turns_from_one_generation_one_is_kept_and_the_others_leave_nothing(ground: Ground) {
     let shop = lane("shop");
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = ground.open().await.unwrap();
     for from in 0..5 {
         let tries = (0..8).map(|_| {
             let (store, shop) = (store.clone(), shop.clone());
@@ -58,10 +54,8 @@ async fn of_many_turns_from_one_generation_one_is_kept_and_the_others_leave_noth
     assert_eq!(store.verify_journal().await.unwrap().unwrap().entries, 5);
 }
 
-#[tokio::test]
-async fn lanes_do_not_get_into_each_others_way() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn lanes_do_not_get_into_each_others_way(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let turns = (0..10).map(|i| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -76,15 +70,13 @@ async fn lanes_do_not_get_into_each_others_way() {
     }
     let verified = store.verify_journal().await.unwrap().unwrap();
     assert_eq!(verified.entries, 100);
-    let anchor = std::fs::read_to_string(folder.path().join("journal.anchor")).unwrap();
+    let anchor = std::fs::read_to_string(ground.path().join("journal.anchor")).unwrap();
     assert_eq!(anchor.trim(), format!("100 {}", verified.head), "the newest entry is the one that is anchored");
 }
 
-#[tokio::test]
-async fn an_effect_that_is_there_is_not_added_again_and_one_that_was_taken_in_goes() {
-    let folder = folder();
+async fn an_effect_that_is_there_is_not_added_again_and_one_that_was_taken_in_goes(ground: Ground) {
     let shop = lane("shop");
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = ground.open().await.unwrap();
     let commit = |from, effects, consumed| Commit {
         lane: &shop,
         expected_generation: from,
@@ -108,10 +100,8 @@ async fn an_effect_that_is_there_is_not_added_again_and_one_that_was_taken_in_go
     assert!(all.iter().all(|id| *id < again), "an effect's place is never used twice");
 }
 
-#[tokio::test]
-async fn the_journal_is_read_by_what_one_looks_for() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn the_journal_is_read_by_what_one_looks_for(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let mut other = fact("traffic.shifted");
     other.lane = Some(lane("cart"));
     other.rollout = None;
@@ -132,10 +122,8 @@ async fn the_journal_is_read_by_what_one_looks_for() {
     assert_eq!(store.newest_at().await.unwrap(), Timestamp(5));
 }
 
-#[tokio::test]
-async fn evidence_without_measure_is_left_out_visibly() {
-    let folder = folder();
-    let store = Store::open(folder.path()).await.unwrap();
+async fn evidence_without_measure_is_left_out_visibly(ground: Ground) {
+    let store = ground.open().await.unwrap();
     let mut long = fact("judged");
     long.evidence = json!("\0".repeat(300_000));
     long.cause = "ä".repeat(100_000);
@@ -145,11 +133,9 @@ async fn evidence_without_measure_is_left_out_visibly() {
     assert!(store.verify_journal().await.unwrap().is_ok());
 }
 
-#[tokio::test]
-async fn a_turn_whose_asker_goes_away_is_kept_whole_or_not_at_all() {
-    let folder = folder();
+async fn a_turn_whose_asker_goes_away_is_kept_whole_or_not_at_all(ground: Ground) {
     let shop = lane("shop");
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = ground.open().await.unwrap();
     let patience = async |polls: u32| {
         for _ in 0..polls {
             tokio::task::yield_now().await;
@@ -174,3 +160,13 @@ async fn a_turn_whose_asker_goes_away_is_kept_whole_or_not_at_all() {
     assert_eq!(committed.head, generation + 1);
     assert_eq!(store.verify_journal().await.unwrap().unwrap().entries, generation + 1);
 }
+
+on_both!(
+    a_turn_is_kept_and_read_back_after_a_restart,
+    of_many_turns_from_one_generation_one_is_kept_and_the_others_leave_nothing,
+    lanes_do_not_get_into_each_others_way,
+    an_effect_that_is_there_is_not_added_again_and_one_that_was_taken_in_goes,
+    the_journal_is_read_by_what_one_looks_for,
+    evidence_without_measure_is_left_out_visibly,
+    a_turn_whose_asker_goes_away_is_kept_whole_or_not_at_all,
+);

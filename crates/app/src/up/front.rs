@@ -1,0 +1,138 @@
+//! The API's front: one listener for as long as the process lives, whoever drives. Where this control plane drives, its
+//! own API answers; where another does, requests are passed on to it, so that any of them can be asked.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use serde_json::json;
+use tokio::sync::watch;
+
+/// How long a request waits until somebody drives: as long as taking over may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Headers that concern one connection only.
+const HOP: [HeaderName; 4] = [header::CONNECTION, header::TRANSFER_ENCODING, header::TE, header::UPGRADE];
+
+/// The front. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Front {
+    phase: watch::Sender<Phase>,
+    http: reqwest::Client,
+}
+
+/// Who answers.
+#[derive(Clone)]
+enum Phase {
+    /// Nobody yet.
+    Waiting,
+    /// This control plane.
+    Own(Router),
+    /// The one at this address.
+    Passed(String),
+}
+
+impl Front {
+    pub fn new() -> anyhow::Result<Front> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Front { phase: watch::Sender::new(Phase::Waiting), http })
+    }
+
+    /// What is served.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(answer).with_state(self.clone())
+    }
+
+    /// This control plane's own API answers from now on.
+    pub fn own(&self, router: Router) {
+        self.phase.send_replace(Phase::Own(router));
+    }
+
+    /// The control plane at `address` answers from now on.
+    pub fn pass_to(&self, address: &str) {
+        self.phase.send_if_modified(|phase| {
+            let other = !matches!(phase, Phase::Passed(known) if known == address);
+            if other {
+                *phase = Phase::Passed(address.to_string());
+            }
+            other
+        });
+    }
+
+    /// Who answers, once that is known; nobody where it takes too long.
+    async fn known(&self) -> Option<Phase> {
+        let mut phases = self.phase.subscribe();
+        let known = phases.wait_for(|phase| !matches!(phase, Phase::Waiting));
+        let known = tokio::time::timeout(PATIENCE, known).await.ok()?.ok()?.clone();
+        Some(known)
+    }
+
+    /// Returns when somebody else than the one at `address` is to be asked.
+    async fn left(&self, address: String) {
+        let mut phases = self.phase.subscribe();
+        let other = phases.wait_for(|phase| !matches!(phase, Phase::Passed(known) if *known == address));
+        // The sender is in `self`.
+        let _ = other.await;
+    }
+
+    /// Nobody answers for now.
+    pub fn wait(&self) {
+        self.phase.send_replace(Phase::Waiting);
+    }
+}
+
+async fn answer(State(front): State<Front>, request: Request) -> Response {
+    match front.known().await {
+        Some(Phase::Own(router)) => match tower::ServiceExt::oneshot(router, request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        // One that stands still answers nothing: whoever waits for it must not wait for longer than it is followed.
+        Some(Phase::Passed(address)) => tokio::select! {
+            answer = pass(&front, &address, request) => answer,
+            () = front.left(address.clone()) => nobody("another control plane has taken over meanwhile: ask again"),
+        },
+        Some(Phase::Waiting) | None => nobody("no control plane drives at present"),
+    }
+}
+
+/// Passes a request on, and its answer back as it comes.
+async fn pass(front: &Front, address: &str, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("{address}{path}");
+    for name in HOP {
+        head.headers.remove(name);
+    }
+    let passed = front.http.request(head.method, url).headers(head.headers);
+    let answer = match passed.body(reqwest::Body::wrap_stream(body.into_data_stream())).send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::info!(%error, address, "a request could not be passed on");
+            return nobody(
+                "the control plane that drives does not answer; another takes over within seconds: try again",
+            );
+        }
+    };
+    let (status, mut headers) = (answer.status(), answer.headers().clone());
+    for name in HOP {
+        headers.remove(name);
+    }
+    let (front, address) = (front.clone(), address.to_string());
+    let rest = answer.bytes_stream().take_until(Box::pin(async move { front.left(address).await }));
+    (status, headers, Body::from_stream(rest)).into_response()
+}
+
+fn nobody(detail: &str) -> Response {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let body = json!({ "status": status.as_u16(), "code": "store_unavailable", "detail": detail }).to_string();
+    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "1")];
+    (status, headers, body).into_response()
+}

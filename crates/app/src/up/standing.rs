@@ -1,0 +1,73 @@
+//! Standing by: one of several control planes on a shared database that does not drive (yet).
+
+use std::time::Duration;
+
+use anyhow::Result;
+use slipway_store::{Address, Place, Standby, Store};
+
+use crate::folder::Folder;
+use crate::up::front::Front;
+
+/// How often it is looked who drives.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What came of standing by.
+pub(super) enum Stood {
+    /// This one drives from now on.
+    Leads(Store),
+    /// Everything was taken down, those that stand by included.
+    TakenDown,
+}
+
+/// A control plane that stands by.
+pub(super) struct Standing {
+    standby: Standby,
+    /// Where this one's API listens, for those that will stand by it.
+    address: String,
+    /// The newest start that was seen to drive.
+    seen: u64,
+}
+
+impl Standing {
+    pub async fn join(folder: &Folder, database: &Address, address: String) -> Result<Standing> {
+        Ok(Standing { standby: Standby::join(folder.path(), database).await?, address, seen: 0 })
+    }
+
+    /// Waits until this one drives; requests go to whoever does. `joined` is called once another is seen to.
+    pub async fn stand(&mut self, front: &Front, mut joined: impl FnMut() -> Result<()>) -> Result<Stood> {
+        let mut told = false;
+        loop {
+            match self.look(front).await {
+                Ok(Some(stood)) => return Ok(stood),
+                Ok(None) if !told && self.seen > 0 => {
+                    told = true;
+                    joined()?;
+                }
+                Ok(None) => {}
+                // Whoever starts must know at once; whoever stands by goes on.
+                Err(error) if !told => return Err(error.into()),
+                Err(error) => tracing::warn!(%error, "it cannot be seen who drives"),
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn look(&mut self, front: &Front) -> Result<Option<Stood>, slipway_store::Error> {
+        match self.standby.look().await? {
+            Place::Driven(leader) => {
+                self.seen = leader.start;
+                front.pass_to(&leader.address);
+                Ok(None)
+            }
+            Place::TakenDown { start } if self.seen > 0 && start >= self.seen => Ok(Some(Stood::TakenDown)),
+            Place::Free | Place::TakenDown { .. } => {
+                let leads = self.standby.try_lead(&self.address).await?;
+                if let Some(store) = &leads {
+                    self.seen = store.start_number();
+                    front.wait();
+                }
+                Ok(leads.map(Stood::Leads))
+            }
+        }
+    }
+}

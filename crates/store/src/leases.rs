@@ -1,0 +1,172 @@
+//! Which of several control planes drives: one at a time, by a lease in the database that it renews.
+//!
+//! The lease only says when somebody else may begin. What keeps two from acting is the number of the start, which
+//! everything that acts carries: whoever began later is followed, and nobody else. Times are the database's own, so that
+//! no two machines have to agree on one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::dialect::{self, Pool, query};
+use crate::error::Error;
+use crate::folder::{self, Claim};
+use crate::home;
+use crate::migrations;
+use crate::open::{Pools, STARTS, Store, bump_in};
+
+/// The end of a lease after which those that stand by end too.
+const TAKEN_DOWN: i64 = -1;
+/// The end of a lease that was given up.
+const GIVEN_UP: i64 = 0;
+/// How long a lease holds, in milliseconds. With [`RENEW`] and a start it stays under the five seconds in which a rollout
+/// must be taken up.
+const TERM_MS: i64 = 2_500;
+/// How often it is renewed.
+const RENEW: Duration = Duration::from_millis(600);
+/// How long a renewal may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A control plane that does not drive (yet).
+#[derive(Debug)]
+pub struct Standby {
+    folder: PathBuf,
+    pools: Pools,
+    claim: Arc<Claim>,
+    home: home::Home,
+}
+
+/// What a control plane finds that would drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Another drives.
+    Driven(Leader),
+    /// Nobody does.
+    Free,
+    /// Nobody does, since everything was taken down on purpose.
+    TakenDown {
+        /// By which start.
+        start: u64,
+    },
+}
+
+/// Who drives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leader {
+    /// The number of its start.
+    pub start: u64,
+    /// Where its API listens, as it said.
+    pub address: String,
+}
+
+impl Standby {
+    /// Joins those that share a database, making what is missing in it. Other control planes of the same data folder may
+    /// have joined too; one with a database in the folder may not, and neither may those of another folder.
+    pub async fn join(folder: &Path, address: &Address) -> Result<Standby, Error> {
+        let claim = folder::claim_shared(folder).await?;
+        if folder.join("slipway.db").exists() {
+            home::refuse_embedded(folder).await?;
+        }
+        let (writer, readers, lease) = dialect::open_server(address.options()).await?;
+        migrations::run(&writer).await?;
+        let home = home::Home::of(folder)?;
+        home.check(&writer).await?;
+        let pools = Pools { writer, readers, lease: Some(lease) };
+        Ok(Standby { folder: folder.to_path_buf(), pools, claim: Arc::new(claim), home })
+    }
+
+    /// Who drives, as long as its lease holds.
+    pub async fn look(&self) -> Result<Place, Error> {
+        let sql = format!(
+            "SELECT start, address, expires_at, expires_at - {} FROM leases WHERE name = 'control'",
+            dialect::NOW_MS
+        );
+        let Some(row) = query(sql).fetch_optional(&self.pools.readers).await? else { return Ok(Place::Free) };
+        let (start, expires_at, left): (i64, i64, i64) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
+        let start = start as u64;
+        Ok(match (expires_at, left > 0) {
+            (TAKEN_DOWN, _) => Place::TakenDown { start },
+            (_, true) => Place::Driven(Leader { start, address: row.try_get(1)? }),
+            (_, false) => Place::Free,
+        })
+    }
+
+    /// Takes the lease if nobody has it, and the connections along; `address` is where those that have not are sent.
+    pub async fn try_lead(&self, address: &str) -> Result<Option<Store>, Error> {
+        if matches!(self.look().await?, Place::Driven(_)) {
+            return Ok(None);
+        }
+        let mut writing = self.pools.writer.write().await?;
+        self.home.settle(&mut writing).await?;
+        let start = bump_in(&mut writing, STARTS).await?;
+        // Guarded once more: whoever had it may have renewed it meanwhile.
+        let sql = format!(
+            "INSERT INTO leases (name, start, address, expires_at) VALUES ('control', $1, $2, {now} + $3) \
+             ON CONFLICT (name) DO UPDATE SET start = excluded.start, address = excluded.address, \
+             expires_at = excluded.expires_at WHERE leases.expires_at <= {now}",
+            now = dialect::NOW_MS
+        );
+        if query(sql).bind(start as i64).bind(address).bind(TERM_MS).execute(&mut writing).await? != 1 {
+            return Ok(None);
+        }
+        Store::begin(&self.folder, self.claim.clone(), self.pools.clone(), writing, start).await.map(Some)
+    }
+}
+
+impl Store {
+    /// Keeps the lease until somebody else has taken over; returns the number of its start. A database that is away is no
+    /// reason to stop: nobody can take over in one, and a way back needs none. Never returns where no other can begin.
+    pub async fn hold(&self) -> u64 {
+        let Some(lease) = &self.inner.pools.lease else { return std::future::pending().await };
+        let mut fenced = self.inner.fenced.subscribe();
+        loop {
+            if let Some(by) = *fenced.borrow_and_update() {
+                return by;
+            }
+            match tokio::time::timeout(PATIENCE, self.renew(lease)).await {
+                Ok(Err(Error::Fenced { by, .. })) => return by,
+                Ok(Err(error)) => tracing::warn!(%error, "the lease of this control plane cannot be renewed"),
+                Err(_) => {
+                    tracing::warn!("the lease of this control plane cannot be renewed: the database does not answer")
+                }
+                Ok(Ok(())) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RENEW) => {}
+                _ = fenced.changed() => {}
+            }
+        }
+    }
+
+    async fn renew(&self, lease: &Pool) -> Result<(), Error> {
+        let sql =
+            format!("UPDATE leases SET expires_at = {} + $2 WHERE name = 'control' AND start = $1", dialect::NOW_MS);
+        if query(sql).bind(self.start_number() as i64).bind(TERM_MS).execute(lease).await? == 1 {
+            return Ok(());
+        }
+        let row = query("SELECT start FROM leases WHERE name = 'control'").fetch_optional(lease).await?;
+        let by = row.map_or(Ok(0), |row| row.try_get::<i64>(0))? as u64;
+        Err(self.fenced_by(by))
+    }
+
+    /// Gives the lease up, so that another need not wait for its end. Does nothing where it is given up already.
+    pub async fn hand_over(&self) -> Result<(), Error> {
+        self.end_lease(GIVEN_UP).await
+    }
+
+    /// The same, and those that stand by end too: everything is taken down.
+    pub async fn take_down(&self) -> Result<(), Error> {
+        self.end_lease(TAKEN_DOWN).await
+    }
+
+    async fn end_lease(&self, how: i64) -> Result<(), Error> {
+        let Some(lease) = &self.inner.pools.lease else { return Ok(()) };
+        query("UPDATE leases SET expires_at = $2 WHERE name = 'control' AND start = $1 AND expires_at > 0")
+            .bind(self.start_number() as i64)
+            .bind(how)
+            .execute(lease)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+CREATE TABLE leases (
+    name TEXT PRIMARY KEY NOT NULL,
+    start BIGINT NOT NULL,
+    address TEXT NOT NULL,
+    expires_at BIGINT NOT NULL
+);

@@ -1,0 +1,185 @@
+//! Everything kept on a server: rollouts end as they do with a file, a server that stops keeps nobody from going back, a
+//! file is moved there whole, and of several control planes one drives at a time.
+
+mod common;
+
+use std::time::Instant;
+
+use common::{Stage, alone, instances, nothing_failed_by_slipway, weight};
+use serde_json::Value;
+use slipway_e2e::process::{Signal, signal};
+use slipway_e2e::{Options, Page, Postgres, Slipway, until};
+
+const CANARY: &str = "{ instances: 2, strategy: { canary: { steps: [20%, 60%, 100%], verify: 3s } } }";
+const SLOW: &str =
+    "{ instances: 2, strategy: { canary: { steps: [20%, 100%], min_requests: 100000, step_limit: 5m, verify: 1s } } }";
+const BROKEN: &[(&str, &str)] = &[("FAIL_RATE", "0.5")];
+const PAGE: &str = "docs/how-to/postgresql.md";
+
+fn server() -> (Postgres, String) {
+    let postgres = Postgres::start().expect("PostgreSQL starts");
+    let url = postgres.database("slipway").expect("an empty database");
+    (postgres, url)
+}
+
+/// A control plane on a database; on a folder that another has already, if there is one.
+async fn up(url: &str, beside: Option<&Slipway>) -> Slipway {
+    let (data, traffic) = (beside.map(|other| other.data.clone()), beside.map(|other| other.traffic));
+    let traffic = traffic.unwrap_or(Options::default().traffic);
+    let options = Options { data, traffic, database: Some(url.to_string()), ..Options::default() };
+    Slipway::start(options).await.expect("Slipway starts")
+}
+
+/// Every start and stop of an instance that the journal tells of, and that none is told of twice.
+async fn nothing_was_done_twice(slipway: &Slipway, rollout: &str) {
+    let entries = slipway.get(&format!("/journal?limit=1000&rollout={rollout}")).await.expect("a journal");
+    let mut seen: Vec<String> = Vec::new();
+    for entry in entries.as_array().expect("entries") {
+        let kind = entry["kind"].as_str().unwrap_or_default();
+        if !["rollout.planned", "step.entered", "step.done", "rollout.ended"].contains(&kind) {
+            continue;
+        }
+        let what = format!("{kind} {}", entry["cause"]);
+        assert!(!seen.contains(&what), "{what} is recorded twice: {entries:#}");
+        seen.push(what);
+    }
+    assert!(!seen.is_empty(), "{entries:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollouts_end_as_they_do_with_a_file_and_a_stopped_server_keeps_nobody_from_going_back() {
+    let _alone = alone().await;
+    let (mut postgres, url) = server();
+    let mut stage = Stage::set_on(up(&url, None).await, CANARY, 300.0).await;
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
+    stage.slipway.kill_control_plane().await.expect("it is killed");
+    stage.slipway.restart().await.expect("it starts again");
+    assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
+    let id = stage.begin("2.0.0", BROKEN, &[]).await;
+    assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
+    assert_eq!(stage.stable().await, "1.1.0");
+
+    // Now without the server: traffic first, recorded later.
+    stage.slipway.declare(&format!("production: {SLOW}")).expect("a file");
+    let id = stage.begin("1.2.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
+    stage.gives("1.2.0", 50).await;
+    postgres.stop().expect("the server ends");
+    let aborted = stage.say("abort", &[]).await;
+    until("nobody meets the candidate any more", async || {
+        let met = stage.given("1.2.0");
+        stage.gives("1.1.0", 300).await;
+        (stage.given("1.2.0") == met).then_some(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {aborted}"));
+    assert_eq!(weight(&stage.lane().await, "1.2.0"), 0, "and it says how things are");
+    postgres.start_again().expect("the server is back");
+    let end = stage.outcome(&id).await;
+    assert_eq!(end["outcome"], "rolled_back", "{end:#}");
+    assert!(stage.recorded(&id, "traffic.returned").await > 0, "what was done is recorded");
+
+    // What the database is opened with stands nowhere that others read.
+    let api = std::fs::read_to_string(stage.slipway.data.join("api.json")).expect("api.json");
+    assert!(!api.contains("postgres"), "{api}");
+    let own = stage.slipway.control_plane();
+    for process in stage.slipway.processes().into_iter().filter(|process| Some(process.pid) != own) {
+        let variables = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&variables).contains("SLIPWAY_DATABASE="), "{process:?}");
+    }
+    let told = url.replace("slipway@", "slipway:s3cret@");
+    let data = stage.slipway.data.display().to_string();
+    let refused = stage.slipway.cli(&["up", "--data", &data, "--database", &told]).await.expect("it runs");
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("password") && !refused.stderr.contains("s3cret"), "{refused}");
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_control_planes_one_drives_and_the_other_takes_over() {
+    let _alone = alone().await;
+    let (postgres, url) = server();
+    let mut stage = Stage::set_on(up(&url, None).await, CANARY, 300.0).await;
+    let second = up(&url, Some(&stage.slipway)).await;
+    assert_eq!(second.traffic, stage.slipway.traffic);
+    let id = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
+    let asked = second.get(&format!("/rollouts/{id}")).await.expect("any of them answers");
+    assert_eq!(asked["outcome"], Value::Null, "{asked:#}");
+
+    // Killed in the middle: the other finishes it.
+    stage.slipway.kill_control_plane().await.expect("it is killed");
+    let killed = Instant::now();
+    until("the other drives", async || second.get(&format!("/rollouts/{id}")).await.ok()).await.expect("it takes over");
+    eprintln!("taken over and answering {} ms after SIGKILL", killed.elapsed().as_millis());
+    let end = until("it is finished", async || {
+        let now = second.get(&format!("/rollouts/{id}")).await.ok()?;
+        now["outcome"].is_string().then_some(now)
+    })
+    .await
+    .expect("an end");
+    assert_eq!(end["outcome"], "succeeded", "{end:#}");
+    nothing_was_done_twice(&second, &id).await;
+
+    // The first comes back, and stands by: commands reach the one that drives.
+    stage.slipway.restart().await.expect("it stands by");
+    let id = stage.begin("1.2.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
+    // Stopped, not killed: it is followed, and when it wakes up it does nothing more.
+    let sleeper = second.control_plane().expect("a process");
+    signal(sleeper, Signal::STOP).expect("it stands still");
+    let end = stage.outcome(&id).await;
+    assert_eq!(end["outcome"], "succeeded", "{end:#}");
+    let before = stage.lane().await;
+    signal(sleeper, Signal::CONT).expect("it wakes up");
+    until("the one that woke up passes requests on", async || second.get(&format!("/rollouts/{id}")).await.ok())
+        .await
+        .expect("it stands by");
+    stage.gives("1.2.0", 300).await;
+    let after = stage.lane().await;
+    assert_eq!(weight(&after, "1.2.0"), 10_000, "{after:#}");
+    assert_eq!(instances(&after, "stable"), instances(&before, "stable"), "nothing was started or stopped");
+    nothing_was_done_twice(&stage.slipway, &id).await;
+    let starts = postgres.query_in("slipway", "SELECT value FROM counters WHERE name = 'starts'").expect("a number");
+    assert_eq!(starts, ["3"], "the one that woke up has not driven again");
+
+    // Taken down, both end.
+    let other = second.control_plane().expect("a process");
+    nothing_failed_by_slipway(&stage.strike().await);
+    until("the other ends too", async || (!slipway_e2e::process::runs(other)).then_some(())).await.expect("its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_moved_to_a_server_under_traffic() {
+    let _alone = alone().await;
+    let page = Page::open(PAGE);
+    let (postgres, url) = server();
+    let mut stage = Stage::set(CANARY).await;
+    let (id, _) = stage.release("1.1.0", &[], &[]).await;
+    let id = id["id"].as_str().or(id["rollout"].as_str()).expect("an id").to_string();
+    let before = instances(&stage.lane().await, "stable");
+    stage.slipway.end_control_plane().await.expect("it ends");
+    let asked = page.commands().find(|command| command.starts_with("slipway store move --to ")).expect("a command");
+    assert_eq!(asked, "slipway store move --to postgres://slipway@db.local:5432/slipway");
+    let data = stage.slipway.data.display().to_string();
+    let moved = stage.slipway.json(&["store", "move", "--to", &url, "--data", &data]).await.expect("it is moved");
+    assert_eq!((&moved["before"], &moved["to"]), (&Value::Bool(false), &Value::String(url.clone())));
+    assert!(stage.slipway.restart().await.is_err(), "the folder drives no more by itself");
+    assert!(stage.slipway.said().contains("--database"), "{}", stage.slipway.said());
+    assert_eq!(
+        page.commands().find(|command| command.starts_with("slipway up")),
+        Some("slipway up --database postgres://slipway@db.local:5432/slipway")
+    );
+    stage.slipway.database = Some(url);
+    stage.slipway.restart().await.expect("it drives from the server");
+    assert_eq!(instances(&stage.lane().await, "stable"), before, "instances went on");
+    assert_eq!(stage.rollout(&id).await["outcome"], "succeeded");
+    let verified = page.run(&stage.slipway, "slipway journal verify", None).await;
+    assert_eq!(verified.code, 0, "{verified}");
+    let rows = postgres.query_in("slipway", "SELECT count(*) > 0 FROM journal").expect("a number");
+    assert_eq!(rows, ["t"]);
+    let (end, _) = stage.release("1.2.0", &[], &[]).await;
+    assert_eq!(end["outcome"], "succeeded", "{end:#}");
+    nothing_failed_by_slipway(&stage.strike().await);
+}
