@@ -146,8 +146,13 @@ async fn of_two_control_planes_one_drives_and_the_other_takes_over() {
 
     // Taken down, both end.
     let other = second.control_plane().expect("a process");
-    nothing_failed_by_slipway(&stage.strike().await);
+    let verified = stage.slipway.cli(&["journal", "verify"]).await.expect("it runs");
+    assert_eq!(verified.code, 0, "{verified}");
+    nothing_failed_by_slipway(&stage.load.stop().await);
+    stage.slipway.cli(&["down"]).await.expect("it runs").expect(0).expect("everything ends");
     until("the other ends too", async || (!slipway_e2e::process::runs(other)).then_some(())).await.expect("its end");
+    let left = stage.slipway.processes();
+    assert!(left.is_empty(), "nothing is left behind: {left:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,12 +91,17 @@ impl Stage {
 
     /// Waits until a rollout has an outcome.
     pub async fn outcome(&self, id: &str) -> Value {
-        until_within(Duration::from_secs(120), &format!("{id} has an outcome"), async || {
+        let ended = until_within(Duration::from_secs(120), &format!("{id} has an outcome"), async || {
             let now = self.rollout(id).await;
             now["outcome"].is_string().then_some(now)
         })
-        .await
-        .expect("an outcome")
+        .await;
+        match ended {
+            Ok(now) => now,
+            Err(error) => {
+                panic!("{error}: {:#}; the control plane said {}", self.rollout(id).await, self.slipway.said())
+            }
+        }
     }
 
     /// A command about the shop in production, as `pause`, with `--json`.
