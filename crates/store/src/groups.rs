@@ -86,7 +86,7 @@ impl Store {
     /// Ids of the group releases that go on.
     pub async fn open_groups(&self) -> Result<Vec<String>, Error> {
         let rows = query("SELECT id FROM group_runs WHERE ended = 0 ORDER BY number").fetch_all(self.readers());
-        rows.await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        rows.await?.iter().map(|row| row.try_get(0)).collect()
     }
 
     /// A group release by its id.

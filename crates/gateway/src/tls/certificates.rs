@@ -4,15 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::pair::{Mistake, Pair, fingerprint, read_all};
-
-type Fingerprint = Vec<(PathBuf, Option<(SystemTime, u64, u64)>)>;
+use super::pair::{Fingerprint, Mistake, Pair, fingerprint, read_all};
 
 /// What is served, and the folder that it came from.
 #[derive(Debug)]

@@ -32,7 +32,7 @@ pub struct Tls {
 /// Everything that is wrong with a folder of certificates, before a gateway is started with it. Empty: nothing is.
 pub fn mistakes(folder: &Path) -> Vec<Mistake> {
     match pair::read_all(folder) {
-        Ok(pairs) => pairs.into_iter().filter_map(|(_, pair)| pair.and_then(|p| p.check_time()).err()).collect(),
+        Ok(pairs) => pairs.into_values().filter_map(|pair| pair.and_then(|p| p.check_time()).err()).collect(),
         Err(mistake) => vec![mistake],
     }
 }

@@ -137,8 +137,11 @@ pub(super) fn read_all(folder: &Path) -> Result<BTreeMap<String, Result<Pair, Mi
     Ok(files.into_iter().map(|(name, files)| (name, read(&files))).collect())
 }
 
+/// When each file was written, how long it is and which it is; nothing of one that cannot be looked at.
+pub(super) type Fingerprint = Vec<(PathBuf, Option<(SystemTime, u64, u64)>)>;
+
 /// What changes when any of the folder's pairs is replaced.
-pub(super) fn fingerprint(folder: &Path) -> Vec<(PathBuf, Option<(SystemTime, u64, u64)>)> {
+pub(super) fn fingerprint(folder: &Path) -> Fingerprint {
     use std::os::unix::fs::MetadataExt;
     let look = |path: PathBuf| {
         let seen = fs::metadata(&path).ok();

@@ -7,7 +7,7 @@ use super::{ALPHA, Cell, End, Report, Row, Tool, WALD_BAR, interval};
 /// Everything as tables.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
-    let sizes = report.healthy.first().map(|row| sizes(row)).unwrap_or_default();
+    let sizes = report.healthy.first().map(sizes).unwrap_or_default();
     heading(&mut text, &format!("Healthy candidates taken back ({sizes})"), &Tool::ALL.map(Tool::name));
     for row in &report.healthy {
         line(&mut text, row, |cell| match cell.tool {
@@ -31,7 +31,7 @@ pub fn render(report: &Report) -> String {
             }
         });
     }
-    let sizes = report.bad.first().map(|row| self::sizes(row)).unwrap_or_default();
+    let sizes = report.bad.first().map(self::sizes).unwrap_or_default();
     heading(&mut text, &format!("Bad candidates that got everything ({sizes})"), &Tool::ALL.map(Tool::name));
     for row in &report.bad {
         line(&mut text, row, |cell| match cell.share(End::Held) {
