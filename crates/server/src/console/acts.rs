@@ -81,6 +81,7 @@ pub(super) struct Back {
     #[serde(default)]
     to: String,
     /// What served when the button was shown.
+    #[serde(default)]
     from: String,
 }
 

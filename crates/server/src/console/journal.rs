@@ -1,5 +1,6 @@
 //! The journal: what happened, by whom and why, filtered, linked and exported.
 
+use std::collections::HashMap;
 use std::io;
 
 use askama::Template;
@@ -75,7 +76,35 @@ struct Shown {
     lane: Option<(String, String)>,
     rollout: Option<String>,
     evidence: Option<String>,
+    /// The entry that this one followed from, as far as the page has it.
+    because: Option<Linked>,
+    /// Those that followed from it.
+    led_to: Vec<Linked>,
 }
+
+/// Another entry on the page.
+#[derive(Debug, Clone, PartialEq)]
+struct Linked {
+    seq: u64,
+    kind: String,
+}
+
+/// Kinds from which others of the same rollout follow, each with what it leads to until the next such entry: what somebody
+/// asked for, what was decided, and a step that was entered.
+const LEADS: [&str; 12] = [
+    "rollout.asked",
+    "rollout.planned",
+    "rollout.approved",
+    "rollout.paused",
+    "rollout.resumed",
+    "rollout.promoted",
+    "decided",
+    "step.entered",
+    "incident.opened",
+    "instance.exited",
+    "instance.lost",
+    "instance.ejected",
+];
 
 impl Query {
     fn filter(&self, limit: u32) -> Result<Filter, Problem> {
@@ -144,9 +173,34 @@ fn view(viewer: &Viewer, query: Query, entries: &[Entry]) -> View {
         frame: Frame::at("Journal", Here::Journal, viewer),
         same: query.text(),
         older: entries.last().filter(|_| full).map(|entry| entry.seq),
-        entries: entries.iter().map(shown).collect(),
+        entries: linked(entries.iter().map(shown).collect()),
         query,
     }
+}
+
+/// Links every entry of a rollout to the last one before it from which others follow. `entries` are newest first.
+fn linked(mut entries: Vec<Shown>) -> Vec<Shown> {
+    let mut last: HashMap<String, usize> = HashMap::new();
+    for place in (0..entries.len()).rev() {
+        let Some(rollout) = entries[place].rollout.clone() else { continue };
+        if let Some(&cause) = last.get(&rollout) {
+            let (before, now) = (link(&entries[cause]), link(&entries[place]));
+            entries[place].because = Some(before);
+            entries[cause].led_to.push(now);
+        }
+        if leads(&entries[place].kind) {
+            last.insert(rollout, place);
+        }
+    }
+    entries
+}
+
+fn leads(kind: &str) -> bool {
+    LEADS.iter().any(|lead| kind.strip_prefix(lead).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+fn link(entry: &Shown) -> Linked {
+    Linked { seq: entry.seq, kind: entry.kind.clone() }
 }
 
 fn shown(entry: &Entry) -> Shown {
@@ -161,6 +215,8 @@ fn shown(entry: &Entry) -> Shown {
         lane: fact.lane.as_ref().map(|lane| (lane.service.to_string(), lane.environment.to_string())),
         rollout: fact.rollout.as_ref().map(ToString::to_string),
         evidence,
+        because: None,
+        led_to: Vec::new(),
     }
 }
 
@@ -200,4 +256,40 @@ fn line(entry: &Entry) -> Option<String> {
 pub(super) fn view_for(viewer: &Viewer, query: serde_json::Value, entries: &[Entry]) -> String {
     let query = serde_json::from_value(query).unwrap_or_default();
     view(viewer, query, entries).living().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: u64, rollout: &str, kind: &str) -> Shown {
+        let (kind, rollout) = (kind.to_string(), Some(rollout.to_string()));
+        let (actor, cause) = (String::new(), String::new());
+        let (lane, evidence) = (None, None);
+        Shown { seq, at: When::at(seq), kind, actor, cause, lane, rollout, evidence, because: None, led_to: Vec::new() }
+    }
+
+    #[test]
+    fn a_decision_is_linked_with_what_came_of_it_in_the_same_rollout() {
+        let newest_first = vec![
+            entry(6, "ro-1", "rollout.ended"),
+            entry(5, "ro-1", "traffic.returned"),
+            entry(4, "ro-2", "rollout.asked"),
+            entry(3, "ro-1", "traffic.returning"),
+            entry(2, "ro-1", "decided.undo"),
+            entry(1, "ro-1", "step.entered"),
+        ];
+        let linked = linked(newest_first);
+        let because = |place: usize| linked[place].because.as_ref().map(|b| b.seq);
+        assert_eq!([because(0), because(1), because(2), because(3), because(4), because(5)], [
+            Some(2),
+            Some(2),
+            None,
+            Some(2),
+            Some(1),
+            None
+        ]);
+        let led: Vec<u64> = linked[4].led_to.iter().map(|l| l.seq).collect();
+        assert_eq!((led, leads("decidedly")), (vec![3, 5, 6], false));
+    }
 }
