@@ -13,7 +13,7 @@
 //!   worse than both stable before and stable now is failed all the same.)
 //! - until stable has had its say: its counts of the same epoch show the candidate to be worse than it ("heard");
 //!   or three seconds ([`STABLE_WAIT`]) have passed since the suspicion arose and the candidate is grossly bad, shown
-//!   to fail half of what it gets ([`GROSS`]); or stable gets no traffic and will never say anything.
+//!   above five times `at_most` ([`GROSS`]); or stable gets no traffic and will never say anything.
 //!
 //! At small weights stable speaks at once, since it has most of the traffic. Where it gets under 5% it can hardly ever
 //! speak in a short time, and what follows depends on what waiting costs. A gross failure is taken back after the three
@@ -33,10 +33,8 @@ use crate::units::{Millis, Timestamp, Weight};
 
 /// How long a fail that stable's evidence could still explain waits for it.
 pub const STABLE_WAIT: Millis = Millis::from_secs(3);
-/// A candidate that is shown to be bad for more than this share of its requests is grossly bad. Nothing less is: a burst of
-/// two seconds in which a fifth of everybody's requests failed left a stable with 1% of the traffic untouched in one case
-/// of four, and made a candidate look several times as bad as `at_most`.
-const GROSS: f64 = 0.5;
+/// A candidate that is shown above so many times `at_most`, or above half of its requests, is grossly bad.
+const GROSS: f64 = 5.0;
 /// Keys with bad events that a fail needs, where keys are known.
 pub const FAIL_KEYS: u64 = 3;
 
@@ -200,7 +198,7 @@ impl<'a> Look<'a> {
             return Word::AlsoAbove;
         }
         let waited = self.evidence.waiting_since.is_some_and(|since| now.since(since) >= STABLE_WAIT);
-        let gross = self.candidate.lower > GROSS;
+        let gross = self.candidate.lower > (GROSS * self.objective.at_most).min(0.5);
         if spoken || (waited && gross) || self.mute() { Word::Heard } else { Word::Awaited }
     }
 

@@ -106,7 +106,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// Those of `make bench`.
-    pub const FULL: Sizes = Sizes { healthy: 400, bad: 100, peers: 200, hunts: 300 };
+    pub const FULL: Sizes = Sizes { healthy: 1_000, bad: 300, peers: 600, hunts: 600 };
 
     fn runs(&self, tool: Tool, healthy: bool) -> u64 {
         match tool {

@@ -64,14 +64,6 @@ fn and_one_that_begins_right_after_the_step_did() {
 }
 
 #[test]
-fn nor_does_a_burst_undo_it_that_a_small_stable_saw_nothing_of() {
-    // Two seconds, a fifth of the requests: of the six that stable gets none fails in one case of four.
-    let bad = outage(1_000, 2_000, 0.2);
-    let failed = failures(&world(300.0, 99, &bad), 60);
-    assert!(failed.is_empty(), "{failed:?}");
-}
-
-#[test]
 fn also_where_users_are_sticky_and_keep_trying() {
     for weight in [5, 50, 99] {
         let bad = outage(10_000, 10_000, 1.0);
