@@ -34,6 +34,7 @@ const COMMANDS: &[&str] = &[
     "promote",
     "abort",
     "journal",
+    "store",
     "down",
 ];
 const GOOD: &str = "\
