@@ -29,7 +29,8 @@ fn memory(pid: u32) -> u64 {
 /// Connections that a process has open: files of its database come and go by themselves.
 fn handles(pid: u32) -> usize {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").flatten();
-    open.filter(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))).count()
+    open.filter(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:")))
+        .count()
 }
 
 fn no_more(what: &str, before: Held, after: Held) {

@@ -210,6 +210,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slipway journal --service checkout --follow\n  slipway journal verify")]
     Journal(Journal),
     /// Bring what the data folder keeps to a PostgreSQL database.
+    #[command(after_help = "Example:\n  slipway store move --to postgres://slipway@db.local:5432/slipway")]
     Store {
         #[command(subcommand)]
         command: StoreCommand,

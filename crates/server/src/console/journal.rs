@@ -281,14 +281,10 @@ mod tests {
         ];
         let linked = linked(newest_first);
         let because = |place: usize| linked[place].because.as_ref().map(|b| b.seq);
-        assert_eq!([because(0), because(1), because(2), because(3), because(4), because(5)], [
-            Some(2),
-            Some(2),
-            None,
-            Some(2),
-            Some(1),
-            None
-        ]);
+        assert_eq!(
+            [because(0), because(1), because(2), because(3), because(4), because(5)],
+            [Some(2), Some(2), None, Some(2), Some(1), None]
+        );
         let led: Vec<u64> = linked[4].led_to.iter().map(|l| l.seq).collect();
         assert_eq!((led, leads("decidedly")), (vec![3, 5, 6], false));
     }
