@@ -92,7 +92,7 @@ async fn the_control_file_is_its_owners_alone_and_replaced_whole() {
     let file = dir.path().join("control.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let content: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(content, serde_json::json!({ "address": hub.address(), "token": "secret" }));
+    assert_eq!(content, serde_json::json!({ "address": hub.address(), "start": 0, "token": "secret" }));
     let second = Hub::bind(file.clone(), "other").await.unwrap();
     let content: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(content["address"], second.address().to_string());
