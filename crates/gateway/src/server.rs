@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::access_log::AccessLog;
 use crate::gateway::Gateway;
 use crate::table_store::TableStore;
-use crate::{Error, link, metrics, proxy};
+use crate::{Error, fast, link, metrics, proxy};
 
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Tuning {
     pub port_wait: Duration,
     /// How long in-flight requests may go on after SIGTERM.
     pub drain: Duration,
+    /// Whether plain HTTP/1.1 requests take the short way. With an access log all take the long one, which writes it.
+    pub fast: bool,
 }
 
 impl Default for Tuning {
@@ -71,6 +74,7 @@ impl Default for Tuning {
             table_wait: Duration::from_millis(500),
             port_wait: Duration::from_secs(5),
             drain: Duration::from_secs(30),
+            fast: false,
         }
     }
 }
@@ -163,6 +167,20 @@ async fn accept(gateway: &Arc<Gateway>, listener: TcpListener) {
 async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
     // Small answers must not wait for the acknowledgement of the one before; a socket that refuses is closed anyway.
     let _ = stream.set_nodelay(true);
+    if !gateway.tuning.fast || gateway.access_log.is_some() {
+        return serve_long(gateway, stream, client).await;
+    }
+    if let Some(rest) = fast::serve(&gateway, stream, client).await {
+        // What the long way keeps for a connection is large, and most connections never need it.
+        Box::pin(serve_long(gateway, rest, client)).await;
+    }
+}
+
+/// Serves a client connection, or what is left of it, the long way.
+async fn serve_long<S>(gateway: Arc<Gateway>, stream: S, client: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = service_fn(|request| {
         let gateway = gateway.clone();
         async move { Ok::<_, Infallible>(proxy::handle(&gateway, client, request).await) }

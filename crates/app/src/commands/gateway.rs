@@ -18,6 +18,7 @@ pub(crate) async fn run(gateway: Gateway) -> Result<u8> {
         name: "local".to_string(),
         access_log: gateway.access_log,
     };
-    slipway_gateway::run(config).await?;
+    let tuning = slipway_gateway::Tuning { fast: gateway.fast_path, ..slipway_gateway::Tuning::default() };
+    slipway_gateway::run_with(config, tuning).await?;
     Ok(exit::OK)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use slipway_gateway::hub::Hub;
 
+use crate::args::Up;
 use crate::folder::{Folder, replace};
 use crate::up::lock::{Lock, holder};
 
@@ -23,11 +24,13 @@ pub(super) struct Starter {
     folder: Folder,
     listen: SocketAddr,
     access_log: bool,
+    fast_path: bool,
 }
 
 impl Starter {
-    /// A starter for a gateway that listens at `listen`; where the port is left open, at the one it had before.
-    pub fn new(folder: &Folder, listen: SocketAddr, access_log: bool) -> Result<Starter> {
+    /// A starter for a gateway that listens where `up` says; where the port is left open, at the one it had before.
+    pub fn new(folder: &Folder, up: &Up) -> Result<Starter> {
+        let listen = up.traffic;
         let program = std::env::current_exe().context("this program cannot be found again")?;
         let before =
             std::fs::read_to_string(address_file(folder)).ok().and_then(|t| t.trim().parse::<SocketAddr>().ok());
@@ -35,7 +38,7 @@ impl Starter {
             Some(before) if listen.port() == 0 && before.ip() == listen.ip() => before,
             _ => listen,
         };
-        Ok(Starter { program, folder: folder.clone(), listen, access_log })
+        Ok(Starter { program, folder: folder.clone(), listen, access_log: up.access_log, fast_path: up.fast_path })
     }
 
     fn lock(&self) -> PathBuf {
@@ -69,6 +72,9 @@ impl Starter {
         command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--listen").arg(self.listen.to_string());
         if self.access_log {
             command.arg("--access-log").arg(self.folder.logs().join("access.log"));
+        }
+        if self.fast_path {
+            command.arg("--fast-path");
         }
         // A process group of its own: an interrupt at the terminal is the control plane's business.
         command.stdin(lock.hand_over()?).stdout(log.try_clone()?).stderr(log).process_group(0);

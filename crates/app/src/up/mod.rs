@@ -57,7 +57,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
     let token = folder::first_token(&folder)?;
     store.insert_token("first", &token, clock.now()).await?;
 
-    let mut starter = Starter::new(&folder, up.traffic, up.access_log)?;
+    let mut starter = Starter::new(&folder, &up)?;
     starter.check_port()?;
     let hub = Hub::bind_beside(folder.gateway().join("control.json"), slipway_server::secret(), Some(api)).await?;
     let mut child = starter.ensure()?;

@@ -49,6 +49,8 @@ pub struct World {
     pub hub: Hub,
     pub address: SocketAddr,
     pub tuning: Tuning,
+    /// Whether it writes an access log; where it does, every request goes the long way.
+    pub logs: bool,
     running: Option<JoinHandle<Result<(), slipway_gateway::Error>>>,
 }
 
@@ -57,10 +59,20 @@ impl World {
         World::start_with(quick()).await
     }
 
+    /// With an access log, whichever way is tested.
+    pub async fn start_logging() -> World {
+        World::start_as(quick(), true).await
+    }
+
     pub async fn start_with(tuning: Tuning) -> World {
+        let logs = !tuning.fast;
+        World::start_as(tuning, logs).await
+    }
+
+    async fn start_as(tuning: Tuning, logs: bool) -> World {
         let dir = tempfile::tempdir().unwrap();
         let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
-        let mut world = World { dir, hub, address: ([127, 0, 0, 1], 0).into(), tuning, running: None };
+        let mut world = World { dir, hub, address: ([127, 0, 0, 1], 0).into(), tuning, logs, running: None };
         world.start_gateway();
         let hub = world.hub.clone();
         world.address = until("the gateway calls", || hub.gateways().first().map(|g| g.traffic)).await;
@@ -73,7 +85,7 @@ impl World {
             state_dir: self.dir.path().join("gateway"),
             control_file: self.dir.path().join("control.json"),
             name: "gw".into(),
-            access_log: Some(self.dir.path().join("access.log")),
+            access_log: self.logs.then(|| self.dir.path().join("access.log")),
         }
     }
 
@@ -115,9 +127,10 @@ impl World {
     }
 }
 
-/// Short intervals, so that tests need not wait.
+/// Short intervals, so that tests need not wait. `short_way.rs` holds all tests once more, for the short way.
 pub fn quick() -> Tuning {
     Tuning {
+        fast: module_path!().starts_with("short_way"),
         probe_first: Duration::from_millis(20),
         probe_longest: Duration::from_millis(50),
         table_wait: Duration::from_millis(300),
