@@ -67,7 +67,8 @@ async fn what_is_bad_goes_back_and_is_recorded_later() {
     let end = stage.outcome(&id).await;
     assert_eq!(end["outcome"], "rolled_back", "{end:#}");
     assert!(end["cause"].as_str().is_some_and(|cause| cause.contains("errors")), "{end:#}");
-    assert!(stage.recorded(&id, "traffic.returned").await > 0, "what was done is recorded");
+    until("what was done is recorded", async || (entries(&stage).await > before).then_some(())).await.expect("entries");
+    assert!(stage.recorded(&id, "traffic.returned").await > 0, "and the way back among it");
     stage.slipway.declare("production: { instances: 2, strategy: { blue-green: { verify: 1s } } }").expect("a file");
     assert_eq!(stage.release("3.0.0", &[], &[]).await.1, 0, "what was refused has left nothing behind");
     nothing_failed_by_slipway(&stage.strike().await);

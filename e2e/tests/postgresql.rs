@@ -78,7 +78,12 @@ async fn rollouts_end_as_they_do_with_a_file_and_a_stopped_server_keeps_nobody_f
     postgres.start_again().expect("the server is back");
     let end = stage.outcome(&id).await;
     assert_eq!(end["outcome"], "rolled_back", "{end:#}");
-    assert!(stage.recorded(&id, "traffic.returned").await > 0, "what was done is recorded");
+    until("what was done is recorded", async || {
+        let path = format!("/journal?limit=1000&rollout={id}&kind=traffic.returned");
+        stage.slipway.get(&path).await.ok()?.as_array().is_some_and(|entries| !entries.is_empty()).then_some(())
+    })
+    .await
+    .expect("the way back among it");
 
     // What the database is opened with stands nowhere that others read.
     let api = std::fs::read_to_string(stage.slipway.data.join("api.json")).expect("api.json");
