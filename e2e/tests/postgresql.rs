@@ -55,6 +55,8 @@ async fn rollouts_end_as_they_do_with_a_file_and_a_stopped_server_keeps_nobody_f
     stage.at_step(&id, "20%").await;
     stage.slipway.kill_control_plane().await.expect("it is killed");
     stage.slipway.restart().await.expect("it starts again");
+    let said = stage.slipway.said();
+    assert!(!said.contains("\"standby\":true"), "it takes the lease of its killed predecessor for another's: {said}");
     assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
     let id = stage.begin("2.0.0", BROKEN, &[]).await;
     assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");

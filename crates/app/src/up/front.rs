@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -16,6 +16,9 @@ use tokio::sync::watch;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Headers that concern one connection only.
 const HOP: [HeaderName; 4] = [header::CONNECTION, header::TRANSFER_ENCODING, header::TE, header::UPGRADE];
+/// What a request carries that another control plane has passed on: it is not passed on once more, so that two that take
+/// each other for the one that drives send nothing round in circles.
+const PASSED: HeaderName = HeaderName::from_static("slipway-passed");
 
 /// The front. Clones are the same one.
 #[derive(Clone)]
@@ -94,6 +97,9 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
             Ok(response) => response,
             Err(never) => match never {},
         },
+        Some(Phase::Passed(_)) if request.headers().contains_key(PASSED) => {
+            nobody("it is being settled which control plane drives: ask again")
+        }
         // One that stands still answers nothing: whoever waits for it must not wait for longer than it is followed.
         Some(Phase::Passed(address)) => tokio::select! {
             answer = pass(&front, &address, request) => answer,
@@ -111,6 +117,7 @@ async fn pass(front: &Front, address: &str, request: Request) -> Response {
     for name in HOP {
         head.headers.remove(name);
     }
+    head.headers.insert(PASSED, HeaderValue::from_static("1"));
     let passed = front.http.request(head.method, url).headers(head.headers);
     let answer = match passed.body(reqwest::Body::wrap_stream(body.into_data_stream())).send().await {
         Ok(answer) => answer,
@@ -135,4 +142,21 @@ fn nobody(detail: &str) -> Response {
     let body = json!({ "status": status.as_u16(), "code": "store_unavailable", "detail": detail }).to_string();
     let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "1")];
     (status, headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_comes_back_goes_round_no_further() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let front = Front::new().unwrap();
+        front.pass_to(&address);
+        tokio::spawn(axum::serve(listener, front.router()).into_future());
+        let answer = front.http.get(format!("{address}/api/v1/services")).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.text().await.unwrap().contains("which control plane drives"));
+    }
 }

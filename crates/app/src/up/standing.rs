@@ -54,6 +54,11 @@ impl Standing {
 
     async fn look(&mut self, front: &Front) -> Result<Option<Stood>, slipway_store::Error> {
         match self.standby.look().await? {
+            // Only this one can be reached there, so its predecessor was: killed, with a lease that holds a moment longer.
+            Place::Driven(leader) if leader.address == self.address => {
+                front.wait();
+                Ok(None)
+            }
             Place::Driven(leader) => {
                 self.seen = leader.start;
                 front.pass_to(&leader.address);
