@@ -84,6 +84,12 @@ async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> 
     tab.click(At::role("link", "back to now")).await?;
     tab.until(At::css("h1"), "rolled back").await?;
 
+    // Whoever opens the first page now sees that it was taken back, and why.
+    tab.goto("/").await?;
+    tab.until(At::css("section[aria-labelledby=lately]"), r"1\.2\.0 ↩ 1\.1\.0[\s\S]*requests failed").await?;
+    let status = stage.slipway.cli(&["status"]).await?.expect(0)?.stdout;
+    assert!(status.contains("1.2.0 was taken back") && status.contains(&bad), "{status}");
+
     for (sight, size) in [("wide", (1280, 900)), ("narrow", (360, 780))] {
         for dark in [false, true] {
             let tab = browser.tab(&Sight { size, dark, ..Sight::wide(base(&stage.slipway)) }).await?;

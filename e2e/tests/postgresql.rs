@@ -8,7 +8,7 @@ use std::time::Instant;
 use common::{Stage, alone, instances, nothing_failed_by_slipway, weight};
 use serde_json::Value;
 use slipway_e2e::process::{Signal, signal};
-use slipway_e2e::{Options, Page, Postgres, Slipway, until};
+use slipway_e2e::{At, Browser, Options, Page, Postgres, Sight, Slipway, until};
 
 const CANARY: &str = "{ instances: 2, strategy: { canary: { steps: [20%, 60%, 100%], verify: 3s } } }";
 const SLOW: &str =
@@ -46,6 +46,28 @@ async fn nothing_was_done_twice(slipway: &Slipway, rollout: &str) {
     assert!(!seen.is_empty(), "{entries:#}");
 }
 
+/// Waits until a version gets no traffic any more.
+async fn nobody_meets(stage: &Stage, version: &str) -> anyhow::Result<()> {
+    until("nobody meets the candidate any more", async || {
+        let met = stage.given(version);
+        stage.gives("1.1.0", 300).await;
+        (stage.given(version) == met).then_some(())
+    })
+    .await
+}
+
+/// Waits until a rollout that went back has ended so, and the journal tells of the way back.
+async fn is_recorded(stage: &Stage, id: &str) {
+    let end = stage.outcome(id).await;
+    assert_eq!(end["outcome"], "rolled_back", "{end:#}");
+    until("what was done is recorded", async || {
+        let path = format!("/journal?limit=1000&rollout={id}&kind=traffic.returned");
+        stage.slipway.get(&path).await.ok()?.as_array().is_some_and(|entries| !entries.is_empty()).then_some(())
+    })
+    .await
+    .expect("the way back among it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rollouts_end_as_they_do_with_a_file_and_a_stopped_server_keeps_nobody_from_going_back() {
     let _alone = alone().await;
@@ -69,23 +91,39 @@ async fn rollouts_end_as_they_do_with_a_file_and_a_stopped_server_keeps_nobody_f
     stage.gives("1.2.0", 50).await;
     postgres.stop().expect("the server ends");
     let aborted = stage.say("abort", &[]).await;
-    until("nobody meets the candidate any more", async || {
-        let met = stage.given("1.2.0");
-        stage.gives("1.1.0", 300).await;
-        (stage.given("1.2.0") == met).then_some(())
-    })
-    .await
-    .unwrap_or_else(|error| panic!("{error}: {aborted}"));
+    nobody_meets(&stage, "1.2.0").await.unwrap_or_else(|error| panic!("{error}: {aborted}"));
     assert_eq!(weight(&stage.lane().await, "1.2.0"), 0, "and it says how things are");
     postgres.start_again().expect("the server is back");
-    let end = stage.outcome(&id).await;
-    assert_eq!(end["outcome"], "rolled_back", "{end:#}");
-    until("what was done is recorded", async || {
-        let path = format!("/journal?limit=1000&rollout={id}&kind=traffic.returned");
-        stage.slipway.get(&path).await.ok()?.as_array().is_some_and(|entries| !entries.is_empty()).then_some(())
-    })
-    .await
-    .expect("the way back among it");
+    is_recorded(&stage, &id).await;
+
+    // The same in a browser, by somebody who signed in while it was there.
+    let id = stage.begin("1.3.0", &[], &[]).await;
+    stage.at_step(&id, "20%").await;
+    stage.gives("1.3.0", 50).await;
+    let browser = Browser::start().await.expect("a browser");
+    let sight = Sight::wide(format!("http://{}", stage.slipway.api));
+    let tab = browser.tab(&sight).await.expect("a page");
+    let signed_in = async {
+        tab.goto(&format!("/rollouts/{id}")).await?;
+        tab.fill(At::label("Token"), stage.slipway.token()?.trim()).await?;
+        tab.press("Enter").await?;
+        tab.until(At::css("h1"), "on its way").await
+    };
+    signed_in.await.expect("the rollout's page");
+    postgres.stop().expect("the server ends");
+    // A page that is opened only now leads there too.
+    let pressed = async {
+        tab.goto(&format!("/rollouts/{id}")).await?;
+        tab.click(At::css("summary:has-text('Take it back…')")).await?;
+        tab.click(At::css("details[open] button")).await?;
+        tab.until(At::css("h1"), "going back|rolled back").await
+    };
+    pressed.await.expect("it can be pressed");
+    nobody_meets(&stage, "1.3.0").await.expect("everybody is back");
+    postgres.start_again().expect("the server is back");
+    is_recorded(&stage, &id).await;
+    tab.until(At::css("h1"), "rolled back").await.expect("the page follows again by itself");
+    browser.end().await.expect("it ends");
 
     // What the database is opened with stands nowhere that others read.
     let api = std::fs::read_to_string(stage.slipway.data.join("api.json")).expect("api.json");

@@ -51,6 +51,19 @@ function showMoments(root) {
   }
 }
 
+// Fields for moments are in the viewer's zone, and sent in UTC, as the page without script has them.
+function zoned() {
+  for (const span of document.querySelectorAll(".zone")) span.textContent = "your time";
+  for (const field of document.querySelectorAll("input[type=datetime-local]")) {
+    const at = new Date(`${field.value}Z`);
+    if (!Number.isNaN(at.getTime())) field.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+    field.form.addEventListener("formdata", (event) => {
+      const local = new Date(event.formData.get(field.name));
+      if (!Number.isNaN(local.getTime())) event.formData.set(field.name, local.toISOString().slice(0, 19));
+    });
+  }
+}
+
 // What an act that somebody has open says and would send.
 function meant(act) {
   return [...act.querySelectorAll("input[type=hidden], form > p:not(.changed)")].map((e) => e.value ?? e.textContent).join("\n");
@@ -238,6 +251,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 choices();
+zoned();
 showKey();
 showMoments(document);
 setInterval(() => document.hidden || showMoments(document), 30000);

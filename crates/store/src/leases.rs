@@ -124,7 +124,9 @@ impl Store {
             if let Some(by) = *fenced.borrow_and_update() {
                 return by;
             }
-            match tokio::time::timeout(PATIENCE, self.renew(lease)).await {
+            let renewed = tokio::time::timeout(PATIENCE, self.renew(lease)).await;
+            lease.note(matches!(renewed, Ok(Ok(()) | Err(Error::Fenced { .. }))));
+            match renewed {
                 Ok(Err(Error::Fenced { by, .. })) => return by,
                 Ok(Err(error)) => tracing::warn!(%error, "the lease of this control plane cannot be renewed"),
                 Err(_) => {

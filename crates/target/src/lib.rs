@@ -9,6 +9,7 @@ mod config_files;
 mod env_file;
 pub mod fake;
 mod folder;
+mod heed;
 mod http;
 mod job;
 mod logs;

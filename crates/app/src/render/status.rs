@@ -1,6 +1,7 @@
 //! What runs where, as text.
 
 use slipway_core::units::Timestamp;
+use slipway_server::wire::words::time;
 use slipway_server::wire::{LaneStatus, VersionStatus};
 
 use super::table::columns;
@@ -37,6 +38,11 @@ fn lane(lane: &LaneStatus) -> String {
     }
     if lane.maintenance {
         text.push_str("  in maintenance: nobody is reached\n");
+    }
+    if let Some(back) = &lane.went_back {
+        let ago = back.ago_ms.map(|ms| format!(" {} ago", time(ms))).unwrap_or_default();
+        let cause = if back.cause.is_empty() { String::new() } else { format!(": {}", flat(&back.cause)) };
+        text.push_str(&format!("  {} was taken back{ago} ({}){cause}\n", back.from, back.rollout));
     }
     if let Some(restart) = &lane.restart {
         let (by, left, of) = (&restart.by, restart.left, restart.of);

@@ -148,7 +148,7 @@ impl Control {
         if let environment::Next::Release { .. } | environment::Next::Scale { .. } = &next
             && let Some(group) = self.group_at(&kept.lane(service)).await?
         {
-            return Ok(environment::Next::Wait(format!("{group} is open")));
+            return Ok(environment::Next::Wait(format!("{} is open", group.id)));
         }
         Ok(next)
     }

@@ -172,13 +172,13 @@ impl Control {
         Ok(())
     }
 
-    /// An open group release in which a lane takes part.
-    pub(crate) async fn group_at(&self, lane: &LaneId) -> Result<Option<String>, Error> {
+    /// The open group release in which a lane takes part.
+    pub async fn group_at(&self, lane: &LaneId) -> Result<Option<GroupRun>, Error> {
         for id in self.store().open_groups().await? {
             let Some(document) = self.store().group_run::<Document>(&id).await? else { continue };
             let run = document.doc.run;
             if run.environment == lane.environment && run.members.iter().any(|member| member.service == lane.service) {
-                return Ok(Some(id));
+                return Ok(Some(run));
             }
         }
         Ok(None)

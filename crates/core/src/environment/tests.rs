@@ -137,6 +137,8 @@ fn drift_is_healed_only_where_that_is_declared_and_never_against_somebody_who_we
         rollout: RolloutId::numbered(9),
         from: "1.1.0".parse().unwrap(),
         to: "1.0.0".parse().unwrap(),
+        at: None,
+        cause: String::new(),
     });
     let stopped = decide(&healed, "shop", Some(&shop), None);
     assert!(matches!(&stopped, Next::Stopped(why) if why.contains("ro-9 went back")), "{stopped:?}");

@@ -112,11 +112,9 @@ fn promote(turn: &mut Turn, now: Timestamp) {
     let Some(old) = old else { return };
     match open.kind {
         RolloutKind::Rollback => {
-            turn.lane.went_back = Some(WentBack {
-                rollout: open.id.clone(),
-                from: old.version.clone(),
-                to: open.release.version.clone(),
-            });
+            let (from, to) = (old.version, open.release.version.clone());
+            let cause = format!("{} asked for it", open.actor);
+            turn.lane.went_back = Some(WentBack::of(&open, from, to, cause, now));
         }
         RolloutKind::Release | RolloutKind::Drill { .. } | RolloutKind::Contract => {
             turn.lane.predecessor = Some(old.clone());
@@ -163,8 +161,8 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         && let Some(open) = &turn.lane.open
         && open.kind == RolloutKind::Release
     {
-        turn.lane.went_back =
-            Some(WentBack { rollout: open.id.clone(), from: open.release.version.clone(), to: stable });
+        let from = open.release.version.clone();
+        turn.lane.went_back = Some(WentBack::of(open, from, stable, cause.clone(), now));
     }
     turn.record("rollout.ended", ENGINE, format!("{}: {cause}", outcome.as_str().replace('_', " ")), evidence);
     if let Some(open) = turn.lane.open.take() {

@@ -269,6 +269,19 @@ pub struct WentBack {
     pub from: VersionName,
     /// To.
     pub to: VersionName,
+    /// When it had come back; absent where that was before it was kept.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+    /// Why, in a sentence.
+    #[serde(default)]
+    pub cause: String,
+}
+
+impl WentBack {
+    /// What `rollout` did at `now`.
+    pub(super) fn of(rollout: &Rollout, from: VersionName, to: VersionName, cause: String, now: Timestamp) -> WentBack {
+        WentBack { rollout: rollout.id.clone(), from, to, at: Some(now), cause }
+    }
 }
 
 /// A rollout that was asked for and has not begun: its plan is made when its turn comes, from what is then.

@@ -128,7 +128,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .layer(from_fn(forms::same_origin))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(map_response(problem::always))
-        .layer(map_response(refusal::as_page))
+        .layer(from_fn(refusal::as_page))
         .layer(map_response(frame::safe))
 }
 

@@ -20,6 +20,9 @@ use crate::state::App;
 use crate::wire::words::{services, share, time};
 use crate::wire::{LaneStatus, WireRollout, WireTimes};
 
+/// How long the overview tells of what was taken back, in milliseconds: a day.
+const LATELY_MS: u64 = 24 * 3_600 * 1_000;
+
 /// A service in an environment, with its open rollout.
 pub(super) type Told = (LaneStatus, Option<WireRollout>);
 
@@ -34,6 +37,8 @@ struct View {
 struct Rows {
     trouble: Vec<Row>,
     moving: Vec<Row>,
+    /// Calm again after something was taken back there, the latest first.
+    lately: Vec<Back>,
     calm: Vec<Row>,
     said: String,
 }
@@ -69,6 +74,19 @@ struct Row {
     drill: (String, &'static str),
 }
 
+/// What was taken back lately.
+#[derive(Debug, Clone, PartialEq)]
+struct Back {
+    service: String,
+    environment: String,
+    /// The rollout that went back.
+    href: String,
+    from: String,
+    to: String,
+    at: When,
+    cause: String,
+}
+
 /// The page.
 pub(super) async fn page(
     State(app): State<App>,
@@ -90,19 +108,48 @@ fn living(rows: &Arc<Rows>) -> Result<String, Problem> {
 
 /// What the page shows of what the API tells.
 fn rows<'a>(told: impl Iterator<Item = &'a Told>) -> Rows {
-    let mut rows: Vec<(u8, Row)> = told.map(row).collect();
+    let told: Vec<&Told> = told.collect();
+    let mut rows: Vec<(u8, Row)> = told.iter().map(|told| row(told)).collect();
     let all: BTreeSet<String> = rows.iter().map(|(_, row)| row.service.clone()).collect();
     rows.sort_by(|a, b| (a.0, &a.1.service, &a.1.environment).cmp(&(b.0, &b.1.service, &b.1.environment)));
     let of = |rank: u8| rows.iter().filter(|(r, _)| *r == rank).map(|(_, row)| row.clone()).collect::<Vec<_>>();
     let (trouble, moving, calm) = (of(0), of(1), of(2));
+    let lately = lately(&told);
     let said = match (trouble.len(), moving.len()) {
         (0, 0) if calm.is_empty() => "Nothing is there yet.".to_string(),
-        (0, 0) => format!("All calm: {}, nothing is changing.", services(all.len())),
+        (0, 0) if lately.is_empty() => format!("All calm: {}, nothing is changing.", services(all.len())),
+        (0, 0) => format!("All calm again: {}, nothing is changing.", services(all.len())),
         (0, n) => format!("{n} changing, nobody is needed."),
         (n, 0) => format!("{}.", need(n)),
         (n, m) => format!("{}, {m} changing.", need(n)),
     };
-    Rows { trouble, moving, calm, said }
+    Rows { trouble, moving, lately, calm, said }
+}
+
+/// What was taken back within [`LATELY_MS`] where nothing happens now, the latest first.
+fn lately(told: &[&Told]) -> Vec<Back> {
+    let mut all: Vec<(u64, Back)> = told
+        .iter()
+        .filter(|(lane, open)| standing(lane, open.as_ref()).0 == 2)
+        .filter_map(|(lane, _)| back(lane))
+        .collect();
+    all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    all.into_iter().map(|(_, back)| back).collect()
+}
+
+fn back(lane: &LaneStatus) -> Option<(u64, Back)> {
+    let back = lane.went_back.as_ref().filter(|back| back.ago_ms.is_some_and(|ms| ms < LATELY_MS))?;
+    let at = back.at?;
+    let shown = Back {
+        service: lane.service.clone(),
+        environment: lane.environment.clone(),
+        href: format!("/rollouts/{}", back.rollout),
+        from: back.from.clone(),
+        to: back.to.clone(),
+        at: When::at(at),
+        cause: back.cause.clone(),
+    };
+    Some((at, shown))
 }
 
 fn row((lane, open): &Told) -> (u8, Row) {

@@ -127,6 +127,7 @@ fn told(rollout: WireRollout, decisions: Value, ended: bool, lane: LaneStatus) -
         samples: samples(&last),
         lane: Some(lane),
         gates: None,
+        group: None,
         unread: false,
         smokes: read(
             json!([{ "at": BEGAN + 500, "kind": "instance.smoked", "actor": "slipway", "sentence": "shop-3 passed 3 smoke tests" }]),
@@ -160,6 +161,13 @@ fn a_rollout_in_each_phase() {
     let running = told(wire(json!({})), json!([]), false, lane(json!({})));
     shows!("rollout_running", page(&all, &running, None));
     shows!("rollout_running_for_an_onlooker", page(&viewer(&[]), &running, None));
+    let member = |service: &str, rollout: Value| {
+        json!({ "service": service, "version": "1.1.0", "from": "1.0.0", "after": [], "strategy": "canary",
+        "progress": "releasing", "rollout": rollout, "cause": null })
+    };
+    let group = json!({ "id": "gr-3", "group": "shop", "environment": "production", "actor": "user:ada", "asked_at": BEGAN, "ended_at": null, "state": "going",
+        "outcome": null, "cause": null, "services": [member("shop", json!("ro-12")), member("cart", json!(null))] });
+    shows!("rollout_of_a_group", page(&all, &rollout::Told { group: Some(read(group)), ..running.clone() }, None));
     let paused = wire(json!({ "state": "paused", "cause": "paused by user:ada" }));
     shows!("rollout_paused", page(&all, &told(paused, json!([]), false, lane(json!({}))), None));
     let held =
@@ -197,6 +205,12 @@ fn a_rollout_in_each_phase() {
 fn the_overview_with_trouble_first() {
     let page = |told: &[overview::Told]| overview::view_for(&viewer(&[]), told);
     shows!("overview_empty", page(&[]));
+    let back = |ago: u64| json!({ "went_back": { "rollout": "ro-11", "from": "1.1.0", "to": "1.0.0", "at": BEGAN, "ago_ms": ago, "cause": "4 of <11> requests failed" } });
+    let hour = 3_600_000;
+    shows!(
+        "overview_calm_again",
+        page(&[(calm(back(hour)), None), (calm(merged(back(25 * hour), json!({ "service": "old" }))), None)])
+    );
     let open = |changes| (lane(json!({ "service": "api" })), Some(wire(changes)));
     let mut rows =
         vec![(calm(json!({})), None), (calm(json!({ "environment": "staging", "times": {} })), None), open(json!({}))];

@@ -2,7 +2,9 @@
 
 use askama::Template;
 use axum::body::{Body, to_bytes};
+use axum::extract::Request;
 use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
 use super::frame::{Frame, Here};
@@ -19,10 +21,14 @@ struct View<'a> {
     title: &'a str,
     detail: &'a str,
     code: &'a str,
+    /// The page that what was refused belongs to: where it leads, and what it is about.
+    page: Option<(String, String)>,
 }
 
 /// Makes a page of a problem.
-pub(super) async fn as_page(response: Response) -> Response {
+pub(super) async fn as_page(request: Request, next: Next) -> Response {
+    let page = page_of(request.uri().path());
+    let response = next.run(request).await;
     let is = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/problem+json");
     if !is {
         return response;
@@ -37,11 +43,31 @@ pub(super) async fn as_page(response: Response) -> Response {
         Some(viewer) => Frame::of(problem.title.clone(), Here::Elsewhere, viewer),
         None => Frame::outside(&problem.title),
     };
-    let view = View { frame: &frame, title: &problem.title, detail: &problem.detail, code: &problem.code };
+    let view = View { frame: &frame, title: &problem.title, detail: &problem.detail, code: &problem.code, page };
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     parts.headers.remove(header::CONTENT_LENGTH);
     match view.render() {
         Ok(page) => (parts.status, parts.headers, Html(page)).into_response(),
         Err(_) => Response::from_parts(parts, Body::from(bytes)),
+    }
+}
+
+/// The page on which the button at `path` is; none where `path` is no button.
+fn page_of(path: &str) -> Option<(String, String)> {
+    let mut parts = path.trim_start_matches('/').splitn(3, '/');
+    let (kind, name, _) = (parts.next()?, parts.next()?, parts.next()?);
+    ["rollouts", "services", "environments"].contains(&kind).then(|| (format!("/{kind}/{name}"), name.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_button_leads_back_to_its_page() {
+        let leads = |path: &str| page_of(path).map(|(to, _)| to);
+        assert_eq!(leads("/rollouts/ro-7/promote").as_deref(), Some("/rollouts/ro-7"));
+        assert_eq!(leads("/services/shop/environments/production/drill").as_deref(), Some("/services/shop"));
+        assert_eq!([leads("/rollouts/ro-7"), leads("/sign-in"), leads("//evil.example/x/y")], [None, None, None]);
     }
 }

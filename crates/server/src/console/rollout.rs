@@ -22,7 +22,9 @@ use crate::body::Asked;
 use crate::problem::Problem;
 use crate::routes::{lane, rollouts};
 use crate::state::App;
-use crate::wire::{Explanation, LaneStatus, WireBeside, WireGates, WirePoint, WireRollout, WireSample, lane_status};
+use crate::wire::{
+    Explanation, LaneStatus, WireBeside, WireGates, WireGroupRun, WirePoint, WireRollout, WireSample, lane_status,
+};
 
 /// Kinds of the journal that tell of smoke tests.
 const SMOKED: &str = "instance.smoked";
@@ -44,6 +46,8 @@ pub(super) struct Told {
     pub gates: Option<WireGates>,
     /// Smoke tests of its instances.
     pub smokes: Vec<WireBeside>,
+    /// The open release of a group that it is part of.
+    pub group: Option<WireGroupRun>,
     /// Whether something of it could not be read: the store is away.
     pub unread: bool,
     /// Now, milliseconds since 1970.
@@ -86,7 +90,10 @@ async fn told(app: &App, id: &RolloutId) -> Result<Told, Problem> {
         Filter { rollout: Some(id.clone()), kind: Some(SMOKED.into()), limit: Some(SMOKES), ..Filter::default() };
     let samples = there(rollouts::sampled(app, id).await, &mut unread)?;
     let smokes = there(app.control.store().entries(&smoked).await.map_err(Problem::from), &mut unread)?;
+    let group = there(app.control.group_at(&lane).await.map_err(Problem::from), &mut unread)?.flatten();
+    let group = group.as_ref().map(WireGroupRun::from);
     Ok(Told {
+        group: group.filter(|g| g.services.iter().any(|member| member.rollout.as_deref() == Some(id.as_str()))),
         samples: with_decisions(samples.unwrap_or_default(), explanation.as_ref()),
         lane: app.control.lane(&lane).await?.as_ref().map(lane_status),
         smokes: smokes.unwrap_or_default().into_iter().map(WireBeside::from).collect(),

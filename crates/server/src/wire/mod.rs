@@ -37,5 +37,5 @@ pub use rollout::{HistoryEntry, WireRollout, WireShare, WireStepRecord, WireWait
 pub(crate) use rollout::{explanation, open_rollout};
 pub use sample::{WirePoint, WireSample};
 pub use schema::{NewSettlement, WireMigration, WireSchema};
-pub use status::{LaneStatus, VersionStatus, WireIncident, WireInstance, lane_status};
+pub use status::{LaneStatus, VersionStatus, WireIncident, WireInstance, WireWentBack, lane_status};
 pub use token::{MadeToken, NewToken, WireToken};

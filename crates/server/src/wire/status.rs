@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use slipway_control::views::LaneNow;
 use slipway_core::environment::Difference;
 use slipway_core::names::VersionName;
-use slipway_core::rollout::{Lane, Release, Slot, SlotState, commands};
+use slipway_core::rollout::{Lane, Release, Slot, SlotState, WentBack, commands};
+use slipway_core::units::Timestamp;
 use utoipa::ToSchema;
 
 use super::drill::{WireTimes, times};
@@ -36,6 +37,9 @@ pub struct LaneStatus {
     /// Why there is none.
     #[serde(default)]
     pub no_way_back: Option<String>,
+    /// The last time that it went back, as long as nothing was released since.
+    #[serde(default)]
+    pub went_back: Option<WireWentBack>,
     /// The split, wanted and measured.
     pub split: Vec<WireShare>,
     /// The open rollout's id.
@@ -68,6 +72,23 @@ pub struct LaneStatus {
     /// What is known of its database, where any version has spoken of one.
     #[serde(default)]
     pub schema: Option<WireSchema>,
+}
+
+/// A version that was taken back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WireWentBack {
+    /// The rollout that went back, or that brought the earlier version.
+    pub rollout: String,
+    /// The version that was taken back.
+    pub from: String,
+    /// The version that serves since.
+    pub to: String,
+    /// When it served again, milliseconds since 1970; null where that was before it was kept.
+    pub at: Option<u64>,
+    /// How long ago that was, milliseconds.
+    pub ago_ms: Option<u64>,
+    /// Why, in a sentence.
+    pub cause: String,
 }
 
 /// Trouble after a change.
@@ -127,6 +148,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         deployed_at: lane.deployed_at.map(|t| t.0),
         back_to,
         no_way_back,
+        went_back: lane.went_back.as_ref().map(|back| went_back(back, now.at)),
         split: shares(now),
         rollout: open.map(|o| o.id.to_string()),
         probes: open.and_then(probes),
@@ -144,6 +166,17 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
             what: i.what.clone(),
             likely: i.likely.clone(),
         }),
+    }
+}
+
+fn went_back(back: &WentBack, now: Timestamp) -> WireWentBack {
+    WireWentBack {
+        rollout: back.rollout.to_string(),
+        from: back.from.to_string(),
+        to: back.to.to_string(),
+        at: back.at.map(|at| at.0),
+        ago_ms: back.at.map(|at| now.since(at).0),
+        cause: back.cause.clone(),
     }
 }
 

@@ -3,15 +3,16 @@
 
 mod postgres;
 mod query;
+mod server;
 mod sqlite;
 
 use std::path::Path;
 
-use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 
 use crate::error::Error;
 use query::answered;
+use server::Server;
 
 pub(crate) use query::{On, Row, Value, query};
 
@@ -24,7 +25,7 @@ pub(crate) enum Pool {
     /// To a file.
     Sqlite(SqlitePool),
     /// To a server.
-    Postgres(PgPool),
+    Postgres(Server),
 }
 
 /// A transaction that writes. One at a time in the whole store: what it reads is still true at its end.
@@ -43,7 +44,7 @@ pub(crate) async fn open_file(file: &Path) -> Result<(Pool, Pool), Error> {
 
 /// Opens a server's database: the pool that writes, the one that reads, and the one that keeps a lease.
 pub(crate) async fn open_server(options: sqlx::postgres::PgConnectOptions) -> Result<(Pool, Pool, Pool), Error> {
-    let [writer, readers, lease] = postgres::open(options).await?;
+    let [writer, readers, lease] = Server::of(postgres::open(options).await?);
     Ok((Pool::Postgres(writer), Pool::Postgres(readers), Pool::Postgres(lease)))
 }
 
@@ -62,11 +63,18 @@ impl Pool {
     pub async fn write(&self) -> Result<Writing, Error> {
         match self {
             Pool::Sqlite(pool) => Ok(Writing::Sqlite(pool.begin_with(sqlite::BEGIN_WRITE).await?)),
-            Pool::Postgres(pool) => {
-                let mut transaction = answered(pool.begin_with(postgres::BEGIN_WRITE)).await?;
+            Pool::Postgres(server) => {
+                let mut transaction = answered(server.asked()?.begin_with(postgres::BEGIN_WRITE)).await?;
                 answered(sqlx::query(postgres::LOCK_WRITE).execute(&mut *transaction)).await?;
                 Ok(Writing::Postgres(transaction))
             }
+        }
+    }
+
+    /// Says whether what it leads to has just answered.
+    pub fn note(&self, answers: bool) {
+        if let Pool::Postgres(server) = self {
+            server.note(answers);
         }
     }
 
@@ -82,7 +90,7 @@ impl Pool {
     pub async fn close(&self) {
         match self {
             Pool::Sqlite(pool) => pool.close().await,
-            Pool::Postgres(pool) => pool.close().await,
+            Pool::Postgres(server) => server.close().await,
         }
     }
 }

@@ -58,8 +58,8 @@ macro_rules! run {
             On::Writing(Writing::Sqlite(transaction)) => {
                 sqlx::query_with(sql, sqlite($query.values)?).$call(&mut **transaction).await.map(Either::Sqlite)
             }
-            On::Pool(Pool::Postgres(pool)) => {
-                let asked = sqlx::query_with(sql, postgres($query.values)?).$call(pool);
+            On::Pool(Pool::Postgres(server)) => {
+                let asked = sqlx::query_with(sql, postgres($query.values)?).$call(server.asked()?);
                 answered(asked).await.map(Either::Postgres)
             }
             On::Writing(Writing::Postgres(transaction)) => {

@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 
 use super::{Shared, follow};
 use crate::folder::{Folder, Launch, Phase, State};
+use crate::heed::heed;
 use crate::shim::resolve;
 use crate::unpack::unpack;
 use crate::{config_files, env_file};
@@ -81,13 +82,14 @@ async fn bring_up(
     launch: Launch,
     artifact: std::path::PathBuf,
 ) -> Result<(), TargetError> {
-    let token = launch.token.clone();
+    let (token, stop_signal) = (launch.token.clone(), launch.spec.stop_signal);
     let lock = {
         let (folder, root) = (folder.clone(), shared.root.clone());
         tokio::task::spawn_blocking(move || prepare(&root, &folder, &launch, &artifact))
             .await
             .map_err(|e| TargetError::Transient(format!("interrupted: {e}")))??
     };
+    heed(stop_signal);
     let mut shim = spawn_shim(shared, folder, lock)
         .map_err(|e| TargetError::Transient(format!("cannot start {}: {e}", shared.shim_program.display())))?;
     let began = tokio::time::timeout(SHIM_LIMIT, async {

@@ -11,7 +11,7 @@ use super::super::when::When;
 use super::Told;
 use super::buttons::buttons;
 use crate::wire::words::{met, share, time};
-use crate::wire::{WireGate, WireRollout, WireSample, WireStep};
+use crate::wire::{WireGate, WireGroupRun, WireRollout, WireSample, WireStep};
 
 /// The page.
 #[derive(Template)]
@@ -44,6 +44,8 @@ pub(in crate::console) struct View {
     way_back: String,
     way_back_took: Option<String>,
     remarks: Vec<String>,
+    /// What of other services it goes with.
+    group: Option<String>,
     buttons: Vec<Button>,
     gates: Vec<WireGate>,
     /// Where it waits: what whoever approves it must see.
@@ -107,6 +109,20 @@ impl Living for View {
     }
 }
 
+/// What a release of a group means for the rollout of one of its services.
+fn group(run: &WireGroupRun) -> String {
+    let others = run.services.len() - 1;
+    let services = if others == 1 { "another service".to_string() } else { format!("{others} other services") };
+    let cause = run.cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"));
+    match run.state.as_str() {
+        "returning" => format!("Part of {}: the whole group {} goes back{cause}.", run.id, run.group),
+        _ => format!(
+            "Part of {}, the release of the group {} with {services}, asked for by {}: where one of them fails, all that were released with it go back.",
+            run.id, run.group, run.actor
+        ),
+    }
+}
+
 /// The page of a rollout for somebody, now or at a moment of it.
 pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usize>) -> View {
     let (r, explanation) = (&told.rollout, told.explanation.as_ref());
@@ -143,6 +159,7 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
         way_back_took: took_back(r, plan.map(|plan| plan.rollback.as_str())),
         remarks: plan.map_or_else(Vec::new, |plan| plan.remarks.clone()),
+        group: told.group.as_ref().map(group),
         buttons: if then.is_none() { buttons(viewer, told) } else { Vec::new() },
         gates: told.gates.as_ref().map_or_else(Vec::new, |gates| gates.gates.clone()),
         asking: told.gates.as_ref().filter(|_| r.state == "queued").map(Asking::of),
