@@ -38,12 +38,15 @@ pub struct Options {
     pub slipway: Option<PathBuf>,
     /// Further arguments of `slipway up`.
     pub further: Vec<String>,
+    /// Further variables of `slipway up`.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { data: None, api: free, traffic: free, database: None, slipway: None, further: Vec::new() }
+        let (further, variables) = (Vec::new(), Vec::new());
+        Self { data: None, api: free, traffic: free, database: None, slipway: None, further, variables }
     }
 }
 
@@ -105,6 +108,7 @@ pub struct Slipway {
     program: PathBuf,
     up: Option<Child>,
     further: Vec<String>,
+    variables: Vec<(String, String)>,
     folder: Option<tempfile::TempDir>,
     starts: u32,
 }
@@ -115,10 +119,10 @@ impl Slipway {
         let folder = tempfile::Builder::new().prefix("slipway-").tempdir()?;
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let program = options.slipway.map_or_else(|| program("slipway"), Ok)?;
-        let Options { api, traffic, database, further, .. } = options;
+        let Options { api, traffic, database, further, variables, .. } = options;
         let folder = Some(folder);
         let mut slipway =
-            Self { api, traffic, tls: None, data, database, program, up: None, further, folder, starts: 0 };
+            Self { api, traffic, tls: None, data, database, program, up: None, further, variables, folder, starts: 0 };
         slipway.up().await?;
         Ok(slipway)
     }
@@ -285,6 +289,7 @@ impl Slipway {
             Some(database) if self.starts == 1 => command.env("SLIPWAY_DATABASE", database),
             database => command.args(database.iter().flat_map(|database| ["--database", database])),
         };
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(&self.further).arg("--data").arg(&self.data).current_dir(self.scratch()).stdin(Stdio::null());
         // Files, not pipes: it may outlive this program. A group of its own: an interrupt at the keyboard is for us.
         command.stdout(File::create(self.log("out"))?).stderr(File::create(self.log("err"))?).process_group(0);
@@ -318,7 +323,8 @@ impl Slipway {
         let mut processes = self.processes();
         processes.retain(|process| {
             let words: Vec<&str> = process.command.split(' ').collect();
-            words.windows(2).any(|pair| pair[0].ends_with("slipway") && pair[1] == name)
+            let is_slipway = |word: &str| word.rsplit('/').next().is_some_and(|file| file.starts_with("slipway"));
+            words.windows(2).any(|pair| is_slipway(pair[0]) && pair[1] == name)
         });
         processes
     }

@@ -120,6 +120,8 @@ impl Store {
         facts: Vec<Fact>,
         at: Timestamp,
     ) -> Result<Option<Anchor>, Error> {
+        #[cfg(feature = "failpoints")]
+        crate::failpoints::recording(facts.iter().map(|fact| fact.kind.as_str()))?;
         if facts.is_empty() {
             return Ok(None);
         }
@@ -146,11 +148,17 @@ impl Store {
     /// Commits, and tells of the newest entry; both even if whoever asked is gone meanwhile.
     pub(crate) async fn finish(&self, writing: Writing, head: Option<Anchor>) -> Result<(), Error> {
         let store = self.clone();
+        #[cfg(feature = "failpoints")]
+        let recorded = crate::failpoints::recorded();
         let finishing = tokio::spawn(async move {
             writing.commit().await?;
+            #[cfg(feature = "failpoints")]
+            let told = crate::failpoints::go_by(crate::failpoints::Moment::After, &recorded);
             if let Some(head) = head {
                 store.note_head(&head).await;
             }
+            #[cfg(feature = "failpoints")]
+            told?;
             Ok(())
         });
         finishing.await.unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))

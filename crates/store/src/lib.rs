@@ -9,6 +9,8 @@ mod commit;
 mod dialect;
 mod environments;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod failpoints;
 mod folder;
 mod groups;
 mod home;

@@ -1,6 +1,8 @@
 //! `slipway up`: wires the parts together, says where they listen, and ends them as it is told.
 
 mod adapters;
+#[cfg(feature = "failpoints")]
+mod failing;
 mod fence;
 mod front;
 mod gateway;
@@ -148,7 +150,7 @@ impl Ground<'_> {
         let mut child = starter.ensure()?;
         let target = Arc::new(process_target(folder, clock, fence.as_ref().map(|_| start))?);
         let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
-        let control = Control::start(Parts {
+        let parts = Parts {
             store: store.clone(),
             target: match fence {
                 Some(fence) => Arc::new(Fenced { target: target.clone(), fence }),
@@ -159,8 +161,10 @@ impl Ground<'_> {
             artifacts: Arc::new(adapters::Kept(blobs.clone())),
             receivers: Arc::new(hooks::Outside::new(folder)?),
             clock,
-        })
-        .await?;
+        };
+        #[cfg(feature = "failpoints")]
+        let parts = failing::through(parts);
+        let control = Control::start(parts).await?;
         let (farewell, asked) = mpsc::channel::<Farewell>(1);
         let app = App { control: control.clone(), known: Default::default(), blobs, farewell };
         self.front.own(slipway_server::router(app));

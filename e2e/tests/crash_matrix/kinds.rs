@@ -1,0 +1,92 @@
+//! The kinds of rollout, as short as they can be and still go through everything.
+
+use slipway_e2e::until;
+
+use crate::stage::Stage;
+
+/// A kind of rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// By steps, each judged.
+    Canary,
+    /// All at once.
+    BlueGreen,
+    /// Instance by instance.
+    Rolling,
+    /// A canary that a person takes back.
+    Rollback,
+    /// The way back, practised.
+    Drill,
+}
+
+pub const ALL: [Kind; 5] = [Kind::Canary, Kind::BlueGreen, Kind::Rolling, Kind::Rollback, Kind::Drill];
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Canary => "canary",
+            Kind::BlueGreen => "blue-green",
+            Kind::Rolling => "rolling",
+            Kind::Rollback => "rollback",
+            Kind::Drill => "drill",
+        }
+    }
+
+    /// What is declared for production.
+    pub fn production(self) -> &'static str {
+        match self {
+            Kind::Canary => {
+                "{ instances: 2, strategy: { canary: { steps: [50%, 100%], min_requests: 5, verify: 300ms, standby: 0s } } }"
+            }
+            Kind::BlueGreen => "{ instances: 2, strategy: { blue-green: { verify: 300ms, standby: 0s } } }",
+            Kind::Rolling => "{ instances: 2, strategy: { rolling: { batch: 1, verify: 300ms } } }",
+            Kind::Rollback => {
+                "{ instances: 2, strategy: { canary: { steps: [50%, 100%], min_requests: 100000000, step_limit: 1h, verify: 300ms, standby: 0s } } }"
+            }
+            Kind::Drill => "{ instances: 1, strategy: { blue-green: { verify: 300ms, standby: 1h } } }",
+        }
+    }
+
+    /// How one ends.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Kind::Rollback => "rolled_back",
+            _ => "succeeded",
+        }
+    }
+
+    /// How many instances there are once everything has settled.
+    pub fn instances(self) -> usize {
+        2
+    }
+
+    /// Whether the version that serves is another afterwards.
+    pub fn changes(self) -> bool {
+        matches!(self, Kind::Canary | Kind::BlueGreen | Kind::Rolling)
+    }
+
+    /// What comes before the part that is disturbed: the rollout that it is about, if that is under way already.
+    pub async fn prepare(self, stage: &Stage) -> Option<String> {
+        if self != Kind::Rollback {
+            return None;
+        }
+        let asked = stage.slipway.cli(&stage.release()).await.expect("it runs").expect(0).expect("it is taken");
+        let id = asked.json().expect("a rollout")["rollout"].as_str().expect("an id").to_string();
+        until(&format!("{id} waits at its step"), async || {
+            let now = stage.slipway.get(&format!("/rollouts/{id}")).await.ok()?;
+            now["steps"].as_array()?.iter().any(|s| s["name"] == "50%" && s["state"] == "waiting").then_some(())
+        })
+        .await
+        .expect("the step is reached");
+        Some(id)
+    }
+
+    /// The command that is disturbed.
+    pub fn command(self, stage: &Stage) -> Vec<&str> {
+        match self {
+            Kind::Canary | Kind::BlueGreen | Kind::Rolling => stage.release().to_vec(),
+            Kind::Rollback => vec!["rollback", "shop", "--env", "production", "--json"],
+            Kind::Drill => vec!["drill", "shop", "--env", "production", "--detach", "--json"],
+        }
+    }
+}
