@@ -237,6 +237,14 @@ impl Slipway {
         Ok(())
     }
 
+    /// Waits until the control plane has ended of itself, with everything that it held.
+    pub async fn control_plane_ended(&mut self) -> anyhow::Result<()> {
+        let mut up = self.up.take().context("it was not started")?;
+        // Not by its state in /proc: its other threads may hold ports and locks for a moment longer.
+        tokio::time::timeout(END_LIMIT, up.wait()).await.context("`up` does not end")??;
+        Ok(())
+    }
+
     /// SIGTERM to the control plane; returns when it has ended as it should. Gateway and instances go on.
     pub async fn end_control_plane(&mut self) -> anyhow::Result<()> {
         let mut up = self.up.take().context("it was not started")?;

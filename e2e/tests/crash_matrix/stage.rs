@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use slipway_e2e::process::{Process, runs};
-use slipway_e2e::{Options, Slipway, build, program, until, until_within};
+use slipway_e2e::process::Process;
+use slipway_e2e::{Options, Slipway, build, program, until_within};
 use slipway_load::{Load, LoadHandle};
 
 use crate::checks;
@@ -143,7 +143,8 @@ impl Stage {
         let answered = answered.await??;
         if self.rollout(head, open.as_deref()).await.is_none() {
             // Whoever got no answer, and sees that nothing was begun, asks again.
-            ensure!(!answered.status.success(), "it was taken, and nothing came of it: {answered:?}");
+            let said = String::from_utf8_lossy(&answered.stdout);
+            ensure!(!answered.status.success(), "it was taken, and nothing came of it: {said}");
             self.slipway.cli(&self.kind.command(self)).await?.expect(0)?;
         }
         let asked = until_within(PATIENCE, "it is begun", async || self.rollout(head, open.as_deref()).await).await?;
@@ -181,8 +182,7 @@ impl Stage {
         if strike.way != "kill" {
             return Ok(());
         }
-        let pid = self.slipway.control_plane().context("it was started")?;
-        until("it is dead", async || (!runs(pid)).then_some(())).await?;
+        self.slipway.control_plane_ended().await?;
         self.slipway.restart().await
     }
 
@@ -208,7 +208,7 @@ impl Stage {
         let mut last = Value::Null;
         let ended = until_within(PATIENCE, &format!("{id} has ended"), async || {
             last = self.slipway.get(&format!("/rollouts/{id}")).await.ok()?;
-            last["ended_at"].is_u64().then(|| last.clone())
+            (last["state"] == "ended").then(|| last.clone())
         })
         .await;
         ended.with_context(|| format!("{last:#}\nit said {}", self.slipway.said()))
