@@ -26,6 +26,8 @@ const CELLS: &str = "SLIPWAY_CRASH_CELLS";
 const SEED: &str = "SLIPWAY_CRASH_SEED";
 /// Kinds, with commas; all where absent.
 const KINDS: &str = "SLIPWAY_CRASH_KINDS";
+/// Only cells that have this in their name: `kill before effect:publish`.
+const ONLY: &str = "SLIPWAY_CRASH_ONLY";
 /// Slipways that are driven at once.
 const AT_ONCE: &str = "SLIPWAY_CRASH_AT_ONCE";
 
@@ -119,16 +121,17 @@ impl Row<'_> {
         let mut stages = 0;
         let mut stage = self.set(&mut stages).await?;
         let points = stage.undisturbed().await.context("undisturbed")?;
-        for strike in chosen(&points, some, seed) {
+        let only = std::env::var(ONLY).unwrap_or_default();
+        for strike in chosen(&points, some, seed).iter().filter(|strike| strike.to_string().contains(&only)) {
             let begun = Instant::now();
-            match stage.cell(&strike).await {
+            match stage.cell(strike).await {
                 Ok(()) => {
                     self.tally.lock().expect("nobody panics with it").passed += 1;
                     let (database, kind) = (self.database.name(), self.kind.name());
                     println!("{database} {kind} {strike}: passed after {} ms", begun.elapsed().as_millis());
                 }
                 Err(error) => {
-                    self.failed(&strike.to_string(), &error.context(stage.slipway.said()));
+                    self.failed(&strike.to_string(), &error.context(stage.story().await));
                     stage = self.set(&mut stages).await?;
                 }
             }
