@@ -1,8 +1,8 @@
 # What a newcomer needs: `make try` and `make test`. Both do all their set-up.
-.PHONY: help try test bench sim soak fmt lint
+.PHONY: help try test bench sim crashes soak fmt lint
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 try: ## watch Slipway release a good version and take back a bad one; ARGS=--keep leaves it running
 	@scripts/try $(ARGS)
@@ -15,6 +15,9 @@ bench: ## how fast, beside its peers where there are any
 
 sim: ## random stories over the real planner, checked at every tick; SIM_SECONDS=600 for longer
 	@scripts/sim
+
+crashes: ## the control plane killed at every write and act of every kind of rollout, on both databases
+	@scripts/crashes
 
 soak: ## pages of the console left open for an hour; SOAK_MINUTES=10 for less
 	@scripts/soak
