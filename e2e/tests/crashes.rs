@@ -26,44 +26,37 @@ enum Moment {
     FirstUser,
     /// The step of this name has its traffic and is being judged.
     Step(&'static str),
-    /// In a rolling update: one instance has users, the next one is being started.
-    BetweenBatches,
 }
 
 impl Moment {
     async fn comes(self, stage: &Stage, id: &str, version: &str) {
-        let candidate = async |ready: u64| {
-            until(&format!("{self:?}"), async || {
+        match self {
+            Moment::Starting => until(&format!("{self:?}"), async || {
                 let lane = stage.slipway.get("/services/shop").await.ok()?[0].clone();
-                let all = lane["candidate"]["instances"].as_array()?.len() as u64;
-                (lane["candidate"]["ready"] == ready && all > ready).then_some(())
+                let all = lane["candidate"]["instances"].as_array()?.len();
+                (lane["candidate"]["ready"] == 0 && all > 0).then_some(())
             })
             .await
-            .expect("it comes")
-        };
-        match self {
-            Moment::Starting => candidate(0).await,
+            .expect("it comes"),
             Moment::FirstUser => stage.gives(version, 1).await,
             Moment::Step(name) => stage.at_step(id, name).await,
-            Moment::BetweenBatches => candidate(1).await,
         }
     }
 }
 
-/// A release in whose middle the control plane is killed, and how it must end all the same.
+/// A bad release in whose middle the control plane is killed: it must be taken back all the same. What becomes of good
+/// ones is seen in the crash matrix.
 struct Story {
     version: &'static str,
     variables: &'static [(&'static str, &'static str)],
     killed: Moment,
-    outcome: &'static str,
 }
 
 /// Kills the control plane in the middle of each story, starts it again, and sees the rollout end.
 async fn killed(production: &str, stories: &[Story]) {
     let _alone = alone().await;
     let mut stage = Stage::set(production).await;
-    let mut stable = "1.0.0";
-    for Story { version, variables, killed, outcome } in stories {
+    for Story { version, variables, killed } in stories {
         let id = stage.begin(version, variables, &[]).await;
         killed.comes(&stage, &id, version).await;
         stage.slipway.kill_control_plane().await.expect("it is killed");
@@ -73,12 +66,9 @@ async fn killed(production: &str, stories: &[Story]) {
             .expect("answers");
         stage.slipway.restart().await.expect("it starts again");
         let end = stage.outcome(&id).await;
-        assert_eq!(end["outcome"], *outcome, "{killed:?}: {end:#}");
-        if *outcome == "succeeded" {
-            stable = version;
-        }
+        assert_eq!(end["outcome"], "rolled_back", "{killed:?}: {end:#}");
         let lane = stage.lane().await;
-        assert_eq!((stage.stable().await.as_str(), weight(&lane, stable)), (stable, 10_000), "{killed:?}: {lane:#}");
+        assert_eq!((stage.stable().await.as_str(), weight(&lane, "1.0.0")), ("1.0.0", 10_000), "{killed:?}: {lane:#}");
     }
     nothing_failed_by_slipway(&stage.strike().await);
 }
@@ -86,10 +76,8 @@ async fn killed(production: &str, stories: &[Story]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_control_plane_is_killed_in_canaries() {
     let stories = [
-        Story { version: "1.1.0", variables: &[], killed: Moment::Starting, outcome: "succeeded" },
-        Story { version: "1.2.0", variables: &[], killed: Moment::Step("20%"), outcome: "succeeded" },
-        Story { version: "2.0.0", variables: BROKEN, killed: Moment::Starting, outcome: "rolled_back" },
-        Story { version: "2.1.0", variables: BAD, killed: Moment::Step("20%"), outcome: "rolled_back" },
+        Story { version: "2.0.0", variables: BROKEN, killed: Moment::Starting },
+        Story { version: "2.1.0", variables: BAD, killed: Moment::Step("20%") },
     ];
     killed(CANARY, &stories).await;
 }
@@ -97,21 +85,15 @@ async fn the_control_plane_is_killed_in_canaries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_control_plane_is_killed_around_the_switch_of_blue_greens() {
     let stories = [
-        Story { version: "1.1.0", variables: &[], killed: Moment::Starting, outcome: "succeeded" },
-        Story { version: "1.2.0", variables: &[], killed: Moment::FirstUser, outcome: "succeeded" },
-        Story { version: "2.0.0", variables: BROKEN, killed: Moment::Starting, outcome: "rolled_back" },
-        Story { version: "2.1.0", variables: BAD, killed: Moment::FirstUser, outcome: "rolled_back" },
+        Story { version: "2.0.0", variables: BROKEN, killed: Moment::Starting },
+        Story { version: "2.1.0", variables: BAD, killed: Moment::FirstUser },
     ];
     killed(BLUE_GREEN, &stories).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_control_plane_is_killed_in_the_middle_of_batches() {
-    let stories = [
-        Story { version: "1.1.0", variables: &[], killed: Moment::Step("batch 2 of 3"), outcome: "succeeded" },
-        Story { version: "1.2.0", variables: &[], killed: Moment::BetweenBatches, outcome: "succeeded" },
-        Story { version: "2.0.0", variables: BAD, killed: Moment::FirstUser, outcome: "rolled_back" },
-    ];
+    let stories = [Story { version: "2.0.0", variables: BAD, killed: Moment::FirstUser }];
     killed(ROLLING, &stories).await;
 }
 

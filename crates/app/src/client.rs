@@ -24,7 +24,12 @@ pub(crate) enum Failure {
     Problem(Box<Problem>),
     /// It cannot be reached.
     #[error("no Slipway answers at {url}: {why}\nIs it running? Start it with: slipway up")]
-    Unreachable { url: String, why: String },
+    Unreachable {
+        url: String,
+        why: String,
+        /// Somebody was there and took the request, or began to.
+        broke_off: bool,
+    },
     /// It answered with something else.
     #[error("{0}")]
     Odd(String),
@@ -107,7 +112,7 @@ impl Client {
             why = deeper.to_string();
             source = deeper.source();
         }
-        Failure::Unreachable { url: self.url.clone(), why }
+        Failure::Unreachable { url: self.url.clone(), why, broke_off: !error.is_connect() }
     }
 
     /// GET.
@@ -138,7 +143,8 @@ impl Client {
             match self.send(request).await {
                 Ok(response) => return self.read(response).await,
                 Err(failure @ Failure::Unreachable { .. }) if reached && begun.elapsed() < PATIENCE => drop(failure),
-                Err(Failure::Unreachable { .. }) if self.answers().await => reached = true,
+                // A server that was killed over the request comes back, and knows the key if it has done what it says.
+                Err(Failure::Unreachable { broke_off, .. }) if broke_off || self.answers().await => reached = true,
                 Err(failure) => return Err(failure.into()),
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -87,9 +87,10 @@ async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr, 
     for event in losses(gateway) {
         send(&mut write, &FromGateway::Event(event)).await?;
     }
-    send(&mut write, &FromGateway::Leaving { in_flight: gateway.leaving() }).await?;
+    let mut reporter = Reporter::new();
+    send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
     tokio::select! {
-        ended = converse(gateway, LineReader::new(read, LINE_LIMIT), write) => ended,
+        ended = converse(gateway, LineReader::new(read, LINE_LIMIT), write, reporter) => ended,
         () = overtaken(control_file, start) => Err(io::Error::other("another control plane has taken over")),
     }
 }
@@ -109,13 +110,13 @@ async fn converse(
     gateway: &Arc<Gateway>,
     mut lines: LineReader<tokio::net::tcp::OwnedReadHalf>,
     mut write: OwnedWriteHalf,
+    mut reporter: Reporter,
 ) -> io::Result<()> {
-    let mut reporter = Reporter::new();
     loop {
         tokio::select! {
             biased;
             line = lines.next() => match line? {
-                Some(line) => take(gateway, &line, &mut write).await?,
+                Some(line) => take(gateway, &line, &mut write, &mut reporter).await?,
                 None => return Ok(()),
             },
             () = gateway.events.more() => {
@@ -144,12 +145,17 @@ async fn report(gateway: &Gateway, reporter: &mut Reporter, write: &mut OwnedWri
 }
 
 /// Does what a line says. One that makes no sense is passed over: it may come from a newer control plane.
-async fn take(gateway: &Arc<Gateway>, line: &[u8], write: &mut OwnedWriteHalf) -> io::Result<()> {
+async fn take(
+    gateway: &Arc<Gateway>,
+    line: &[u8],
+    write: &mut OwnedWriteHalf,
+    reporter: &mut Reporter,
+) -> io::Result<()> {
     match serde_json::from_slice(line) {
         Ok(ToGateway::Table(table)) => {
             if let Some(generation) = gateway.apply(table).await {
                 // In this order: whoever hears the acknowledgement knows what is still running.
-                send(write, &FromGateway::Leaving { in_flight: gateway.leaving() }).await?;
+                send(write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
                 send(write, &FromGateway::Ack { generation }).await?;
                 gateway.in_step.send_replace(true);
             }

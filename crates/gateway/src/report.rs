@@ -44,8 +44,14 @@ impl Reporter {
         }
     }
 
-    /// What is to be told of instances that are leaving. While there are any it is told each time, since the last
-    /// word on them may have gone out with a table.
+    /// What is told of instances that are leaving without being asked, with a greeting or a table: noted, so that their
+    /// end is told as well.
+    pub(crate) fn note_leaving(&mut self, now: Vec<(InstanceId, u64)>) -> Vec<(InstanceId, u64)> {
+        self.leaving = now.clone();
+        now
+    }
+
+    /// What is to be told of instances that are leaving, where there are any or were some when it was last told.
     pub(crate) fn leaving(&mut self, now: Vec<(InstanceId, u64)>) -> Option<Vec<(InstanceId, u64)>> {
         let before = std::mem::replace(&mut self.leaving, now.clone());
         (!now.is_empty() || !before.is_empty()).then_some(now)
@@ -67,5 +73,21 @@ impl Reporter {
         }
         self.told = told;
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_what_was_told_with_a_table_is_told() {
+        let mut reporter = Reporter::new();
+        let one = vec![(InstanceId::new("shop-production-1").expect("an id"), 1)];
+        assert_eq!(reporter.note_leaving(one.clone()), one);
+        assert_eq!(reporter.leaving(Vec::new()), Some(Vec::new()), "its last request ended before the next report");
+        assert_eq!(reporter.leaving(Vec::new()), None, "and that is news once");
+        assert_eq!(reporter.leaving(one.clone()), Some(one.clone()));
+        assert_eq!(reporter.leaving(one.clone()), Some(one), "told each time while there are any");
     }
 }

@@ -10,6 +10,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use slipway_core::journal::Fact;
+
 use crate::error::Error;
 
 static FOLDER: LazyLock<Option<PathBuf>> =
@@ -71,6 +73,18 @@ pub fn pass(moment: Moment, name: &str) -> Way {
     }
 }
 
+/// Passes the point before an act that comes several times, by its number since the notes begin; returns the name that the
+/// point after it has.
+pub fn pass_next(act: &str) -> (Way, String) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _counting = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let passed = FOLDER.as_ref().map(|folder| std::fs::read_to_string(folder.join("passed")).unwrap_or_default());
+    let before = format!(" before {act} ");
+    let number = passed.unwrap_or_default().lines().filter(|line| line.contains(&before)).count() + 1;
+    let name = format!("{act} {number}");
+    (pass(Moment::Before, &name), name)
+}
+
 /// As if somebody had sent SIGKILL: nothing is tidied up, and no other thread does anything more.
 fn die() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -79,9 +93,9 @@ fn die() -> ! {
     }
 }
 
-/// Passes the points before the entries of these kinds are written, in a transaction that is open.
-pub(crate) fn recording<'a>(kinds: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-    let mut names: Vec<String> = kinds.map(|kind| format!("journal:{kind}")).collect();
+/// Passes the points before these entries are written, in a transaction that is open.
+pub(crate) fn recording(facts: &[Fact]) -> Result<(), Error> {
+    let mut names: Vec<String> = facts.iter().map(name).collect();
     if names.is_empty() {
         // A turn that is kept without an entry.
         names.push("journal:nothing".to_string());
@@ -89,6 +103,13 @@ pub(crate) fn recording<'a>(kinds: impl Iterator<Item = &'a str>) -> Result<(), 
     let told = go_by(Moment::Before, &names);
     *RECORDING.lock().unwrap_or_else(PoisonError::into_inner) = names;
     told
+}
+
+/// An entry by its kind and, where it has one, its step or share.
+fn name(fact: &Fact) -> String {
+    let step = fact.evidence["step"].as_str().map(|step| format!(" {step}"));
+    let share = || fact.evidence["weight_bp"].as_u64().map(|weight| format!(" {}%", weight / 100));
+    format!("journal:{}{}", fact.kind, step.or_else(share).unwrap_or_default())
 }
 
 /// What the transaction that is about to be committed has recorded.

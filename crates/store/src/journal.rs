@@ -121,7 +121,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<Option<Anchor>, Error> {
         #[cfg(feature = "failpoints")]
-        crate::failpoints::recording(facts.iter().map(|fact| fact.kind.as_str()))?;
+        crate::failpoints::recording(&facts)?;
         if facts.is_empty() {
             return Ok(None);
         }

@@ -154,3 +154,14 @@ fn chosen(points: &[String], some: usize, seed: usize) -> Vec<Strike> {
     let pick = |from: &[Strike], n: usize| from[(seed + n * 37) % from.len()].clone();
     (0..some).map(|n| if n % 2 == 0 { pick(&writes, n) } else { pick(&acts, n) }).collect()
 }
+
+#[test]
+fn the_ordinary_program_has_no_such_points() {
+    let has = |name: &str| {
+        let bytes = std::fs::read(slipway_e2e::program(name).expect("it is built")).expect("it can be read");
+        bytes.windows(NAME.len()).any(|window| window == NAME)
+    };
+    const NAME: &[u8] = b"SLIPWAY_FAILPOINTS";
+    assert!(has("slipway-failpoints"), "it is looked for in vain: this test shows nothing");
+    assert!(!has("slipway"), "the points at which tests make it fail must not be in it");
+}

@@ -143,11 +143,13 @@ impl Stage {
             self.struck(strike, head).await?;
         }
         let answered = answered.await??;
-        if self.rollout(head, open.as_deref()).await.is_none() {
-            // Whoever got no answer, and sees that nothing was begun, asks again.
+        if !answered.status.success() {
+            // A write that failed is an answer; one that broke off is asked for again by the command itself.
             let said = String::from_utf8_lossy(&answered.stdout);
-            ensure!(!answered.status.success(), "it was taken, and nothing came of it: {said}");
-            self.slipway.cli(&self.kind.command(self)).await?.expect(0)?;
+            ensure!(strike.is_some_and(|strike| strike.way == "fail"), "{said}");
+            if self.rollout(head, open.as_deref()).await.is_none() {
+                self.slipway.cli(&self.kind.command(self)).await?.expect(0)?;
+            }
         }
         let asked = until_within(PATIENCE, "it is begun", async || self.rollout(head, open.as_deref()).await).await?;
         let ended = self.ended(&asked).await?;

@@ -17,7 +17,7 @@ use slipway_core::spec::{Hook, SmokeTest};
 use slipway_core::traffic::link::{CountRow, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::Millis;
-use slipway_store::failpoints::{Moment, Way, pass};
+use slipway_store::failpoints::{Moment, Way, pass, pass_next};
 
 /// How long it takes until something that got lost is sent again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -35,13 +35,14 @@ pub(super) fn through(parts: Parts) -> Parts {
 
 /// Carries an act out between its two points: not at all, once or twice.
 async fn act<'a, T>(name: &str, failure: impl FnOnce() -> T, carry_out: impl Fn() -> Pending<'a, T>) -> T {
-    match pass(Moment::Before, name) {
+    let (way, name) = pass_next(name);
+    match way {
         Way::Fail => return failure(),
         Way::Twice => drop(carry_out().await),
         Way::On => {}
     }
     let done = carry_out().await;
-    pass(Moment::After, name);
+    pass(Moment::After, &name);
     done
 }
 
