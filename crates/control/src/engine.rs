@@ -7,6 +7,7 @@ mod seen;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use slipway_core::instance::Target;
 use slipway_core::journal::Fact;
@@ -27,6 +28,9 @@ use seen::Seen;
 
 /// Changes of lanes that a listener may be behind before it is told that it has missed some.
 const CHANGES: usize = 4_096;
+
+/// How long it may take to look whether what failed was kept after all.
+const DOUBT: Duration = Duration::from_millis(300);
 
 /// Everything that the drivers, the effect workers and the front door share.
 pub(crate) struct Engine {
@@ -63,6 +67,8 @@ pub(crate) struct Cell {
 struct CellState {
     /// As it was committed, with its generation; absent before the first load.
     kept: Option<(u64, Lane)>,
+    /// A commit has failed since, and an answer that got lost looks the same: what is kept may be later than this.
+    doubted: bool,
     /// Decided on the way back while the store was away: acted upon already, to be committed first.
     unkept: Option<Unkept>,
     /// The last sample that was taken, and of which rollout.
@@ -157,9 +163,25 @@ impl Engine {
     }
 
     async fn load(&self, lane: &LaneId, state: &mut CellState) -> Result<(), Error> {
-        if state.kept.is_none() {
-            state.kept = self.store.load_lane::<Lane>(lane).await?.map(|v| (v.generation, v.doc));
+        if state.kept.is_some() && !state.doubted {
+            return Ok(());
         }
+        let loading = self.store.load_lane::<Lane>(lane);
+        let found = if state.kept.is_none() {
+            loading.await?
+        } else {
+            // A way back needs no store: what was known has to do, and cannot be committed if it is not so any more.
+            let Ok(Ok(found)) = tokio::time::timeout(DOUBT, loading).await else { return Ok(()) };
+            found
+        };
+        let found = found.map(|v| (v.generation, v.doc));
+        let generation = |kept: &Option<(u64, Lane)>| kept.as_ref().map(|(generation, _)| *generation);
+        if state.doubted && generation(&found) != generation(&state.kept) {
+            // It was kept after all: nothing of it is to be recorded again, and its effects are there.
+            state.unkept = None;
+            self.effects.notify_one();
+        }
+        (state.kept, state.doubted) = (found, false);
         Ok(())
     }
 
@@ -249,10 +271,18 @@ impl Engine {
             }
             Err(error) if in_a_hurry => {
                 tracing::error!(lane = %id, %error, "going back without the store; it will be recorded when it can");
+                state.doubted = true;
                 state.unkept = Some(decided);
                 Ok(Some(now.plus(slipway_core::units::Millis(500))))
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                state.doubted = true;
+                if wish.is_some() {
+                    // Whoever asked is told that it failed; if it was kept all the same, its driver must know.
+                    self.nudge(id);
+                }
+                Err(error)
+            }
         }
     }
 
