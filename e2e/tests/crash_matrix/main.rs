@@ -52,7 +52,7 @@ impl Database {
 struct Tally {
     passed: usize,
     failed: Vec<String>,
-    points: BTreeMap<Kind, Vec<String>>,
+    points: BTreeMap<(Kind, &'static str), Vec<String>>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +136,7 @@ impl Row<'_> {
                 }
             }
         }
-        self.tally.lock().expect("nobody panics with it").points.insert(self.kind, points);
+        self.tally.lock().expect("nobody panics with it").points.insert((self.kind, self.database.name()), points);
         stage.strike().await
     }
 }
