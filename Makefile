@@ -1,5 +1,5 @@
 # What a newcomer needs: `make try` and `make test`. Both do all their set-up.
-.PHONY: help try test bench sim soak fmt lint
+.PHONY: help try test bench sim fuzz soak fmt lint
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,9 @@ bench: ## how fast, beside its peers where there are any
 
 sim: ## random stories over the real planner, checked at every tick; SIM_SECONDS=600 for longer
 	@scripts/sim
+
+fuzz: ## bytes that nobody chose, guided by coverage; FUZZ_SECONDS=600 for longer, FUZZ_TARGETS=guard for one
+	@scripts/fuzz
 
 soak: ## pages of the console left open for an hour; SOAK_MINUTES=10 for less
 	@scripts/soak

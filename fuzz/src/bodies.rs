@@ -35,8 +35,10 @@ pub fn run(bytes: &[u8]) {
         let (api, left) = world.get_or_insert_with(|| (settled(), REQUESTS));
         *left -= 1;
         send(api, &request);
-        if *left == 0 {
-            *world = None;
+        if *left == 0
+            && let Some((api, _)) = world.take()
+        {
+            api.end();
         }
     });
 }

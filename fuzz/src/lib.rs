@@ -8,6 +8,7 @@ pub mod bodies;
 pub mod declared;
 pub mod guard;
 pub mod journal;
+pub mod mutate;
 pub mod proxy;
 pub mod table;
 

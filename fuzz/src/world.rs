@@ -123,11 +123,9 @@ impl Api {
             Answer { status: parts.status, headers: parts.headers, body }
         }))
     }
-}
 
-impl Drop for Api {
-    fn drop(&mut self) {
-        let control = self.control.clone();
-        self.runtime.block_on(control.stop());
+    /// Stops everything that it does by itself.
+    pub(crate) fn end(self) {
+        self.runtime.block_on(self.control.stop());
     }
 }
