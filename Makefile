@@ -1,5 +1,5 @@
 # What a newcomer needs: `make try` and `make test`. Both do all their set-up.
-.PHONY: help try test bench sim crashes soak fmt lint
+.PHONY: help try test bench sim crashes fuzz soak fmt lint
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ sim: ## random stories over the real planner, checked at every tick; SIM_SECONDS
 
 crashes: ## the control plane killed at every write and act of every kind of rollout, on both databases
 	@scripts/crashes
+
+fuzz: ## bytes that nobody chose, guided by coverage; FUZZ_SECONDS=600 for longer, FUZZ_TARGETS=guard for one
+	@scripts/fuzz
 
 soak: ## pages of the console left open for an hour; SOAK_MINUTES=10 for less
 	@scripts/soak

@@ -58,7 +58,7 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
         return Err(refused("strategy_unfit", unfit.to_string()));
     }
     // Looking at a lane that is not known would make it known without anybody to drive it.
-    if engine.lanes().contains(&lane)
+    if engine.knows(&lane)
         && let Some(kept) = engine.lane(&lane).await?
     {
         same_kind(&kept, &release).map_err(Error::Refused)?;
@@ -107,7 +107,7 @@ async fn no_cycle(engine: &Engine, lane: &LaneId, release: &Release) -> Result<(
                 reason: format!("gates.after goes round in a circle, so none could be released: {names}"),
             }));
         }
-        if !visited.insert(last.clone()) || !engine.lanes().contains(&last) {
+        if !visited.insert(last.clone()) || !engine.knows(&last) {
             continue;
         }
         let stable = engine.lane(&last).await?.and_then(|lane| lane.stable);
@@ -173,7 +173,7 @@ async fn running(engine: &Engine, request: &ReleaseRequest, spec: &ServiceSpec) 
         return Err(unknown_environment(request, spec));
     }
     let lane = LaneId { service: spec.service.clone(), environment: request.environment.clone() };
-    let kept = match engine.lanes().contains(&lane) {
+    let kept = match engine.knows(&lane) {
         true => engine.lane(&lane).await?,
         false => None,
     };

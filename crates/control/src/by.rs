@@ -38,7 +38,7 @@ impl By {
     /// of none: it must not keep anybody from going back.
     pub(crate) async fn before(&self, engine: &Engine, id: &LaneId) -> Result<Option<RolloutId>, Error> {
         let Some(key) = &self.key else { return Ok(None) };
-        if !engine.lanes().contains(id) {
+        if !engine.knows(id) {
             return Ok(None);
         }
         let Some(lane) = engine.lane(id).await? else { return Ok(None) };

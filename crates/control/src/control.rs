@@ -216,7 +216,7 @@ impl Control {
     /// A lane as a release would find it, whether anything was released there or not.
     pub(crate) async fn kept_or_new(&self, lane: &LaneId) -> Result<Lane, Error> {
         // Only a release makes a lane known: one that is known is being driven.
-        let known = self.engine.lanes().contains(lane);
+        let known = self.engine.knows(lane);
         let kept = if known { self.engine.lane(lane).await? } else { None };
         Ok(Lane { bound: self.engine.bound(lane), ..kept.unwrap_or_else(|| Lane::new(lane.clone())) })
     }
@@ -309,13 +309,13 @@ impl Control {
     }
 
     async fn stable(&self, lane: &LaneId) -> Result<Option<Release>, Error> {
-        let known = self.engine.lanes().contains(lane);
+        let known = self.engine.knows(lane);
         let kept = if known { self.engine.lane(lane).await? } else { None };
         Ok(kept.and_then(|lane| lane.stable))
     }
 
     async fn existing(&self, lane: &LaneId) -> Result<Lane, Error> {
-        let known = self.engine.lanes().contains(lane);
+        let known = self.engine.knows(lane);
         let kept = if known { self.engine.lane(lane).await? } else { None };
         kept.ok_or_else(|| Error::NotFound(format!("nothing was ever released to {lane}")))
     }

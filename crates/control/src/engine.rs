@@ -119,6 +119,11 @@ impl Engine {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
+    /// Whether a lane is known. Looking at one that is not would make it known without anybody to drive it.
+    pub fn knows(&self, lane: &LaneId) -> bool {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).contains_key(lane)
+    }
+
     /// The cell of a lane, and whether it is new.
     pub fn cell(&self, lane: &LaneId) -> (Arc<Cell>, bool) {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);

@@ -122,7 +122,7 @@ async fn unknown(
 
 /// Why the version could not be released, where it does not serve already.
 async fn refused(engine: &Engine, lane: &LaneId, entry: &ServiceEntry) -> Result<Option<Error>, Error> {
-    let kept = if engine.lanes().contains(lane) { engine.lane(lane).await? } else { None };
+    let kept = if engine.knows(lane) { engine.lane(lane).await? } else { None };
     if kept.is_some_and(|kept| kept.stable_version() == Some(&entry.version)) {
         return Ok(None);
     }

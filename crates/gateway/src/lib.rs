@@ -1,6 +1,7 @@
 //! The data plane: a process of its own that serves by the last routing table it was given, whoever else is dead.
 //!
 //! [`run`] is that process. [`hub::Hub`] is the other end of its control link and lives in the control plane.
+//! [`inspect`] is its insides for fuzz targets.
 //! What is absent: the gateway never decides a weight, never starts an instance, knows no store and no rollout;
 //! it knows `slipway_core::traffic` and nothing else of Slipway. Called by the `slipway` binary.
 
@@ -21,6 +22,7 @@ mod guard;
 mod headers;
 mod histogram;
 pub mod hub;
+pub mod inspect;
 mod key;
 mod lease;
 mod link;

@@ -39,7 +39,7 @@ impl Control {
 
     /// A lane at this moment.
     pub async fn lane(&self, id: &LaneId) -> Result<Option<LaneNow>, Error> {
-        if !self.engine.lanes().contains(id) {
+        if !self.engine.knows(id) {
             return Ok(None);
         }
         Ok(self.engine.lane(id).await?.map(|lane| self.at_this_moment(lane)))

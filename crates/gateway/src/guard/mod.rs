@@ -67,15 +67,17 @@ enum State {
 
 /// What was wrong, and from which byte on.
 #[derive(Debug, PartialEq, Eq)]
-struct Wrong {
-    after: usize,
+pub(crate) struct Wrong {
+    /// The bytes before it, which may pass.
+    pub(crate) after: usize,
     fault: Fault,
-    in_head: bool,
+    /// In a request's head, or in its body.
+    pub(crate) in_head: bool,
 }
 
 /// Follows the requests of a connection byte by byte.
 #[derive(Debug)]
-struct Inspector {
+pub(crate) struct Inspector {
     state: State,
     opaque_next: bool,
     header_bytes: usize,
@@ -83,13 +85,14 @@ struct Inspector {
 }
 
 impl Inspector {
-    fn new(tuning: &Tuning) -> Inspector {
+    /// Before the first byte.
+    pub(crate) fn new(tuning: &Tuning) -> Inspector {
         let state = State::Head(Head::default());
         Inspector { state, opaque_next: false, header_bytes: tuning.header_bytes, uri_bytes: tuning.uri_bytes }
     }
 
     /// How many of `bytes`, which are all that came and did not pass yet, may pass.
-    fn examine(&mut self, bytes: &[u8]) -> Result<usize, Wrong> {
+    pub(crate) fn examine(&mut self, bytes: &[u8]) -> Result<usize, Wrong> {
         let mut passed = 0;
         loop {
             let rest = &bytes[passed..];
@@ -139,8 +142,13 @@ impl Inspector {
     }
 
     /// Whether nothing of a request is outstanding.
-    fn is_between_requests(&self) -> bool {
+    pub(crate) fn is_between_requests(&self) -> bool {
         matches!(&self.state, State::Head(head) if head.is_untouched())
+    }
+
+    /// Whether nothing that comes is looked at any more.
+    pub(crate) fn is_opaque(&self) -> bool {
+        matches!(self.state, State::Opaque)
     }
 }
 
