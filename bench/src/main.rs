@@ -75,7 +75,11 @@ async fn run(only: Option<&str>, rounds: Option<usize>, rows: &mut Vec<Row>) -> 
     if wanted("proxies") {
         return tokio::time::timeout(LIMIT, proxies::measure(rounds)).await.context("it takes too long").flatten();
     }
-    anyhow::ensure!(!rows.is_empty(), "there is no part {}: judge, back, idle, console or proxies", only.unwrap_or_default());
+    anyhow::ensure!(
+        !rows.is_empty(),
+        "there is no part {}: judge, back, idle, console or proxies",
+        only.unwrap_or_default()
+    );
     Ok(String::new())
 }
 
