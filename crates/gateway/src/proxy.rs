@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, SET_COOKIE, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
@@ -42,8 +42,10 @@ pub(crate) async fn handle(
     if let Some(fault) = client.refusal(&request) {
         return fault.response(false);
     }
+    // Another one may wait behind it that does.
+    let asks = request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
     let mut response = answer(gateway, client, request).await;
-    if client.is_opaque() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if asks && client.is_opaque() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // What follows on this connection was not looked at.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
