@@ -173,8 +173,8 @@ async fn slipway(folder: &Path, address: SocketAddr, origins: &Origins, fast: bo
     let program = program.to_str().context("the program's path is no text")?;
     let mut arguments: Vec<&OsStr> =
         vec!["gateway".as_ref(), "--state".as_ref(), folder.as_os_str(), "--listen".as_ref(), listen.as_ref()];
-    if fast {
-        arguments.push("--fast-path".as_ref());
+    if !fast {
+        arguments.push("--no-fast-path".as_ref());
     }
     let process = spawn(program, folder, &arguments)?;
     let table = table(origins)?;

@@ -248,9 +248,9 @@ pub(crate) struct Up {
     /// Write one line for each request into the data folder's logs/access.log.
     #[arg(long)]
     pub access_log: bool,
-    /// Let the gateway take plain HTTP/1.1 requests the short way, which costs less; not together with --access-log.
-    #[arg(long, conflicts_with = "access_log")]
-    pub fast_path: bool,
+    /// Let plain HTTP/1.1 requests take the long way through the gateway as all others do, which costs more.
+    #[arg(long)]
+    pub no_fast_path: bool,
     #[command(flatten)]
     pub secure: Secure,
 }
@@ -485,9 +485,9 @@ pub(crate) struct Gateway {
     /// One line of JSON for each request.
     #[arg(long)]
     pub access_log: Option<PathBuf>,
-    /// Plain HTTP/1.1 requests take the short way.
+    /// Plain HTTP/1.1 requests take the long way as all others do.
     #[arg(long)]
-    pub fast_path: bool,
+    pub no_fast_path: bool,
     #[command(flatten)]
     pub secure: Secure,
 }

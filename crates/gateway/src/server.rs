@@ -95,7 +95,7 @@ impl Default for Tuning {
             write_idle: Duration::from_secs(30),
             streams: 128,
             certificates_every: Duration::from_secs(10),
-            fast: false,
+            fast: true,
         }
     }
 }

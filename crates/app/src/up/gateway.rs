@@ -25,7 +25,7 @@ pub(super) struct Starter {
     folder: Folder,
     listen: SocketAddr,
     access_log: bool,
-    fast_path: bool,
+    no_fast_path: bool,
     tls: Option<Tls>,
 }
 
@@ -46,8 +46,8 @@ impl Starter {
             anyhow::Ok(Tls { certificates, ..tls })
         };
         let tls = up.secure.tls().map(absolute).transpose()?;
-        let (access_log, fast_path) = (up.access_log, up.fast_path);
-        Ok(Starter { program, folder: folder.clone(), listen, access_log, fast_path, tls })
+        let (access_log, no_fast_path) = (up.access_log, up.no_fast_path);
+        Ok(Starter { program, folder: folder.clone(), listen, access_log, no_fast_path, tls })
     }
 
     fn lock(&self) -> PathBuf {
@@ -119,8 +119,8 @@ impl Starter {
         if self.access_log {
             command.arg("--access-log").arg(self.folder.logs().join("access.log"));
         }
-        if self.fast_path {
-            command.arg("--fast-path");
+        if self.no_fast_path {
+            command.arg("--no-fast-path");
         }
         if let Some(tls) = &self.tls {
             command.arg("--tls").arg(tls.listen.to_string()).arg("--certificates").arg(&tls.certificates);

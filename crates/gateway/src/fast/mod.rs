@@ -25,6 +25,8 @@ use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
 
+#[cfg(test)]
+pub(crate) use head::{Seen, parse, room};
 pub(crate) use link::{Link, Raw};
 pub(crate) use pool::Pool;
 
