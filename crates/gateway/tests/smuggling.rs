@@ -217,8 +217,7 @@ async fn the_preface_of_http_2_is_one_at_the_front_only() {
     let recorder = Recorder::start(OK).await;
     let world = recorder.world().await;
     let answer = raw(&world, b"GET /one HTTP/1.1\r\nhost: a\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    let statuses: Vec<&str> = answer.split("HTTP/1.1 ").skip(1).map(|a| &a[..3]).collect();
-    assert_eq!(statuses, ["200", "505"], "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("okHTTP/1.1 505 "), "{answer}");
 }
 
 #[tokio::test]
