@@ -248,6 +248,9 @@ pub(crate) struct Up {
     /// Write one line for each request into the data folder's logs/access.log.
     #[arg(long)]
     pub access_log: bool,
+    /// Let plain HTTP/1.1 requests take the long way through the gateway as all others do, which costs more.
+    #[arg(long)]
+    pub no_fast_path: bool,
     #[command(flatten)]
     pub secure: Secure,
 }
@@ -482,6 +485,9 @@ pub(crate) struct Gateway {
     /// One line of JSON for each request.
     #[arg(long)]
     pub access_log: Option<PathBuf>,
+    /// Plain HTTP/1.1 requests take the long way as all others do.
+    #[arg(long)]
+    pub no_fast_path: bool,
     #[command(flatten)]
     pub secure: Secure,
 }

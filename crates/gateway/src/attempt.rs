@@ -85,6 +85,22 @@ impl Attempt {
         }
     }
 
+    /// All of the answer's body has come.
+    pub(crate) fn complete(mut self) {
+        self.count(false);
+    }
+
+    /// The answer's body broke off; `was_cut`: by the gateway.
+    pub(crate) fn truncated(mut self, was_cut: bool) {
+        if !was_cut {
+            return self.count(true);
+        }
+        // The version did nothing wrong; its time was over. Event streams were counted at their head and end so.
+        if self.state == State::Answering {
+            self.each(VersionCounts::failed_by_slipway);
+        }
+    }
+
     fn count(&mut self, failed: bool) {
         if self.state == State::Counted {
             return;
@@ -155,13 +171,7 @@ impl Answer {
     }
 
     /// The body broke off.
-    pub(crate) fn truncated(mut self) {
-        if !self.connection.was_cut() {
-            return self.attempt.count(true);
-        }
-        // The version did nothing wrong; its time was over. Event streams were counted at their head and end so.
-        if self.attempt.state == State::Answering {
-            self.attempt.each(VersionCounts::failed_by_slipway);
-        }
+    pub(crate) fn truncated(self) {
+        self.attempt.truncated(self.connection.was_cut());
     }
 }

@@ -51,6 +51,13 @@ impl Progress {
         }
     }
 
+    /// Of a body that has come as a whole and is being handed on at once.
+    pub(crate) fn whole() -> Arc<Progress> {
+        let progress = Progress::new();
+        progress.ended.store(true, Release);
+        Arc::new(progress)
+    }
+
     fn now_us(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
     }

@@ -1,27 +1,27 @@
 //! Whether a request is one of a cohort's: a header or a cookie has the value that the table names.
 
-use http::HeaderMap;
-
 use slipway_core::traffic::CohortRule;
 
+use crate::fields::Fields;
 use crate::key::cookie;
 use crate::served::CohortState;
 
 /// The first cohort that a request is one of.
-pub(crate) fn of(headers: &HeaderMap, cohorts: &[CohortState]) -> Option<String> {
-    cohorts.iter().find(|cohort| holds(headers, &cohort.route.rule)).map(|cohort| cohort.route.name.clone())
+pub(crate) fn of(fields: &(impl Fields + ?Sized), cohorts: &[CohortState]) -> Option<String> {
+    cohorts.iter().find(|cohort| holds(fields, &cohort.route.rule)).map(|cohort| cohort.route.name.clone())
 }
 
-fn holds(headers: &HeaderMap, rule: &CohortRule) -> bool {
+fn holds(fields: &(impl Fields + ?Sized), rule: &CohortRule) -> bool {
     match rule {
-        CohortRule::Header { name, value } => headers.get_all(name).iter().any(|v| v.as_bytes() == value.as_bytes()),
-        CohortRule::Cookie { name, value } => cookie(headers, name) == Some(value),
+        CohortRule::Header { name, value } => fields.all(name).any(|v| v == value.as_bytes()),
+        CohortRule::Cookie { name, value } => cookie(fields, name) == Some(value),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     #[test]
     fn only_the_exact_value_makes_one_of_them() {

@@ -47,8 +47,25 @@ where
         () = gateway.stopped.cancelled() => return,
     };
     let Ok(Ok((before, two))) = begun else { return };
-    let stream = Rewound { before, inner: stream };
-    let ended = if two { serve_two(&gateway, client, stream).await } else { serve_one(&gateway, client, stream).await };
+    speak(&gateway, client, Rewound { before, inner: stream }, two).await;
+}
+
+/// Serves what is left of a connection that begins with `before` at a request's first byte; `two`: with the preface of
+/// HTTP/2, which only a connection's own first bytes are.
+pub(crate) async fn resume<S>(gateway: Arc<Gateway>, stream: S, before: BytesMut, address: SocketAddr, two: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = Client { address, proto: "http", verdict: None };
+    let inner = Stalls::new(stream, gateway.tuning.write_idle);
+    speak(&gateway, client, Rewound { before, inner }, two).await;
+}
+
+async fn speak<S>(gateway: &Arc<Gateway>, client: Client, stream: Rewound<S>, two: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let ended = if two { serve_two(gateway, client, stream).await } else { serve_one(gateway, client, stream).await };
     if let Err(error) = ended {
         tracing::debug!(%error, "a client connection ended");
     }
@@ -61,14 +78,19 @@ async fn begin<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<(BytesMut, bo
         if stream.read_buf(&mut before).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let compared = before.len().min(PREFACE.len());
-        if before[..compared] != PREFACE[..compared] {
-            return Ok((before, false));
-        }
-        if compared == PREFACE.len() {
-            return Ok((before, true));
+        if let Some(two) = begins_with_preface(&before) {
+            return Ok((before, two));
         }
     }
+}
+
+/// Whether a connection that begins with these bytes is one of HTTP/2; `None` where that is not clear yet.
+pub(crate) fn begins_with_preface(bytes: &[u8]) -> Option<bool> {
+    let compared = bytes.len().min(PREFACE.len());
+    if bytes[..compared] != PREFACE[..compared] {
+        return Some(false);
+    }
+    (compared == PREFACE.len()).then_some(true)
 }
 
 async fn serve_one<S>(gateway: &Arc<Gateway>, client: Client, stream: Rewound<S>) -> hyper::Result<()>
@@ -89,6 +111,8 @@ where
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
+        // What has been read already is answered, even where the gateway begins to close.
+        biased;
         ended = &mut connection => return ended,
         () = gateway.stopped.cancelled() => return Ok(()),
         () = gateway.closing.cancelled() => connection.as_mut().graceful_shutdown(),

@@ -44,7 +44,7 @@ fn find(bytes: &[u8]) -> bool {
 }
 
 /// Whether a pair of name and value is the cookie.
-fn names(pair: &[u8]) -> bool {
+pub(crate) fn names(pair: &[u8]) -> bool {
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
     name.trim_ascii() == CONSOLE_COOKIE.as_bytes()
 }

@@ -109,14 +109,30 @@ impl Fault {
         self.facts().1
     }
 
+    /// The status.
+    pub(crate) fn status(self) -> StatusCode {
+        self.facts().0
+    }
+
+    /// The JSON body.
+    pub(crate) fn body(self) -> String {
+        let (status, error, sentence) = self.facts();
+        format!("{{\"error\":\"{error}\",\"status\":{},\"message\":\"{sentence}\"}}\n", status.as_u16())
+    }
+
+    /// The value of `Proxy-Status`.
+    pub(crate) fn proxy_status(self) -> String {
+        let (_, error, sentence) = self.facts();
+        format!("slipway; error={error}; details=\"{sentence}\"")
+    }
+
     /// The answer that the client gets.
     pub(crate) fn response(self, grpc: bool) -> Response<ResponseBody> {
         let (status, error, sentence) = self.facts();
         if grpc {
             return self.in_grpc(status, error, sentence);
         }
-        let body = format!("{{\"error\":\"{error}\",\"status\":{},\"message\":\"{sentence}\"}}\n", status.as_u16());
-        let mut response = Response::new(ResponseBody::own(body));
+        let mut response = Response::new(ResponseBody::own(self.body()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -4,6 +4,7 @@
 //! state and being handed to a connection. Only after that is a table acknowledged.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,8 @@ pub(crate) struct Gateway {
     pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
+    /// Requests that took the short way.
+    pub(crate) short_way: AtomicU64,
     served: ArcSwap<Served>,
     tables: watch::Sender<()>,
     dispatch: RwLock<()>,
@@ -136,6 +139,7 @@ impl Gateway {
             api: Mutex::default(),
             in_step: watch::Sender::new(false),
             tables: watch::Sender::new(()),
+            short_way: AtomicU64::new(0),
             served: ArcSwap::default(),
             dispatch: RwLock::new(()),
             control: tokio::sync::Mutex::new(Control { table: None, leases: Leases::default() }),

@@ -3,10 +3,11 @@
 //! The declared header goes first, then the declared cookie, then the gateway's own cookie; failing all of them the
 //! request gets fresh random text, never anything of its connection or address.
 
-use http::HeaderMap;
-use http::header::{COOKIE, HeaderValue};
+use http::header::HeaderValue;
 
 use slipway_core::traffic::Sticky;
+
+use crate::fields::Fields;
 
 /// The gateway's own cookie.
 pub(crate) const COOKIE_NAME: &str = "slipway";
@@ -22,10 +23,10 @@ pub(crate) struct Key {
 
 impl Key {
     /// The key of a request.
-    pub(crate) fn of(headers: &HeaderMap, sticky: &Sticky) -> Key {
-        let header = sticky.header.as_deref().and_then(|name| headers.get(name)).and_then(|v| v.to_str().ok());
-        let declared = || sticky.cookie.as_deref().and_then(|name| cookie(headers, name));
-        let known = header.filter(|v| !v.is_empty()).or_else(declared).or_else(|| cookie(headers, COOKIE_NAME));
+    pub(crate) fn of(fields: &(impl Fields + ?Sized), sticky: &Sticky) -> Key {
+        let header = sticky.header.as_deref().and_then(|name| fields.texts(name).next()).flatten();
+        let declared = || sticky.cookie.as_deref().and_then(|name| cookie(fields, name));
+        let known = header.filter(|v| !v.is_empty()).or_else(declared).or_else(|| cookie(fields, COOKIE_NAME));
         match known {
             Some(text) => Key { text: text.to_string(), fresh: false },
             None => Key { text: format!("{:032x}", rand::random::<u128>()), fresh: true },
@@ -44,8 +45,8 @@ impl Key {
 }
 
 /// The value of the first cookie named `name` that is not empty.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let pairs = headers.get_all(COOKIE).into_iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
+pub(crate) fn cookie<'a>(fields: &'a (impl Fields + ?Sized), name: &str) -> Option<&'a str> {
+    let pairs = fields.texts("cookie").flatten().flat_map(|v| v.split(';'));
     let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(n, _)| *n == name);
     values.find(|(_, value)| !value.is_empty()).map(|(_, value)| value)
 }
@@ -53,6 +54,7 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -114,6 +114,8 @@ fn render(gateway: &Gateway) -> String {
     family("slipway_instance_failed_total", "counter", "Attempts that failed, by instance.", instances.1);
     family("slipway_instance_ejected", "gauge", "1 while connections to the instance fail.", instances.2);
     family("slipway_instance_in_flight", "gauge", "Requests that are being answered.", instances.3);
+    let short = vec![(String::new(), gateway.short_way.load(Relaxed) as f64)];
+    family("slipway_short_way_requests_total", "counter", "Requests that took the short way.", short);
     let generation = vec![(String::new(), served.generation().0 as f64)];
     family("slipway_table_generation", "gauge", "The routing table that is served.", generation);
     let lapsed = served.routes.iter().map(|r| {

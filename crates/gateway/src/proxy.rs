@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, SET_COOKIE, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
@@ -18,7 +18,7 @@ use crate::attempt::{Answer, Attempt};
 use crate::body::{Progress, RequestBody, ResponseBody};
 use crate::client::Client;
 use crate::cohort;
-use crate::eject;
+use crate::course::{Course, Loss};
 use crate::fault::Fault;
 use crate::gateway::Gateway;
 use crate::grpc;
@@ -28,22 +28,10 @@ use crate::key::Key;
 use crate::maintenance;
 use crate::outcomes;
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
-use crate::served::{Pick, RouteState, Served};
+use crate::served::{Pick, Served};
 use crate::server::Tuning;
 use crate::tunnel;
 use crate::upstream::{ConnectError, Ready};
-
-/// How often one request may be tried. More than twice only where it reached an instance once at most.
-const MOST_ATTEMPTS: u32 = 3;
-/// The same where connections are refused, which costs no time: all of a version's instances may have just died.
-const MOST_REFUSALS: u32 = 12;
-/// A request that could not be sent again goes only on a connection that was busy this short a time ago.
-const FRESH_ENOUGH: Duration = Duration::from_millis(500);
-/// A pooled connection that was idle this long and closes at once had run out at the instance's end; any other that
-/// closes without an answer is counted as the instance's failure.
-const RAN_OUT_AFTER: Duration = Duration::from_secs(1);
-/// What "at once" means there.
-const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// Answers a request.
 pub(crate) async fn handle(
@@ -54,8 +42,10 @@ pub(crate) async fn handle(
     if let Some(fault) = client.refusal(&request) {
         return fault.response(false);
     }
+    // Another one may wait behind it that does.
+    let asks = request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
     let mut response = answer(gateway, client, request).await;
-    if client.is_opaque() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if asks && client.is_opaque() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // What follows on this connection was not looked at.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -75,7 +65,7 @@ async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incomi
     }
     let mut response = match Exchange::open(gateway, client, request) {
         Ok((mut exchange, request)) => {
-            let answered = match maintenance::wait(gateway, &exchange.host, &exchange.path).await {
+            let answered = match maintenance::wait(gateway, &exchange.course.host, &exchange.course.path).await {
                 Some(told) => Ok(told),
                 None => exchange.run(request).await,
             };
@@ -83,7 +73,7 @@ async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incomi
                 exchange.describe(log);
             }
             answered.unwrap_or_else(|fault| {
-                exchange.blame(fault);
+                exchange.course.blame(fault);
                 fault.response(grpc)
             })
         }
@@ -99,24 +89,11 @@ async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incomi
 /// A request between its head and its answer.
 struct Exchange<'a> {
     gateway: &'a Arc<Gateway>,
-    host: String,
-    path: String,
-    key: Key,
-    /// The cohort that it is one of, by the route that it was first found to belong to.
-    cohort: Option<String>,
-    /// The route that it was first found to belong to.
-    route: Arc<RouteState>,
+    course: Course<'a>,
     /// A call of gRPC: it may be a stream in either direction.
     grpc: bool,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
-    /// Whether a pooled connection's silent end may be followed by another try.
-    repeatable: bool,
-    /// Whether only a new connection will do.
-    only_new: bool,
-    tried: Vec<Arc<crate::upstream::Upstream>>,
-    attempts: u32,
-    assigned: bool,
-    last_assigned: usize,
+    /// Where it went last.
     last: Option<Pick>,
 }
 
@@ -171,23 +148,8 @@ impl<'a> Exchange<'a> {
         let origin = Origin { client: client.address.ip().to_canonical(), host: &asked_host, proto: client.proto, via };
         let grpc = grpc::is(&parts.headers);
         make_forwardable(&mut parts, origin, upgrade.as_ref().map(|(protocol, _)| protocol))?;
-        let exchange = Exchange {
-            gateway,
-            host,
-            path,
-            key,
-            cohort,
-            route: route.clone(),
-            grpc,
-            upgrade,
-            repeatable,
-            only_new: false,
-            tried: Vec::new(),
-            attempts: 0,
-            assigned: false,
-            last_assigned: 0,
-            last: None,
-        };
+        let course = Course::new(gateway, (host, path), (key, cohort), route.clone(), repeatable);
+        let exchange = Exchange { gateway, course, grpc, upgrade, last: None };
         Ok((exchange, rebuild(parts, body)))
     }
 
@@ -195,7 +157,7 @@ impl<'a> Exchange<'a> {
         let mut fault = Fault::NoInstance;
         loop {
             let served = self.gateway.served();
-            let pick = self.choose(&served).map_err(|none| none.unwrap_or(fault))?;
+            let pick = self.course.choose(&served).map_err(|none| none.unwrap_or(fault))?;
             let chosen = Instant::now();
             match self.connect(&pick).await {
                 Ok(ready) => match self.send(&served, (pick, chosen), ready, request).await? {
@@ -205,57 +167,16 @@ impl<'a> Exchange<'a> {
                 // It left the table while it was being connected to, and may have ended since.
                 Err(_) if pick.upstream.is_retired() => {}
                 Err(error) => {
-                    fault = self.unreachable(pick, chosen, error);
-                    let most = if fault == Fault::Refused { MOST_REFUSALS } else { MOST_ATTEMPTS };
-                    if fault == Fault::Internal || self.attempts >= most {
-                        return Err(fault);
-                    }
+                    self.last = Some(pick.clone());
+                    fault = self.course.unreachable(pick, chosen, error)?;
                 }
             }
         }
     }
 
-    /// An instance by what is served now. `Err(None)`: there is none left that was not tried.
-    fn choose(&mut self, served: &Served) -> Result<Pick, Option<Fault>> {
-        let route = served.find(&self.host, &self.path).ok_or(Some(Fault::NoRoute))?;
-        if !Arc::ptr_eq(route, &self.route) && !self.assigned {
-            self.route = route.clone();
-        }
-        let cohort = self.cohort.as_deref().and_then(|name| route.cohort(name));
-        route.choose(&self.key.text, cohort, &self.tried).map_err(|assigned| {
-            self.assign(route, assigned);
-            None
-        })
-    }
-
     async fn connect(&self, pick: &Pick) -> Result<Ready, ConnectError> {
         let tuning = &self.gateway.tuning;
-        let fresh_enough = match (self.only_new, self.repeatable) {
-            (true, _) => Duration::ZERO,
-            (false, true) => tuning.idle_upstream,
-            (false, false) => FRESH_ENOUGH,
-        };
-        pick.upstream.connection(fresh_enough, tuning.connect_timeout).await
-    }
-
-    /// No instance took the connection: that is a failed attempt, and the instance is not used until it does.
-    fn unreachable(&mut self, pick: Pick, chosen: Instant, error: ConnectError) -> Fault {
-        self.assign(&pick.route, pick.assigned);
-        let (fault, why) = match error {
-            ConnectError::Own(error) => {
-                tracing::error!(%error, "cannot open a connection");
-                return Fault::Internal;
-            }
-            ConnectError::Refused(why) => (Fault::Refused, why),
-            ConnectError::TimedOut => (Fault::ConnectTimeout, "it takes no connections in time".to_string()),
-        };
-        self.attempts += 1;
-        Attempt::begin(pick.clone(), chosen, self.key.hash(), self.attempts > 1, None).failed();
-        eject::eject(self.gateway, &pick.upstream, &why);
-        self.tried.push(pick.upstream.clone());
-        self.last = Some(pick);
-        self.only_new = false;
-        fault
+        pick.upstream.connection(self.course.fresh_enough(), tuning.connect_timeout).await
     }
 
     /// Hands the request to the connection, unless something else is served by now, and waits for the head.
@@ -267,16 +188,14 @@ impl<'a> Exchange<'a> {
         request: Request<RequestBody>,
     ) -> Result<Next, Fault> {
         let Ready { mut sender, connection, idle_for } = ready;
-        let spare = (self.repeatable && idle_for.is_some()).then(|| copy_head(&request));
+        let spare = self.course.wants_spare(idle_for).then(|| copy_head(&request));
         let progress = request.body().progress();
         let (mut attempt, sending) = {
             let Some(_unchanged) = self.gateway.dispatch(served) else {
                 pick.upstream.put_back(sender, connection);
                 return Ok(Next::Again(Box::new(request)));
             };
-            self.assign(&pick.route, pick.assigned);
-            self.attempts += 1;
-            let attempt = Attempt::begin(pick.clone(), chosen, self.key.hash(), self.attempts > 1, progress.clone());
+            let attempt = self.course.begin(&pick, chosen, progress.clone());
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());
@@ -340,39 +259,11 @@ impl<'a> Exchange<'a> {
         idle_for: Option<Duration>,
         spare: Option<Request<RequestBody>>,
     ) -> Result<Request<RequestBody>, Fault> {
-        let never_sent = broken.take_message();
-        let had_run_out = idle_for.is_some_and(|idle| idle >= RAN_OUT_AFTER) && attempt.waited() < AT_ONCE;
-        tracing::debug!(error = %broken.error(), never_sent = never_sent.is_some(), "an attempt got no answer");
-        match (never_sent, idle_for.is_some()) {
-            // Another pooled connection had run out. This was no attempt: nothing has left the gateway.
-            (Some(request), true) => {
-                self.attempts -= 1;
-                attempt.forget();
-                return Ok(request);
-            }
-            (Some(request), false) if self.attempts < MOST_ATTEMPTS => {
-                self.tried.push(attempt.pick().upstream.clone());
-                attempt.failed();
-                return Ok(request);
-            }
-            _ => {}
-        }
-        let protocol = broken.error().is_parse();
-        match spare.filter(|_| !protocol && self.attempts < MOST_ATTEMPTS) {
-            Some(again) => {
-                if had_run_out {
-                    attempt.forget()
-                } else {
-                    attempt.failed()
-                }
-                self.only_new = true;
-                Ok(again)
-            }
-            None => {
-                attempt.failed();
-                Err(if protocol { Fault::Protocol } else { Fault::Terminated })
-            }
-        }
+        let unsent = broken.take_message();
+        let (never_sent, protocol) = (unsent.is_some(), broken.error().is_parse());
+        tracing::debug!(error = %broken.error(), never_sent, "an attempt got no answer");
+        self.course.lost(attempt, Loss { never_sent, protocol, idle_for })?;
+        unsent.or(spare).ok_or(Fault::Terminated)
     }
 
     /// The instance agreed to another protocol.
@@ -398,42 +289,17 @@ impl<'a> Exchange<'a> {
         Ok(answer)
     }
 
-    /// A fresh key is handed back only while traffic is split: without a split it decides nothing.
     fn hand_back_key(&self, headers: &mut HeaderMap) {
-        if self.key.fresh
-            && self.route.split.is_divided()
-            && let Some(cookie) = self.key.set_cookie()
+        if self.course.hands_back_key()
+            && let Some(cookie) = self.course.key.set_cookie()
         {
             headers.append(SET_COOKIE, cookie);
         }
     }
 
-    /// Counts the assignment, once for a request.
-    fn assign(&mut self, route: &Arc<RouteState>, assigned: usize) {
-        if !std::mem::replace(&mut self.assigned, true) {
-            self.route = route.clone();
-            let key = self.key.hash();
-            let cohort = self.cohort.as_deref().and_then(|name| route.cohort(name));
-            route.counts(cohort, assigned).assigned(key);
-            route.versions[assigned].lifetime.assigned(key);
-            self.last_assigned = assigned;
-        }
-    }
-
-    /// Counts a failure that the client suffers from and no instance is to blame for.
-    fn blame(&self, fault: Fault) {
-        tracing::debug!(error = fault.error_type(), host = %self.host, path = %self.path, "answered by the gateway");
-        if fault.is_slipways()
-            && let Some(version) = self.route.versions.get(self.last_assigned)
-        {
-            version.counts.failed_by_slipway();
-            version.lifetime.failed_by_slipway();
-        }
-    }
-
     fn describe(&self, log: &mut Pending) {
         if let Some(pick) = &self.last {
-            log.went_to(&pick.route.lane, &pick.version().name, &pick.upstream.endpoint.instance, self.attempts);
+            log.went_to(&pick.route.lane, &pick.version().name, &pick.upstream.endpoint.instance, self.course.attempts);
         }
     }
 }

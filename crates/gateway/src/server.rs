@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::access_log::AccessLog;
+use crate::fast::{self, Rest};
 use crate::gateway::Gateway;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
@@ -70,6 +71,8 @@ pub struct Tuning {
     pub streams: u32,
     /// How often certificates are looked at for newer ones.
     pub certificates_every: Duration,
+    /// Whether plain HTTP/1.1 requests take the short way. With an access log all take the long one, which writes it.
+    pub fast: bool,
 }
 
 impl Default for Tuning {
@@ -92,6 +95,7 @@ impl Default for Tuning {
             write_idle: Duration::from_secs(30),
             streams: 128,
             certificates_every: Duration::from_secs(10),
+            fast: true,
         }
     }
 }
@@ -210,7 +214,13 @@ async fn accept(gateway: &Arc<Gateway>, listener: TcpListener, most: usize) {
 async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
     // Small answers must not wait for the acknowledgement of the one before; a socket that refuses is closed anyway.
     let _ = stream.set_nodelay(true);
-    connection::serve(gateway, stream, client, "http").await;
+    if !gateway.tuning.fast || gateway.access_log.is_some() {
+        return connection::serve(gateway, stream, client, "http").await;
+    }
+    if let Some(Rest { stream, before, two }) = fast::serve(&gateway, stream, client).await {
+        // What the long way keeps for a connection is large, and most connections never need it.
+        Box::pin(connection::resume(gateway, stream, before, client, two)).await;
+    }
 }
 
 async fn drain(gateway: &Gateway) {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
@@ -17,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use slipway_core::names::{LaneId, VersionName};
 use slipway_core::traffic::{Endpoint, Limits, Protocol};
 
+use crate::fast::{Link, Pool, Raw};
 pub(crate) use crate::sender::Sender;
 
 /// Idle connections that one instance may have; more are closed.
-const IDLE_CONNECTIONS: usize = 512;
+pub(crate) const IDLE_CONNECTIONS: usize = 512;
 
 /// One instance.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) struct Upstream {
     out: AtomicBool,
     in_flight: AtomicUsize,
     idle: Mutex<Vec<Idle>>,
+    /// Idle connections of the short way.
+    pub(crate) raw: Pool,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     next_connection: AtomicU64,
     draining: Mutex<Option<AbortHandle>>,
@@ -74,6 +78,10 @@ pub(crate) struct Connection {
     long: AtomicBool,
     /// Cancelled to cut it.
     cut: CancellationToken,
+    /// Set before, for who looks for every request.
+    cut_off: AtomicBool,
+    /// Who is woken then besides.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Connection {
@@ -85,6 +93,30 @@ impl Connection {
     /// Whether the gateway itself cut it.
     pub(crate) fn was_cut(&self) -> bool {
         self.cut.is_cancelled()
+    }
+
+    /// Whether the gateway itself cut it; where it has not, the task is woken if it does. One task can wait so.
+    pub(crate) fn is_cut(&self, waker: &Waker) -> bool {
+        let mut held = lock(&self.waker);
+        if held.as_ref().is_none_or(|held| !held.will_wake(waker)) {
+            *held = Some(waker.clone());
+        }
+        drop(held);
+        self.is_cut_off()
+    }
+
+    /// Whether its drain limit was over. Unlike `was_cut`, it does not say so where the whole gateway has stopped.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Acquire)
+    }
+
+    fn cut_now(&self) {
+        self.cut_off.store(true, Release);
+        self.cut.cancel();
+        let waiting = lock(&self.waker).take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
     }
 
     /// Resolves when the connection is to be cut.
@@ -134,6 +166,7 @@ impl Upstream {
             out: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             idle: Mutex::default(),
+            raw: Pool::default(),
             connections: Mutex::default(),
             next_connection: AtomicU64::new(0),
             draining: Mutex::new(None),
@@ -174,12 +207,7 @@ impl Upstream {
         let stream = dial(self.endpoint.address, time_limit).await?;
         let handshake = Sender::handshake(self.protocol, TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|e| ConnectError::Refused(e.to_string()))?;
-        let connection = Arc::new(Connection {
-            id: self.next_connection.fetch_add(1, Relaxed),
-            long: AtomicBool::new(false),
-            cut: self.stopped.child_token(),
-        });
-        lock(&self.connections).insert(connection.id, connection.clone());
+        let connection = self.new_connection();
         let (upstream, held) = (self.clone(), connection.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -193,6 +221,31 @@ impl Upstream {
             upstream.forget(&held);
         });
         Ok(Ready { sender, connection, idle_for: None })
+    }
+
+    fn new_connection(&self) -> Arc<Connection> {
+        let connection = Arc::new(Connection {
+            id: self.next_connection.fetch_add(1, Relaxed),
+            long: AtomicBool::new(false),
+            cut: self.stopped.child_token(),
+            cut_off: AtomicBool::new(false),
+            waker: Mutex::default(),
+        });
+        lock(&self.connections).insert(connection.id, connection.clone());
+        connection
+    }
+
+    /// Opens a connection for the short way.
+    pub(crate) async fn open_raw(self: &Arc<Self>, time_limit: Duration) -> Result<Raw, ConnectError> {
+        let stream = dial(self.endpoint.address, time_limit).await?;
+        Ok(Raw::new(Link::Tcp(stream), self, self.new_connection()))
+    }
+
+    /// Takes a connection of the short way back whose request and response are complete.
+    pub(crate) fn put_back_raw(&self, raw: Raw) {
+        if !self.retired.is_cancelled() {
+            self.raw.put(raw);
+        }
     }
 
     /// Takes a connection back whose request and response are complete.
@@ -220,6 +273,7 @@ impl Upstream {
     /// Closes connections that were idle for longer than `limit`.
     pub(crate) fn close_idle(&self, limit: Duration) {
         lock(&self.idle).retain(|i| i.since.elapsed() < limit && !i.sender.is_closed());
+        self.raw.close_idle(limit);
     }
 
     /// Requests that are being answered.
@@ -269,6 +323,7 @@ impl Upstream {
     pub(crate) fn retire(self: &Arc<Self>, limits: &Limits) {
         self.retired.cancel();
         lock(&self.idle).clear();
+        self.raw.clear();
         self.drain(limits);
     }
 
@@ -303,7 +358,7 @@ impl Upstream {
     fn cut(&self, long_too: bool) {
         for connection in lock(&self.connections).values() {
             if long_too || !connection.long.load(Acquire) {
-                connection.cut.cancel();
+                connection.cut_now();
             }
         }
     }

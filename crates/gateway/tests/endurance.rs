@@ -161,7 +161,7 @@ async fn a_broken_file_is_no_table() {
 #[tokio::test]
 async fn a_gateway_that_is_told_to_end_finishes_what_it_has_and_its_counts_are_complete() {
     let stable = Instance::start("s1").await;
-    let mut world = World::start().await;
+    let mut world = World::start_logging().await;
     world.publish(table(1, 0, &[&stable], &[]).build()).await;
     let (mut idle, address) = (Client::to(world.address).await, world.address);
     assert_eq!(idle.get("/", &[]).await.status, 200);
@@ -242,7 +242,7 @@ async fn a_port_that_is_taken_is_a_clear_error() {
 #[tokio::test]
 async fn metrics_and_the_access_log_say_what_happened() {
     let stable = Instance::start("s1").await;
-    let world = World::start().await;
+    let world = World::start_logging().await;
     world.publish(table(1, 0, &[&stable], &[]).build()).await;
     let mut client = Client::to(world.address).await;
     client.get("/fail", &[("traceparent", "t")]).await;

@@ -74,6 +74,33 @@ async fn a_body_that_trickles_is_given_up_and_one_that_comes_fast_enough_is_not(
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.len() > 3_000, "{answer}");
 }
 
+#[tokio::test]
+async fn a_head_that_does_not_end_is_given_up_at_once_or_behind_a_whole_request() {
+    let stable = Instance::start("s1").await;
+    let world = World::start_with(Tuning { header_timeout: Duration::from_millis(150), ..quick() }).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    for (before, answers) in [("", 0), ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", 1)] {
+        let mut client = TcpStream::connect(world.address).await.unwrap();
+        client.write_all(format!("{before}GET / HTTP/1.1\r\nhost: a\r\nx-").as_bytes()).await.unwrap();
+        assert_eq!(to_the_end(&mut client).await.matches("HTTP/1.1 200 ").count(), answers);
+    }
+}
+
+#[tokio::test]
+async fn a_head_in_many_pieces_is_answered() {
+    let stable = Instance::start("s1").await;
+    let world = World::start().await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.set_nodelay(true).unwrap();
+    for byte in b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" {
+        client.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let answer = to_the_end(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
 /// An instance that answers every request with more than any buffer holds, and says when that broke off.
 async fn generous() -> (std::net::SocketAddr, tokio::sync::mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

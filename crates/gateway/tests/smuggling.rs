@@ -202,6 +202,25 @@ async fn an_attack_behind_sound_requests_is_answered_after_them() {
 }
 
 #[tokio::test]
+async fn what_asks_for_another_protocol_ends_its_own_connection_and_not_that_of_the_request_before() {
+    let recorder = Recorder::start(OK).await;
+    let world = recorder.world().await;
+    let bytes =
+        "GET /one HTTP/1.1\r\nhost: a\r\n\r\nGET /two HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+    let answer = raw(&world, bytes.as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 2, "{answer}");
+    assert_eq!(answer.matches("connection: close").count(), 1, "{answer}");
+}
+
+#[tokio::test]
+async fn the_preface_of_http_2_is_one_at_the_front_only() {
+    let recorder = Recorder::start(OK).await;
+    let world = recorder.world().await;
+    let answer = raw(&world, b"GET /one HTTP/1.1\r\nhost: a\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("okHTTP/1.1 505 "), "{answer}");
+}
+
+#[tokio::test]
 async fn sound_requests_in_unusual_clothes_pass() {
     let recorder = Recorder::start(OK).await;
     let world = recorder.world().await;

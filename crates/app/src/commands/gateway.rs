@@ -19,6 +19,7 @@ pub(crate) async fn run(gateway: Gateway) -> Result<u8> {
         access_log: gateway.access_log,
         tls: gateway.secure.tls(),
     };
-    slipway_gateway::run(config).await?;
+    let tuning = slipway_gateway::Tuning { fast: !gateway.no_fast_path, ..slipway_gateway::Tuning::default() };
+    slipway_gateway::run_with(config, tuning).await?;
     Ok(exit::OK)
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use slipway_gateway::hub::Hub;
 use slipway_gateway::tls::Tls;
 
+use crate::args::Up;
 use crate::folder::{Folder, replace};
 use crate::up::lock::{Lock, holder};
 
@@ -24,12 +25,14 @@ pub(super) struct Starter {
     folder: Folder,
     listen: SocketAddr,
     access_log: bool,
+    no_fast_path: bool,
     tls: Option<Tls>,
 }
 
 impl Starter {
-    /// A starter for a gateway that listens at `listen`; where the port is left open, at the one it had before.
-    pub fn new(folder: &Folder, listen: SocketAddr, access_log: bool, tls: Option<Tls>) -> Result<Starter> {
+    /// A starter for a gateway that listens where `up` says; where the port is left open, at the one it had before.
+    pub fn new(folder: &Folder, up: &Up) -> Result<Starter> {
+        let listen = up.traffic;
         let program = std::env::current_exe().context("this program cannot be found again")?;
         let before =
             std::fs::read_to_string(address_file(folder)).ok().and_then(|t| t.trim().parse::<SocketAddr>().ok());
@@ -42,8 +45,9 @@ impl Starter {
             let certificates = std::path::absolute(&tls.certificates)?;
             anyhow::Ok(Tls { certificates, ..tls })
         };
-        let tls = tls.map(absolute).transpose()?;
-        Ok(Starter { program, folder: folder.clone(), listen, access_log, tls })
+        let tls = up.secure.tls().map(absolute).transpose()?;
+        let (access_log, no_fast_path) = (up.access_log, up.no_fast_path);
+        Ok(Starter { program, folder: folder.clone(), listen, access_log, no_fast_path, tls })
     }
 
     fn lock(&self) -> PathBuf {
@@ -114,6 +118,9 @@ impl Starter {
         command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--listen").arg(self.listen.to_string());
         if self.access_log {
             command.arg("--access-log").arg(self.folder.logs().join("access.log"));
+        }
+        if self.no_fast_path {
+            command.arg("--no-fast-path");
         }
         if let Some(tls) = &self.tls {
             command.arg("--tls").arg(tls.listen.to_string()).arg("--certificates").arg(&tls.certificates);

@@ -142,7 +142,7 @@ impl Ground<'_> {
         let token = folder::first_token(folder)?;
         store.insert_token("first", &token, clock.now()).await?;
 
-        let mut starter = Starter::new(folder, self.up.traffic, self.up.access_log, self.up.secure.tls())?;
+        let mut starter = Starter::new(folder, self.up)?;
         starter.check_certificates()?;
         starter.check_port()?;
         let control_file = folder.gateway().join("control.json");

@@ -1,4 +1,9 @@
+use proptest::collection;
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::*;
+use crate::fast;
 
 /// Feeds `bytes` in pieces of `size`: how many pass, and what was wrong.
 fn fed(bytes: &[u8], size: usize) -> (usize, Option<Fault>) {
@@ -70,4 +75,56 @@ async fn idle_connections_hold_no_memory() {
     });
     assert!(waits.await);
     assert_eq!(guarded.buffer.capacity(), 0);
+}
+
+/// Requests, some of them sound, with some bytes changed, left out or put in.
+fn almost_a_request() -> impl Strategy<Value = Vec<u8>> {
+    let line = select(&["GET / HTTP/1.1", "POST /a?b=c HTTP/1.1", "HEAD /%20 HTTP/1.1", "GET http://a/ HTTP/1.1"][..]);
+    let fields = &[
+        "Host: a\r\n",
+        "Host: b\r\n",
+        "Content-Length: 3\r\n",
+        "Content-Length: 0\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Connection: close\r\n",
+        "Connection: upgrade\r\n",
+        "Upgrade: x\r\n",
+        "Cookie: a=b\r\n",
+        "X-A:\t1 \r\n",
+        " folded\r\n",
+    ][..];
+    let fields = collection::vec(select(fields), 0..5).prop_map(|fields| fields.concat());
+    let body = select(&["", "abc", "abcGET / HTTP/1.1\r\nHost: a\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n"][..]);
+    let change = (any::<usize>(), 0..3u8, select(&b"\r\n\0 \t:;,a1_\x7f\xff"[..]));
+    let changes = prop_oneof![2 => Just(Vec::new()), 1 => collection::vec(change, 1..3)];
+    (line, fields, body, changes).prop_map(|(line, fields, body, changes)| {
+        let mut bytes = format!("{line}\r\nHost: a\r\n{fields}\r\n{body}").into_bytes();
+        for (place, how, byte) in changes {
+            let place = place % bytes.len();
+            match how {
+                0 => bytes[place] = byte,
+                1 => bytes.insert(place, byte),
+                _ => drop(bytes.remove(place)),
+            }
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_the_short_way_takes_is_one_request_for_the_guard_as_well(bytes in almost_a_request()) {
+        let tuning = Tuning::default();
+        if let fast::Seen::Request(head) = fast::parse(&bytes, &mut fast::room(), &tuning) {
+            let size = head.size + head.body;
+            let mut inspector = Inspector::new(&tuning);
+            prop_assert_eq!(inspector.examine(&bytes[..size]), Ok(size));
+            prop_assert!(inspector.is_between_requests() && !inspector.opaque_next);
+            let mut shorter = Inspector::new(&tuning);
+            let _ = shorter.examine(&bytes[..size - 1]);
+            prop_assert!(!shorter.is_between_requests(), "it ends sooner");
+        }
+    }
 }

@@ -50,6 +50,8 @@ pub struct World {
     pub address: SocketAddr,
     pub tuning: Tuning,
     pub tls: Option<slipway_gateway::tls::Tls>,
+    /// Whether it writes an access log; where it does, every request goes the long way.
+    pub logs: bool,
     running: Option<JoinHandle<Result<(), slipway_gateway::Error>>>,
 }
 
@@ -58,14 +60,25 @@ impl World {
         World::start_with(quick()).await
     }
 
+    /// With an access log, whichever way is tested.
+    pub async fn start_logging() -> World {
+        World::start_as(quick(), None, true).await
+    }
+
     pub async fn start_with(tuning: Tuning) -> World {
-        World::start_secure(tuning, None).await
+        let logs = !tuning.fast;
+        World::start_as(tuning, None, logs).await
     }
 
     pub async fn start_secure(tuning: Tuning, tls: Option<slipway_gateway::tls::Tls>) -> World {
+        let logs = !tuning.fast;
+        World::start_as(tuning, tls, logs).await
+    }
+
+    async fn start_as(tuning: Tuning, tls: Option<slipway_gateway::tls::Tls>, logs: bool) -> World {
         let dir = tempfile::tempdir().unwrap();
         let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
-        let mut world = World { dir, hub, address: ([127, 0, 0, 1], 0).into(), tuning, tls, running: None };
+        let mut world = World { dir, hub, address: ([127, 0, 0, 1], 0).into(), tuning, tls, logs, running: None };
         world.start_gateway();
         let hub = world.hub.clone();
         world.address = until("the gateway calls", || hub.gateways().first().map(|g| g.traffic)).await;
@@ -78,7 +91,7 @@ impl World {
             state_dir: self.dir.path().join("gateway"),
             control_file: self.dir.path().join("control.json"),
             name: "gw".into(),
-            access_log: Some(self.dir.path().join("access.log")),
+            access_log: self.logs.then(|| self.dir.path().join("access.log")),
             tls: self.tls.clone(),
         }
     }
@@ -121,9 +134,10 @@ impl World {
     }
 }
 
-/// Short intervals, so that tests need not wait.
+/// Short intervals, so that tests need not wait. `short_way.rs` holds all tests once more, for the short way.
 pub fn quick() -> Tuning {
     Tuning {
+        fast: module_path!().starts_with("short_way"),
         probe_first: Duration::from_millis(20),
         probe_longest: Duration::from_millis(50),
         table_wait: Duration::from_millis(300),

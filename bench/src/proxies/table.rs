@@ -1,0 +1,136 @@
+//! What was measured, as a table of medians and of ratios within rounds, and one line for scripts.
+
+use std::fmt::Write;
+
+use crate::proxies::client::Load;
+use crate::proxies::proxy::Kind;
+
+/// What one measurement gave.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// User and system time per request in microseconds.
+    pub cpu_us: f64,
+    /// What the client saw.
+    pub load: Load,
+    /// Memory in megabytes.
+    pub memory: f64,
+}
+
+/// One measurement and where it belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    /// Which round.
+    pub round: usize,
+    /// Which proxy.
+    pub kind: Kind,
+    /// How many connections.
+    pub connections: u32,
+    /// What it gave.
+    pub seen: Measured,
+}
+
+/// A comparison that is asked for.
+struct Bar {
+    name: &'static str,
+    limit: f64,
+    of: fn(&Measured) -> f64,
+}
+
+const BARS: [Bar; 3] = [
+    Bar { name: "cpu", limit: 0.95, of: |m| m.cpu_us },
+    Bar { name: "p99", limit: 1.0, of: |m| m.load.p99 },
+    Bar { name: "memory", limit: 1.5, of: |m| m.memory },
+];
+
+/// The table, the comparisons, and the line for scripts.
+pub fn render(rounds: &[Round]) -> String {
+    let mut text = format!(
+        "{:17} {:>4} {:>3}  {:>22}  {:>8}  {:>8}  {:>8}  {:>7}\n",
+        "proxy", "conn", "n", "CPU us/req (range)", "req/s", "p50 us", "p99 us", "PSS MB"
+    );
+    let mut connections: Vec<u32> = rounds.iter().map(|r| r.connections).collect();
+    connections.sort_unstable();
+    connections.dedup();
+    for &c in &connections {
+        for kind in Kind::ALL {
+            line(&mut text, kind, c, &of(rounds, kind, c));
+        }
+    }
+    text.push_str("\nSlipway against the better of nginx and HAProxy, median of the ratios of the rounds (range)\n");
+    let mut script = format!("bench proxies rounds={}", rounds.iter().map(|r| r.round + 1).max().unwrap_or(0));
+    for &c in &connections {
+        for bar in &BARS {
+            let ratios = ratios(rounds, c, bar.of);
+            let (low, ratio, high) = spread(&ratios);
+            let met = if ratio <= bar.limit { "met" } else { "MISSED" };
+            let _ = writeln!(
+                text,
+                "{:6} at {c:>3}: {ratio:.3} ({low:.3}-{high:.3})  at most {:.2}: {met}",
+                bar.name, bar.limit
+            );
+            let _ = write!(script, " {}_{c}={ratio:.3}", bar.name);
+        }
+    }
+    text + &script + "\n"
+}
+
+fn of(rounds: &[Round], kind: Kind, connections: u32) -> Vec<Measured> {
+    rounds.iter().filter(|r| r.kind == kind && r.connections == connections).map(|r| r.seen).collect()
+}
+
+fn line(text: &mut String, kind: Kind, connections: u32, seen: &[Measured]) {
+    let median = |of: fn(&Measured) -> f64| spread(&seen.iter().map(of).collect::<Vec<_>>()).1;
+    let (low, cpu, high) = spread(&seen.iter().map(|m| m.cpu_us).collect::<Vec<_>>());
+    let per_second = median(|m| m.load.requests as f64) / f64::from(crate::proxies::client::SECONDS);
+    let _ = writeln!(
+        text,
+        "{:17} {connections:>4} {:>3}  {:>22}  {per_second:>8.0}  {:>8.0}  {:>8.0}  {:>7.1}",
+        kind.name(),
+        seen.len(),
+        format!("{cpu:.2} ({low:.2}-{high:.2})"),
+        median(|m| m.load.p50),
+        median(|m| m.load.p99),
+        median(|m| m.memory),
+    );
+}
+
+/// Ours to the better of the others, for each round.
+fn ratios(rounds: &[Round], connections: u32, of: fn(&Measured) -> f64) -> Vec<f64> {
+    let ours = rounds.iter().filter(|r| r.connections == connections && r.kind == Kind::Short);
+    let others = |round| {
+        let same = rounds.iter().filter(move |r| r.round == round && r.connections == connections);
+        same.filter(|r| matches!(r.kind, Kind::Nginx | Kind::Haproxy))
+            .map(|r| of(&r.seen))
+            .fold(f64::INFINITY, f64::min)
+    };
+    ours.map(|r| of(&r.seen) / others(r.round)).collect()
+}
+
+/// Smallest, median and largest.
+fn spread(samples: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(f64::NAN);
+    let middle = sorted.len() / 2;
+    let median = if sorted.len() % 2 == 0 && middle > 0 { (at(middle - 1) + at(middle)) / 2.0 } else { at(middle) };
+    (at(0), median, at(sorted.len().saturating_sub(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_in_one_round_is_compared() {
+        let seen = |cpu_us| Measured { cpu_us, load: Load { requests: 10, p50: 1.0, p99: 2.0 }, memory: 1.0 };
+        let round = |round, kind, cpu_us| Round { round, kind, connections: 32, seen: seen(cpu_us) };
+        let (n, h, s) = (Kind::Nginx, Kind::Haproxy, Kind::Short);
+        // The second round was noisy for everybody.
+        let all = [round(0, n, 10.0), round(0, h, 12.0), round(0, s, 9.0)];
+        let all = [&all[..], &[round(1, n, 24.0), round(1, h, 20.0), round(1, s, 18.0)]].concat();
+        assert_eq!(ratios(&all, 32, |m| m.cpu_us), [0.9, 0.9]);
+        let text = render(&all);
+        assert!(text.contains("cpu    at  32: 0.900 (0.900-0.900)  at most 0.95: met"), "{text}");
+        assert!(text.ends_with("bench proxies rounds=2 cpu_32=0.900 p99_32=1.000 memory_32=1.000\n"), "{text}");
+    }
+}

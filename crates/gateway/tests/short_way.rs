@@ -1,0 +1,19 @@
+//! Every test of the long way once more, for the short way: the harness knows by the name of this file.
+#![allow(clippy::duplicate_mod)] // each file brings the harness, which has to know by which it is used
+
+#[path = "endurance.rs"]
+mod endurance;
+#[path = "faults.rs"]
+mod faults;
+#[path = "grpc.rs"]
+mod grpc;
+#[path = "routing.rs"]
+mod routing;
+#[path = "slow.rs"]
+mod slow;
+#[path = "smuggling.rs"]
+mod smuggling;
+#[path = "streams.rs"]
+mod streams;
+#[path = "tls.rs"]
+mod tls;
