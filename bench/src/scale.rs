@@ -68,7 +68,12 @@ pub async fn measure() -> anyhow::Result<Vec<Row>> {
     );
     let row = |what: String, samples, unit, limit| Row { what, samples, unit, limit };
     Ok(vec![
-        row(format!("memory at most, {services} services, {moving} rolling out (RSS)"), vec![peak], "MB", Some(MEGABYTES)),
+        row(
+            format!("memory at most, {services} services, {moving} rolling out (RSS)"),
+            vec![peak],
+            "MB",
+            Some(MEGABYTES),
+        ),
         row(format!("memory, {services} services at rest (RSS)"), vec![at_rest], "MB", None),
         row(format!("a plan, {moving} rolling out"), plans, "ms", Some(PLAN_MS)),
         row(format!("processor, {services} services at rest"), vec![idle], "%", Some(IDLE_PERCENT)),

@@ -112,7 +112,8 @@ fn spread(samples: &[f64]) -> (f64, f64, f64) {
     sorted.sort_by(f64::total_cmp);
     let at = |place: usize| sorted.get(place).copied().unwrap_or(f64::NAN);
     let middle = sorted.len() / 2;
-    let median = if sorted.len() % 2 == 0 && middle > 0 { (at(middle - 1) + at(middle)) / 2.0 } else { at(middle) };
+    let median =
+        if sorted.len().is_multiple_of(2) && middle > 0 { (at(middle - 1) + at(middle)) / 2.0 } else { at(middle) };
     (at(0), median, at(sorted.len().saturating_sub(1)))
 }
 
