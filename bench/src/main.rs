@@ -1,5 +1,4 @@
-//! `make bench`: how fast Slipway goes back, how soon it notices, how soon it is there, what it needs when idle,
-//! and when it knows thousands of services.
+//! `make bench`: how fast Slipway goes back, how soon it notices, how soon it is there, what it needs when idle.
 //!
 //! Real processes on this machine, over loopback, in a fresh folder; nothing that it did not start is ended. Times are
 //! the client's own, from outside, so that nothing of the way is left out.
@@ -8,7 +7,6 @@ mod back;
 mod console;
 mod figures;
 mod idle;
-mod scale;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,21 +17,15 @@ use crate::figures::Row;
 
 /// Longest that one part may take.
 const LIMIT: Duration = Duration::from_secs(300);
-/// The same where thousands of services have to be there first.
-const SCALE_LIMIT: Duration = Duration::from_secs(3_600);
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [role, services, moving] = arguments.as_slice()
-        && role.starts_with("--")
+        && role == "--crowd"
     {
         let (services, moving) = (services.parse().unwrap_or(1), moving.parse().unwrap_or(1));
-        let served = match role.as_str() {
-            "--scale" => scale::serve(services, moving).await,
-            _ => console::crowd::serve(services, moving).await,
-        };
-        return match served {
+        return match console::crowd::serve(services, moving).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("the crowd did not come: {error:#}");
@@ -53,7 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// All of it, or the part that is named: `back`, `idle`, `console` or `scale`. (The part `judge` is simulated and needs none of
+/// All of it, or the part that is named: `back`, `idle` or `console`. (The part `judge` is simulated and needs none of
 /// this: `scripts/bench` runs it by itself.) What was measured before something failed stays.
 async fn run(only: Option<&str>, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let wanted = |part: &str| only.is_none_or(|only| only == part);
@@ -66,10 +58,7 @@ async fn run(only: Option<&str>, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     if wanted("console") {
         rows.extend(within(console::measure()).await?);
     }
-    if wanted("scale") {
-        rows.extend(tokio::time::timeout(SCALE_LIMIT, scale::measure()).await.context("it takes too long").flatten()?);
-    }
-    anyhow::ensure!(!rows.is_empty(), "there is no part {}: judge, back, idle, console or scale", only.unwrap_or_default());
+    anyhow::ensure!(!rows.is_empty(), "there is no part {}: judge, back, idle or console", only.unwrap_or_default());
     Ok(())
 }
 

@@ -120,7 +120,8 @@ fn sound(request: &Request) {
     assert!(request.body.len() as u64 <= BODY_LIMIT, "over the route's limit");
     let aliased = |name: &str| name.contains('_') && name.replace('_', "-").starts_with("x-forwarded-");
     assert!(!request.headers.iter().any(|(name, _)| aliased(name)), "{request:?}");
-    let session = |value: &[u8]| value.split(|b| *b == b';').any(|pair| pair.trim_ascii().starts_with(b"slipway-session="));
+    let session =
+        |value: &[u8]| value.split(|b| *b == b';').any(|pair| pair.trim_ascii().starts_with(b"slipway-session="));
     assert!(!request.values("cookie").any(session), "the console's session goes to no service: {request:?}");
 }
 
@@ -229,7 +230,9 @@ fn table(address: SocketAddr) -> RoutingTable {
     ];
     let empty = vec![version("1.0.0", Role::Stable, Vec::new())];
     let all = Split::all("1.0.0".parse().expect("a version"));
-    let routes =
-        vec![route("shop", None, served, Split::between(candidate, half, stable)), route("empty", Some("empty"), empty, all)];
+    let routes = vec![
+        route("shop", None, served, Split::between(candidate, half, stable)),
+        route("empty", Some("empty"), empty, all),
+    ];
     RoutingTable { generation: Generation(1), routes }
 }

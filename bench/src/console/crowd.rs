@@ -101,8 +101,7 @@ impl Artifacts for Kept {
     }
 }
 
-/// What is declared of a service.
-pub fn file(service: &str) -> String {
+fn file(service: &str) -> String {
     format!(
         "service: {service}\ntraffic: {{ host: {service}.local }}\nrun: {{ command: [\"./it\"] }}\nhealth: {{ http: /healthz }}\n\
          objectives:\n  - {{ name: errors, bad: failed, at_most: 1% }}\n\
@@ -110,100 +109,58 @@ pub fn file(service: &str) -> String {
     )
 }
 
-/// A control plane with services that exist in memory only.
-pub struct Crowd {
-    control: Control,
-    gateway: Arc<Gateway>,
-    artifact: Digest,
-    /// Where its API listens.
-    pub address: std::net::SocketAddr,
-    _farewells: mpsc::Receiver<slipway_server::Farewell>,
-    _folder: tempfile::TempDir,
-}
-
-impl Crowd {
-    /// One that knows no service yet.
-    pub async fn start() -> anyhow::Result<Crowd> {
-        let folder = tempfile::tempdir()?;
-        let store = Store::open(folder.path()).await?;
-        store.insert_token("bench", TOKEN, Timestamp(1)).await?;
-        let blobs = Blobs::open(folder.path().join("artifacts"))?;
-        let gateway = Arc::new(Gateway::default());
-        let control = Control::start(Parts {
-            store: store.clone(),
-            target: Arc::new(FakeTarget::new()),
-            router: gateway.clone(),
-            prober: Arc::new(()),
-            artifacts: Arc::new(Kept(blobs.clone())),
-            receivers: Arc::new(NoReceivers),
-            clock: Clock::starting(Timestamp(0)),
-        })
-        .await?;
-        let (farewell, farewells) = mpsc::channel(1);
-        let app = App { control: control.clone(), known: Default::default(), blobs, farewell };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        tokio::spawn(async move { axum::serve(listener, slipway_server::router(app)).await });
-
-        let artifact = Digest::of(b"it");
-        let upload = reqwest::Client::new().put(format!("http://{address}/api/v1/artifacts/{artifact}"));
-        upload.bearer_auth(TOKEN).body("it").send().await?.error_for_status()?;
-        Ok(Crowd { control, gateway, artifact, address, _farewells: farewells, _folder: folder })
-    }
-
-    /// Releases a version of so many services.
-    async fn release(&self, services: usize, version: &str) -> anyhow::Result<()> {
-        let by = By::once("user:bench");
-        for n in 0..services {
-            let request = ReleaseRequest {
-                file: Some(file(&name(n))),
-                service: None,
-                version: version.parse().ok(),
-                artifact: Some(self.artifact.clone()),
-                config_only: false,
-                environment: "production".parse()?,
-                strategy: None,
-                supersede: false,
-                overriding: None,
-            };
-            self.control.release(request, &by).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes so many services serve.
-    pub async fn serve(&self, services: usize) -> anyhow::Result<()> {
-        self.release(services, "1.0.0").await?;
-        until(&self.control, |serving, _| serving == services).await
-    }
-
-    /// Begins to roll so many of them out, until each splits its traffic.
-    pub async fn roll(&self, moving: usize) -> anyhow::Result<()> {
-        self.release(moving, "1.1.0").await?;
-        until(&self.control, |_, split| split == moving).await
-    }
-
-    /// Has requests counted, for ever.
-    pub async fn count(&self) -> ! {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            self.gateway.tick();
-        }
-    }
-}
-
-/// What the service with a number is called.
-pub fn name(n: usize) -> String {
-    format!("service-{n:03}")
-}
-
 /// Serves until it is killed. Prints its address once `services` serve and `moving` of them are rolled out.
 pub async fn serve(services: usize, moving: usize) -> anyhow::Result<()> {
-    let crowd = Crowd::start().await?;
-    crowd.serve(services).await?;
-    crowd.roll(moving).await?;
-    println!("{}", crowd.address);
-    crowd.count().await
+    let folder = tempfile::tempdir()?;
+    let store = Store::open(folder.path()).await?;
+    store.insert_token("bench", TOKEN, Timestamp(1)).await?;
+    let blobs = Blobs::open(folder.path().join("artifacts"))?;
+    let gateway = Arc::new(Gateway::default());
+    let control = Control::start(Parts {
+        store: store.clone(),
+        target: Arc::new(FakeTarget::new()),
+        router: gateway.clone(),
+        prober: Arc::new(()),
+        artifacts: Arc::new(Kept(blobs.clone())),
+        receivers: Arc::new(NoReceivers),
+        clock: Clock::starting(Timestamp(0)),
+    })
+    .await?;
+    let (farewell, _farewells) = mpsc::channel(1);
+    let app = App { control: control.clone(), known: Default::default(), blobs: blobs.clone(), farewell };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, slipway_server::router(app)).await });
+
+    let artifact = Digest::of(b"it");
+    let upload = reqwest::Client::new().put(format!("http://{address}/api/v1/artifacts/{artifact}"));
+    upload.bearer_auth(TOKEN).body("it").send().await?.error_for_status()?;
+    let by = By::once("user:bench");
+    let release = |service: &str, version: &str| ReleaseRequest {
+        file: Some(file(service)),
+        service: None,
+        version: version.parse().ok(),
+        artifact: Some(artifact.clone()),
+        config_only: false,
+        environment: "production".parse().expect("a name"),
+        strategy: None,
+        supersede: false,
+        overriding: None,
+    };
+    let names: Vec<String> = (0..services).map(|n| format!("service-{n:03}")).collect();
+    for name in &names {
+        control.release(release(name, "1.0.0"), &by).await?;
+    }
+    until(&control, |serving, _| serving == services).await?;
+    for name in names.iter().take(moving) {
+        control.release(release(name, "1.1.0"), &by).await?;
+    }
+    until(&control, |_, split| split == moving).await?;
+    println!("{address}");
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gateway.tick();
+    }
 }
 
 /// Waits until so many lanes serve, and so many split their traffic.
@@ -216,9 +173,8 @@ async fn until(control: &Control, holds: impl Fn(usize, usize) -> bool) -> anyho
             if holds(serving, split) {
                 return Ok(());
             }
-            // Looking costs more, the more there are.
-            tokio::time::sleep(Duration::from_millis(100 + lanes.len() as u64 / 5)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(3_600), waiting).await?
+    tokio::time::timeout(Duration::from_secs(600), waiting).await?
 }

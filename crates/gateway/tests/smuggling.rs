@@ -229,7 +229,10 @@ async fn a_body_in_chunks_arrives_also_with_a_method_that_seldom_has_one() {
         let answer = raw(&world, bytes.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{method}: {answer}");
         let got = recorder.take();
-        assert!(got.contains("transfer-encoding: chunked") && got.contains("\r\n2\r\nab\r\n0\r\n\r\n"), "{method}: {got}");
+        assert!(
+            got.contains("transfer-encoding: chunked") && got.contains("\r\n2\r\nab\r\n0\r\n\r\n"),
+            "{method}: {got}"
+        );
     }
 }
 
