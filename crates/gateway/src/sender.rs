@@ -1,7 +1,8 @@
 //! A connection to an instance as one that takes requests, by HTTP/1.1 or HTTP/2. Over either one request is under way
 //! at a time: an instance's death or its drain limit is then one request's business.
 
-use http::{HeaderValue, Request, Response, Uri, Version, header, uri};
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header, uri};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -75,6 +76,7 @@ impl Sender {
 /// HTTP/2 says in the target what HTTP/1.1 says in `Host`.
 fn for_two(mut request: Request<RequestBody>) -> Request<RequestBody> {
     *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(header::TRANSFER_ENCODING);
     if request.uri().authority().is_some() {
         return request;
     }
@@ -93,6 +95,11 @@ fn for_two(mut request: Request<RequestBody>) -> Request<RequestBody> {
 /// A request that was made for HTTP/2 and never sent goes to an instance of HTTP/1.1 as one of that.
 fn for_one(mut request: Request<RequestBody>) -> Request<RequestBody> {
     *request.version_mut() = Version::HTTP_11;
+    // The client of HTTP/1 takes a body of no known length for none where the method seldom has one.
+    let seldom = matches!(*request.method(), Method::GET | Method::HEAD);
+    if seldom && !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let Some(host) = request.uri().authority().and_then(|a| HeaderValue::try_from(a.as_str()).ok()) else {
         return request;
     };

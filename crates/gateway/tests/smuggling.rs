@@ -238,6 +238,24 @@ async fn sound_requests_in_unusual_clothes_pass() {
 }
 
 #[tokio::test]
+async fn a_body_in_chunks_arrives_also_with_a_method_that_seldom_has_one() {
+    let recorder = Recorder::start(OK).await;
+    let world = recorder.world().await;
+    for method in ["GET", "DELETE", "POST"] {
+        let bytes = format!(
+            "{method} /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+        );
+        let answer = raw(&world, bytes.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{method}: {answer}");
+        let got = recorder.take();
+        assert!(
+            got.contains("transfer-encoding: chunked") && got.contains("\r\n2\r\nab\r\n0\r\n\r\n"),
+            "{method}: {got}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_can_be_read_in_two_ways_is_the_versions_failure() {
     let bad: &[&'static [u8]] = &[
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",

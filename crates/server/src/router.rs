@@ -145,6 +145,8 @@ pub fn router(app: App) -> axum::Router {
     axum::Router::from(open())
         .merge(guarded)
         .method_not_allowed_fallback(problem::not_that_way)
+        .route("/api", any(nothing_here))
+        .route("/api/", any(nothing_here))
         .route("/api/{*rest}", any(nothing_here))
         .layer(map_response(problem::always))
         .merge(console::router(&app))

@@ -56,6 +56,15 @@ async fn what_is_not_there_and_what_is_not_taken_are_problems() {
 }
 
 #[tokio::test]
+async fn what_is_above_the_api_is_a_problem_too() {
+    let api = Api::start().await;
+    for path in ["/api", "/api/"] {
+        let (status, problem) = refused(api.http.post(api.url.replace("/api/v1", path))).await;
+        assert_eq!((status, problem["code"].as_str()), (404, Some("not_found")), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_are_read_strictly() {
     let api = Api::start().await;
     let mut body = api.release("1.0.0", "quick").await;
