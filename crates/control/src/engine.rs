@@ -185,6 +185,10 @@ impl Engine {
             // It was kept after all: nothing of it is to be recorded again, and its effects are there.
             state.unkept = None;
             self.effects.notify_one();
+            if let Some((_, lane)) = &found {
+                self.note_serving(lane);
+                self.note_hooks(lane, &[]).await;
+            }
         }
         (state.kept, state.doubted) = (found, false);
         Ok(())

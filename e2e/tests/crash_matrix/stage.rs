@@ -210,6 +210,12 @@ impl Stage {
         Some(asked["rollout"].as_str()?.to_string())
     }
 
+    /// How many entries there are of a kind.
+    async fn told(&self, kind: &str) -> Option<usize> {
+        let entries = self.slipway.get(&format!("/journal?limit=10000&kind={kind}")).await.ok()?;
+        entries.as_array().map(Vec::len)
+    }
+
     async fn ended(&self, id: &str) -> anyhow::Result<Value> {
         let mut last = Value::Null;
         let ended = until_within(PATIENCE, &format!("{id} has ended"), async || {
@@ -232,7 +238,10 @@ impl Stage {
             let weight = last["split"].as_array().is_some_and(|parts| {
                 parts.iter().any(|part| part["version"] == last["stable"]["version"] && part["weight_bp"] == 10_000)
             });
-            (last["rollout"].is_null() && standby && instances && ours && weight).then_some(())
+            let so = last["rollout"].is_null() && standby && instances && ours && weight;
+            (so && self.told("instance.starting").await?
+                == self.told("instance.stopped").await? + self.kind.instances())
+            .then_some(())
         })
         .await;
         settled.with_context(|| format!("{last:#}\n{:#?}", self.slipway.shims()))?;

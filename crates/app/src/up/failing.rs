@@ -144,13 +144,14 @@ impl Router for FailingRouter {
     }
 }
 
-/// A publication by the shares in percent of each route: `effect:publish 50+50`.
+/// A publication by what each route gives, in percent, and whether it has a lease: `effect:publish 50+50 leased`.
 fn published(table: &RoutingTable) -> String {
-    let shares = |route: &slipway_core::traffic::Route| {
+    let given = |route: &slipway_core::traffic::Route| {
         let shares = route.split.shares().iter().map(|share| (share.weight.bp() / 100).to_string());
-        shares.collect::<Vec<_>>().join("+")
+        let leased = if route.lease.is_some() { " leased" } else { "" };
+        format!("{}{leased}", shares.collect::<Vec<_>>().join("+"))
     };
-    format!("effect:publish {}", table.routes.iter().map(shares).collect::<Vec<_>>().join(","))
+    format!("effect:publish {}", table.routes.iter().map(given).collect::<Vec<_>>().join(", "))
 }
 
 struct FailingReceivers(Arc<dyn Receivers>);
