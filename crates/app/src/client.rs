@@ -112,7 +112,7 @@ impl Client {
             why = deeper.to_string();
             source = deeper.source();
         }
-        Failure::Unreachable { url: self.url.clone(), why, broke_off: !error.is_connect() }
+        Failure::Unreachable { url: self.url.clone(), why, broke_off: error.is_request() && !error.is_connect() }
     }
 
     /// GET.
@@ -139,12 +139,17 @@ impl Client {
         let begun = Instant::now();
         let mut reached = false;
         loop {
+            let again = begun.elapsed() < PATIENCE;
             let request = self.request(Method::POST, path).header("idempotency-key", &key).json(body);
             match self.send(request).await {
                 Ok(response) => return self.read(response).await,
-                Err(failure @ Failure::Unreachable { .. }) if reached && begun.elapsed() < PATIENCE => drop(failure),
+                Err(Failure::Unreachable { .. }) if again && reached => {}
                 // A server that was killed over the request comes back, and knows the key if it has done what it says.
-                Err(Failure::Unreachable { broke_off, .. }) if broke_off || self.answers().await => reached = true,
+                Err(Failure::Unreachable { broke_off, .. }) if again && (broke_off || self.answers().await) => {
+                    reached = true;
+                }
+                // So does whoever takes over, asked through one that stands by.
+                Err(Failure::Problem(problem)) if again && problem.code == "nobody_drives" => reached = true,
                 Err(failure) => return Err(failure.into()),
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -296,7 +296,7 @@ impl Control {
         wish: impl Fn(&mut rollout::Turn, Timestamp) -> Result<(), rollout::Refusal> + Send + Sync + 'static,
     ) -> Result<(), Error> {
         let (_, new) = self.engine.cell(lane);
-        let wish: Wish = Box::new(wish);
+        let wish: Wish = Arc::new(wish);
         // A client that goes away meanwhile must not cut a turn in two: its table may be out already.
         let (engine, id) = (self.engine.clone(), lane.clone());
         let done = tokio::spawn(async move { engine.turn(&id, Some(wish)).await });

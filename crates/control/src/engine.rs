@@ -6,6 +6,7 @@ mod outcomes;
 mod seen;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) struct Engine {
     seen: Mutex<Seen>,
     environments: environments::Environments,
     cells: Mutex<BTreeMap<LaneId, Arc<Cell>>>,
+    /// Attempts to keep a lane since this start.
+    attempts: AtomicU64,
 }
 
 /// One lane in memory: the last state that is known to be kept, and what could not be kept yet.
@@ -71,8 +74,17 @@ struct CellState {
     doubted: bool,
     /// Decided on the way back while the store was away: acted upon already, to be committed first.
     unkept: Option<Unkept>,
+    /// What people asked for, and were told that it is done, since the last commit that is known to be kept. It is part of
+    /// `unkept`, or has to be done again, on top of what was found in its place.
+    granted: Vec<Granted>,
     /// The last sample that was taken, and of which rollout.
     sampled: Option<(RolloutId, Sample)>,
+}
+
+struct Granted {
+    wish: Wish,
+    /// The first attempt to keep it.
+    attempt: u64,
 }
 
 struct Unkept {
@@ -83,7 +95,7 @@ struct Unkept {
 }
 
 /// What a command does to a turn before the rest of the turn follows.
-pub(crate) type Wish = Box<dyn Fn(&mut Turn, Timestamp) -> Result<(), Refusal> + Send + Sync>;
+pub(crate) type Wish = Arc<dyn Fn(&mut Turn, Timestamp) -> Result<(), Refusal> + Send + Sync>;
 
 impl Engine {
     pub fn new(parts: Parts) -> Engine {
@@ -107,6 +119,7 @@ impl Engine {
             seen: Mutex::default(),
             environments: environments::Environments::default(),
             cells: Mutex::default(),
+            attempts: AtomicU64::new(0),
         }
     }
 
@@ -179,11 +192,16 @@ impl Engine {
             let Ok(Ok(found)) = tokio::time::timeout(DOUBT, loading).await else { return Ok(()) };
             found
         };
-        let found = found.map(|v| (v.generation, v.doc));
+        let mut found = found.map(|v| (v.generation, v.doc));
         let generation = |kept: &Option<(u64, Lane)>| kept.as_ref().map(|(generation, _)| *generation);
         if state.doubted && generation(&found) != generation(&state.kept) {
-            // It was kept after all: nothing of it is to be recorded again, and its effects are there.
-            state.unkept = None;
+            // It was kept after all, or what it rests on was: nothing of that is to be recorded again, and its effects are
+            // there. What somebody was told since then still has to be done.
+            if let (Some(unkept), Some((_, lane))) = (state.unkept.take(), &mut found) {
+                lane.counters = lane.counters.beyond(unkept.lane.counters);
+            }
+            let kept = found.as_ref().map_or(0, |(_, lane)| lane.attempt);
+            state.granted.retain(|granted| granted.attempt > kept);
             self.effects.notify_one();
             if let Some((_, lane)) = &found {
                 self.note_serving(lane);
@@ -200,10 +218,10 @@ impl Engine {
         let mut state = cell.state.lock().await;
         self.load(id, &mut state).await?;
         self.look_for_way_back(&state).await;
-        // Another control plane may have written in between, once there are several: then the turn is taken again.
+        // An earlier turn may have been kept although its answer was lost: then this one is taken again.
         for _ in 0..5 {
             match self.try_turn(id, &mut state, wish.as_ref()).await {
-                Err(Error::Store(slipway_store::Error::Conflict { .. })) => state.kept = None,
+                Err(Error::Store(slipway_store::Error::Conflict { .. })) => state.doubted = true,
                 other => return other,
             }
         }
@@ -237,6 +255,17 @@ impl Engine {
         let (seen, consumed) = self.observe(&before, now);
         let mut turn = Turn::new(&before);
         turn.lane.bound = self.bound(id);
+        // This start's attempts come after those of every earlier one.
+        let attempt = (self.store.start_number() << 40) + self.attempts.fetch_add(1, Relaxed) + 1;
+        if unkept.is_none() {
+            for granted in &mut state.granted {
+                let mut again = turn.clone();
+                // Refused is what is done already, or has been overtaken.
+                if (granted.wish)(&mut again, now).is_ok() {
+                    (turn, granted.attempt) = (again, attempt);
+                }
+            }
+        }
         if let Some(wish) = wish
             && let Err(refusal) = wish(&mut turn, now)
         {
@@ -248,12 +277,14 @@ impl Engine {
         if !turn.changed(&before) && unkept.is_none() && consumed.is_empty() {
             // After a start the table holds only what the target showed then; a turn has looked at all of it.
             self.serve(id, &before);
+            state.granted.clear();
             return Ok(wake);
         }
         let in_a_hurry = turn.traffic_first || unkept.is_some();
         if in_a_hurry {
             self.serve(id, &turn.lane);
         }
+        turn.lane.attempt = attempt;
         let decided = join(unkept, turn);
         let samples = samples(&decided, state.sampled.as_ref(), &seen, now);
         let kept = self.keep(id, generation, &decided, consumed.clone(), samples.clone(), now).await;
@@ -268,6 +299,7 @@ impl Engine {
                 self.note_serving(&decided.lane);
                 self.note_hooks(&decided.lane, &decided.ended).await;
                 state.kept = Some((generation, decided.lane));
+                state.granted.clear();
                 self.forget_results(id, &consumed);
                 if !decided.effects.is_empty() {
                     self.effects.notify_one();
@@ -282,6 +314,7 @@ impl Engine {
                 tracing::error!(lane = %id, %error, "going back without the store; it will be recorded when it can");
                 state.doubted = true;
                 state.unkept = Some(decided);
+                state.granted.extend(wish.cloned().map(|wish| Granted { wish, attempt }));
                 Ok(Some(now.plus(slipway_core::units::Millis(500))))
             }
             Err(error) => {

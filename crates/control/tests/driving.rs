@@ -100,6 +100,27 @@ async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one
 }
 
 #[tokio::test]
+async fn a_way_back_is_taken_again_on_top_of_what_was_kept_although_its_answer_was_lost() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let id = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    world.break_store().await;
+    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
+    until("the traffic is back", async || (world.gateway.share("1.1.0") == Weight::ZERO).then_some(())).await;
+    // What bob went back from had been followed by a turn that was kept, and nobody had been told.
+    world.sql("UPDATE lanes SET generation = generation + 1").await;
+    world.mend_store().await;
+    assert_eq!(world.end(&id).await, "rolled_back");
+    assert_eq!(world.entries("traffic.returning").await.len(), 1, "recorded once");
+    let shares = world.gateway.shares("1.1.0");
+    let back = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
+    assert!(shares[back + 1..].iter().all(|(weight, _)| *weight == Weight::ZERO), "it never comes again");
+    let actors: Vec<_> = world.journal().await.into_iter().filter(|e| e.fact.actor == "user:bob").collect();
+    assert!(!actors.is_empty(), "who asked is in the journal");
+}
+
+#[tokio::test]
 async fn a_standby_serves_again_without_a_store() {
     let world = World::new().await;
     world.serving("1.0.0").await;

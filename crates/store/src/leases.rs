@@ -25,6 +25,8 @@ const GIVEN_UP: i64 = 0;
 const TERM_MS: i64 = 2_500;
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_millis(600);
+/// How long it may take to see whether a server that refused a renewal answers at all.
+const GLANCE: Duration = Duration::from_millis(300);
 /// How long a renewal may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -125,7 +127,15 @@ impl Store {
                 return by;
             }
             let renewed = tokio::time::timeout(PATIENCE, self.renew(lease)).await;
-            lease.note(matches!(renewed, Ok(Ok(()) | Err(Error::Fenced { .. }))));
+            // A server that refuses this one statement, such as one without room, still answers others.
+            let answers = match &renewed {
+                Ok(Ok(()) | Err(Error::Fenced { .. })) => true,
+                Ok(Err(_)) => {
+                    tokio::time::timeout(GLANCE, query("SELECT 1").fetch_one(lease)).await.is_ok_and(|row| row.is_ok())
+                }
+                Err(_) => false,
+            };
+            lease.note(answers);
             match renewed {
                 Ok(Err(Error::Fenced { by, .. })) => return by,
                 Ok(Err(error)) => tracing::warn!(%error, "the lease of this control plane cannot be renewed"),

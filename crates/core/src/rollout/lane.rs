@@ -102,6 +102,10 @@ pub struct Lane {
     /// What the environment's own file asks of it; absent where it has none.
     #[serde(default)]
     pub bound: Option<Bound>,
+    /// Which attempt to keep it this was, as numbered by whoever keeps it: where an answer was lost, it says whether what
+    /// is found is what was meant.
+    #[serde(default)]
+    pub attempt: u64,
 }
 
 /// How long things took in a lane the last time that they were done.
@@ -172,6 +176,13 @@ pub struct Counters {
     pub epoch: u64,
 }
 
+impl Counters {
+    /// Numbers that neither has given out.
+    pub fn beyond(self, other: Counters) -> Counters {
+        Counters { instance: self.instance.max(other.instance), epoch: self.epoch.max(other.epoch) }
+    }
+}
+
 impl Lane {
     /// A lane in which nothing was ever released.
     pub fn new(id: LaneId) -> Lane {
@@ -196,6 +207,7 @@ impl Lane {
             bounds: Vec::new(),
             schema: Schema::default(),
             bound: None,
+            attempt: 0,
         }
     }
 

@@ -107,8 +107,9 @@ pub(super) async fn leave(State(app): State<App>, headers: HeaderMap, _: Form<No
 /// Ends the session that a request came with, if it did.
 async fn end(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(secret) = session::secret(headers) {
-        app.control.store().end_session(&secret).await?;
+        // First: one that is known here must not outlive a store that is away.
         app.known.forget_secret(&secret);
+        app.control.store().end_session(&secret).await?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(crate) const NOW_MS: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 10
 /// What every connection is told. Whoever stands still in the middle of a transaction (a stopped process, a network that
 /// swallows everything) must not keep the others from writing; a commit that was promised must outlive the server.
 const SETTINGS: &str = "SET idle_in_transaction_session_timeout = '2s'; SET lock_timeout = '4s'; \
-     SET statement_timeout = '30s'; SET search_path = public; \
+     SET statement_timeout = '30s'; SET search_path = public; SET default_transaction_read_only = off; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Opens the pools: the one that writes, the one that reads, and the one that keeps a lease.

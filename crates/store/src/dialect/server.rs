@@ -1,8 +1,8 @@
 //! Connections to a server that may be away.
 //!
 //! Whoever asks one that is away would wait for seconds, each time: a lane is held meanwhile, and a page that shows the way
-//! back asks several times. What renews the lease asks twice a second anyway and says what came of it; until it gets an
-//! answer again, everybody else is told at once.
+//! back asks several times. What renews the lease asks every 0.6 seconds anyway and says what came of it, after
+//! two seconds where nobody answers; until it gets an answer again, everybody else is told at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
