@@ -1,5 +1,6 @@
 //! The lanes and what drives them. One turn at a time in each lane; every turn is load, plan, commit, act.
 
+mod cell;
 mod environments;
 mod hooks;
 mod outcomes;
@@ -11,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slipway_core::instance::Target;
-use slipway_core::journal::Fact;
 use slipway_core::names::{LaneId, RolloutId};
 use slipway_core::rollout::trail::{self, Sample};
 use slipway_core::rollout::{self, Effect, Lane, Observed, Refusal, Rollout, Turn};
@@ -25,7 +25,10 @@ use crate::error::Error;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::records;
 use crate::tables::Tables;
+use cell::{CellState, Granted, Unkept, join};
 use seen::Seen;
+
+pub(crate) use cell::Cell;
 
 /// Changes of lanes that a listener may be behind before it is told that it has missed some.
 const CHANGES: usize = 4_096;
@@ -58,40 +61,6 @@ pub(crate) struct Engine {
     cells: Mutex<BTreeMap<LaneId, Arc<Cell>>>,
     /// Attempts to keep a lane since this start.
     attempts: AtomicU64,
-}
-
-/// One lane in memory: the last state that is known to be kept, and what could not be kept yet.
-pub(crate) struct Cell {
-    pub wake: Notify,
-    state: tokio::sync::Mutex<CellState>,
-}
-
-#[derive(Default)]
-struct CellState {
-    /// As it was committed, with its generation; absent before the first load.
-    kept: Option<(u64, Lane)>,
-    /// A commit has failed since, and an answer that got lost looks the same: what is kept may be later than this.
-    doubted: bool,
-    /// Decided on the way back while the store was away: acted upon already, to be committed first.
-    unkept: Option<Unkept>,
-    /// What people asked for, and were told that it is done, since the last commit that is known to be kept. It is part of
-    /// `unkept`, or has to be done again, on top of what was found in its place.
-    granted: Vec<Granted>,
-    /// The last sample that was taken, and of which rollout.
-    sampled: Option<(RolloutId, Sample)>,
-}
-
-struct Granted {
-    wish: Wish,
-    /// The first attempt to keep it.
-    attempt: u64,
-}
-
-struct Unkept {
-    lane: Lane,
-    facts: Vec<Fact>,
-    effects: Vec<Effect>,
-    ended: Vec<Rollout>,
 }
 
 /// What a command does to a turn before the rest of the turn follows.
@@ -391,18 +360,4 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Run { .. } => "run",
         Effect::Ask { .. } => "ask",
     }
-}
-
-fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
-    let mut joined = unkept.unwrap_or_else(|| Unkept {
-        lane: turn.lane.clone(),
-        facts: Vec::new(),
-        effects: Vec::new(),
-        ended: Vec::new(),
-    });
-    joined.lane = turn.lane;
-    joined.facts.extend(turn.facts);
-    joined.effects.extend(turn.effects);
-    joined.ended.extend(turn.ended);
-    joined
 }
