@@ -34,6 +34,9 @@ mod tests {
         headers.append("x-internal", "1".parse().unwrap());
         assert!(holds(&headers, &header("1")), "any of several");
         assert!(holds(&headers, &cookie("beta", "1")) && !holds(&headers, &cookie("beta", "2")));
+        let bytes = b"city=Z\xc3\xbcrich; gamma=1";
+        headers.append("cookie", http::HeaderValue::from_bytes(bytes).unwrap());
+        assert!(holds(&headers, &cookie("gamma", "1")), "whatever stands beside it");
         assert!(!holds(&headers, &cookie("eta", "1")) && !holds(&HeaderMap::new(), &cookie("beta", "1")));
     }
 }

@@ -6,14 +6,12 @@ use http::HeaderMap;
 pub(crate) trait Fields {
     /// The values of all fields named `name`, whatever the case of either.
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
+}
 
-    /// The values of all fields named `name` that are visible ASCII text.
-    fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
-        self.all(name).map(|value| {
-            let is_text = value.iter().all(|b| (0x20..0x7f).contains(b) || *b == b'\t');
-            std::str::from_utf8(value).ok().filter(|_| is_text)
-        })
-    }
+/// A value, where it is visible ASCII text.
+pub(crate) fn text(value: &[u8]) -> Option<&str> {
+    let is_text = value.iter().all(|b| (0x20..0x7f).contains(b) || *b == b'\t');
+    std::str::from_utf8(value).ok().filter(|_| is_text)
 }
 
 impl Fields for HeaderMap {

@@ -7,7 +7,7 @@ use http::header::HeaderValue;
 
 use slipway_core::traffic::Sticky;
 
-use crate::fields::Fields;
+use crate::fields::{Fields, text};
 
 /// The gateway's own cookie.
 pub(crate) const COOKIE_NAME: &str = "slipway";
@@ -24,7 +24,7 @@ pub(crate) struct Key {
 impl Key {
     /// The key of a request.
     pub(crate) fn of(fields: &(impl Fields + ?Sized), sticky: &Sticky) -> Key {
-        let header = sticky.header.as_deref().and_then(|name| fields.texts(name).next()).flatten();
+        let header = sticky.header.as_deref().and_then(|name| fields.all(name).next()).and_then(text);
         let declared = || sticky.cookie.as_deref().and_then(|name| cookie(fields, name));
         let known = header.filter(|v| !v.is_empty()).or_else(declared).or_else(|| cookie(fields, COOKIE_NAME));
         match known {
@@ -44,11 +44,12 @@ impl Key {
     }
 }
 
-/// The value of the first cookie named `name` that is not empty.
+/// The value of the first cookie named `name` that is text and not empty. What the other cookies hold is no matter: other
+/// services of the host set them, in any bytes they like.
 pub(crate) fn cookie<'a>(fields: &'a (impl Fields + ?Sized), name: &str) -> Option<&'a str> {
-    let pairs = fields.texts("cookie").flatten().flat_map(|v| v.split(';'));
-    let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(n, _)| *n == name);
-    values.find(|(_, value)| !value.is_empty()).map(|(_, value)| value)
+    let pairs = fields.all("cookie").flat_map(|value| value.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    values.find_map(|value| text(value).filter(|value| !value.is_empty()))
 }
 
 #[cfg(test)]
@@ -74,6 +75,24 @@ mod tests {
         assert_eq!(of(&[("cookie", "a=b"), ("cookie", "mysession=s; slipway=o")]), known("o"));
         let (one, two) = (of(&[("cookie", "slipway=")]), of(&[]));
         assert!(one.fresh && two.fresh && one != two);
+    }
+
+    #[test]
+    fn bytes_in_other_cookies_take_no_key_away() {
+        let sticky = Sticky { cookie: Some("session".into()), header: None };
+        let of = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("cookie", HeaderValue::from_bytes(value).unwrap());
+            let field = [httparse::Header { name: "Cookie", value }];
+            let (long, short) = (Key::of(&headers, &sticky), Key::of(&field[..], &sticky));
+            assert!(long == short || long.fresh && short.fresh, "{long:?} {short:?}");
+            (!long.fresh).then_some(long.text)
+        };
+        assert_eq!(of(b"city=Z\xc3\xbcrich; slipway=abc").as_deref(), Some("abc"));
+        assert_eq!(of(b"session=s; city=Z\xfcrich").as_deref(), Some("s"));
+        assert_eq!(of(b"slipway=a\xffb").as_deref(), None, "such a key is none");
+        assert_eq!(of(b"slipway=a\xffb; slipway=c").as_deref(), Some("c"));
+        assert_eq!(of(b"slipway=a=b;").as_deref(), Some("a=b"));
     }
 
     #[test]

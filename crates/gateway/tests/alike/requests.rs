@@ -56,6 +56,7 @@ fn a_request(silent: bool) -> impl Strategy<Value = String> {
         "Upgrade: x\r\nConnection: upgrade\r\n",
         "Cookie: slipway-session=1; a=b\r\n",
         "Cookie: c=d\r\n",
+        "Cookie: city=Z\u{fc}rich; slipway=joe\r\n",
         "x_forwarded_for: 6.6.6.6\r\n",
         "content_length: 6\r\n",
         "my_own: 1\r\n",
