@@ -20,10 +20,15 @@ use tokio_rustls::client::TlsStream;
 
 /// A certificate for these names as it lies in a folder; until when, in days from now.
 fn put(folder: &Path, file: &str, names: &[&str], days: i64) -> Vec<u8> {
+    put_from(folder, file, names, time::Duration::days(-30), days)
+}
+
+/// The same; it begins to hold so long from now.
+fn put_from(folder: &Path, file: &str, names: &[&str], begins: time::Duration, days: i64) -> Vec<u8> {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
     let now = time::OffsetDateTime::now_utc();
-    params.not_before = now - time::Duration::days(30);
+    params.not_before = now + begins;
     params.not_after = now + time::Duration::days(days);
     let certificate = params.self_signed(&key).unwrap();
     // The key first: a pair is never seen with the wrong one for long.
@@ -207,6 +212,40 @@ async fn newer_certificates_are_served_and_no_connection_notices() {
     let expires: f64 = line.unwrap_or_else(|| panic!("{shown}")).rsplit(' ').next().unwrap().parse().unwrap();
     let days = (expires - time::OffsetDateTime::now_utc().unix_timestamp() as f64) / 86_400.0;
     assert!((60.0..=61.0).contains(&days), "{days}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_yet_replaces_none_that_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = put(folder.path(), "tls", &["shop.example"], 30);
+    let world = secure(folder.path()).await;
+    // Under the same name, and under another one.
+    let tomorrow = put_from(folder.path(), "tls", &["shop.example"], time::Duration::days(1), 90);
+    await_mistakes(&world, 1).await;
+    assert_eq!(served(&world, "shop.example").await, first, "what holds stays");
+    put_from(folder.path(), "tls2", &["shop.example", "new.example"], time::Duration::days(1), 90);
+    await_mistakes(&world, 2).await;
+    assert_eq!(served(&world, "shop.example").await, first, "what holds goes first");
+    assert_ne!(served(&world, "new.example").await, first, "the last resort");
+
+    // After a start there is none before it.
+    std::fs::remove_file(folder.path().join("tls2.crt")).unwrap();
+    let world = secure(folder.path()).await;
+    await_mistakes(&world, 1).await;
+    assert_eq!(served(&world, "shop.example").await, tomorrow, "the last resort");
+    put(folder.path(), "tls", &["shop.example"], -1);
+    let second = put(folder.path(), "other", &["shop.example"], 30);
+    await_served(&world, &second).await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_served_as_soon_as_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "tls", &["shop.example"], 30);
+    let world = secure(folder.path()).await;
+    let soon = put_from(folder.path(), "tls", &["shop.example"], time::Duration::seconds(2), 90);
+    await_served(&world, &soon).await;
+    await_mistakes(&world, 0).await;
 }
 
 async fn await_served(world: &World, expected: &[u8]) {

@@ -9,21 +9,31 @@ use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::pair::{Fingerprint, Mistake, Pair, fingerprint, read_all};
+use super::pair::{self, Fingerprint, Mistake, Pair, fingerprint, read_all};
 
 /// What is served, and the folder that it came from.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     folder: PathBuf,
     now: ArcSwap<Now>,
-    seen: Mutex<Fingerprint>,
+    seen: Mutex<Seen>,
+}
+
+/// What was looked at last.
+#[derive(Debug)]
+struct Seen {
+    files: Fingerprint,
+    /// When one of them begins or ceases to hold, so that the choice among them may be another one; seconds since 1970.
+    next_turn: Option<i64>,
 }
 
 #[derive(Debug, Default)]
 struct Now {
     pairs: BTreeMap<String, Pair>,
-    /// How many pairs of the folder are not served as they lie there.
+    /// How many pairs of the folder are not served as they lie there, or do not hold now.
     mistakes: usize,
+    /// See [`Seen`].
+    next_turn: Option<i64>,
     by_name: HashMap<String, Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
 }
@@ -43,26 +53,28 @@ impl Certificates {
     /// Those of a folder that can be served. What cannot is told; an error only where none can.
     pub(crate) fn open(folder: &Path) -> Result<Certificates, Mistake> {
         // Looked at first: what changes meanwhile is then seen as a change.
-        let seen = fingerprint(folder);
-        let now = Now::read(folder, &Now::default())?;
+        let files = fingerprint(folder);
+        let now = Now::read(folder, &Now::default(), pair::now())?;
         if now.pairs.is_empty() {
             return Err(Mistake::Empty { path: folder.to_path_buf() });
         }
-        Ok(Certificates { folder: folder.to_path_buf(), now: ArcSwap::from_pointee(now), seen: Mutex::new(seen) })
+        let seen = Mutex::new(Seen { files, next_turn: now.next_turn });
+        Ok(Certificates { folder: folder.to_path_buf(), now: ArcSwap::from_pointee(now), seen })
     }
 
-    /// Reads the folder again where it has changed, or somebody asked for it. What is bad is told, and what was served
-    /// under its name stays.
+    /// Reads the folder again where it has changed, one of its certificates has begun or ceased to hold, or somebody asked
+    /// for it. What is bad is told, and what was served under its name stays.
     pub(crate) fn renew(&self, asked: bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let newer = fingerprint(&self.folder);
-        if !asked && *seen == newer {
+        let (files, at) = (fingerprint(&self.folder), pair::now());
+        if !asked && seen.files == files && seen.next_turn.is_none_or(|turn| at < turn) {
             return;
         }
-        *seen = newer;
-        match Now::read(&self.folder, &self.now.load()) {
+        *seen = Seen { files, next_turn: None };
+        match Now::read(&self.folder, &self.now.load(), at) {
             Ok(now) if !now.pairs.is_empty() => {
                 tracing::info!(certificates = now.pairs.len(), "certificates were read again");
+                seen.next_turn = now.next_turn;
                 self.now.store(Arc::new(now));
             }
             Ok(_) => tracing::error!("no certificate can be used: those from before stay"),
@@ -80,32 +92,50 @@ impl Certificates {
         self.now.load().pairs.iter().map(one).collect()
     }
 
-    /// How many pairs of the folder could not be used as they lie there.
+    /// How many pairs of the folder cannot be used as they lie there, or do not hold now.
     pub(crate) fn mistakes(&self) -> usize {
         self.now.load().mistakes
     }
 }
 
 impl Now {
-    fn read(folder: &Path, before: &Now) -> Result<Now, Mistake> {
+    fn read(folder: &Path, before: &Now, at: i64) -> Result<Now, Mistake> {
         let mut now = Now::default();
         for (name, read) in read_all(folder)? {
             let earlier = before.pairs.get(&name);
-            match read.and_then(|pair| pair.clone().check_time().or_else(|late| last_resort(pair, late, earlier))) {
-                Ok(pair) => drop(now.pairs.insert(name, pair)),
+            if let Ok(pair) = &read {
+                now.turns(pair, at);
+            }
+            let judged = read.and_then(|pair| match pair.check_time(at) {
+                Ok(()) => Ok((pair, None)),
+                Err(late) if is_last_resort(&pair, earlier, at) => Ok((pair, Some(late))),
+                Err(late) => Err(late),
+            });
+            match judged {
+                Ok((pair, late)) => {
+                    if let Some(late) = late {
+                        tracing::error!("{late}; it is served all the same, and clients will refuse it");
+                        now.mistakes += 1;
+                    }
+                    now.pairs.insert(name, pair);
+                }
                 Err(mistake) => {
                     tracing::error!(certificate = name, stays = earlier.is_some(), "{mistake}");
                     now.mistakes += 1;
-                    now.pairs.extend(earlier.map(|pair| (name, pair.clone())));
+                    if let Some(pair) = earlier {
+                        now.turns(pair, at);
+                        now.pairs.insert(name, pair.clone());
+                    }
                 }
             }
         }
-        // Where two are for one name, the one that holds longer.
-        let mut ends: HashMap<&String, i64> = HashMap::new();
+        // Where two are for one name, one that holds now, and of these the one that holds longer.
+        let mut best: HashMap<&String, (bool, i64)> = HashMap::new();
         for pair in now.pairs.values() {
+            let rank = (pair.holds(at), pair.not_after);
             for name in &pair.names {
-                if ends.get(name).is_none_or(|end| *end < pair.not_after) {
-                    ends.insert(name, pair.not_after);
+                if best.get(name).is_none_or(|other| *other < rank) {
+                    best.insert(name, rank);
                     now.by_name.insert(name.clone(), pair.key.clone());
                 }
             }
@@ -113,6 +143,11 @@ impl Now {
         let default = now.pairs.get("default").or_else(|| now.pairs.values().next());
         now.default = default.map(|pair| pair.key.clone());
         Ok(now)
+    }
+
+    /// Notes when a pair begins or ceases to hold.
+    fn turns(&mut self, pair: &Pair, at: i64) {
+        self.next_turn = [self.next_turn, pair.next_turn(at)].into_iter().flatten().min();
     }
 
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
@@ -124,14 +159,10 @@ impl Now {
     }
 }
 
-/// A certificate whose time is over is served where there is none before it: a gateway that does not start would take
-/// the rest of the traffic with it.
-fn last_resort(pair: Pair, late: Mistake, earlier: Option<&Pair>) -> Result<Pair, Mistake> {
-    if earlier.is_some_and(|e| e.not_after > pair.not_after) {
-        return Err(late);
-    }
-    tracing::error!("{late}; it is served all the same, and clients will refuse it");
-    Ok(pair)
+/// A certificate that does not hold now is served where there is none before it that does: a gateway that does not start
+/// would take the rest of the traffic with it.
+fn is_last_resort(pair: &Pair, earlier: Option<&Pair>, at: i64) -> bool {
+    earlier.is_none_or(|earlier| !earlier.holds(at) && earlier.not_after <= pair.not_after)
 }
 
 impl ResolvesServerCert for Certificates {

@@ -31,8 +31,9 @@ pub struct Tls {
 
 /// Everything that is wrong with a folder of certificates, before a gateway is started with it. Empty: nothing is.
 pub fn mistakes(folder: &Path) -> Vec<Mistake> {
+    let now = pair::now();
     match pair::read_all(folder) {
-        Ok(pairs) => pairs.into_values().filter_map(|pair| pair.and_then(|p| p.check_time()).err()).collect(),
+        Ok(pairs) => pairs.into_values().filter_map(|pair| pair.and_then(|p| p.check_time(now)).err()).collect(),
         Err(mistake) => vec![mistake],
     }
 }

@@ -106,19 +106,33 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Itself, where it is valid now.
-    pub(super) fn check_time(self) -> Result<Pair, Mistake> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
+    /// What is wrong where it does not hold at `now`.
+    pub(super) fn check_time(&self, now: i64) -> Result<(), Mistake> {
         let when = if now > self.not_after {
             format!("not valid any more since second {} of 1970", self.not_after)
         } else if now < self.not_before {
             format!("not valid before second {} of 1970", self.not_before)
         } else {
-            return Ok(self);
+            return Ok(());
         };
-        Err(Mistake::Time { path: self.path, when })
+        Err(Mistake::Time { path: self.path.clone(), when })
     }
+
+    /// Whether it holds at `now`.
+    pub(super) fn holds(&self, now: i64) -> bool {
+        self.check_time(now).is_ok()
+    }
+
+    /// When it next begins or ceases to hold, after `now`.
+    pub(super) fn next_turn(&self, now: i64) -> Option<i64> {
+        [self.not_before, self.not_after.saturating_add(1)].into_iter().find(|turn| *turn > now)
+    }
+}
+
+/// The time of day, in seconds since 1970.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 /// The files of a pair.
