@@ -244,6 +244,7 @@ impl Upstream {
     /// Takes a connection of the short way back whose request and response are complete.
     pub(crate) fn put_back_raw(&self, raw: Raw) {
         if !self.retired.is_cancelled() {
+            raw.connection.long.store(false, Release);
             self.raw.put(raw);
         }
     }

@@ -2,11 +2,14 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
+
 use common::*;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::BodyExt;
-use slipway_core::traffic::Limits;
+use slipway_core::traffic::{Endpoint, Limits};
 use slipway_core::units::Millis;
+use slipway_gateway::Tuning;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -80,6 +83,52 @@ async fn the_drain_limits_end_what_a_switch_left_behind_ordinary_requests_first(
     while let Some(Ok(_)) = socket.next().await {}
     let row = world.counts("c", "cut by Slipway, not failed by the version", |r| r.failed_by_slipway == 2).await;
     assert_eq!(row.failed, 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_carried_an_event_stream_has_the_shorter_limit_again() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let held = asked.clone();
+    tokio::spawn(async move {
+        let mut number = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            number += 1;
+            let held = held.clone();
+            tokio::spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok(n @ 1..) = stream.read(&mut bytes).await {
+                    held.lock().unwrap().push(number);
+                    // What is asked for else is answered by silence.
+                    if bytes[..n].starts_with(b"GET /events ") {
+                        let answer =
+                            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9\r\n\r\ndata: 1\n\n";
+                        stream.write_all(answer).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let stable = Instance::start("s1").await;
+    let world = World::start_with(Tuning { idle_upstream: PATIENCE, ..quick() }).await;
+    let mut on = table(1, 10_000, &[&stable], &[]);
+    on.candidate = vec![Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address }];
+    on.limits = Limits { drain: Millis(50), drain_long: Millis(3_600_000), ..Limits::default() };
+    world.publish(on.build()).await;
+    assert_eq!(world.get("/events").await.body, "data: 1\n\n");
+    let gateway = world.address;
+    let silent = tokio::spawn(async move { Client::to(gateway).await.get("/silent", &[]).await });
+    until("both have arrived", || (asked.lock().unwrap().len() == 2).then_some(())).await;
+    // On the long way the client may have the answer before the connection is back.
+    assert!(!quick().fast || *asked.lock().unwrap() == [1, 1], "it went on the same connection");
+
+    on.generation = 2;
+    on.epoch = 2;
+    on.weight_bp = 0;
+    world.publish(on.build()).await;
+    let cut = tokio::time::timeout(PATIENCE, silent).await.expect("it has the shorter limit").unwrap();
+    assert_eq!(cut.status, 502);
 }
 
 #[tokio::test]
