@@ -11,7 +11,8 @@ use slipway_core::traffic::link::{Ejection, Event};
 
 use crate::gateway::Gateway;
 use crate::served::VersionState;
-use crate::upstream::{Upstream, dial};
+use crate::socket::dial;
+use crate::upstream::Upstream;
 
 /// What is told of an ejected instance.
 pub(crate) fn ejection(upstream: &Upstream, why: String) -> Ejection {

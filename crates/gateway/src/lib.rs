@@ -38,6 +38,7 @@ mod request;
 mod sender;
 mod served;
 mod server;
+mod socket;
 mod stalls;
 mod table_store;
 pub mod tls;

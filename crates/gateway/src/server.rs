@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::access_log::AccessLog;
 use crate::fast::{self, Rest};
 use crate::gateway::Gateway;
+use crate::socket::listen;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
 use crate::{Error, connection, link, metrics};
@@ -179,13 +180,6 @@ async fn bind(address: SocketAddr, wait: Duration) -> Result<TcpListener, Error>
             Err(_) => return Err(Error::PortTaken { address }),
         }
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(4096)
 }
 
 async fn accept(gateway: &Arc<Gateway>, listener: TcpListener, most: usize) {

@@ -11,7 +11,6 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +19,7 @@ use slipway_core::traffic::{Endpoint, Limits, Protocol};
 
 use crate::fast::{Link, Pool, Raw};
 pub(crate) use crate::sender::Sender;
+use crate::socket::dial;
 
 /// Idle connections that one instance may have; more are closed.
 pub(crate) const IDLE_CONNECTIONS: usize = 512;
@@ -362,31 +362,6 @@ impl Upstream {
                 connection.cut_now();
             }
         }
-    }
-}
-
-/// Opens a connection to an instance.
-pub(crate) async fn dial(address: std::net::SocketAddr, time_limit: Duration) -> Result<TcpStream, ConnectError> {
-    match tokio::time::timeout(time_limit, TcpStream::connect(address)).await {
-        Err(_) => Err(ConnectError::TimedOut),
-        Ok(Ok(stream)) => {
-            // Small answers must not wait for the acknowledgement of the one before.
-            stream.set_nodelay(true).map_err(ConnectError::Own)?;
-            // On loopback a port that nobody listens on may be given to the caller itself, which then talks to itself.
-            if stream.local_addr().ok() == Some(address) {
-                return Err(ConnectError::Refused("nobody listens there".into()));
-            }
-            Ok(stream)
-        }
-        Ok(Err(error)) => Err(match error.kind() {
-            io::ErrorKind::TimedOut => ConnectError::TimedOut,
-            io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable => ConnectError::Refused(error.to_string()),
-            _ => ConnectError::Own(error),
-        }),
     }
 }
 

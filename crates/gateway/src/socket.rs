@@ -1,0 +1,80 @@
+//! Sockets: how they are listened on, dialled and told to look after the other side. Knows nothing of what is said on them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::upstream::ConnectError;
+
+/// How long a connection may be silent before the other machine is asked whether it is there.
+const ASK_AFTER: Duration = Duration::from_secs(30);
+/// How long after that it is asked again.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+/// Questions without an answer after which the connection is over.
+const ASK_TIMES: u32 = 3;
+
+/// Listens. Connections that are taken from it are kept alive, since they inherit that (tcp(7)).
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    keep_alive(&socket)?;
+    socket.bind(address)?;
+    socket.listen(4096)
+}
+
+/// Opens a connection to an instance.
+pub(crate) async fn dial(address: SocketAddr, time_limit: Duration) -> Result<TcpStream, ConnectError> {
+    match tokio::time::timeout(time_limit, TcpStream::connect(address)).await {
+        Err(_) => Err(ConnectError::TimedOut),
+        Ok(Ok(stream)) => {
+            // Small answers must not wait for the acknowledgement of the one before.
+            stream.set_nodelay(true).map_err(ConnectError::Own)?;
+            keep_alive(&stream).map_err(ConnectError::Own)?;
+            // On loopback a port that nobody listens on may be given to the caller itself, which then talks to itself.
+            if stream.local_addr().ok() == Some(address) {
+                return Err(ConnectError::Refused("nobody listens there".into()));
+            }
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(match error.kind() {
+            io::ErrorKind::TimedOut => ConnectError::TimedOut,
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable => ConnectError::Refused(error.to_string()),
+            _ => ConnectError::Own(error),
+        }),
+    }
+}
+
+/// A machine that vanishes says no farewell: without questions a tunnel, an event stream or a body would hold its place
+/// for ever.
+fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(socket, ASK_AFTER)?;
+    sockopt::set_tcp_keepintvl(socket, ASK_EVERY)?;
+    sockopt::set_tcp_keepcnt(socket, ASK_TIMES)?;
+    Ok(sockopt::set_socket_keepalive(socket, true)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_sides_are_asked_whether_they_are_there() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let dialled = dial(listener.local_addr().unwrap(), Duration::from_secs(20)).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        for socket in [&dialled, &accepted] {
+            assert!(sockopt::socket_keepalive(socket).unwrap());
+            assert_eq!(sockopt::tcp_keepidle(socket).unwrap(), ASK_AFTER);
+            assert_eq!(sockopt::tcp_keepintvl(socket).unwrap(), ASK_EVERY);
+            assert_eq!(sockopt::tcp_keepcnt(socket).unwrap(), ASK_TIMES);
+        }
+    }
+}
