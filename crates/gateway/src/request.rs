@@ -3,15 +3,16 @@
 
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request};
-use hyper::body::Incoming;
 
 use crate::body::RequestBody;
 use crate::fault::Fault;
+use crate::guard::{is_host_byte, is_target_byte};
 use crate::headers::{self, Origin};
 use crate::server::Tuning;
 
-/// Whether the head is one that the gateway forwards; the host that it asks for.
-pub(crate) fn check(tuning: &Tuning, request: &Request<Incoming>) -> Result<String, Fault> {
+/// Whether the head is one that the gateway forwards; the host that it asks for. Heads of HTTP/2 come past no guard: what it
+/// asks of hosts and targets is asked here.
+pub(crate) fn check<B>(tuning: &Tuning, request: &Request<B>) -> Result<String, Fault> {
     if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > tuning.uri_bytes {
         return Err(Fault::UriTooLong);
     }
@@ -21,6 +22,11 @@ pub(crate) fn check(tuning: &Tuning, request: &Request<Incoming>) -> Result<Stri
     if request.method() == Method::CONNECT {
         return Err(Fault::MethodRefused);
     }
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let is_path = request.uri().path().starts_with('/') || (target == "*" && request.method() == Method::OPTIONS);
+    if !is_path || !target.bytes().all(is_target_byte) {
+        return Err(Fault::Malformed("the request's target is not one that can be forwarded"));
+    }
     let mut lengths = request.headers().get_all(CONTENT_LENGTH).iter();
     let digits = lengths.next().is_none_or(|v| !v.is_empty() && v.as_bytes().iter().all(u8::is_ascii_digit));
     if !digits || lengths.next().is_some() {
@@ -28,19 +34,24 @@ pub(crate) fn check(tuning: &Tuning, request: &Request<Incoming>) -> Result<Stri
     }
     if let Some(authority) = request.uri().authority() {
         let mut hosts = request.headers().get_all(HOST).iter();
-        let same = hosts.all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
+        let same = hosts.all(|one| one.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
         return match (same, authority.as_str().contains('@')) {
-            (true, false) => Ok(authority.to_string()),
+            (true, false) => host(authority.as_str().as_bytes()),
             (false, _) => Err(Fault::Malformed("the request's target and its Host are not the same")),
             (true, true) => Err(Fault::Malformed("the request's target names a user")),
         };
     }
     let mut hosts = request.headers().get_all(HOST).into_iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().map(str::to_string).map_err(|_| Fault::BadRequest),
+        (Some(one), None) => host(one.as_bytes()),
         (None, None) if request.version() < Version::HTTP_11 => Ok(String::new()),
         _ => Err(Fault::BadRequest),
     }
+}
+
+fn host(bytes: &[u8]) -> Result<String, Fault> {
+    let text = std::str::from_utf8(bytes).ok().filter(|_| bytes.iter().all(|byte| is_host_byte(*byte)));
+    text.map(str::to_string).ok_or(Fault::Malformed("the request's Host is not a host"))
 }
 
 /// Lower case, without the port.

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use common::*;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use slipway_core::traffic::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -306,5 +308,33 @@ async fn headers_of_one_connection_stay_there_both_ways() {
     assert!(seen.contains("x-yours: 2"), "{seen}");
     for name in ["x-mine", "te: ", "proxy-connection", "connection:"] {
         assert!(!seen.contains(&format!("\r\n{name}")), "{name}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_of_http_2_is_held_to_the_same_host_and_target() {
+    let recorder = Recorder::start(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let world = recorder.world().await;
+    let stream = TokioIo::new(TcpStream::connect(world.address).await.unwrap());
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    // Without an authority, as a gateway before this one would pass on what it got by HTTP/1.1.
+    for (method, target, host, status) in [
+        ("GET", "/x", "a.local:80", 200),
+        ("OPTIONS", "*", "a.local", 200),
+        ("GET", "/x", "a, b", 400),
+        ("GET", "/x", "a,b", 400),
+        ("GET", "/x", "a/b", 400),
+        ("GET", "/x", "u@a", 400),
+        ("GET", "/x", "a b", 400),
+        ("GET", "/x", "a?b", 400),
+        ("GET", "*", "a.local", 400),
+        ("GET", "/x\\y", "a.local", 400),
+        ("GET", "/\"x\"", "a.local", 400),
+    ] {
+        let sent = sender.send_request(request(method, target, &[("host", host)], "")).await.unwrap();
+        assert_eq!(sent.status(), status, "{method} {target} {host}");
+        let got = recorder.take();
+        assert_eq!(got.is_empty(), status == 400, "{method} {target} {host}: {got}");
     }
 }

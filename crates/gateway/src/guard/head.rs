@@ -155,7 +155,7 @@ impl Head {
         };
         self.connect = method == b"CONNECT";
         let bad = Fault::Malformed("the request's target is not one that can be forwarded");
-        if target.is_empty() || target.iter().any(|b| matches!(b, b'#' | b'\t' | b'\\' | b'"' | b'<' | b'>')) {
+        if target.is_empty() || !target.iter().all(|b| is_target_byte(*b)) {
             return Err(bad);
         }
         if self.connect || target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
@@ -220,6 +220,11 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// What a host and port are made of; no user, no list, no path.
-fn is_host_byte(byte: u8) -> bool {
+pub(crate) fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
+}
+
+/// What may stand in a target that is forwarded, among the bytes that the parser takes.
+pub(crate) fn is_target_byte(byte: u8) -> bool {
+    !matches!(byte, b'#' | b'\t' | b'\\' | b'"' | b'<' | b'>')
 }
