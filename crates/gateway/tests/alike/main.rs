@@ -58,6 +58,7 @@ const ANSWERS: &[(&str, bool)] = &[
     ("HTTP/1.1 700 What\r\nContent-Length: 0\r\n\r\n", false),
     ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTrailer: x\r\nContent-Type: text/event-stream\r\n\r\n", false),
     ("HTTP/1.1 200 OK\r\nX-Bad\r\nContent-Length: 0\r\n\r\n", true),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n4 ;x=1\r\ndefg\r\n0 \r\n\r\n", false),
 ];
 
 /// One gateway with an instance of each version.
