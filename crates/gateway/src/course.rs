@@ -211,7 +211,8 @@ impl<'a> Course<'a> {
         if fault.is_slipways()
             && let Some(version) = self.route.versions.get(self.last_assigned)
         {
-            version.counts.failed_by_slipway();
+            let cohort = self.cohort.as_deref().and_then(|name| self.route.cohort(name));
+            self.route.counts(cohort, self.last_assigned).failed_by_slipway();
             version.lifetime.failed_by_slipway();
         }
     }

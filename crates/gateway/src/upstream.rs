@@ -175,7 +175,7 @@ impl Upstream {
         }
     }
 
-    /// A pooled connection that was idle for at most `fresh_enough`, or a new one.
+    /// A pooled connection that was idle for at most `fresh_enough`, or a new one; always a new one where that is zero.
     pub(crate) async fn connection(
         self: &Arc<Self>,
         fresh_enough: Duration,
@@ -191,6 +191,9 @@ impl Upstream {
     }
 
     fn pop_idle(&self, fresh_enough: Duration) -> Option<Idle> {
+        if fresh_enough.is_zero() {
+            return None;
+        }
         let mut idle = lock(&self.idle);
         let newest = idle.pop()?;
         if newest.since.elapsed() <= fresh_enough {
@@ -328,10 +331,11 @@ impl Upstream {
         self.drain(limits);
     }
 
-    /// Its version is not chosen any more: what runs has the drain limits, counted from the first such call.
+    /// Its version is not chosen any more: what runs has the drain limits, counted from the first such call, or from the
+    /// first after they were over.
     pub(crate) fn drain(self: &Arc<Self>, limits: &Limits) {
         let mut draining = lock(&self.draining);
-        if draining.is_some() {
+        if draining.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let (upstream, ordinary) = (self.clone(), limits.drain.as_duration());
@@ -368,3 +372,6 @@ impl Upstream {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::Limits;
 use slipway_core::traffic::link::Event;
+use slipway_core::traffic::{CohortRoute, CohortRule, Endpoint, Limits};
 use slipway_core::units::Millis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -332,4 +332,24 @@ async fn a_request_without_one_host_is_refused() {
         assert!(reply.contains("proxy-status: slipway; error=http_request_error"), "{reply}");
     }
     assert_eq!(stable.seen(), 0);
+}
+
+#[tokio::test]
+async fn what_a_cohort_suffers_is_counted_apart_from_the_split() {
+    let world = World::start().await;
+    let mut all_dead = table(1, 5_000, &[], &[]);
+    let dead = |name: &str, address| Endpoint { instance: name.parse().unwrap(), incarnation: 1, address };
+    all_dead.stable = vec![dead("s1", dead_address().await)];
+    all_dead.candidate = vec![dead("c1", dead_address().await)];
+    let mut dead = all_dead.build();
+    let rule = CohortRule::Header { name: "x-beta".into(), value: "1".into() };
+    dead.routes[0].cohorts = vec![CohortRoute { name: "beta".into(), rule, to: "c".parse().unwrap() }];
+    world.publish(dead).await;
+    assert_eq!(Client::to(world.address).await.get("/", &[("x-beta", "1")]).await.status, 502);
+    let hub = world.hub.clone();
+    let rows =
+        until("it is counted", || Some(hub.counts()).filter(|rows| rows.iter().any(|r| r.failed_by_slipway > 0)));
+    let suffered = rows.await.into_iter().filter(|row| row.failed_by_slipway > 0);
+    let suffered: Vec<_> = suffered.map(|row| (row.cohort, row.version.to_string(), row.failed_by_slipway)).collect();
+    assert_eq!(suffered, [(Some("beta".to_string()), "c".to_string(), 1)]);
 }

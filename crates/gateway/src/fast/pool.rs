@@ -11,8 +11,12 @@ use crate::upstream::IDLE_CONNECTIONS;
 pub(crate) struct Pool(Mutex<Vec<Raw>>);
 
 impl Pool {
-    /// One that had been idle for at most `fresh_enough` at `now`, and for how long.
+    /// One that had been idle for at most `fresh_enough` at `now`, and for how long; none, where that is zero, since only a
+    /// new one will do then.
     pub(crate) fn take(&self, fresh_enough: Duration, now: Instant) -> Option<(Raw, Duration)> {
+        if fresh_enough.is_zero() {
+            return None;
+        }
         let mut idle = self.lock();
         loop {
             let idle_for = now.saturating_duration_since(idle.last()?.since);
