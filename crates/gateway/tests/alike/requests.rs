@@ -56,7 +56,6 @@ fn a_request(silent: bool) -> impl Strategy<Value = String> {
         "Upgrade: x\r\nConnection: upgrade\r\n",
         "Cookie: slipway-session=1; a=b\r\n",
         "Cookie: c=d\r\n",
-        "Cookie: city=Z\u{fc}rich; slipway=joe\r\n",
         "x_forwarded_for: 6.6.6.6\r\n",
         "content_length: 6\r\n",
         "my_own: 1\r\n",
@@ -84,7 +83,10 @@ fn a_request(silent: bool) -> impl Strategy<Value = String> {
         "Transfer-Encoding:\x0bchunked\r\n",
     ][..];
     let fields = prop::collection::vec(prop_oneof![12 => select(plain), 1 => select(odd)], 0..5);
-    let key = select(&["", "", "Cookie: slipway=eve\r\n", "Cookie: slipway=joe; b=c\r\n"][..]);
+    let key = prop_oneof![
+        8 => select(&["", "", "Cookie: slipway=eve\r\n", "Cookie: slipway=joe; b=c\r\n"][..]),
+        1 => Just("Cookie: city=Z\u{fc}rich; slipway=joe\r\n"),
+    ];
     let body = prop_oneof![
         6 => Just(String::new()),
         3 => "[a-z]{1,12}".prop_map(|b| format!("Content-Length: {}\r\n\r\n{b}", b.len())),
