@@ -153,9 +153,10 @@ fn unless_left<T>(
     })
 }
 
+/// Another will drive soon: whoever asks again under its key loses nothing.
 fn nobody(detail: &str) -> Response {
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    let body = json!({ "status": status.as_u16(), "code": "store_unavailable", "detail": detail }).to_string();
+    let body = json!({ "status": status.as_u16(), "code": "nobody_drives", "detail": detail }).to_string();
     let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "1")];
     (status, headers, body).into_response()
 }
@@ -182,7 +183,7 @@ mod tests {
         let answer = front.http.get(format!("{address}/api/v1/services")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         let said = answer.text().await.unwrap();
-        assert!(said.contains("which control plane drives"), "{said}");
+        assert!(said.contains("which control plane drives") && said.contains("\"nobody_drives\""), "{said}");
     }
 
     #[tokio::test]
