@@ -189,6 +189,17 @@ async fn of_two_control_planes_one_drives_and_the_other_takes_over() {
     let starts = postgres.query_in("slipway", "SELECT value FROM counters WHERE name = 'starts'").expect("a number");
     assert_eq!(starts, ["3"], "the one that woke up has not driven again");
 
+    // Stopped, and interrupted before it wakes up: what the other drives by then is not its own to end.
+    let sleeper = stage.slipway.control_plane().expect("a process");
+    signal(sleeper, Signal::STOP).expect("it stands still");
+    until("the other drives", async || second.get(&format!("/rollouts/{id}")).await.ok()).await.expect("it takes over");
+    signal(sleeper, Signal::INT).expect("it is interrupted");
+    signal(sleeper, Signal::CONT).expect("it wakes up");
+    until("it ends", async || (!slipway_e2e::process::runs(sleeper)).then_some(())).await.expect("its end");
+    stage.slipway.restart().await.expect("it stands by");
+    stage.gives("1.2.0", 300).await;
+    assert_eq!(instances(&stage.lane().await, "stable"), instances(&before, "stable"), "it has ended alone");
+
     // Taken down, both end.
     let other = second.control_plane().expect("a process");
     let verified = stage.slipway.cli(&["journal", "verify"]).await.expect("it runs");

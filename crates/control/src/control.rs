@@ -27,6 +27,7 @@ use crate::driver;
 use crate::effects;
 use crate::engine::{Engine, Wish};
 use crate::error::Error;
+use crate::groups::Driven;
 use crate::hooks as telling;
 use crate::keeper;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
@@ -94,6 +95,7 @@ pub enum Command {
 pub struct Control {
     engine: Arc<Engine>,
     tasks: Arc<tokio_util::task::TaskTracker>,
+    driven: Arc<Driven>,
     stop: tokio_util::sync::CancellationToken,
 }
 
@@ -101,8 +103,12 @@ impl Control {
     /// Takes every lane up where it is and begins to drive.
     pub async fn start(parts: Parts) -> Result<Control, Error> {
         let engine = Arc::new(Engine::new(parts));
-        let control =
-            Control { engine: engine.clone(), tasks: Arc::default(), stop: tokio_util::sync::CancellationToken::new() };
+        let control = Control {
+            engine: engine.clone(),
+            tasks: Arc::default(),
+            driven: Arc::default(),
+            stop: tokio_util::sync::CancellationToken::new(),
+        };
         engine.look_at_target();
         engine.load_environments().await?;
         for id in engine.store.lanes().await? {
@@ -268,6 +274,11 @@ impl Control {
     /// What drives the lanes.
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// The groups that are driven.
+    pub(crate) fn driven(&self) -> &Driven {
+        &self.driven
     }
 
     /// Lanes in which an incident is open.

@@ -164,21 +164,23 @@ impl Store {
 
     /// Gives the lease up, so that another need not wait for its end. Does nothing where it is given up already.
     pub async fn hand_over(&self) -> Result<(), Error> {
-        self.end_lease(GIVEN_UP).await
+        self.end_lease(GIVEN_UP).await.map(|_| ())
     }
 
-    /// The same, and those that stand by end too: everything is taken down.
-    pub async fn take_down(&self) -> Result<(), Error> {
+    /// The same, and those that stand by end too: everything is taken down. Whether it may be: not by one that has been
+    /// overtaken, or has given its lease up.
+    pub async fn take_down(&self) -> Result<bool, Error> {
         self.end_lease(TAKEN_DOWN).await
     }
 
-    async fn end_lease(&self, how: i64) -> Result<(), Error> {
-        let Some(lease) = &self.inner.pools.lease else { return Ok(()) };
-        query("UPDATE leases SET expires_at = $2 WHERE name = 'control' AND start = $1 AND expires_at > 0")
+    /// Whether there was a lease to end. One that has a database for itself needs none.
+    async fn end_lease(&self, how: i64) -> Result<bool, Error> {
+        let Some(lease) = &self.inner.pools.lease else { return Ok(true) };
+        let ended = query("UPDATE leases SET expires_at = $2 WHERE name = 'control' AND start = $1 AND expires_at > 0")
             .bind(self.start_number() as i64)
             .bind(how)
             .execute(lease)
             .await?;
-        Ok(())
+        Ok(ended == 1)
     }
 }

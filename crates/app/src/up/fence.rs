@@ -56,7 +56,8 @@ impl Fence {
         Ok(fence)
     }
 
-    fn is_overtaken(&self) -> bool {
+    /// Whether a later start drives.
+    pub fn is_overtaken(&self) -> bool {
         highest(&self.folder) > self.own
     }
 

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -133,30 +133,73 @@ async fn pass(front: &Front, address: &str, request: Request) -> Response {
         headers.remove(name);
     }
     let (front, address) = (front.clone(), address.to_string());
-    let rest = answer.bytes_stream().take_until(Box::pin(async move { front.left(address).await }));
-    (status, headers, Body::from_stream(rest)).into_response()
+    let left = Box::pin(async move { front.left(address).await });
+    (status, headers, Body::from_stream(unless_left(answer.bytes_stream(), left))).into_response()
 }
 
+/// What comes, until it ends or `left` does. Then it breaks off: what ends early must not look whole.
+fn unless_left<T>(
+    parts: impl Stream<Item = reqwest::Result<T>> + Unpin,
+    left: impl Future<Output = ()> + Unpin,
+) -> impl Stream<Item = std::io::Result<T>> {
+    stream::unfold(Some((parts, left)), async |going| {
+        let (mut parts, mut left) = going?;
+        let part = tokio::select! {
+            part = parts.next() => part?.map_err(std::io::Error::other),
+            () = &mut left => Err(std::io::Error::other("another control plane has taken over")),
+        };
+        let going = part.is_ok().then_some((parts, left));
+        Some((part, going))
+    })
+}
+
+/// Another will drive soon: whoever asks again under its key loses nothing.
 fn nobody(detail: &str) -> Response {
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    let body = json!({ "status": status.as_u16(), "code": "store_unavailable", "detail": detail }).to_string();
+    let body = json!({ "status": status.as_u16(), "code": "nobody_drives", "detail": detail }).to_string();
     let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "1")];
     (status, headers, body).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+
     use super::*;
+
+    /// Serves at a port of its own, and says where.
+    async fn served(router: Router) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, router).into_future());
+        address
+    }
 
     #[tokio::test]
     async fn a_request_that_comes_back_goes_round_no_further() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let front = Front::new().unwrap();
+        let address = served(front.router()).await;
         front.pass_to(&address);
-        tokio::spawn(axum::serve(listener, front.router()).into_future());
         let answer = front.http.get(format!("{address}/api/v1/services")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(answer.text().await.unwrap().contains("which control plane drives"));
+        let said = answer.text().await.unwrap();
+        assert!(said.contains("which control plane drives") && said.contains("\"nobody_drives\""), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_a_takeover_cuts_off_does_not_end_as_if_it_were_whole() {
+        let line = || stream::iter([Ok::<_, std::io::Error>("line")]);
+        let driver = Router::new()
+            .route("/whole", get(async move || Body::from_stream(line())))
+            .route("/export", get(async move || Body::from_stream(line().chain(stream::pending()))));
+        let front = Front::new().unwrap();
+        front.pass_to(&served(driver).await);
+        let address = served(front.router()).await;
+        let whole = front.http.get(format!("{address}/whole")).send().await.unwrap();
+        assert_eq!(whole.text().await.unwrap(), "line");
+        let mut export = front.http.get(format!("{address}/export")).send().await.unwrap();
+        assert_eq!(export.chunk().await.unwrap().unwrap(), "line");
+        front.wait();
+        export.chunk().await.expect_err("the rest did not come");
     }
 }

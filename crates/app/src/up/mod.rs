@@ -152,7 +152,7 @@ impl Ground<'_> {
         let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
         let parts = Parts {
             store: store.clone(),
-            target: match fence {
+            target: match fence.clone() {
                 Some(fence) => Arc::new(Fenced { target: target.clone(), fence }),
                 None => target.clone(),
             },
@@ -198,12 +198,7 @@ impl Ground<'_> {
         }
         control.stop().await;
         if end == End::All {
-            // Before anything ends, so that none of those that stand by brings it back.
-            if let Err(error) = store.take_down().await {
-                tracing::warn!(%error, "those that stand by cannot be told to end");
-            }
-            gateway::stop(folder, DRAIN).await?;
-            stop_instances(&target).await?;
+            take_down(folder, &store, fence.as_ref(), &target).await?;
         }
         store.close().await;
         Ok(end)
@@ -261,6 +256,27 @@ impl Told {
             Some(Farewell) = asked.recv() => End::All,
         }
     }
+}
+
+/// Ends gateway and instances, unless they are another's by now: whoever stood still is told to end before it hears that
+/// it was overtaken.
+async fn take_down(folder: &Folder, store: &Store, fence: Option<&Fence>, target: &ProcessTarget) -> Result<()> {
+    // Before anything ends, so that none of those that stand by brings it back.
+    let own = store.take_down().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "those that stand by cannot be told to end");
+        true
+    });
+    let overtaken = || fence.is_some_and(Fence::is_overtaken);
+    if !own || overtaken() {
+        tracing::warn!("another control plane has taken over: only this one ends");
+        return Ok(());
+    }
+    gateway::stop(folder, DRAIN).await?;
+    // Somebody may have started another meanwhile.
+    if overtaken() {
+        return Ok(());
+    }
+    stop_instances(target).await
 }
 
 /// Stops every instance; those too whose start was under way.

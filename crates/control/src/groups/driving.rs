@@ -1,5 +1,8 @@
 //! Driving a group release: one task for each looks at its members, keeps what is about to be done, and does it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slipway_core::group::{Act, Member, MemberProgress, MemberSeen, Standing};
@@ -18,14 +21,54 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long until something that could not be done is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// The group releases that are driven, each by one task: two would act on what the other does not see yet. True where
+/// something was asked of one meanwhile, so that its task looks once more before it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Driven(Mutex<HashMap<String, bool>>);
+
+impl Driven {
+    /// Whether whoever asks is the one who drives it from now on. Otherwise whoever does looks once more.
+    fn begin(&self, id: &str) -> bool {
+        match self.all().entry(id.to_string()) {
+            Entry::Occupied(mut again) => {
+                again.insert(true);
+                false
+            }
+            Entry::Vacant(free) => {
+                free.insert(false);
+                true
+            }
+        }
+    }
+
+    /// Whether nobody drives it any more; not where it is to be looked at once more.
+    fn end(&self, id: &str) -> bool {
+        let mut driven = self.all();
+        let again = driven.remove(id) == Some(true);
+        if again {
+            driven.insert(id.to_string(), false);
+        }
+        !again
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Control {
-    pub(super) fn drive_group(&self, id: String) {
-        let control = self.clone();
+    /// Drives a group release until it has ended. Does no harm where that is done already, or where there is none.
+    pub(super) fn drive_group(&self, id: &str) {
+        if !self.driven().begin(id) {
+            return;
+        }
+        let (control, id) = (self.clone(), id.to_string());
         self.spawn(async move {
             loop {
                 match control.move_group(&id).await {
                     Ok(true) => {}
-                    Ok(false) => return,
+                    Ok(false) if control.driven().end(&id) => return,
+                    Ok(false) => {}
                     Err(error) => {
                         tracing::warn!(group = id, %error, "a group release is looked at again");
                         tokio::time::sleep(AGAIN).await;

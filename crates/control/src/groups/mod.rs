@@ -18,6 +18,7 @@ use crate::by::By;
 use crate::control::{Control, ReleaseRequest};
 use crate::error::Error;
 use checking::Checked;
+pub(crate) use driving::Driven;
 
 /// A service of a group that is to be released.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +86,18 @@ impl Control {
                 return refused("gates_block", format!("{}: {blocked}", planned.service));
             }
         }
+        // A client that goes away meanwhile must not leave one behind that is kept and that nobody drives.
+        let (control, by) = (self.clone(), by.clone());
+        in_one(async move { control.begin_group(checked, group, environment, &by).await }).await
+    }
+
+    async fn begin_group(
+        &self,
+        checked: Vec<Checked>,
+        group: GroupName,
+        environment: EnvironmentName,
+        by: &By,
+    ) -> Result<GroupRun, Error> {
         // Looked at and kept under one lock: two that are asked for at the same time must not both begin.
         let _one = self.engine().groups.lock().await;
         for id in self.store().open_groups().await? {
@@ -114,11 +127,13 @@ impl Control {
         let facts = vec![run.fact("group.planned", &by.actor, cause)];
         let requests = checked.into_iter().map(|member| member.request).collect();
         let document = Document { number, run: run.clone(), requests, back_by: None };
-        if !self.keep_group(&document, 0, facts).await? {
-            return Err(Error::Unavailable(format!("{} was not kept", run.id)));
+        let kept = self.keep_group(&document, 0, facts).await;
+        // Where the answer was lost it may have been kept all the same.
+        self.drive_group(&run.id);
+        match kept? {
+            true => Ok(run),
+            false => Err(Error::Unavailable(format!("{} was not kept", run.id))),
         }
-        self.drive_group(run.id.clone());
-        Ok(run)
     }
 
     /// The newest release of a group.
@@ -135,6 +150,16 @@ impl Control {
         environment: &EnvironmentName,
         by: &By,
     ) -> Result<GroupRun, Error> {
+        let (control, group, environment, by) = (self.clone(), group.clone(), environment.clone(), by.clone());
+        in_one(async move { control.turn_group_back(&group, &environment, &by).await }).await
+    }
+
+    async fn turn_group_back(
+        &self,
+        group: &GroupName,
+        environment: &EnvironmentName,
+        by: &By,
+    ) -> Result<GroupRun, Error> {
         for _ in 0..5 {
             let newest = self.store().newest_group_run::<Document>(group, environment).await?;
             let none = || Error::NotFound(format!("group {group} was never released to {environment}"));
@@ -142,7 +167,10 @@ impl Control {
             let mut document = kept.doc;
             let run = &mut document.run;
             match &run.state {
-                GroupState::Returning { .. } => return Ok(run.clone()),
+                GroupState::Returning { .. } => {
+                    self.drive_group(&run.id);
+                    return Ok(run.clone());
+                }
                 GroupState::Ended { outcome, .. } if *outcome != rollout::Outcome::Succeeded => {
                     return refused(
                         "no_rollback_of_a_rollback",
@@ -156,8 +184,9 @@ impl Control {
             run.ended_at = None;
             document.back_by = Some(by.actor.clone());
             let run = document.run.clone();
-            if self.keep_group(&document, kept.generation, facts).await? {
-                self.drive_group(run.id.clone());
+            let kept = self.keep_group(&document, kept.generation, facts).await;
+            self.drive_group(&run.id);
+            if kept? {
                 return Ok(run);
             }
         }
@@ -167,7 +196,7 @@ impl Control {
     /// Goes on with every group release that is open.
     pub(crate) async fn take_groups_up(&self) -> Result<(), Error> {
         for id in self.store().open_groups().await? {
-            self.drive_group(id);
+            self.drive_group(&id);
         }
         Ok(())
     }
@@ -199,6 +228,12 @@ impl Control {
         };
         Ok(self.store().keep_group(commit).await?)
     }
+}
+
+/// Does something whole, whether whoever asked for it waits for the answer or not.
+async fn in_one<T: Send + 'static>(what: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+    let done = tokio::spawn(what).await;
+    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("it was cut off: {error}"))))
 }
 
 fn member(checked: &Checked) -> Member {

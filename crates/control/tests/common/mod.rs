@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use slipway_store::{Filter, Store};
 use slipway_target::fake::FakeTarget;
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use tokio::sync::watch;
 
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -111,11 +113,52 @@ impl Router for Gateway {
     }
 }
 
-struct Always;
+/// Every artifact; where it is held, it takes its time as long as a group goes on.
+pub struct Shelf {
+    store: Store,
+    held: watch::Sender<bool>,
+    asked: AtomicBool,
+}
 
-impl Artifacts for Always {
+impl Shelf {
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    pub fn let_go(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Whether somebody waits, or has waited.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Artifacts for Shelf {
     fn path<'a>(&'a self, _: &'a Digest) -> Pending<'a, Option<PathBuf>> {
-        Box::pin(async { Some(PathBuf::from("artifact")) })
+        Box::pin(async {
+            if *self.held.borrow() && !self.store.open_groups().await.unwrap().is_empty() {
+                self.asked.store(true, Ordering::Relaxed);
+                let _ = self.held.subscribe().wait_for(|held| !held).await;
+            }
+            Some(PathBuf::from("artifact"))
+        })
+    }
+}
+
+/// What is asked for when a version of the shop is to be released.
+pub fn request(version: &str) -> ReleaseRequest {
+    ReleaseRequest {
+        file: Some(FILE.into()),
+        service: None,
+        version: Some(name(version)),
+        config_only: false,
+        artifact: Some(Digest::of(version.as_bytes())),
+        environment: name("production"),
+        strategy: None,
+        supersede: false,
+        overriding: None,
     }
 }
 
@@ -124,6 +167,7 @@ pub struct World {
     pub control: Control,
     pub gateway: Arc<Gateway>,
     pub target: Arc<FakeTarget>,
+    pub shelf: Arc<Shelf>,
     pub folder: tempfile::TempDir,
 }
 
@@ -140,6 +184,8 @@ impl World {
             nudge: Mutex::default(),
             events: Mutex::default(),
         });
+        let shelf =
+            Arc::new(Shelf { store: store.clone(), held: watch::Sender::new(false), asked: AtomicBool::new(false) });
         let clock = Clock::starting(store.newest_at().await.unwrap().plus(later));
         let (target_, router) = (target.clone(), gateway.clone());
         let parts = Parts {
@@ -147,11 +193,11 @@ impl World {
             target: target_,
             router,
             prober: Arc::new(()),
-            artifacts: Arc::new(Always),
+            artifacts: shelf.clone(),
             receivers: Arc::new(NoReceivers),
             clock,
         };
-        World { control: Control::start(parts).await.unwrap(), gateway, target, folder }
+        World { control: Control::start(parts).await.unwrap(), gateway, target, shelf, folder }
     }
 
     /// The control plane ends and another one starts on what is kept, while instances go on.
@@ -172,10 +218,10 @@ impl World {
     }
 
     async fn restart_with(self, target: Arc<FakeTarget>, later: Millis) -> World {
-        let World { control, gateway, folder, .. } = self;
+        let World { control, gateway, shelf, folder, .. } = self;
         control.stop().await;
         control.store().close().await;
-        drop((control, gateway));
+        drop((control, gateway, shelf));
         // The old control plane's last tasks let go of the folder in their own time.
         let store = until("the folder is free", async || Store::open(folder.path()).await.ok()).await;
         store.close().await;
@@ -192,17 +238,7 @@ impl World {
     }
 
     pub async fn ask_as(&self, version: &str, supersede: bool, by: &By) -> RolloutId {
-        let request = ReleaseRequest {
-            file: Some(FILE.into()),
-            service: None,
-            version: Some(name(version)),
-            config_only: false,
-            artifact: Some(Digest::of(version.as_bytes())),
-            environment: name("production"),
-            strategy: None,
-            supersede,
-            overriding: None,
-        };
+        let request = ReleaseRequest { supersede, ..request(version) };
         self.control.release(request, by).await.unwrap()
     }
 

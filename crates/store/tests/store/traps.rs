@@ -211,12 +211,14 @@ async fn one_that_drives_keeps_its_lease_and_one_that_stands_still_loses_it_and_
     assert_eq!((second.start_number(), second.cluster()), (2, first.cluster()));
     assert!(matches!(turn(&first, &lane("shop"), 0, vec![]).await, Err(Error::Fenced { by: 2, own: 1 })));
     assert_eq!(first.hold().await, 2, "and hears of it");
+    assert!(!first.take_down().await.unwrap(), "what another drives is not its own to take down");
+    assert!(matches!(standby.look().await.unwrap(), Place::Driven(Leader { start: 2, .. })));
     turn(&second, &lane("shop"), 0, vec![]).await.unwrap();
     second.close().await;
     let standby = Standby::join(ground.path(), &address).await.unwrap();
     assert_eq!(standby.look().await.unwrap(), Place::Free);
     let third = standby.try_lead("http://there").await.unwrap().expect("one that ends hands over at once");
-    third.take_down().await.unwrap();
+    assert!(third.take_down().await.unwrap());
     third.close().await;
     let standby = Standby::join(ground.path(), &address).await.unwrap();
     assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
