@@ -5,6 +5,7 @@ mod common;
 use common::{World, name, shop, until};
 use slipway_control::views::RolloutNow;
 use slipway_control::{By, Command, Error};
+use slipway_core::names::RolloutId;
 use slipway_core::rollout::Lane;
 use slipway_core::traffic::link;
 use slipway_core::units::{Millis, Timestamp, Weight};
@@ -77,8 +78,8 @@ async fn the_way_back_is_published_before_it_is_committed() {
     assert!(!actors.is_empty(), "who asked is in the journal");
 }
 
-#[tokio::test]
-async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one() {
+/// A world that has gone back from 1.1.0 by somebody's word while nothing could be written, and the rollout.
+async fn gone_back_without_a_store() -> (World, RolloutId) {
     let world = World::new().await;
     world.serving("1.0.0").await;
     let id = world.release("1.1.0").await;
@@ -86,36 +87,37 @@ async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one
     world.break_store().await;
     world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
     until("the traffic is back", async || (world.gateway.share("1.1.0") == Weight::ZERO).then_some(())).await;
+    (world, id)
+}
+
+/// The way back from 1.1.0 comes to be recorded, once, and nobody meets that version again.
+async fn is_recorded_once(world: &World, id: &RolloutId) {
+    assert_eq!(world.end(id).await, "rolled_back");
+    assert_eq!(world.entries("traffic.returning").await.len(), 1, "recorded once");
+    let shares = world.gateway.shares("1.1.0");
+    let back = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
+    assert!(shares[back + 1..].iter().all(|(weight, _)| *weight == Weight::ZERO), "it never comes again");
+}
+
+#[tokio::test]
+async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one() {
+    let (world, id) = gone_back_without_a_store().await;
     assert_eq!(world.entries("traffic.returning").await, [0; 0], "nothing can be recorded");
     assert_eq!(world.control.store().rollout(&id).await.unwrap().unwrap().outcome, None);
     let forward = world.control.command(&shop(), Command::Pause, &By::once("user:bob")).await;
     assert!(forward.is_err(), "it is on its way back");
     world.mend_store().await;
-    assert_eq!(world.end(&id).await, "rolled_back");
-    assert_eq!(world.entries("traffic.returning").await.len(), 1, "recorded once");
-    let shares = world.gateway.shares("1.1.0");
-    let back = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
-    assert!(shares[back + 1..].iter().all(|(weight, _)| *weight == Weight::ZERO), "it never comes again");
+    is_recorded_once(&world, &id).await;
     assert!(world.control.store().verify_journal().await.unwrap().is_ok());
 }
 
 #[tokio::test]
 async fn a_way_back_is_taken_again_on_top_of_what_was_kept_although_its_answer_was_lost() {
-    let world = World::new().await;
-    world.serving("1.0.0").await;
-    let id = world.release("1.1.0").await;
-    world.divided("1.1.0").await;
-    world.break_store().await;
-    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
-    until("the traffic is back", async || (world.gateway.share("1.1.0") == Weight::ZERO).then_some(())).await;
+    let (world, id) = gone_back_without_a_store().await;
     // What bob went back from had been followed by a turn that was kept, and nobody had been told.
     world.sql("UPDATE lanes SET generation = generation + 1").await;
     world.mend_store().await;
-    assert_eq!(world.end(&id).await, "rolled_back");
-    assert_eq!(world.entries("traffic.returning").await.len(), 1, "recorded once");
-    let shares = world.gateway.shares("1.1.0");
-    let back = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
-    assert!(shares[back + 1..].iter().all(|(weight, _)| *weight == Weight::ZERO), "it never comes again");
+    is_recorded_once(&world, &id).await;
     let actors: Vec<_> = world.journal().await.into_iter().filter(|e| e.fact.actor == "user:bob").collect();
     assert!(!actors.is_empty(), "who asked is in the journal");
 }

@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{World, name, shop, until};
+use common::{World, request, shop, until};
 use slipway_control::{By, Error, ReleaseRequest};
-use slipway_core::names::{Digest, RolloutId};
+use slipway_core::names::RolloutId;
 use slipway_core::units::{Millis, Timestamp};
 
 /// From 1 to 4 on Sundays by the clock of `place`: two hours in spring and four in autumn.
@@ -27,17 +27,7 @@ environments:
 }
 
 async fn ask(world: &World, version: &str, place: &str) -> Result<RolloutId, Error> {
-    let request = ReleaseRequest {
-        file: Some(frozen(place)),
-        service: None,
-        version: Some(name(version)),
-        config_only: false,
-        artifact: Some(Digest::of(version.as_bytes())),
-        environment: name("production"),
-        strategy: None,
-        supersede: false,
-        overriding: None,
-    };
+    let request = ReleaseRequest { file: Some(frozen(place)), ..request(version) };
     world.control.release(request, &By::once("user:ann")).await
 }
 
