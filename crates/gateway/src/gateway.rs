@@ -18,11 +18,11 @@ use slipway_core::traffic::link::{Ejection, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
 
 use crate::access_log::AccessLog;
+use crate::api::Passing;
 use crate::count::Counts;
 use crate::eject;
 use crate::lease::Leases;
 use crate::maintenance::Held;
-use crate::outcomes::Passing;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
@@ -61,7 +61,7 @@ pub(crate) struct Gateway {
     pub(crate) running: TaskTracker,
     /// Requests that are held by maintenance.
     pub(crate) held: Held,
-    /// Reports of outcomes on their way to the API.
+    /// Questions on their way to the API.
     pub(crate) reports: Passing,
     /// What TLS is spoken with, if it is.
     pub(crate) certificates: std::sync::OnceLock<Arc<Certificates>>,

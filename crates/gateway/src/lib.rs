@@ -6,8 +6,10 @@
 //! it knows `slipway_core::traffic` and nothing else of Slipway. Called by the `slipway` binary.
 
 mod access_log;
+mod api;
 mod attempt;
 mod body;
+mod challenges;
 mod client;
 mod cohort;
 mod connection;

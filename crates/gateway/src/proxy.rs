@@ -16,6 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::access_log::Pending;
 use crate::attempt::{Answer, Attempt};
 use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::challenges;
 use crate::client::Client;
 use crate::cohort;
 use crate::course::{Course, Loss};
@@ -52,17 +53,30 @@ pub(crate) async fn handle(
     response
 }
 
+/// What is no service's to answer; the request again where it is.
+async fn answer_itself(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Request<Incoming>> {
+    if request.uri().path() == outcomes::PATH {
+        return Ok(outcomes::handle(gateway, request).await);
+    }
+    challenges::answer(gateway, &request).await.ok_or(request)
+}
+
 async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
     let grpc = grpc::is(request.headers());
     let mut log = gateway.access_log.as_ref().map(|log| log.begin(client.address, &request));
-    if request.uri().path() == outcomes::PATH {
-        let mut response = outcomes::handle(gateway, request).await;
-        if let Some(mut log) = log {
-            log.answered(response.status());
-            response.body_mut().log(log);
+    let request = match answer_itself(gateway, request).await {
+        Ok(mut response) => {
+            if let Some(mut log) = log {
+                log.answered(response.status());
+                response.body_mut().log(log);
+            }
+            return response;
         }
-        return response;
-    }
+        Err(request) => request,
+    };
     let mut response = match Exchange::open(gateway, client, request) {
         Ok((mut exchange, request)) => {
             let answered = match maintenance::wait(gateway, &exchange.course.host, &exchange.course.path).await {

@@ -156,7 +156,7 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
 
 /// Listens for TLS, with certificates to speak it.
 async fn secure(tls: &Tls, wait: Duration) -> Result<(TcpListener, Arc<Certificates>), Error> {
-    let certificates = Certificates::open(&tls.certificates)?;
+    let certificates = Certificates::open(tls)?;
     Ok((bind(tls.listen, wait).await?, Arc::new(certificates)))
 }
 

@@ -17,7 +17,7 @@ pub(crate) async fn run(gateway: Gateway) -> Result<u8> {
         state_dir: gateway.state,
         name: "local".to_string(),
         access_log: gateway.access_log,
-        tls: gateway.secure.tls(),
+        tls: gateway.secure.tls(gateway.obtained),
     };
     let tuning = slipway_gateway::Tuning { fast: !gateway.no_fast_path, ..slipway_gateway::Tuning::default() };
     slipway_gateway::run_with(config, tuning).await?;
