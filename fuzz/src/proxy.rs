@@ -231,8 +231,8 @@ fn table(address: SocketAddr) -> RoutingTable {
     let empty = vec![version("1.0.0", Role::Stable, Vec::new())];
     let all = Split::all("1.0.0".parse().expect("a version"));
     let routes = vec![
-        route("shop", None, served, Split::between(candidate, half, stable)),
-        route("empty", Some("empty"), empty, all),
+        route("shop", None, served, Split::between(candidate, half, stable)).into(),
+        route("empty", Some("empty"), empty, all).into(),
     ];
     RoutingTable { generation: Generation(1), routes }
 }

@@ -212,5 +212,5 @@ fn table(origins: &Origins) -> anyhow::Result<RoutingTable> {
         ],
         limits: Limits::default(),
     };
-    Ok(RoutingTable { generation: Generation(1), routes: vec![route] })
+    Ok(RoutingTable { generation: Generation(1), routes: vec![route.into()] })
 }

@@ -3,7 +3,7 @@
 //! A change swaps everything that is served at once and then waits until no request is between looking at the old
 //! state and being handed to a connection. Only after that is a table acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{Ejection, Event};
-use slipway_core::traffic::{Generation, RoutingTable};
+use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use crate::access_log::AccessLog;
 use crate::api::Passing;
@@ -190,6 +190,11 @@ impl Gateway {
         (self.served.load().sequence == seen.sequence).then_some(guard)
     }
 
+    /// What a change makes of the table that was applied last; `None` where it changes another.
+    pub(crate) async fn changed(&self, change: TableChange) -> Option<RoutingTable> {
+        change.apply(self.control.lock().await.table.as_deref())
+    }
+
     /// Serves `table` if it is newer and holds together. The generation that is served afterwards, by every request
     /// that is dispatched from now on; `None` where the table makes no sense.
     pub(crate) async fn apply(&self, table: RoutingTable) -> Option<Generation> {
@@ -286,8 +291,9 @@ impl Gateway {
                 }
             }
         }
+        let kept: HashSet<_> = now.upstreams().map(Arc::as_ptr).collect();
         for route in &before.routes {
-            let gone = |u: &&Arc<_>| !now.upstreams().any(|n| Arc::ptr_eq(n, u));
+            let gone = |u: &&Arc<Upstream>| !kept.contains(&Arc::as_ptr(u));
             for upstream in route.versions.iter().flat_map(|v| &v.upstreams).filter(gone) {
                 upstream.retire(&route.route.limits);
                 lock(&self.leaving).push(upstream.clone());

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
+use slipway_core::traffic::{RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
 use crate::report::Reporter;
@@ -82,6 +83,7 @@ async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr, 
         serves: gateway.served().generation(),
         lapsed: gateway.lapses().await,
         ejected: gateway.ejections(),
+        takes_changes: true,
     };
     send(&mut write, &FromGateway::Hello(hello)).await?;
     for event in losses(gateway) {
@@ -112,11 +114,12 @@ async fn converse(
     mut write: OwnedWriteHalf,
     mut reporter: Reporter,
 ) -> io::Result<()> {
+    let mut parts = None;
     loop {
         tokio::select! {
             biased;
             line = lines.next() => match line? {
-                Some(line) => take(gateway, &line, &mut write, &mut reporter).await?,
+                Some(line) => take(gateway, &line, &mut parts, &mut write, &mut reporter).await?,
                 None => return Ok(()),
             },
             () = gateway.events.more() => {
@@ -148,21 +151,60 @@ async fn report(gateway: &Gateway, reporter: &mut Reporter, write: &mut OwnedWri
 async fn take(
     gateway: &Arc<Gateway>,
     line: &[u8],
+    parts: &mut Option<TableChange>,
     write: &mut OwnedWriteHalf,
     reporter: &mut Reporter,
 ) -> io::Result<()> {
     match serde_json::from_slice(line) {
-        Ok(ToGateway::Table(table)) => {
-            if let Some(generation) = gateway.apply(table).await {
-                // In this order: whoever hears the acknowledgement knows what is still running.
-                send(write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-                send(write, &FromGateway::Ack { generation }).await?;
-                gateway.in_step.send_replace(true);
+        Ok(ToGateway::Table(table)) => serve(gateway, table, write, reporter).await?,
+        Ok(ToGateway::Change(change)) => {
+            if let Some(change) = whole(parts, change)? {
+                let Some(table) = gateway.changed(change).await else {
+                    return Err(io::Error::other("it changes a routing table that is not served here"));
+                };
+                serve(gateway, table, write, reporter).await?;
             }
         }
         Ok(ToGateway::Renew { generation, term }) => gateway.renew(generation, term.as_duration()).await,
         Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
         Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
+    }
+    Ok(())
+}
+
+/// A change once its last part is here.
+fn whole(parts: &mut Option<TableChange>, part: TableChange) -> io::Result<Option<TableChange>> {
+    let change = match parts.take() {
+        None => part,
+        Some(mut begun) => {
+            if !begun.join(part) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the parts of a routing table do not fit together",
+                ));
+            }
+            begun
+        }
+    };
+    if change.more {
+        *parts = Some(change);
+        return Ok(None);
+    }
+    Ok(Some(change))
+}
+
+/// Serves a table, and says so.
+async fn serve(
+    gateway: &Arc<Gateway>,
+    table: RoutingTable,
+    write: &mut OwnedWriteHalf,
+    reporter: &mut Reporter,
+) -> io::Result<()> {
+    if let Some(generation) = gateway.apply(table).await {
+        // In this order: whoever hears the acknowledgement knows what is still running.
+        send(write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
+        send(write, &FromGateway::Ack { generation }).await?;
+        gateway.in_step.send_replace(true);
     }
     Ok(())
 }

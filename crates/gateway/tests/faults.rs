@@ -343,7 +343,8 @@ async fn what_a_cohort_suffers_is_counted_apart_from_the_split() {
     all_dead.candidate = vec![dead("c1", dead_address().await)];
     let mut dead = all_dead.build();
     let rule = CohortRule::Header { name: "x-beta".into(), value: "1".into() };
-    dead.routes[0].cohorts = vec![CohortRoute { name: "beta".into(), rule, to: "c".parse().unwrap() }];
+    std::sync::Arc::make_mut(&mut dead.routes[0]).cohorts =
+        vec![CohortRoute { name: "beta".into(), rule, to: "c".parse().unwrap() }];
     world.publish(dead).await;
     assert_eq!(Client::to(world.address).await.get("/", &[("x-beta", "1")]).await.status, 502);
     let hub = world.hub.clone();

@@ -66,18 +66,11 @@ type Nudge = Arc<dyn Fn() + Send + Sync>;
 struct Shared {
     token: String,
     address: SocketAddr,
-    /// The newest table, as the line that is sent.
-    table: watch::Sender<Option<Published>>,
+    /// The newest table.
+    table: watch::Sender<Option<Arc<RoutingTable>>>,
     state: Mutex<State>,
     changed: Notify,
     stopped: CancellationToken,
-}
-
-/// A table on its way to gateways.
-#[derive(Clone)]
-struct Published {
-    table: Arc<RoutingTable>,
-    line: Arc<[u8]>,
 }
 
 #[derive(Default)]
@@ -139,15 +132,10 @@ impl Hub {
     /// Hands `table` to every gateway, now and whenever one calls. One that is not newer than the last is dropped:
     /// an old leader cannot act.
     pub fn publish(&self, table: RoutingTable) {
-        let line = match crate::wire::line(&ToGateway::Table(table.clone())) {
-            Ok(line) => line.into(),
-            Err(error) => return tracing::error!(%error, "a routing table cannot be written as JSON"),
-        };
-        let published = Published { table: Arc::new(table), line };
         self.shared.table.send_if_modified(|current| {
-            let newer = current.as_ref().is_none_or(|c| c.table.generation < published.table.generation);
+            let newer = current.as_ref().is_none_or(|c| c.generation < table.generation);
             if newer {
-                *current = Some(published);
+                *current = Some(Arc::new(table));
             }
             newer
         });

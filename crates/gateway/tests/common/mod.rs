@@ -204,7 +204,7 @@ impl TableOf {
     }
 
     pub fn build(&self) -> RoutingTable {
-        RoutingTable { generation: Generation(self.generation), routes: vec![self.route()] }
+        RoutingTable { generation: Generation(self.generation), routes: vec![self.route().into()] }
     }
 }
 
