@@ -205,7 +205,11 @@ fn table(address: SocketAddr) -> RoutingTable {
         endpoints,
         protocol: Protocol::Http1,
     };
-    let endpoint = |instance: &str| Endpoint { instance: instance.parse().expect("a name"), incarnation: 1, address };
+    let endpoint = |instance: &str| Endpoint {
+        instance: instance.parse().expect("a name"),
+        incarnation: 1,
+        address: address.into(),
+    };
     let route = |service: &str, host: Option<&str>, versions: Vec<VersionRoute>, split| Route {
         service: service.parse().expect("a name"),
         environment: "production".parse().expect("a name"),

@@ -66,7 +66,7 @@ async fn probe(gateway: Arc<Gateway>, upstream: Arc<Upstream>, why: String) {
             () = upstream.retired() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        if dial(upstream.endpoint.address, gateway.tuning.connect_timeout).await.is_ok() {
+        if dial(&upstream.endpoint.address, gateway.tuning.connect_timeout).await.is_ok() {
             break;
         }
         wait = (wait * 2).min(gateway.tuning.probe_longest);

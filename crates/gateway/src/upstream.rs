@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use slipway_core::names::{LaneId, VersionName};
 use slipway_core::traffic::{Endpoint, Limits, Protocol};
 
-use crate::fast::{Link, Pool, Raw};
+use crate::fast::{Pool, Raw};
 pub(crate) use crate::sender::Sender;
 use crate::socket::dial;
 
@@ -207,7 +207,7 @@ impl Upstream {
     }
 
     async fn connect(self: &Arc<Self>, time_limit: Duration) -> Result<Ready, ConnectError> {
-        let stream = dial(self.endpoint.address, time_limit).await?;
+        let stream = dial(&self.endpoint.address, time_limit).await?;
         let handshake = Sender::handshake(self.protocol, TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|e| ConnectError::Refused(e.to_string()))?;
         let connection = self.new_connection();
@@ -240,8 +240,8 @@ impl Upstream {
 
     /// Opens a connection for the short way.
     pub(crate) async fn open_raw(self: &Arc<Self>, time_limit: Duration) -> Result<Raw, ConnectError> {
-        let stream = dial(self.endpoint.address, time_limit).await?;
-        Ok(Raw::new(Link::Tcp(stream), self, self.new_connection()))
+        let stream = dial(&self.endpoint.address, time_limit).await?;
+        Ok(Raw::new(stream, self, self.new_connection()))
     }
 
     /// Takes a connection of the short way back whose request and response are complete.

@@ -243,7 +243,11 @@ async fn a_pooled_connection_that_closes_is_followed_by_another_try_only_where_t
     let (address, heads) = forgetful().await;
     let world = World::start().await;
     let mut only = table(1, 0, &[], &[]);
-    only.stable = vec![slipway_core::traffic::Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address }];
+    only.stable = vec![slipway_core::traffic::Endpoint {
+        instance: "s1".parse().unwrap(),
+        incarnation: 1,
+        address: address.into(),
+    }];
     world.publish(only.build()).await;
     let mut client = Client::to(world.address).await;
     assert_eq!(client.get("/", &[]).await.status, 200);
@@ -280,7 +284,11 @@ async fn what_is_not_http_is_told_as_that() {
     });
     let world = World::start().await;
     let mut only = table(1, 0, &[], &[]);
-    only.stable = vec![slipway_core::traffic::Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address }];
+    only.stable = vec![slipway_core::traffic::Endpoint {
+        instance: "s1".parse().unwrap(),
+        incarnation: 1,
+        address: address.into(),
+    }];
     world.publish(only.build()).await;
     let reply = world.get("/").await;
     assert_eq!((reply.status, error_of(&reply)), (502, "http_protocol_error"));
@@ -338,7 +346,11 @@ async fn a_request_without_one_host_is_refused() {
 async fn what_a_cohort_suffers_is_counted_apart_from_the_split() {
     let world = World::start().await;
     let mut all_dead = table(1, 5_000, &[], &[]);
-    let dead = |name: &str, address| Endpoint { instance: name.parse().unwrap(), incarnation: 1, address };
+    let dead = |name: &str, address: std::net::SocketAddr| Endpoint {
+        instance: name.parse().unwrap(),
+        incarnation: 1,
+        address: address.into(),
+    };
     all_dead.stable = vec![dead("s1", dead_address().await)];
     all_dead.candidate = vec![dead("c1", dead_address().await)];
     let mut dead = all_dead.build();

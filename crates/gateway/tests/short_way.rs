@@ -13,6 +13,8 @@ mod routing;
 mod slow;
 #[path = "smuggling.rs"]
 mod smuggling;
+#[path = "sockets.rs"]
+mod sockets;
 #[path = "streams.rs"]
 mod streams;
 #[path = "tls.rs"]

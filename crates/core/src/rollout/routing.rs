@@ -58,7 +58,7 @@ pub fn route_now(lane: &Lane, instances: &[InstanceStatus]) -> Option<Route> {
             instances
                 .iter()
                 .find(same)
-                .is_some_and(|i| i.state == InstanceState::Running && i.address == Some(e.address))
+                .is_some_and(|i| i.state == InstanceState::Running && i.address.as_ref() == Some(&e.address))
         };
         slot.ready = slot.ready.take().filter(is_there);
     }

@@ -1,11 +1,11 @@
 //! The routing table as a value.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::cohort::CohortRoute;
+use crate::address::Address;
 use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
 use crate::units::{Millis, Weight};
 
@@ -286,7 +286,7 @@ pub struct Endpoint {
     /// Which start of it: 1 for the first, one more after each restart.
     pub incarnation: u32,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 /// Something that the gateway counts for the judge.

@@ -6,7 +6,7 @@ use slipway_core::units::Millis;
 async fn upstream() -> (Arc<Upstream>, tokio::net::TcpListener) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let endpoint = Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address };
+    let endpoint = Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: address.into() };
     let lane = LaneId { service: "shop".parse().unwrap(), environment: "production".parse().unwrap() };
     let stopped = CancellationToken::new();
     (Arc::new(Upstream::new(lane, "s".parse().unwrap(), endpoint, Protocol::Http1, &stopped)), listener)
