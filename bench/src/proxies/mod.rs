@@ -2,7 +2,8 @@
 //!
 //! One worker each, pinned to one processor; the client and two cheap instances on another. Keep-alive on both sides, no
 //! access log. The gateway is the real program with a real control link: it counts, splits between two versions and keeps
-//! users by cookie; the others send requests round robin. Only what stands within one round is compared, since a shared
+//! users by cookie; the others send requests round robin. nginx and the gateway are measured over Unix sockets to the
+//! instances as well. Only what stands within one round is compared, since a shared
 //! machine is noisy: the ratios are medians of the ratios of the rounds. Nothing here fails because something is slow.
 
 mod client;
@@ -23,11 +24,11 @@ const ROUNDS: usize = 10;
 /// Connections of the client.
 const CONNECTIONS: [u32; 2] = [32, 128];
 
-/// Measures for some three minutes at ten rounds; the table.
+/// Measures for some four minutes at ten rounds; the table.
 pub async fn measure(rounds: Option<usize>) -> anyhow::Result<String> {
     let rounds = rounds.unwrap_or(ROUNDS).max(1);
     let folder = TempDir::new()?;
-    let origins = Origins::start().await?;
+    let origins = Origins::start(folder.path()).await?;
     let client = Client::new(folder.path())?;
     let mut proxies = Vec::new();
     for kind in Kind::ALL {
