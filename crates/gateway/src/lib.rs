@@ -32,6 +32,7 @@ mod link;
 mod maintenance;
 mod metrics;
 mod outcomes;
+mod places;
 mod proxy;
 mod report;
 mod request;

@@ -6,12 +6,12 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 
 use slipway_core::traffic::Protocol;
 
 use crate::body::RequestBody;
-use crate::socket::Stream;
 
 /// Streams that an instance's connection may have reset before it is closed.
 const RESETS: usize = 20;
@@ -29,7 +29,7 @@ impl Sender {
     /// Begins to speak `protocol`: what takes requests, and what has to be driven for it to go on.
     pub(crate) async fn handshake(
         protocol: Protocol,
-        stream: TokioIo<Stream>,
+        stream: TokioIo<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     ) -> hyper::Result<(Sender, impl Future<Output = hyper::Result<()>> + Send)> {
         match protocol {
             Protocol::Http1 => {

@@ -93,7 +93,42 @@ fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::net::UnixSocket;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_socket_whose_queue_is_full_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let socket = UnixSocket::new_stream().unwrap();
+        socket.bind(&path).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = Address::unix(path.to_str().unwrap()).unwrap();
+        let limit = Duration::from_secs(20);
+        let _first = dial(&address, limit).await.unwrap();
+        let mut second = Box::pin(dial(&address, limit));
+        let at_once = poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx))).await;
+        assert!(at_once.is_pending(), "there is no room: {at_once:?}");
+        listener.accept().await.unwrap();
+        second.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_there_or_that_nobody_listens_on_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let address = Address::unix(path.to_str().unwrap()).unwrap();
+        for _ in 0..2 {
+            let refused = dial(&address, Duration::from_secs(20)).await;
+            assert!(matches!(refused, Err(ConnectError::Refused(_))), "{refused:?}");
+            // What a program leaves that has died.
+            let _ = std::os::unix::net::UnixListener::bind(&path);
+        }
+    }
 
     #[tokio::test]
     async fn both_sides_are_asked_whether_they_are_there() {

@@ -261,6 +261,33 @@ async fn a_pooled_connection_that_closes_is_followed_by_another_try_only_where_t
 }
 
 #[tokio::test]
+async fn an_answer_that_broke_off_in_its_head_is_not_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, heads) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+    let counter = heads.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\ncontent-le"] {
+                let mut bytes = [0; 4096];
+                if stream.read(&mut bytes).await.unwrap_or(0) > 0 {
+                    counter.fetch_add(1, SeqCst);
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        }
+    });
+    let world = World::start().await;
+    let mut only = table(1, 0, &[], &[]);
+    only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: address.into() }];
+    world.publish(only.build()).await;
+    let mut client = Client::to(world.address).await;
+    assert_eq!(client.get("/", &[]).await.status, 200);
+    let reply = client.get("/", &[]).await;
+    assert_eq!((reply.status, error_of(&reply)), (502, "connection_terminated"));
+    assert_eq!(heads.load(SeqCst), 2, "it had begun to answer");
+}
+
+#[tokio::test]
 async fn no_instance_anywhere_is_a_503() {
     let world = World::start().await;
     world.publish(table(1, 0, &[], &[]).build()).await;

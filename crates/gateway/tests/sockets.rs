@@ -5,14 +5,13 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
-use std::time::Duration;
 
 use common::*;
 use futures_util::{SinkExt, StreamExt};
 use slipway_core::address::Address;
 use slipway_core::traffic::Endpoint;
 use slipway_core::traffic::link::Event;
-use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -110,32 +109,4 @@ fn poke(world: &World) -> Option<()> {
     let address = world.address;
     tokio::spawn(async move { Client::to(address).await.get("/", &[]).await });
     None
-}
-
-#[tokio::test]
-async fn a_full_queue_is_waited_for() {
-    let world = World::start().await;
-    let path = world.dir.path().join("s1");
-    let bound = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None).unwrap();
-    rustix::net::bind(&bound, &rustix::net::SocketAddrUnix::new(&path).unwrap()).unwrap();
-    rustix::net::listen(&bound, 0).unwrap();
-    let listener = std::os::unix::net::UnixListener::from(bound);
-    listener.set_nonblocking(true).unwrap();
-    let listener = UnixListener::from_std(listener).unwrap();
-    // One waits to be accepted, and there is no room for another.
-    let _first = UnixStream::connect(&path).await.unwrap();
-    let full = UnixStream::connect(&path).await.unwrap_err();
-    assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
-    let mut only = table(1, 0, &[], &[]);
-    only.stable = vec![endpoint("s1", &path)];
-    world.publish(only.build()).await;
-    let address = world.address;
-    let asked = tokio::spawn(async move { Client::to(address).await.get("/", &[]).await });
-    // The request is on its way before anything is accepted.
-    let hub = world.hub.clone();
-    until("it was assigned", || hub.counts().iter().any(|r| r.assigned > 0).then_some(())).await;
-    assert!(!asked.is_finished());
-    let _instance = OnSocket::on(listener);
-    let reply = tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap().unwrap();
-    assert_eq!((reply.status, reply.body.as_str()), (200, "s1"));
 }

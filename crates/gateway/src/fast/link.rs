@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use tokio_util::either::Either;
 use tokio_util::io::poll_read_buf;
 
 use crate::socket::Stream;
-use crate::upstream::{Connection, Upstream};
+use crate::upstream::Connection;
 
 /// Read from an instance at once, to begin with and at the most.
 const PIECE: (usize, usize) = (4 << 10, 64 << 10);
@@ -21,7 +21,6 @@ const PIECE: (usize, usize) = (4 << 10, 64 << 10);
 #[derive(Debug)]
 pub(crate) struct Raw {
     stream: Stream,
-    upstream: Weak<Upstream>,
     /// By which it can be cut.
     pub(crate) connection: Arc<Connection>,
     /// What the instance has sent and nobody has used.
@@ -34,9 +33,8 @@ pub(crate) struct Raw {
 
 impl Raw {
     /// A new one.
-    pub(crate) fn new(stream: Stream, upstream: &Arc<Upstream>, connection: Arc<Connection>) -> Raw {
-        let upstream = Arc::downgrade(upstream);
-        Raw { stream, upstream, connection, answer: BytesMut::new(), since: Instant::now(), piece: PIECE.0 }
+    pub(crate) fn new(stream: Stream, connection: Arc<Connection>) -> Raw {
+        Raw { stream, connection, answer: BytesMut::new(), since: Instant::now(), piece: PIECE.0 }
     }
 
     /// Sends what goes at once, without waiting.
@@ -79,13 +77,5 @@ impl Raw {
             Either::Right(stream) => stream.try_read(&mut byte),
         };
         !self.connection.is_cut_off() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Some(upstream) = self.upstream.upgrade() {
-            upstream.forget(&self.connection);
-        }
     }
 }
