@@ -204,6 +204,7 @@ fn table(address: SocketAddr) -> RoutingTable {
         role,
         endpoints,
         protocol: Protocol::Http1,
+        health: None,
     };
     let endpoint = |instance: &str| Endpoint {
         instance: instance.parse().expect("a name"),

@@ -129,6 +129,29 @@ impl Proxy {
     }
 }
 
+/// How busy the processor of the client and the instances is.
+pub struct Busy {
+    idle: u64,
+    all: u64,
+}
+
+impl Busy {
+    /// Up to now.
+    pub fn now() -> anyhow::Result<Busy> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu1 ")).context("there is one processor only")?;
+        let ticks: Vec<u64> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        // Idle, and waiting for a disk.
+        Ok(Busy { idle: ticks.iter().skip(3).take(2).sum(), all: ticks.iter().sum() })
+    }
+
+    /// Its share of the time since, in percent.
+    pub fn share_since(self) -> anyhow::Result<f64> {
+        let now = Busy::now()?;
+        Ok(100.0 - (now.idle - self.idle) as f64 * 100.0 / (now.all - self.all).max(1) as f64)
+    }
+}
+
 /// A program that runs on one processor only.
 pub fn pinned(processor: usize, program: impl AsRef<OsStr>) -> std::process::Command {
     let mut command = std::process::Command::new("taskset");
@@ -205,7 +228,13 @@ fn table(addresses: [Address; 2]) -> anyhow::Result<RoutingTable> {
     let version = |place: usize, name: &str, role| -> anyhow::Result<VersionRoute> {
         let instance = format!("shop-{name}").parse()?;
         let endpoint = Endpoint { instance, incarnation: 1, address: addresses[place].clone() };
-        Ok(VersionRoute { version: name.parse()?, role, endpoints: vec![endpoint], protocol: Protocol::Http1 })
+        Ok(VersionRoute {
+            version: name.parse()?,
+            role,
+            endpoints: vec![endpoint],
+            protocol: Protocol::Http1,
+            health: None,
+        })
     };
     let versions = vec![version(0, "1", Role::Stable)?, version(1, "2", Role::Candidate)?];
     let half = Weight::from_bp(5_000).context("half is a weight")?;

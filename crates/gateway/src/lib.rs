@@ -23,6 +23,7 @@ mod gateway;
 mod grpc;
 mod guard;
 mod headers;
+mod health;
 mod histogram;
 pub mod hub;
 pub mod inspect;

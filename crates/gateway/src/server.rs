@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::socket::listen;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
-use crate::{Error, connection, link, metrics};
+use crate::{Error, connection, health, link, metrics};
 
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
@@ -135,6 +135,7 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let held = gateway.clone();
     tokio::spawn(async move { held.watch_leases().await });
     tokio::spawn(close_idle(gateway.clone()));
+    tokio::spawn(health::run(gateway.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(state)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 

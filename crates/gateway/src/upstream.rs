@@ -44,6 +44,8 @@ pub(crate) struct Upstream {
     /// Why it gets no requests at present.
     pub(crate) ejected: Mutex<Option<String>>,
     out: AtomicBool,
+    /// Whether its health is asked for.
+    pub(crate) watched: AtomicBool,
     in_flight: AtomicUsize,
     idle: Mutex<Vec<Idle>>,
     /// Idle connections of the short way.
@@ -114,6 +116,7 @@ impl Upstream {
             tallies: Tallies::default(),
             ejected: Mutex::new(None),
             out: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             idle: Mutex::default(),
             raw: Pool::default(),

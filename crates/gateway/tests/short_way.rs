@@ -7,6 +7,8 @@ mod endurance;
 mod faults;
 #[path = "grpc.rs"]
 mod grpc;
+#[path = "health.rs"]
+mod health;
 #[path = "routing.rs"]
 mod routing;
 #[path = "slow.rs"]

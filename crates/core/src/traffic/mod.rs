@@ -14,6 +14,6 @@ pub const CONSOLE_COOKIE: &str = "slipway-session";
 pub use cohort::{CohortRoute, CohortRule};
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route, RoutingTable,
-    Share, Split, SplitError, Sticky, TableError, VersionRoute,
+    Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route,
+    RoutingTable, Share, Split, SplitError, Sticky, TableError, VersionRoute,
 };

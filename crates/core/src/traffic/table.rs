@@ -265,6 +265,24 @@ pub struct VersionRoute {
     /// What its instances speak.
     #[serde(default)]
     pub protocol: Protocol,
+    /// How gateways ask its instances for their health themselves; not at all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Check>,
+}
+
+/// How gateways ask instances for their health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// A GET on this path answers 200 to 399. Where absent, a connection that is taken is enough.
+    pub path: Option<String>,
+    /// From one question to the next.
+    pub interval: Millis,
+    /// How long an answer may take.
+    pub timeout: Millis,
+    /// Good answers in a row until an instance that was taken out gets requests again.
+    pub healthy_after: u32,
+    /// Bad answers in a row until it gets none.
+    pub unhealthy_after: u32,
 }
 
 /// What instances speak.

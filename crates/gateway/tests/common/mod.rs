@@ -181,6 +181,7 @@ impl TableOf {
             role,
             endpoints: endpoints.clone(),
             protocol: self.protocol,
+            health: None,
         };
         Route {
             service: "shop".parse().unwrap(),
