@@ -204,8 +204,13 @@ fn table(address: SocketAddr) -> RoutingTable {
         role,
         endpoints,
         protocol: Protocol::Http1,
+        health: None,
     };
-    let endpoint = |instance: &str| Endpoint { instance: instance.parse().expect("a name"), incarnation: 1, address };
+    let endpoint = |instance: &str| Endpoint {
+        instance: instance.parse().expect("a name"),
+        incarnation: 1,
+        address: address.into(),
+    };
     let route = |service: &str, host: Option<&str>, versions: Vec<VersionRoute>, split| Route {
         service: service.parse().expect("a name"),
         environment: "production".parse().expect("a name"),

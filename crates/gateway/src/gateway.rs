@@ -19,10 +19,12 @@ use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use crate::access_log::AccessLog;
 use crate::api::Passing;
+use crate::connection;
 use crate::count::Counts;
 use crate::eject;
 use crate::lease::Leases;
 use crate::maintenance::Held;
+use crate::places::Places;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
@@ -69,6 +71,8 @@ pub(crate) struct Gateway {
     pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
+    /// What bounds connections to instances.
+    pub(crate) places: Places,
     /// Requests that took the short way.
     pub(crate) short_way: AtomicU64,
     served: ArcSwap<Served>,
@@ -121,6 +125,7 @@ impl Gateway {
     pub(crate) fn start(name: String, tuning: Tuning, store: TableStore, access_log: Option<AccessLog>) -> Gateway {
         let ended = CancellationToken::new();
         let gateway = Gateway {
+            places: Places::new(tuning.instance_connections.min(connection::room())),
             name,
             boot: format!("{:016x}", rand::random::<u64>()),
             tuning,

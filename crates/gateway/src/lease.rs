@@ -98,6 +98,7 @@ mod tests {
             salt: String::new(),
             sticky: Sticky::default(),
             versions: vec![VersionRoute {
+                health: None,
                 version,
                 role: Role::Stable,
                 endpoints: vec![],

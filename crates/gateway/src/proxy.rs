@@ -34,6 +34,8 @@ use crate::server::Tuning;
 use crate::tunnel;
 use crate::upstream::{ConnectError, Ready};
 
+use slipway_core::traffic::Protocol;
+
 /// Answers a request.
 pub(crate) async fn handle(
     gateway: &Arc<Gateway>,
@@ -190,7 +192,7 @@ impl<'a> Exchange<'a> {
 
     async fn connect(&self, pick: &Pick) -> Result<Ready, ConnectError> {
         let tuning = &self.gateway.tuning;
-        pick.upstream.connection(self.course.fresh_enough(), tuning.connect_timeout).await
+        pick.upstream.connection(self.course.fresh_enough(), &self.gateway.places, tuning.connect_timeout).await
     }
 
     /// Hands the request to the connection, unless something else is served by now, and waits for the head.
@@ -210,6 +212,7 @@ impl<'a> Exchange<'a> {
                 return Ok(Next::Again(Box::new(request)));
             };
             let attempt = self.course.begin(&pick, chosen, progress.clone());
+            connection.listen();
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());
@@ -260,7 +263,9 @@ impl<'a> Exchange<'a> {
                     attempt.forget();
                     return Err(Fault::Drained);
                 }
-                self.broken(*broken, attempt, idle_for, spare).map(|again| Next::Again(Box::new(again)))
+                // HTTP/2 says a few things of its own accord.
+                let begun = pick.upstream.protocol == Protocol::Http1 && connection.was_heard();
+                self.broken(*broken, attempt, (idle_for, begun), spare).map(|again| Next::Again(Box::new(again)))
             }
         }
     }
@@ -270,13 +275,13 @@ impl<'a> Exchange<'a> {
         &mut self,
         mut broken: TrySendError<Request<RequestBody>>,
         attempt: Attempt,
-        idle_for: Option<Duration>,
+        (idle_for, begun): (Option<Duration>, bool),
         spare: Option<Request<RequestBody>>,
     ) -> Result<Request<RequestBody>, Fault> {
         let unsent = broken.take_message();
         let (never_sent, protocol) = (unsent.is_some(), broken.error().is_parse());
         tracing::debug!(error = %broken.error(), never_sent, "an attempt got no answer");
-        self.course.lost(attempt, Loss { never_sent, protocol, idle_for })?;
+        self.course.lost(attempt, Loss { never_sent, begun, protocol, idle_for })?;
         unsent.or(spare).ok_or(Fault::Terminated)
     }
 

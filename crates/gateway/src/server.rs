@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::socket::listen;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
-use crate::{Error, connection, link, metrics};
+use crate::{Error, connection, health, link, metrics};
 
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
@@ -60,6 +60,8 @@ pub struct Tuning {
     pub drain: Duration,
     /// Client connections at once, if the process may have so many files; who comes after is told so.
     pub connections: usize,
+    /// Connections to instances at once, if the process may have so many files; who needs one more waits for it.
+    pub instance_connections: usize,
     /// How long a client may send nothing of a body that the instance waits for.
     pub body_idle: Duration,
     /// What a client has to send of a body, in bytes per second of waiting for it, once it was waited for `body_grace`.
@@ -90,6 +92,7 @@ impl Default for Tuning {
             port_wait: Duration::from_secs(5),
             drain: Duration::from_secs(30),
             connections: 16_384,
+            instance_connections: 32_768,
             body_idle: Duration::from_secs(30),
             body_rate: 500,
             body_grace: Duration::from_secs(20),
@@ -132,6 +135,7 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let held = gateway.clone();
     tokio::spawn(async move { held.watch_leases().await });
     tokio::spawn(close_idle(gateway.clone()));
+    tokio::spawn(health::run(gateway.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(state)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 
@@ -238,8 +242,10 @@ async fn close_idle(gateway: Arc<Gateway>) {
     loop {
         tokio::select! {
             () = gateway.stopped.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = gateway.places.wanted() => gateway.served().upstreams().for_each(|u| u.close_idle(Duration::ZERO)),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                gateway.served().upstreams().for_each(|u| u.close_idle(gateway.tuning.idle_upstream));
+            }
         }
-        gateway.served().upstreams().for_each(|u| u.close_idle(gateway.tuning.idle_upstream));
     }
 }

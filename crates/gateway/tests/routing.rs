@@ -207,7 +207,8 @@ async fn a_request_that_is_still_connecting_when_zero_is_acknowledged_goes_to_st
         queue.push(stream);
     }
     let world = World::start_with(slipway_gateway::Tuning { connect_timeout: PATIENCE, ..quick() }).await;
-    let endpoint = slipway_core::traffic::Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address };
+    let endpoint =
+        slipway_core::traffic::Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address: address.into() };
     let mut split = table(1, 10_000, &[&stable], &[]);
     split.candidate = vec![endpoint];
     world.publish(split.build()).await;

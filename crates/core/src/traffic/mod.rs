@@ -18,6 +18,6 @@ pub use cohort::{CohortRoute, CohortRule};
 pub use index::Index;
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route, RoutingTable,
-    Share, Split, SplitError, Sticky, TableError, VersionRoute,
+    Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route,
+    RoutingTable, Share, Split, SplitError, Sticky, TableError, VersionRoute,
 };

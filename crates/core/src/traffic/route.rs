@@ -125,6 +125,7 @@ mod tests {
             salt: String::new(),
             sticky: Sticky::default(),
             versions: vec![crate::traffic::VersionRoute {
+                health: None,
                 version,
                 role: crate::traffic::Role::Stable,
                 endpoints: vec![],

@@ -1,13 +1,13 @@
 //! The routing table as a value.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::cohort::CohortRoute;
+use crate::address::Address;
 use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
 use crate::units::{Millis, Weight};
 
@@ -273,6 +273,24 @@ pub struct VersionRoute {
     /// What its instances speak.
     #[serde(default)]
     pub protocol: Protocol,
+    /// How gateways ask its instances for their health themselves; not at all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Check>,
+}
+
+/// How gateways ask instances for their health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// A GET on this path answers 200 to 399. Where absent, a connection that is taken is enough.
+    pub path: Option<String>,
+    /// From one question to the next.
+    pub interval: Millis,
+    /// How long an answer may take.
+    pub timeout: Millis,
+    /// Good answers in a row until an instance that was taken out gets requests again.
+    pub healthy_after: u32,
+    /// Bad answers in a row until it gets none.
+    pub unhealthy_after: u32,
 }
 
 /// What instances speak.
@@ -294,7 +312,7 @@ pub struct Endpoint {
     /// Which start of it: 1 for the first, one more after each restart.
     pub incarnation: u32,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 /// Something that the gateway counts for the judge.
