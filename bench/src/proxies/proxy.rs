@@ -172,9 +172,10 @@ fn spawn(program: &str, folder: &Path, arguments: &[&OsStr]) -> anyhow::Result<C
 
 fn nginx(folder: &Path, address: SocketAddr, [one, two]: [impl Display; 2]) -> anyhow::Result<Child> {
     let here = folder.display();
+    // A worker of root's that became somebody else would not reach the sockets.
     let file = folder.join("nginx.conf");
     let text = format!(
-        "daemon off;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/error.log;\nevents {{ worker_connections 2048; }}\n\
+        "daemon off;\nuser root;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/error.log;\nevents {{ worker_connections 2048; }}\n\
          http {{\n  access_log off;\n  client_body_temp_path {here}/body;\n  proxy_temp_path {here}/proxy;\n  \
          fastcgi_temp_path {here}/fastcgi;\n  uwsgi_temp_path {here}/uwsgi;\n  scgi_temp_path {here}/scgi;\n  \
          keepalive_requests 1000000000;\n  \

@@ -366,42 +366,6 @@ async fn http_2_has_limits_and_the_same_defences() {
 }
 
 #[tokio::test]
-async fn requests_of_one_connection_do_not_take_all_connections_to_instances() {
-    const MOST: usize = 4;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (open, highest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let (now, most) = (open.clone(), highest.clone());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (now, most) = (now.clone(), most.clone());
-            tokio::spawn(async move {
-                most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
-                let mut bytes = [0; 4096];
-                while stream.read(&mut bytes).await.unwrap_or(0) > 0 {
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
-                }
-                now.fetch_sub(1, SeqCst);
-            });
-        }
-    });
-    let tuning = slipway_gateway::Tuning { instance_connections: MOST, connect_timeout: PATIENCE, ..quick() };
-    let world = World::start_with(tuning).await;
-    let mut only = table(1, 0, &[], &[]);
-    only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: address.into() }];
-    world.publish(only.build()).await;
-    let sender = two(world.address).await;
-    let asking = (0..60).map(|_| {
-        let mut sender = sender.clone();
-        tokio::spawn(async move { sender.send_request(asked("GET", "/", &[], "")).await.unwrap().status() })
-    });
-    for status in asking.collect::<Vec<_>>() {
-        assert_eq!(status.await.unwrap(), 200);
-    }
-    assert!(highest.load(SeqCst) <= MOST as u64, "{highest:?}");
-}
-
-#[tokio::test]
 async fn streams_that_are_opened_and_reset_end_the_connection() {
     let stable = Instance::start("s1").await;
     let world = World::start().await;

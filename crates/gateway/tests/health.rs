@@ -63,7 +63,7 @@ fn asked(generation: u64, stable: &[&Patient], candidate: &[&Patient]) -> Routin
     of.stable = stable.iter().map(|p| p.endpoint()).collect();
     of.candidate = candidate.iter().map(|p| p.endpoint()).collect();
     let mut table = of.build();
-    for version in &mut table.routes[0].versions {
+    for version in &mut Arc::make_mut(&mut table.routes[0]).versions {
         version.health = Some(Check {
             path: Some("/healthz".into()),
             interval: Millis(20),
@@ -117,7 +117,7 @@ async fn a_candidate_that_is_sick_is_lost_and_a_table_without_a_check_asks_nobod
         assert_eq!(client.get("/", &[]).await.body, "s1", "stable takes over");
     }
     let mut unasked = asked(2, &[&stable], &[&candidate]);
-    unasked.routes[0].versions.iter_mut().for_each(|version| version.health = None);
+    Arc::make_mut(&mut unasked.routes[0]).versions.iter_mut().for_each(|version| version.health = None);
     world.publish(unasked).await;
     until("it is readmitted", || hub.gateways()[0].ejected.is_empty().then_some(())).await;
 }
