@@ -156,7 +156,7 @@ async fn certificates_come_and_are_renewed_by_themselves() {
     let answer = reqwest::Client::new().get(own).header("host", HOST).send().await.expect("an answer");
     assert!(answer.headers().contains_key("x-version"), "the service was asked: {answer:?}");
 
-    // A restart asks for nothing that is not due.
+    // A restart keeps the account.
     let account = std::fs::read(slipway.data.join("acme.json")).expect("an account");
     slipway.kill_control_plane().await.expect("it is killed");
     slipway.restart().await.expect("it starts again");
@@ -168,6 +168,13 @@ async fn certificates_come_and_are_renewed_by_themselves() {
     for stream in [kept, fresh] {
         let answer = ask_over_tls(stream, HOST).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    // Nothing was asked for before it was due, the restart included.
+    let mut obtained = journal(&slipway, "certificate.obtained").await;
+    obtained.sort_by_key(|entry| entry["seq"].as_u64());
+    assert!(obtained.len() >= 2, "{obtained:#?}");
+    for two in obtained.windows(2) {
+        assert!(two[1]["at"].as_u64() >= two[0]["evidence"]["renewed_at"].as_u64(), "{two:#?}");
     }
     slipway.down().await.expect("nothing is left");
 }

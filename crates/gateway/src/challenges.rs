@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The control plane's answer; `None` where it has none, so that the service is asked.
 pub(crate) async fn answer<B>(gateway: &Gateway, request: &Request<B>) -> Option<Response<ResponseBody>> {
     let token = token(request).filter(|_| gateway.certificates.get().is_some_and(|held| held.obtained))?;
-    let _place = gateway.reports.place()?;
+    let _place = gateway.proofs.place()?;
     let asked = Request::get(format!("{PREFIX}{token}")).body(Full::new(Bytes::new())).ok()?;
     let answer = tokio::time::timeout(LIMIT, api::ask(api::address(gateway)?, asked, ANSWER_LIMIT)).await.ok()?;
     let answer = answer.inspect_err(|error| tracing::debug!(%error, "the control plane was not reached")).ok()?;

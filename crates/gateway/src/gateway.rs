@@ -63,8 +63,10 @@ pub(crate) struct Gateway {
     pub(crate) running: TaskTracker,
     /// Requests that are held by maintenance.
     pub(crate) held: Held,
-    /// Questions on their way to the API.
+    /// Reports of outcomes on their way to the API.
     pub(crate) reports: Passing,
+    /// Questions of those who issue certificates. Anybody may ask them, so they take no report's place.
+    pub(crate) proofs: Passing,
     /// What TLS is spoken with, if it is.
     pub(crate) certificates: std::sync::OnceLock<Arc<Certificates>>,
     /// Where the control plane's API listens, as it last said.
@@ -140,6 +142,7 @@ impl Gateway {
             running: TaskTracker::new(),
             held: Held::default(),
             reports: Passing::default(),
+            proofs: Passing::default(),
             certificates: Default::default(),
             api: Mutex::default(),
             in_step: watch::Sender::new(false),

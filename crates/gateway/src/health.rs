@@ -4,6 +4,7 @@
 //! A task for each instance that has a check. It ejects by the same rules as a refused connection does (`eject`), and lets in
 //! again what it ejected. Costs at most a hundred questions a second, however many instances there are.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
@@ -32,8 +33,9 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
     loop {
         tables.borrow_and_update();
         let served = gateway.served();
-        for upstream in served.upstreams().filter(|upstream| check(&gateway, upstream).is_some()) {
-            if !upstream.watched.swap(true, AcqRel) {
+        let versions = served.routes.iter().flat_map(|route| route.versions.iter().zip(&route.route.versions));
+        for (version, _) in versions.filter(|(_, declared)| declared.health.is_some()) {
+            for upstream in version.upstreams.iter().filter(|upstream| !upstream.watched.swap(true, AcqRel)) {
                 tokio::spawn(watch(gateway.clone(), upstream.clone()));
             }
         }
@@ -52,8 +54,20 @@ fn check(gateway: &Gateway, upstream: &Upstream) -> Option<Check> {
 
 /// Asks one instance until it has left the table, or is not to be asked any more.
 async fn watch(gateway: Arc<Gateway>, upstream: Arc<Upstream>) {
+    loop {
+        ask_again_and_again(&gateway, &upstream).await;
+        upstream.watched.store(false, Release);
+        // It may be asked for again since it was looked at, by somebody who saw that it was watched.
+        let is_over = upstream.is_retired() || check(&gateway, &upstream).is_none();
+        if is_over || upstream.watched.swap(true, AcqRel) {
+            return;
+        }
+    }
+}
+
+async fn ask_again_and_again(gateway: &Gateway, upstream: &Arc<Upstream>) {
     let (mut good, mut bad, mut out_by_us) = (0, 0, false);
-    while let Some(check) = check(&gateway, &upstream) {
+    while let Some(check) = check(gateway, upstream) {
         let many = u32::try_from(gateway.served().upstreams().count()).unwrap_or(u32::MAX);
         let pause = check.interval.as_duration().max(SHARE.saturating_mul(many));
         tokio::select! {
@@ -66,7 +80,7 @@ async fn watch(gateway: Arc<Gateway>, upstream: Arc<Upstream>) {
                 (good, bad) = (good + 1, 0);
                 if out_by_us && good >= check.healthy_after {
                     out_by_us = false;
-                    eject::readmit(&gateway, &upstream, "it answers its health check again");
+                    eject::readmit(gateway, upstream, "it answers its health check again");
                 }
             }
             Err(Silence::Ours) => {}
@@ -74,14 +88,13 @@ async fn watch(gateway: Arc<Gateway>, upstream: Arc<Upstream>) {
                 (good, bad) = (0, bad + 1);
                 if bad >= check.unhealthy_after && !out_by_us {
                     // Not where stable needs it; then it is tried again after the next bad answer.
-                    out_by_us = eject::take_out(&gateway, &upstream, &format!("its health check fails: {why}"));
+                    out_by_us = eject::take_out(gateway, upstream, &format!("its health check fails: {why}"));
                 }
             }
         }
     }
-    upstream.watched.store(false, Release);
     if out_by_us {
-        eject::readmit(&gateway, &upstream, "its health is not asked for any more");
+        eject::readmit(gateway, upstream, "its health is not asked for any more");
     }
 }
 
@@ -106,11 +119,14 @@ async fn ask(address: &Address, check: &Check) -> Result<(), Silence> {
         let request = Request::get(path).header("host", address.host()).header("user-agent", "slipway-health");
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| theirs(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| theirs(&error))?;
+        let mut response = pin!(sender.send_request(request));
         let response = tokio::select! {
             biased;
-            response = sender.send_request(request) => response.map_err(|error| theirs(&error))?,
-            _ = connection => return Err(theirs(&"the connection was closed before an answer")),
+            response = &mut response => response,
+            // One that closes after its answer is done in the same moment as the answer is there.
+            _ = connection => response.await,
         };
+        let response = response.map_err(|error| theirs(&error))?;
         match response.status().as_u16() {
             200..400 => Ok(()),
             status => Err(theirs(&format_args!("answered {status}"))),

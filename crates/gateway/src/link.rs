@@ -174,14 +174,14 @@ async fn take(
 
 /// A change once its last part is here.
 fn whole(parts: &mut Option<TableChange>, part: TableChange) -> io::Result<Option<TableChange>> {
+    // One that made no sense was passed over: what follows it must not be taken for all that there is.
+    let torn = || io::Error::new(io::ErrorKind::InvalidData, "the parts of a routing table do not fit together");
     let change = match parts.take() {
+        None if part.part > 0 => return Err(torn()),
         None => part,
         Some(mut begun) => {
             if !begun.join(part) {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the parts of a routing table do not fit together",
-                ));
+                return Err(torn());
             }
             begun
         }

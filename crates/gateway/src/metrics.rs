@@ -26,12 +26,15 @@ use crate::table_store::replace;
 /// Upper bounds of the latency histogram in seconds.
 const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Listens on a free loopback port and writes down which.
-pub(crate) async fn bind(state_dir: &Path, tls: Option<SocketAddr>) -> io::Result<TcpListener> {
+/// Listens on a free loopback port, and writes down which, where TLS is spoken, and whether its certificates are obtained.
+pub(crate) async fn bind(state_dir: &Path, tls: Option<(SocketAddr, bool)>) -> io::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
-    let tls = tls.map(|tls| format!(",\"tls\":\"{tls}\"")).unwrap_or_default();
-    replace(&state_dir.join("admin.json"), format!("{{\"address\":\"{address}\"{tls}}}\n").as_bytes())?;
+    let mut told = serde_json::json!({ "address": listener.local_addr()? });
+    if let Some((tls, obtained)) = tls {
+        told["tls"] = tls.to_string().into();
+        told["obtained"] = obtained.into();
+    }
+    replace(&state_dir.join("admin.json"), format!("{told}\n").as_bytes())?;
     Ok(listener)
 }
 

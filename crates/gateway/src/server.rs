@@ -127,7 +127,8 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let gateway = Arc::new(Gateway::start(config.name.clone(), tuning, store, access_log));
     let _ends_with_us = gateway.ended.clone().drop_guard();
 
-    let tls_address = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+    let tls_address =
+        secure.as_ref().and_then(|(listener, certificates)| Some((listener.local_addr().ok()?, certificates.obtained)));
     let admin = metrics::bind(&config.state_dir, tls_address).await.map_err(state)?;
     tokio::spawn(metrics::serve(gateway.clone(), admin));
     let (held, control_file) = (gateway.clone(), config.control_file.clone());

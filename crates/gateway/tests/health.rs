@@ -20,8 +20,17 @@ struct Patient {
     asked: Arc<AtomicU64>,
 }
 
+/// How a well one answers, up to its body.
+const ANSWERS: [&str; 3] =
+    ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nconnection: close\r\n", "HTTP/1.0 200 OK\r\nconnection: close\r\n"];
+
 impl Patient {
     async fn start(name: &'static str) -> Patient {
+        Patient::who_says(name, ANSWERS[0]).await
+    }
+
+    /// One that begins its answers like this, and hangs up after those about its health where it says so.
+    async fn who_says(name: &'static str, begins: &'static str) -> Patient {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (well, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
@@ -41,8 +50,8 @@ impl Patient {
                                 std::future::pending().await
                             };
                         }
-                        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
-                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                        let answer = format!("{begins}content-length: {}\r\n\r\n{name}", name.len());
+                        if stream.write_all(answer.as_bytes()).await.is_err() || begins.contains("close") {
                             return;
                         }
                     }
@@ -98,6 +107,17 @@ async fn one_that_does_not_answer_is_taken_out_and_let_in_again_and_stable_keeps
     until("it is readmitted", || hub.gateways()[0].ejected.is_empty().then_some(())).await;
     let events: Vec<Event> = world.hub.drain_events().into_iter().map(|(_, e)| e).collect();
     assert!(matches!(&events[..], [Event::Ejected(a), Event::Readmitted(b)] if a.instance == b.instance), "{events:?}");
+}
+
+#[tokio::test]
+async fn one_that_hangs_up_after_its_answer_is_well() {
+    for begins in ANSWERS {
+        let patients = [Patient::who_says("s1", begins).await, Patient::start("s2").await];
+        let world = World::start().await;
+        world.publish(asked(1, &[&patients[0], &patients[1]], &[])).await;
+        until("it is asked", || (patients[0].asked.load(SeqCst) > 10).then_some(())).await;
+        assert!(world.hub.drain_events().is_empty(), "{begins}");
+    }
 }
 
 #[tokio::test]

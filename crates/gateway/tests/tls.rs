@@ -282,6 +282,7 @@ fn what_is_wrong_with_a_folder_is_said() {
     assert_eq!(said(), "");
     put(at, "old", &["old.example"], -2);
     assert!(said().contains("old.crt is not valid any more since second "), "{}", said());
+    assert_eq!(of(at, true), "", "another comes in its place");
     std::fs::remove_file(at.join("old.crt")).unwrap();
     put(at, "mixed", &["mixed.example"], 30);
     std::fs::write(at.join("mixed.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();

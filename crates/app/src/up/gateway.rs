@@ -87,20 +87,30 @@ impl Starter {
 
     /// Where the gateway that runs speaks TLS.
     pub fn speaks_tls_at(&self) -> Option<SocketAddr> {
+        self.admin()?.get("tls")?.as_str()?.parse().ok()
+    }
+
+    /// What the gateway that runs has written down of itself.
+    fn admin(&self) -> Option<serde_json::Value> {
         let admin = std::fs::read(self.folder.gateway().join("admin.json")).ok()?;
-        let admin: serde_json::Value = serde_json::from_slice(&admin).ok()?;
-        admin.get("tls")?.as_str()?.parse().ok()
+        serde_json::from_slice(&admin).ok()
     }
 
     /// A gateway that ran before keeps to what it was started with.
     fn check_tls(&self) -> Result<()> {
-        let (asked, is) = (self.tls.as_ref().map(|tls| tls.listen), self.speaks_tls_at());
+        let asked = self.tls.as_ref().map(|tls| (tls.listen, tls.obtained));
+        let admin = self.admin();
+        let obtained = admin.as_ref().and_then(|admin| admin.get("obtained")?.as_bool()).unwrap_or_default();
+        let is = self.speaks_tls_at().map(|is| (is, obtained));
         let fits = match (asked, is) {
-            (Some(asked), Some(is)) => asked == is || asked.port() == 0,
+            (Some(asked), Some(is)) => (asked.0 == is.0 || asked.0.port() == 0) && asked.1 == is.1,
             (asked, is) => asked.is_some() == is.is_some(),
         };
-        let say =
-            |address: Option<SocketAddr>| address.map_or("without TLS".to_string(), |a| format!("with TLS at {a}"));
+        let say = |tls: Option<(SocketAddr, bool)>| match tls {
+            Some((address, true)) => format!("with TLS at {address} and certificates that are obtained"),
+            Some((address, false)) => format!("with TLS at {address} and certificates that are brought"),
+            None => "without TLS".to_string(),
+        };
         if !fits {
             bail!(
                 "the gateway of this data folder already runs {}, not {}; stop it with slipway down first",

@@ -1,5 +1,5 @@
-//! What a table has that an earlier one had not, and tables in parts: so that one more route costs a gateway that route,
-//! however many there are.
+//! What a table has that an earlier one had not, and tables in parts: so that one more route costs the link
+//! that route, however many there are.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub struct TableChange {
     /// Lanes that have no route any more. They go before the routes come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<LaneId>,
+    /// Which part of the change this is, from zero: one that was lost on the way is missed.
+    #[serde(default)]
+    pub part: u32,
     /// Another part of the same change follows.
     #[serde(default)]
     pub more: bool,
@@ -42,6 +45,7 @@ impl TableChange {
             generation: after.generation,
             routes: Vec::new(),
             gone: Vec::new(),
+            part: 0,
             more: false,
         };
         let mut old = before.map_or(&[][..], |table| &table.routes).iter().peekable();
@@ -85,18 +89,22 @@ impl TableChange {
             parts.push(part(&[]));
         }
         parts[0].gone = gone;
+        for (number, part) in (0..).zip(&mut parts) {
+            part.part = number;
+        }
         parts.last_mut().into_iter().for_each(|last| last.more = false);
         parts
     }
 
-    /// Takes in the part that follows; false where it belongs to another change, or there are too many.
+    /// Takes in the part that follows; false where it does not follow, belongs to another change, or there are too many.
     pub fn join(&mut self, part: TableChange) -> bool {
-        if !self.more || (part.from, part.generation) != (self.from, self.generation) {
+        let follows = (part.from, part.generation, part.part) == (self.from, self.generation, self.part + 1);
+        if !self.more || !follows {
             return false;
         }
         self.routes.extend(part.routes);
         self.gone.extend(part.gone);
-        self.more = part.more;
+        (self.part, self.more) = (part.part, part.more);
         self.routes.len() + self.gone.len() <= ROUTES_LIMIT
     }
 }
@@ -182,10 +190,14 @@ mod tests {
         let mut joined = parts.next().unwrap();
         let other = TableChange { generation: Generation(9), ..joined.clone() };
         assert!(!joined.clone().join(other), "a part of another change");
+        let missed = change.clone().parts().swap_remove(2);
+        assert!(!joined.clone().join(missed), "one between them was lost");
+        let mut last = 0;
         for part in parts {
+            last = part.part;
             assert!(part.routes.len() <= ROUTES_IN_A_PART && joined.join(part));
         }
-        assert_eq!(joined, change);
+        assert_eq!(joined, TableChange { part: last, ..change.clone() });
         assert!(!joined.clone().join(change), "nothing follows the last part");
         assert_eq!(TableChange::between(Some(&after), &after).parts().len(), 1, "nothing differs, and that is said");
     }

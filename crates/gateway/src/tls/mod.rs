@@ -50,11 +50,12 @@ pub fn validity(pair: &Path) -> Result<Option<Validity>, Mistake> {
     Ok(read.map(|pair| Validity { not_before: pair.not_before, not_after: pair.not_after }))
 }
 
-/// Everything that is wrong with the certificates, before a gateway is started with them. Empty: nothing is.
+/// Everything that is wrong with the certificates, before a gateway is started with them. Empty: nothing is that others
+/// come in the place of by themselves.
 pub fn mistakes(tls: &Tls) -> Vec<Mistake> {
     let now = pair::now();
     match pair::read_all(&tls.certificates) {
-        Err(Mistake::Empty { .. }) if tls.obtained => Vec::new(),
+        Err(Mistake::Empty { .. }) | Ok(_) if tls.obtained => Vec::new(),
         Ok(pairs) => pairs.into_values().filter_map(|pair| pair.and_then(|p| p.check_time(now)).err()).collect(),
         Err(mistake) => vec![mistake],
     }

@@ -4,6 +4,7 @@
 mod issuer;
 mod shelf;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ impl Keeper {
         let issuer = Issuer::new(directory, acme.contact.clone(), acme.ca.as_deref(), account, challenges)
             .context("certificates cannot be obtained")?;
         let mut hosts = Vec::new();
-        for name in &acme.hosts {
+        for name in acme.hosts.iter().collect::<BTreeSet<_>>() {
             let due = shelf.held(name)?.map_or(Timestamp(0), due);
             hosts.push(Host { name: name.clone(), due, failures: 0 });
         }
@@ -93,7 +94,8 @@ impl Keeper {
         let (now, host) = (self.clock.now(), &mut self.hosts[place]);
         let fact = match kept {
             Ok(validity) => {
-                (host.due, host.failures) = (due(validity), 0);
+                // However odd what came is, or the clock: an issuer is not asked again and again.
+                (host.due, host.failures) = (due(validity).max(now.plus(pause(0))), 0);
                 let until = Timestamp(seconds(validity.not_after));
                 let evidence = json!({ "host": name, "until": until, "renewed_at": host.due });
                 fact("certificate.obtained", format!("a certificate for {name} that holds until {until}"), evidence)

@@ -1,5 +1,6 @@
 //! Where certificates that were obtained lie: HOST is a link to a folder with fullchain.pem and privkey.pem, which is
-//! exchanged whole, so that no gateway reads the one of yesterday and the other of today.
+//! exchanged whole. A gateway that reads both just then, the one of before and the other of after, sees that they do not
+//! fit and looks again.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -27,7 +28,7 @@ impl Shelf {
     /// somebody else's lies in its place.
     pub fn held(&self, host: &str) -> Result<Option<Validity>> {
         let link = self.0.join(host);
-        if fs::symlink_metadata(&link).is_ok_and(|found| !found.is_symlink()) {
+        if fs::symlink_metadata(&link).is_ok() && self.own(host).is_none() {
             bail!(
                 "{} was not put there by Slipway: take it away, or leave out --acme-host {host} to go on with it",
                 link.display()
@@ -39,11 +40,17 @@ impl Shelf {
         }))
     }
 
+    /// The name of the folder that a host's link leads to, where it is one of those that are put here.
+    fn own(&self, host: &str) -> Option<String> {
+        let name = fs::read_link(self.0.join(host)).ok()?.into_os_string().into_string().ok()?;
+        names(host).contains(&name).then_some(name)
+    }
+
     /// Puts a certificate in the place of the one before it.
     pub fn put(&self, host: &str, pair: &Obtained) -> Result<Validity> {
-        let earlier = fs::read_link(self.0.join(host)).ok();
-        let name = (0..).map(|n| format!(".{host}-{n}")).find(|name| earlier.as_deref() != Some(Path::new(name)));
-        let name = name.context("there is no end of names")?;
+        let earlier = self.own(host);
+        let [one, other] = names(host);
+        let name = if earlier.as_ref() == Some(&one) { other } else { one };
         let fresh = self.0.join(&name);
         // What a crash has left there.
         let _ = fs::remove_dir_all(&fresh);
@@ -67,5 +74,53 @@ impl Shelf {
             let _ = fs::remove_dir_all(self.0.join(earlier));
         }
         Ok(validity)
+    }
+}
+
+/// The folders that a host's certificates are put into by turns.
+fn names(host: &str) -> [String; 2] {
+    [format!(".{host}-0"), format!(".{host}-1")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(host: &str) -> Obtained {
+        let made = rcgen::generate_simple_self_signed([host.to_string()]).expect("a certificate");
+        Obtained { chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    #[test]
+    fn a_certificate_is_exchanged_whole_and_nothing_else_is_touched() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shelf = Shelf::new(&folder.path().join("certificates")).expect("a shelf");
+        assert_eq!(shelf.held("a.example").expect("nobody's"), None);
+        for _ in 0..3 {
+            let put = shelf.put("a.example", &pair("a.example")).expect("it is put there");
+            assert_eq!(shelf.held("a.example").expect("its own"), Some(put));
+            let left = fs::read_dir(&shelf.0).expect("the shelf").count();
+            assert_eq!(left, 2, "the link and one folder");
+        }
+    }
+
+    #[test]
+    fn what_others_put_there_is_left_to_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let theirs = folder.path().join("theirs");
+        fs::create_dir(&theirs).expect("a folder");
+        fs::write(theirs.join("fullchain.pem"), pair("a.example").chain).expect("a file");
+        let shelf = Shelf::new(&folder.path().join("certificates")).expect("a shelf");
+        for target in [theirs.as_path(), Path::new("../theirs"), Path::new(".b.example-0")] {
+            let link = shelf.0.join("a.example");
+            symlink(target, &link).expect("a link");
+            let refused = shelf.held("a.example").expect_err("it is not ours").to_string();
+            assert!(refused.contains("was not put there by Slipway"), "{refused}");
+            shelf.put("a.example", &pair("a.example")).expect("even then");
+            assert!(theirs.join("fullchain.pem").exists(), "{target:?} is still there");
+            fs::remove_file(link).expect("the link");
+        }
+        fs::create_dir(shelf.0.join("c.example")).expect("a folder");
+        assert!(shelf.held("c.example").is_err());
     }
 }
