@@ -58,6 +58,7 @@ impl Gateway {
                     attempts: 0,
                     failed: 0,
                     failed_by_slipway: 0,
+                    injected: 0,
                     objectives: Vec::new(),
                     latency_us: Vec::new(),
                 });

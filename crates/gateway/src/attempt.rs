@@ -13,6 +13,7 @@ use http::HeaderMap;
 use crate::body::Progress;
 use crate::count::VersionCounts;
 use crate::grpc;
+use crate::inject;
 use crate::served::Pick;
 use crate::upstream::{Connection, Sender, Upstream};
 
@@ -23,6 +24,8 @@ pub(crate) struct Attempt {
     key: u64,
     started: Instant,
     progress: Option<Arc<Progress>>,
+    /// It is counted, but is no evidence: a fault was injected into it, and its version is the one that serves.
+    apart: bool,
     state: State,
 }
 
@@ -44,7 +47,13 @@ impl Attempt {
         progress: Option<Arc<Progress>>,
     ) -> Attempt {
         pick.upstream.begin(retry);
-        Attempt { pick, key, started, progress, state: State::Waiting }
+        Attempt { pick, key, started, progress, apart: false, state: State::Waiting }
+    }
+
+    /// A fault was injected.
+    pub(crate) fn injected(&mut self) {
+        self.apart = !inject::is_evidence(&self.pick);
+        self.each(VersionCounts::injected);
     }
 
     /// Where it went.
@@ -60,9 +69,7 @@ impl Attempt {
 
     /// The connection failed, the answer was none, or it did not come in time.
     pub(crate) fn failed(mut self) {
-        let waited = self.waited();
-        let key = self.key;
-        self.each(|counts| counts.no_head(key, waited));
+        self.no_head();
         self.count(true);
     }
 
@@ -74,7 +81,7 @@ impl Attempt {
     /// The response head has come.
     pub(crate) fn head(&mut self, status: http::StatusCode, stream: bool) {
         let (key, waited) = (self.key, self.waited());
-        if !stream {
+        if !stream && !self.apart {
             self.each(|counts| counts.head(key, waited));
         }
         self.state = State::Answering;
@@ -106,10 +113,17 @@ impl Attempt {
             return;
         }
         self.state = State::Counted;
-        let key = self.key;
-        self.each(|counts| counts.ended(key, failed));
+        let (key, apart) = (self.key, self.apart);
+        self.each(|counts| if apart { counts.ended_apart(failed) } else { counts.ended(key, failed) });
         if failed {
             self.pick.upstream.tallies.failed.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn no_head(&self) {
+        let (key, waited) = (self.key, self.waited());
+        if !self.apart {
+            self.each(|counts| counts.no_head(key, waited));
         }
     }
 
@@ -123,10 +137,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         match self.state {
-            State::Waiting => {
-                let (key, waited) = (self.key, self.waited());
-                self.each(|counts| counts.no_head(key, waited));
-            }
+            State::Waiting => self.no_head(),
             State::Answering => self.count(false),
             State::Counted => {}
         }

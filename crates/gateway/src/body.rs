@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use crate::access_log::Pending;
 use crate::attempt::Answer;
 use crate::headers;
+use crate::inject::{FaultState, Slow};
 use crate::server::Tuning;
 
 /// What a body may fail with.
@@ -191,6 +192,7 @@ impl Body for RequestBody {
 pub(crate) struct ResponseBody {
     kind: Kind,
     log: Option<Pending>,
+    slow: Option<Box<Slow>>,
 }
 
 #[derive(Debug)]
@@ -204,12 +206,17 @@ enum Kind {
 impl ResponseBody {
     /// The gateway's own words.
     pub(crate) fn own(text: impl Into<Bytes>) -> ResponseBody {
-        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None }
+        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None, slow: None }
     }
 
     /// An instance's body.
     pub(crate) fn passing(inner: Incoming, answer: Answer) -> ResponseBody {
-        ResponseBody { kind: Kind::Passing { inner, answer: Some(Box::new(answer)) }, log: None }
+        ResponseBody { kind: Kind::Passing { inner, answer: Some(Box::new(answer)) }, log: None, slow: None }
+    }
+
+    /// Passes it on at so many bytes a second, for as long as the fault goes on.
+    pub(crate) fn slow_down(&mut self, fault: Arc<FaultState>, rate: u64) {
+        self.slow = Some(Box::new(Slow::new(fault, rate)));
     }
 
     /// Writes a line of the access log when the body has ended, however it ends.
@@ -224,6 +231,14 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if let Some(slow) = &mut this.slow
+            && let Some(piece) = ready!(slow.poll_piece(cx))
+        {
+            if let Some(log) = &mut this.log {
+                log.sent(piece.len() as u64);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         let frame = match &mut this.kind {
             Kind::Own(own) => {
                 return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
@@ -248,6 +263,13 @@ impl Body for ResponseBody {
                 }
             },
         };
+        let frame = match (frame, &mut this.slow) {
+            (Some(Ok(frame)), Some(slow)) if frame.is_data() => {
+                slow.hold(frame.into_data().unwrap_or_default());
+                return Pin::new(this).poll_frame(cx);
+            }
+            (frame, _) => frame,
+        };
         if let (Some(Ok(frame)), Some(log)) = (&frame, &mut this.log) {
             log.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
@@ -255,6 +277,9 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.slow.as_ref().is_some_and(|slow| slow.held() > 0) {
+            return false;
+        }
         match &self.kind {
             Kind::Own(own) => own.is_end_stream(),
             Kind::Passing { inner, .. } => inner.is_end_stream(),
@@ -264,7 +289,14 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Own(own) => own.size_hint(),
-            Kind::Passing { inner, .. } => inner.size_hint(),
+            Kind::Passing { inner, .. } => {
+                let (mut hint, held) = (inner.size_hint(), self.slow.as_ref().map_or(0, |slow| slow.held()));
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper.saturating_add(held));
+                }
+                hint.set_lower(hint.lower().saturating_add(held));
+                hint
+            }
         }
     }
 }

@@ -132,6 +132,7 @@ pub(crate) struct VersionCounts {
     attempts: AtomicU64,
     failed: AtomicU64,
     failed_by_slipway: AtomicU64,
+    injected: AtomicU64,
     objectives: Vec<Tally>,
     latency: Histogram,
     changes: AtomicU64,
@@ -159,6 +160,7 @@ impl VersionCounts {
             attempts: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failed_by_slipway: AtomicU64::new(0),
+            injected: AtomicU64::new(0),
             objectives: objectives.iter().map(Tally::new).collect(),
             latency: Histogram::default(),
             changes: AtomicU64::new(0),
@@ -214,6 +216,21 @@ impl VersionCounts {
         }
     }
 
+    /// An attempt ended, failed or not, and is no evidence: what happened was injected.
+    pub(crate) fn ended_apart(&self, failed: bool) {
+        self.attempts.fetch_add(1, Relaxed);
+        if failed {
+            self.failed.fetch_add(1, Relaxed);
+        }
+        self.changed(false);
+    }
+
+    /// A fault was injected into a request.
+    pub(crate) fn injected(&self) {
+        self.injected.fetch_add(1, Relaxed);
+        self.changed(false);
+    }
+
     /// A client suffered from what is neither an instance's answer nor its death.
     pub(crate) fn failed_by_slipway(&self) {
         self.failed_by_slipway.fetch_add(1, Relaxed);
@@ -250,6 +267,7 @@ impl VersionCounts {
             assigned: self.assigned.load(Acquire),
             users: self.users.load(Acquire),
             failed_by_slipway: self.failed_by_slipway.load(Acquire),
+            injected: self.injected.load(Acquire),
             objectives: self.objectives.iter().map(Tally::count).collect(),
             latency_us: self.latency.sparse(),
         }

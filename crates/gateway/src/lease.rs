@@ -106,6 +106,7 @@ mod tests {
             }],
             cohorts: Vec::new(),
             maintenance: None,
+            faults: Vec::new(),
             objectives: vec![],
             limits: Limits::default(),
         };

@@ -97,6 +97,8 @@ fn render(gateway: &Gateway) -> String {
     family("slipway_attempts_failed_total", "counter", "Attempts that failed.", per_version(|r| r.failed));
     let by_us = per_version(|r| r.failed_by_slipway);
     family("slipway_failed_by_slipway_total", "counter", "Requests failed by no instance's doing.", by_us);
+    let injected = per_version(|r| r.injected);
+    family("slipway_injected_total", "counter", "Requests into which a fault was injected on purpose.", injected);
 
     let mut instances = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for u in served.upstreams() {
@@ -123,6 +125,20 @@ fn render(gateway: &Gateway) -> String {
         (labels, f64::from(u8::from(r.lapsed)))
     });
     family("slipway_lease_lapsed", "gauge", "1 while the fall-back is served.", lapsed.collect());
+    let faults = served.routes.iter().flat_map(|r| r.faults.iter().filter(|f| f.goes_on()).map(move |f| (r, f)));
+    let faults = faults.map(|(r, f)| {
+        let (lane, fault) = (&r.lane, &f.fault);
+        let labels = format!(
+            "{{service=\"{}\",environment=\"{}\",version=\"{}\",fault=\"{}\",number=\"{}\"}}",
+            lane.service,
+            lane.environment,
+            fault.version,
+            fault.what.word(),
+            fault.number
+        );
+        (labels, fault.share.share())
+    });
+    family("slipway_fault_share", "gauge", "Share of requests that a fault is injected into now.", faults.collect());
     if let Some(certificates) = gateway.certificates.get() {
         let expiries = certificates.expiries().into_iter().map(|c| {
             (format!("{{certificate=\"{}\",host=\"{}\"}}", c.name.escape_default(), c.host), c.not_after as f64)

@@ -15,6 +15,7 @@ use slipway_core::traffic::{CohortRoute, Endpoint, Generation, Index, Role, Rout
 use slipway_core::units::Weight;
 
 use crate::count::{Counts, VersionCounts};
+use crate::inject::{FaultState, Terms};
 use crate::lease::Leases;
 use crate::upstream::Upstream;
 
@@ -45,6 +46,8 @@ pub(crate) struct RouteState {
     pub(crate) versions: Vec<VersionState>,
     /// Cohorts that go to a version of their own; none where the fall-back is in force.
     pub(crate) cohorts: Vec<CohortState>,
+    /// Faults that are injected; none where the fall-back is in force.
+    pub(crate) faults: Vec<Arc<FaultState>>,
 }
 
 /// A cohort that goes to a version of its own.
@@ -112,7 +115,7 @@ impl Served {
     /// What is served once `table` is in force, after `before`.
     pub(crate) fn build(
         table: Arc<RoutingTable>,
-        leases: &Leases,
+        (leases, terms): (&Leases, &Terms),
         before: &Served,
         counts: &Counts,
         stopped: &CancellationToken,
@@ -124,8 +127,16 @@ impl Served {
             let earlier = unmoved.or_else(|| by_lane.get(&(&route.service, &route.environment)).copied());
             let lapsed = route.fallback.is_some() && leases.is_lapsed(&route.lane(), route.epoch);
             match earlier {
-                Some(same) if Arc::ptr_eq(&same.route, route) && same.lapsed == lapsed => same.clone(),
-                _ => Arc::new(RouteState::build(route, lapsed, earlier.map(|e| &**e), counts, stopped)),
+                Some(same) if Arc::ptr_eq(&same.route, route) && same.lapsed == lapsed && same.goes_on() => {
+                    same.clone()
+                }
+                _ => {
+                    let mut state = RouteState::build(route, lapsed, earlier.map(|e| &**e), counts, stopped);
+                    if !lapsed {
+                        state.faults = FaultState::of(route, &state.lane, terms, earlier.map(|e| &**e));
+                    }
+                    Arc::new(state)
+                }
             }
         });
         let routes = routes.collect();
@@ -150,6 +161,11 @@ impl Served {
     /// The route of a lane.
     pub(crate) fn route(&self, lane: &LaneId) -> Option<&Arc<RouteState>> {
         self.routes.iter().find(|r| r.lane == *lane)
+    }
+
+    /// Every fault that is injected.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Arc<FaultState>> {
+        self.routes.iter().flat_map(|r| &r.faults)
     }
 
     /// Every instance of the table.
@@ -200,7 +216,12 @@ impl RouteState {
             Some(CohortState { route: cohort.clone(), to, counts: versions.iter().map(count).collect() })
         };
         let cohorts = route.cohorts.iter().filter(in_force).filter_map(cohort).collect();
-        RouteState { route: route.clone(), lane, split, lapsed, versions, cohorts }
+        RouteState { route: route.clone(), lane, split, lapsed, versions, cohorts, faults: Vec::new() }
+    }
+
+    /// Whether nothing that is injected is over.
+    fn goes_on(&self) -> bool {
+        self.faults.iter().all(|fault| fault.goes_on())
     }
 
     /// The version named so.

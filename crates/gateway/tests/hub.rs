@@ -85,6 +85,7 @@ fn row(attempts: u64) -> CountRow {
         attempts,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
         objectives: vec![],
         latency_us: vec![],
     }

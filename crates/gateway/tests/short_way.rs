@@ -9,6 +9,8 @@ mod faults;
 mod grpc;
 #[path = "health.rs"]
 mod health;
+#[path = "injected.rs"]
+mod injected;
 #[path = "routing.rs"]
 mod routing;
 #[path = "slow.rs"]

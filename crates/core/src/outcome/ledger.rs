@@ -149,6 +149,7 @@ pub(super) fn no_requests(lane: &LaneId, epoch: Epoch, version: &VersionName) ->
         attempts: 0,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
         objectives: Vec::new(),
         latency_us: Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! From a lane to its route: what every gateway should serve of it.
 
 use super::bounds;
+use super::faults;
 use super::lane::{Lane, Release};
 use super::model::RolloutKind;
 use crate::instance::{InstanceState, InstanceStatus};
@@ -42,10 +43,11 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
             cookie: release.spec.traffic.sticky_cookie.clone(),
             header: release.spec.traffic.sticky_header.clone(),
         },
-        versions: versions.into_iter().map(|v| endpoints(lane, v, sole || Some(v) == stable)).collect(),
+        versions: versions.iter().copied().map(|v| endpoints(lane, v, sole || Some(v) == stable)).collect(),
         objectives: counted(lane, objectives(lane, release)),
         limits: limits(&release.spec),
         maintenance: lane.maintenance.clone(),
+        faults: faults::in_force(lane, &versions),
     })
 }
 

@@ -97,10 +97,24 @@ fn declared(spec: Option<ServiceSpec>, findings: Findings) -> Result<Declared, V
 
 /// A duration as it is written in a declared file: `20s`, `1h30m`. The error says what to write instead.
 pub fn duration(text: &str) -> Result<crate::units::Millis, String> {
-    scalar::duration(text).map_err(|wrong| match wrong.hint {
+    scalar::duration(text).map_err(said)
+}
+
+/// A share of requests, in steps of 0.01%: `5%`, `0.5%`.
+pub fn weight(text: &str) -> Result<crate::units::Weight, String> {
+    scalar::weight(text).map_err(said)
+}
+
+/// A size in bytes: `10MB`, `512KiB`.
+pub fn size(text: &str) -> Result<u64, String> {
+    scalar::size(text).map_err(said)
+}
+
+fn said(wrong: mistake::Wrong) -> String {
+    match wrong.hint {
         Some(hint) => format!("{} ({hint})", wrong.message),
         None => wrong.message,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ mod tests {
             versions: Vec::new(),
             cohorts: Vec::new(),
             maintenance: None,
+            faults: Vec::new(),
             objectives: Vec::new(),
             limits: Limits::default(),
         })

@@ -137,6 +137,9 @@ pub struct CountRow {
     pub failed: u64,
     /// Requests that failed by Slipway's own doing: neither an instance's answer nor its death.
     pub failed_by_slipway: u64,
+    /// Requests into which a fault was injected on purpose: among the others, failed or not.
+    #[serde(default)]
+    pub injected: u64,
     /// For each objective of the route, under the per-user cap.
     pub objectives: Vec<ObjectiveCount>,
     /// Time to the response head: pairs of upper bound in microseconds and count, only buckets that hold something.

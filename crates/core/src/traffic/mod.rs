@@ -5,6 +5,7 @@
 
 mod change;
 mod cohort;
+mod fault;
 mod index;
 pub mod link;
 mod route;
@@ -15,6 +16,7 @@ pub const CONSOLE_COOKIE: &str = "slipway-session";
 
 pub use change::{ROUTES_LIMIT, TableChange};
 pub use cohort::{CohortRoute, CohortRule};
+pub use fault::{FaultCohort, FaultKind, InjectedFault, LONGEST_FAULT, LONGEST_LATENCY, MOST_FAULTS};
 pub use index::Index;
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{

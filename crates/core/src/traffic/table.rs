@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cohort::CohortRoute;
+use super::fault::InjectedFault;
 use crate::address::Address;
 use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
 use crate::units::{Millis, Weight};
@@ -65,6 +66,9 @@ pub struct Route {
     /// Nobody is reached; requests are held, then told so.
     #[serde(default)]
     pub maintenance: Option<Maintenance>,
+    /// What is done to some requests on purpose, for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<InjectedFault>,
 }
 
 /// What is said while a route reaches nobody on purpose.

@@ -80,6 +80,7 @@ fn add(sum: &mut CountRow, row: &CountRow) {
     sum.attempts += row.attempts;
     sum.failed += row.failed;
     sum.failed_by_slipway += row.failed_by_slipway;
+    sum.injected += row.injected;
     for objective in &row.objectives {
         match sum.objectives.iter_mut().find(|o| o.name == objective.name) {
             Some(ObjectiveCount { n, bad, bad_keys, .. }) => {
@@ -113,6 +114,7 @@ mod tests {
             attempts,
             failed: 1,
             failed_by_slipway: 0,
+            injected: 0,
             objectives: vec![ObjectiveCount { name: "errors".into(), n: attempts, bad: 1, bad_keys: 1 }],
             latency_us: vec![(10, attempts)],
         }

@@ -68,6 +68,7 @@ pub(super) fn empty(route: &Route, version: &VersionName) -> CountRow {
         attempts: 0,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
         objectives: Vec::new(),
         latency_us: Vec::new(),
     }
