@@ -227,6 +227,7 @@ fn table(address: SocketAddr) -> RoutingTable {
         cohorts: Vec::new(),
         maintenance: None,
         faults: Vec::new(),
+        mirror: None,
     };
     let (stable, candidate) = ("1.0.0".parse().expect("a version"), "1.1.0".parse().expect("a version"));
     let half = Weight::from_bp(5_000).expect("half");

@@ -59,6 +59,7 @@ impl Gateway {
                     failed: 0,
                     failed_by_slipway: 0,
                     injected: 0,
+                    mirrored: false,
                     objectives: Vec::new(),
                     latency_us: Vec::new(),
                 });

@@ -26,6 +26,8 @@ pub(crate) struct Attempt {
     progress: Option<Arc<Progress>>,
     /// It is counted, but is no evidence: a fault was injected into it, and its version is the one that serves.
     apart: bool,
+    /// Where it is counted as well: a copy of it went elsewhere.
+    twin: Option<Arc<VersionCounts>>,
     state: State,
 }
 
@@ -47,7 +49,12 @@ impl Attempt {
         progress: Option<Arc<Progress>>,
     ) -> Attempt {
         pick.upstream.begin(retry);
-        Attempt { pick, key, started, progress, apart: false, state: State::Waiting }
+        Attempt { pick, key, started, progress, apart: false, twin: None, state: State::Waiting }
+    }
+
+    /// A copy of it goes elsewhere: what comes of it is counted there too.
+    pub(crate) fn copied(&mut self, twin: Option<Arc<VersionCounts>>) {
+        self.twin = twin;
     }
 
     /// A fault was injected.
@@ -131,6 +138,7 @@ impl Attempt {
         let version = self.pick.version();
         act(self.pick.counts());
         act(&version.lifetime);
+        self.twin.iter().for_each(|twin| act(twin));
     }
 }
 

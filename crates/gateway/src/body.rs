@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 
 use crate::access_log::Pending;
 use crate::attempt::Answer;
@@ -116,6 +117,17 @@ pub(crate) struct RequestBody {
     inner: Option<Incoming>,
     left: u64,
     progress: Option<Arc<Progress>>,
+    /// All that there is, where it has come already.
+    whole: Option<Bytes>,
+    tee: Option<Tee>,
+}
+
+/// Keeps a copy of a body that is short enough.
+#[derive(Debug)]
+struct Tee {
+    kept: BytesMut,
+    most: usize,
+    to: oneshot::Sender<Bytes>,
 }
 
 impl RequestBody {
@@ -124,17 +136,46 @@ impl RequestBody {
         if inner.is_end_stream() {
             return RequestBody::empty();
         }
-        RequestBody { inner: Some(inner), left: limit, progress: Some(Arc::new(Progress::new())) }
+        RequestBody {
+            inner: Some(inner),
+            left: limit,
+            progress: Some(Arc::new(Progress::new())),
+            whole: None,
+            tee: None,
+        }
     }
 
     /// No body.
     pub(crate) fn empty() -> RequestBody {
-        RequestBody { inner: None, left: 0, progress: None }
+        RequestBody { inner: None, left: 0, progress: None, whole: None, tee: None }
+    }
+
+    /// A body that has come already.
+    pub(crate) fn whole(bytes: Bytes) -> RequestBody {
+        RequestBody { whole: Some(bytes), ..RequestBody::empty() }
+    }
+
+    /// Keeps a copy of it as it passes, and hands it out at its end: nothing where it is longer than `most`, or breaks off.
+    /// `None` where there is no body.
+    pub(crate) fn tee(&mut self, most: u64) -> Option<oneshot::Receiver<Bytes>> {
+        self.inner.as_ref()?;
+        let (to, copy) = oneshot::channel();
+        self.tee = Some(Tee { kept: BytesMut::new(), most: usize::try_from(most).unwrap_or(usize::MAX), to });
+        Some(copy)
     }
 
     /// How far it has come; `None` where there is no body.
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
+    }
+}
+
+impl Tee {
+    fn hand_out(tee: &mut Option<Tee>) {
+        if let Some(tee) = tee.take() {
+            // Nobody waits for it any more where that took too long.
+            let _ = tee.to.send(tee.kept.freeze());
+        }
     }
 }
 
@@ -144,7 +185,9 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let (Some(inner), Some(progress)) = (&mut this.inner, &this.progress) else { return Poll::Ready(None) };
+        let (Some(inner), Some(progress)) = (&mut this.inner, &this.progress) else {
+            return Poll::Ready(this.whole.take().filter(|all| !all.is_empty()).map(|all| Ok(Frame::data(all))));
+        };
         let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
             progress.wait();
             return Poll::Pending;
@@ -162,8 +205,15 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Err("the request's body is larger than the route allows".into())));
                 }
                 this.left -= size;
+                if let (Some(tee), Some(data)) = (&mut this.tee, frame.data_ref()) {
+                    match tee.kept.len() + data.len() > tee.most {
+                        true => this.tee = None,
+                        false => tee.kept.extend_from_slice(data),
+                    }
+                }
                 if inner.is_end_stream() {
                     progress.ended.store(true, Release);
+                    Tee::hand_out(&mut this.tee);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -173,17 +223,19 @@ impl Body for RequestBody {
             }
             None => {
                 progress.ended.store(true, Release);
+                Tee::hand_out(&mut this.tee);
                 Poll::Ready(None)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.whole.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let whole = self.whole.as_ref().map_or(0, |whole| whole.len() as u64);
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(whole), Body::size_hint)
     }
 }
 

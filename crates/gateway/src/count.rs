@@ -31,6 +31,8 @@ struct EpochCounts {
     versions: HashMap<VersionName, Arc<VersionCounts>>,
     /// Of cohorts that go to a version of their own, by name: no part of what the split gives.
     cohorts: HashMap<(String, VersionName), Arc<VersionCounts>>,
+    /// Of copies, and of what was copied.
+    mirrored: HashMap<VersionName, Arc<VersionCounts>>,
 }
 
 /// All counts of a gateway.
@@ -79,6 +81,24 @@ impl Counts {
         kept.cohorts.entry((cohort.to_string(), version.clone())).or_insert_with(make).clone()
     }
 
+    /// The counts of copies of requests at one version, or of what was copied, in one epoch.
+    pub(crate) fn mirrored(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        version: &VersionName,
+        objectives: &[Counted],
+    ) -> Arc<VersionCounts> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = rows.entry(lane.clone()).or_default().entry(epoch).or_default();
+        let urgent = self.urgent.clone();
+        let make = || {
+            let counts = VersionCounts::new(lane, epoch, version, None, objectives, Arc::default(), urgent);
+            Arc::new(VersionCounts { mirrored: true, ..counts })
+        };
+        kept.mirrored.entry(version.clone()).or_insert_with(make).clone()
+    }
+
     /// The counts of one version over all epochs, for `/metrics`; versions without a route are forgotten by `retain`.
     pub(crate) fn lifetime(&self, lane: &LaneId, version: &VersionName) -> Arc<VersionCounts> {
         let mut all = self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +122,7 @@ impl Counts {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.values()
             .flat_map(BTreeMap::values)
-            .flat_map(|e| e.versions.values().chain(e.cohorts.values()))
+            .flat_map(|e| e.versions.values().chain(e.cohorts.values()).chain(e.mirrored.values()))
             .cloned()
             .collect()
     }
@@ -125,6 +145,7 @@ pub(crate) struct VersionCounts {
     epoch: Epoch,
     version: VersionName,
     cohort: Option<String>,
+    mirrored: bool,
     assigned: AtomicU64,
     users: AtomicU64,
     /// Shared by all versions of the epoch.
@@ -154,6 +175,7 @@ impl VersionCounts {
             epoch,
             version: version.clone(),
             cohort,
+            mirrored: false,
             assigned: AtomicU64::new(0),
             users: AtomicU64::new(0),
             all_users,
@@ -268,6 +290,7 @@ impl VersionCounts {
             users: self.users.load(Acquire),
             failed_by_slipway: self.failed_by_slipway.load(Acquire),
             injected: self.injected.load(Acquire),
+            mirrored: self.mirrored,
             objectives: self.objectives.iter().map(Tally::count).collect(),
             latency_us: self.latency.sparse(),
         }

@@ -135,6 +135,11 @@ impl<'a> Course<'a> {
         Attempt::begin(pick.clone(), chosen, self.hash, self.attempts > 1, progress)
     }
 
+    /// The key as a number.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// A fault is injected in the place of an attempt: the client is told this status, or let go without an answer. Called
     /// while nothing else can be served.
     pub(crate) fn injected(&mut self, pick: &Pick, chosen: Instant, status: Option<StatusCode>) {

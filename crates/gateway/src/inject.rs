@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use slipway_core::names::LaneId;
 use slipway_core::traffic::{InjectedFault, LONGEST_FAULT, Role, Route, RoutingTable};
-use slipway_core::units::{Millis, Timestamp, Weight};
+use slipway_core::units::{Millis, Timestamp};
 use tokio::time::Sleep;
 
 use crate::body::ResponseBody;
@@ -24,6 +24,7 @@ use crate::cohort;
 use crate::fields::Fields;
 use crate::grpc;
 use crate::served::{Pick, RouteState};
+use crate::share::Share;
 
 /// Pieces in which a slow body comes, a second.
 const PIECES: u64 = 10;
@@ -90,8 +91,7 @@ pub(crate) struct FaultState {
     pub(crate) fault: InjectedFault,
     until: Instant,
     ended: AtomicBool,
-    /// Basis points that requests have brought and no fault has used.
-    credit: AtomicU64,
+    share: Share,
 }
 
 impl FaultState {
@@ -108,7 +108,7 @@ impl FaultState {
         };
         let new = |fault: &InjectedFault| {
             let until = terms.end(lane, fault, now);
-            Arc::new(FaultState { fault: fault.clone(), until, ended: false.into(), credit: 0.into() })
+            Arc::new(FaultState { fault: fault.clone(), until, ended: false.into(), share: Share::default() })
         };
         let all = route.faults.iter().map(|fault| known(fault).unwrap_or_else(|| new(fault)));
         all.filter(|state| state.until > now).collect()
@@ -122,20 +122,6 @@ impl FaultState {
     /// It stands in no table any more.
     pub(crate) fn end(&self) {
         self.ended.store(true, Release);
-    }
-
-    /// Whether a request that it could be injected into meets it. Of any number of them never more than its share do, and
-    /// in the long run no fewer; which ones is left to chance.
-    fn draws(&self) -> bool {
-        let share = u64::from(self.fault.share.bp());
-        let whole = u64::from(Weight::ALL.bp());
-        let earned = self.credit.fetch_add(share, AcqRel) + share;
-        let odds = (whole + share) / 2;
-        if earned < whole || rand::random_range(0..whole) >= odds {
-            return false;
-        }
-        let spend = |credit: u64| credit.checked_sub(whole);
-        self.credit.fetch_update(AcqRel, Acquire, spend).is_ok()
     }
 }
 
@@ -161,7 +147,7 @@ impl Draw {
     pub(crate) fn hit(&mut self, pick: &Pick) -> Option<Arc<FaultState>> {
         let applies = |state: &&Arc<FaultState>| state.goes_on() && state.fault.version == pick.version().name;
         if !std::mem::replace(&mut self.drawn, true) {
-            self.hit = self.fits.iter().filter(applies).find(|state| state.draws()).cloned();
+            self.hit = self.fits.iter().filter(applies).find(|state| state.share.draws(state.fault.share)).cloned();
         }
         self.hit.as_ref().filter(applies).cloned()
     }

@@ -107,6 +107,7 @@ mod tests {
             cohorts: Vec::new(),
             maintenance: None,
             faults: Vec::new(),
+            mirror: None,
             objectives: vec![],
             limits: Limits::default(),
         };

@@ -125,6 +125,17 @@ fn render(gateway: &Gateway) -> String {
         (labels, f64::from(u8::from(r.lapsed)))
     });
     family("slipway_lease_lapsed", "gauge", "1 while the fall-back is served.", lapsed.collect());
+    let mut copies = (Vec::new(), Vec::new());
+    for route in &served.routes {
+        let Some(mirror) = &route.mirror else { continue };
+        let (lane, to) = (&route.lane, &mirror.rule.to);
+        let labels = format!("{{service=\"{}\",environment=\"{}\",version=\"{to}\"}}", lane.service, lane.environment);
+        let made = mirror.counts.get(mirror.to).map_or(0, |counts| counts.row().attempts);
+        copies.0.push((labels.clone(), made as f64));
+        copies.1.push((labels, mirror.dropped.load(Relaxed) as f64));
+    }
+    family("slipway_mirrored_total", "counter", "Copies of requests that ended, in the step at hand.", copies.0);
+    family("slipway_mirror_dropped_total", "counter", "Copies that were not made, over a limit.", copies.1);
     let faults = served.routes.iter().flat_map(|r| r.faults.iter().filter(|f| f.goes_on()).map(move |f| (r, f)));
     let faults = faults.map(|(r, f)| {
         let (lane, fault) = (&r.lane, &f.fault);

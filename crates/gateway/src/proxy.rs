@@ -29,6 +29,7 @@ use crate::headers::{self, Origin};
 use crate::inject::{self, Draw, FaultState, Reset};
 use crate::key::Key;
 use crate::maintenance;
+use crate::mirror;
 use crate::outcomes;
 use crate::patience::{Patience, Sent, wait_for_head};
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
@@ -273,7 +274,7 @@ impl<'a> Exchange<'a> {
         served: &Served,
         (pick, chosen): (Pick, Instant),
         ready: Ready,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<Next, Fault> {
         let Ready { mut sender, connection, idle_for } = ready;
         let spare = self.course.wants_spare(idle_for).then(|| copy_head(&request));
@@ -283,7 +284,14 @@ impl<'a> Exchange<'a> {
                 pick.upstream.put_back(sender, connection);
                 return Ok(Next::Again(Box::new(request)));
             };
+            let copied = (self.upgrade.is_none() && !self.grpc && self.course.attempts == 0)
+                .then(|| mirror::copy(&pick, &mut request, self.course.hash()))
+                .flatten();
             let mut attempt = self.course.begin(&pick, chosen, progress.clone());
+            if let Some(copy) = copied {
+                attempt.copied(copy.twin(&pick));
+                copy.send(self.gateway);
+            }
             if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 1) {
                 attempt.injected();
                 self.injected = Some(hit.fault.what);

@@ -86,6 +86,7 @@ fn row(attempts: u64) -> CountRow {
         failed: 0,
         failed_by_slipway: 0,
         injected: 0,
+        mirrored: false,
         objectives: vec![],
         latency_us: vec![],
     }

@@ -11,6 +11,8 @@ mod grpc;
 mod health;
 #[path = "injected.rs"]
 mod injected;
+#[path = "mirrored.rs"]
+mod mirrored;
 #[path = "routing.rs"]
 mod routing;
 #[path = "slow.rs"]

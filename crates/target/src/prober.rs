@@ -145,6 +145,7 @@ fn empty(probing: &Probing, version: &VersionName) -> CountRow {
         failed: 0,
         failed_by_slipway: 0,
         injected: 0,
+        mirrored: false,
         objectives: probing.objectives.iter().map(count).collect(),
         latency_us: Vec::new(),
     }

@@ -150,6 +150,7 @@ pub(super) fn no_requests(lane: &LaneId, epoch: Epoch, version: &VersionName) ->
         failed: 0,
         failed_by_slipway: 0,
         injected: 0,
+        mirrored: false,
         objectives: Vec::new(),
         latency_us: Vec::new(),
     }

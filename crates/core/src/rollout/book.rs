@@ -185,6 +185,7 @@ mod tests {
             failed: bad,
             failed_by_slipway: 0,
             injected: 0,
+            mirrored: false,
             objectives: vec![ObjectiveCount { name: "errors".into(), n, bad, bad_keys: bad }],
             latency_us: Vec::new(),
         }

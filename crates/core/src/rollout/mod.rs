@@ -22,6 +22,7 @@ mod housekeeping;
 mod judging;
 mod lane;
 mod latency;
+mod mirroring;
 mod model;
 mod observed;
 mod outage;

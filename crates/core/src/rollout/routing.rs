@@ -3,6 +3,7 @@
 use super::bounds;
 use super::faults;
 use super::lane::{Lane, Release};
+use super::mirroring;
 use super::model::RolloutKind;
 use crate::instance::{InstanceState, InstanceStatus};
 use crate::names::VersionName;
@@ -25,6 +26,8 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
     versions.extend(routing.fallback.iter().flat_map(|f| f.shares()).map(|s| &s.version));
     // Stable stays in the route, so that it can take over where a candidate has nobody left.
     versions.extend(routing.cohorts.iter().map(|cohort| &cohort.to));
+    let mirror = mirroring::in_force(lane);
+    versions.extend(mirror.as_ref().map(|mirror| &mirror.to));
     versions.extend(stable);
     versions.sort();
     versions.dedup();
@@ -48,6 +51,7 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
         limits: limits(&release.spec),
         maintenance: lane.maintenance.clone(),
         faults: faults::in_force(lane, &versions),
+        mirror: mirror.clone(),
     })
 }
 

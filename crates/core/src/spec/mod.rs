@@ -14,6 +14,7 @@ pub mod environment_file;
 mod group;
 mod hooks;
 mod migrate;
+mod mirror;
 mod mistake;
 mod model;
 mod named;
@@ -36,6 +37,7 @@ pub use env_file::parse_env_file;
 pub use group::{GroupMember, GroupSpec, parse_group};
 pub use hooks::{Before, Hook, OnSilence, Pattern, Receiver, Secret};
 pub use migrate::Migrate;
+pub use mirror::Mirror;
 pub use mistake::{Mistake, nearest};
 pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,

@@ -137,6 +137,7 @@ mod tests {
             cohorts: Vec::new(),
             maintenance: None,
             faults: Vec::new(),
+            mirror: None,
             objectives: Vec::new(),
             limits: Limits::default(),
         })

@@ -20,6 +20,6 @@ pub use fault::{FaultCohort, FaultKind, InjectedFault, LONGEST_FAULT, LONGEST_LA
 pub use index::Index;
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
-    Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route,
+    Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Mirror, Protocol, Role, Route,
     RoutingTable, Share, Split, SplitError, Sticky, TableError, VersionRoute,
 };

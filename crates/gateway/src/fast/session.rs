@@ -170,6 +170,7 @@ impl<'a> Session<'a> {
         let Some(route) = served.find(&host, head.path) else { return Planned::HandOver };
         if route.route.maintenance.is_some()
             || !route.faults.is_empty()
+            || route.mirror.is_some()
             || head.body as u64 > route.route.limits.body_bytes
         {
             return Planned::HandOver;

@@ -16,7 +16,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use slipway_core::traffic::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, InjectedFault, Limits, Match, Protocol, Role, Route,
+    Counted, CountedBad, Endpoint, Epoch, Generation, InjectedFault, Limits, Match, Mirror, Protocol, Role, Route,
     RoutingTable, Split, Sticky, VersionRoute,
 };
 use slipway_core::units::{Millis, Weight};
@@ -157,6 +157,7 @@ pub struct TableOf {
     pub sticky: Sticky,
     pub protocol: Protocol,
     pub faults: Vec<InjectedFault>,
+    pub mirror: Option<Mirror>,
 }
 
 pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &[&Instance]) -> TableOf {
@@ -172,6 +173,7 @@ pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &
         sticky: Sticky::default(),
         protocol: Protocol::Http1,
         faults: Vec::new(),
+        mirror: None,
     }
 }
 
@@ -199,6 +201,7 @@ impl TableOf {
             cohorts: Vec::new(),
             maintenance: None,
             faults: self.faults.clone(),
+            mirror: self.mirror.clone(),
             objectives: vec![
                 Counted { name: "errors".into(), bad: CountedBad::Failed },
                 Counted { name: "latency".into(), bad: CountedBad::SlowerThan(Millis(5_000)) },

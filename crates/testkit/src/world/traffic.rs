@@ -69,6 +69,7 @@ pub(super) fn empty(route: &Route, version: &VersionName) -> CountRow {
         failed: 0,
         failed_by_slipway: 0,
         injected: 0,
+        mirrored: false,
         objectives: Vec::new(),
         latency_us: Vec::new(),
     }
