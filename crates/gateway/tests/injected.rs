@@ -141,7 +141,8 @@ async fn latency_is_a_part_of_a_candidates_time() {
     let mut all = table(1, 10_000, &[&s], &[&c]);
     all.faults = vec![fault(FaultKind::Latency(Millis(200)), "c", 10_000)];
     let mut built = all.build();
-    built.routes[0].objectives[1].bad = slipway_core::traffic::CountedBad::SlowerThan(Millis(200));
+    std::sync::Arc::make_mut(&mut built.routes[0]).objectives[1].bad =
+        slipway_core::traffic::CountedBad::SlowerThan(Millis(200));
     world.publish(built).await;
     assert_eq!(world.get("/").await.body, "c");
     let row = world.counts("c", "one", |row| row.attempts == 1).await;

@@ -59,7 +59,7 @@ async fn keeper(status: u16) -> (Endpoint, Arc<Mutex<Vec<String>>>) {
             });
         }
     });
-    (Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address }, kept)
+    (Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address: address.into() }, kept)
 }
 
 async fn copies(world: &World, version: &str, enough: impl Fn(&CountRow) -> bool) -> CountRow {
