@@ -226,6 +226,8 @@ fn table(address: SocketAddr) -> RoutingTable {
         limits: Limits { body_bytes: BODY_LIMIT, ..Limits::default() },
         cohorts: Vec::new(),
         maintenance: None,
+        faults: Vec::new(),
+        mirror: None,
     };
     let (stable, candidate) = ("1.0.0".parse().expect("a version"), "1.1.0".parse().expect("a version"));
     let half = Weight::from_bp(5_000).expect("half");

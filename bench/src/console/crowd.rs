@@ -58,6 +58,8 @@ impl Gateway {
                     attempts: 0,
                     failed: 0,
                     failed_by_slipway: 0,
+                    injected: 0,
+                    mirrored: false,
                     objectives: Vec::new(),
                     latency_us: Vec::new(),
                 });

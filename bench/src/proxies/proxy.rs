@@ -252,6 +252,8 @@ fn table(addresses: [Address; 2]) -> anyhow::Result<RoutingTable> {
         versions,
         cohorts: Vec::new(),
         maintenance: None,
+        faults: Vec::new(),
+        mirror: None,
         objectives: vec![
             Counted { name: "errors".into(), bad: CountedBad::Failed },
             Counted { name: "latency".into(), bad: CountedBad::SlowerThan(Millis(300)) },

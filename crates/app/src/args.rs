@@ -153,6 +153,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MaintenanceCommand,
     },
+    /// Inject a fault into a share of a version's requests, for a while; or end all of them.
+    #[command(
+        after_help = "Example:\n  slipway fault checkout --env production --version 1.4.2 --share 5% --abort 503 --for 2m\n  slipway fault checkout --env production --cohort staff --share 100% --latency 300ms --for 5m --reason 'game day'\n  slipway fault checkout --env production --end"
+    )]
+    Fault(Fault),
     /// Show what is known of a service's database; say what a migration has done that was cut off.
     #[command(
         after_help = "Example:\n  slipway migration checkout --env production\n  slipway migration checkout --env production --settle applied"
@@ -317,6 +322,43 @@ pub(crate) struct Lane {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["latency", "abort", "reset", "slow_body", "end"]))]
+pub(crate) struct Fault {
+    #[command(flatten)]
+    pub lane: Lane,
+    /// Requests to this version; the one that serves by default.
+    #[arg(long, value_name = "VERSION", value_parser = version, conflicts_with = "end")]
+    pub version: Option<String>,
+    /// Of these only who is one of this cohort, as the version declares it.
+    #[arg(long, value_name = "COHORT", conflicts_with = "end")]
+    pub cohort: Option<String>,
+    /// How many of them.
+    #[arg(long, value_name = "PERCENT", required_unless_present = "end", conflicts_with = "end")]
+    pub share: Option<String>,
+    /// Hold them back for so long, 60s at the most.
+    #[arg(long, value_name = "DURATION")]
+    pub latency: Option<String>,
+    /// Answer them with this status, 400 to 599, instead of reaching anybody.
+    #[arg(long, value_name = "STATUS")]
+    pub abort: Option<u16>,
+    /// Reset their connection instead of answering.
+    #[arg(long)]
+    pub reset: bool,
+    /// Pass the answer's body on at this rate, such as 1KB/s.
+    #[arg(long, value_name = "SIZE/s")]
+    pub slow_body: Option<String>,
+    /// How long; it ends by itself, after 1h at the most.
+    #[arg(long = "for", value_name = "DURATION", default_value = "1m", conflicts_with = "end")]
+    pub length: String,
+    /// End all faults now.
+    #[arg(long)]
+    pub end: bool,
+    /// Why, for the journal.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Rollback {
     /// The service.
     #[arg(required_unless_present = "group")]
@@ -426,8 +468,8 @@ pub(crate) enum TokenCommand {
     Create {
         /// Whose it is; the journal says user:NAME.
         name: String,
-        /// What its holder may do: release, rollback, operate, approve, override, admin, report, apply. By default the first
-        /// four.
+        /// What its holder may do: release, rollback, operate, approve, override, admin, report, apply, inject. By default the
+        /// first four.
         #[arg(long, value_delimiter = ',', value_name = "RIGHT,…")]
         may: Option<Vec<String>>,
     },

@@ -23,6 +23,7 @@ const COMMANDS: &[&str] = &[
     "scale",
     "restart",
     "maintenance",
+    "fault",
     "migration",
     "env",
     "gates",

@@ -175,6 +175,8 @@ mod tests {
             versions: Vec::new(),
             cohorts: Vec::new(),
             maintenance: None,
+            faults: Vec::new(),
+            mirror: None,
             objectives: Vec::new(),
             limits: Limits::default(),
         }

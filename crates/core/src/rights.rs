@@ -28,11 +28,13 @@ pub enum Right {
     Report,
     /// Apply the file of an environment: what runs there, and what every release into it must meet.
     Apply,
+    /// Inject faults into what users get.
+    Inject,
 }
 
 impl Right {
     /// Every one.
-    pub const ALL: [Right; 8] = [
+    pub const ALL: [Right; 9] = [
         Right::Release,
         Right::Rollback,
         Right::Operate,
@@ -41,6 +43,7 @@ impl Right {
         Right::Admin,
         Right::Report,
         Right::Apply,
+        Right::Inject,
     ];
 
     /// As it is written on the command line and in the API.
@@ -54,6 +57,7 @@ impl Right {
             Right::Admin => "admin",
             Right::Report => "report",
             Right::Apply => "apply",
+            Right::Inject => "inject",
         }
     }
 }
@@ -89,7 +93,7 @@ impl Rights {
     }
 
     /// What a token may do where nothing is said: everything but passing gates, making tokens,
-    /// reporting outcomes, which is a service's own, and saying what an environment asks of everybody.
+    /// reporting outcomes, which is a service's own, saying what an environment asks of everybody, and injecting faults.
     pub fn usual() -> Rights {
         Rights([Right::Release, Right::Rollback, Right::Operate, Right::Approve].into())
     }
@@ -139,7 +143,8 @@ mod tests {
 
     #[test]
     fn written_as_they_are_read() {
-        for text in ["release, approve", "look", "release, rollback, operate, approve, override, admin, report, apply"]
+        for text in
+            ["release, approve", "look", "release, rollback, operate, approve, override, admin, report, apply, inject"]
         {
             assert_eq!(text.parse::<Rights>().unwrap().to_string(), text);
         }
@@ -148,7 +153,7 @@ mod tests {
         let said = "approve,fly".parse::<Rights>().unwrap_err().to_string();
         assert_eq!(
             said,
-            "there is no right \"fly\"; there are release, rollback, operate, approve, override, admin, report, apply"
+            "there is no right \"fly\"; there are release, rollback, operate, approve, override, admin, report, apply, inject"
         );
     }
 }

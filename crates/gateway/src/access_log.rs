@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use slipway_core::names::{InstanceId, LaneId, VersionName};
+use slipway_core::traffic::FaultKind;
 use slipway_core::units::Timestamp;
 
 /// Lines that wait to be written, at most.
@@ -63,6 +64,9 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
     attempts: u32,
+    /// The fault that was injected on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    injected: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,13 +116,24 @@ impl AccessLog {
 }
 
 impl Pending {
-    /// Which instance it went to last.
-    pub(crate) fn went_to(&mut self, lane: &LaneId, version: &VersionName, instance: &InstanceId, attempts: u32) {
+    /// Which version it went to last, and which instance, unless a fault kept it from going to any.
+    pub(crate) fn went_to(
+        &mut self,
+        lane: &LaneId,
+        version: &VersionName,
+        instance: Option<&InstanceId>,
+        attempts: u32,
+    ) {
         self.record.service = Some(lane.service.to_string());
         self.record.environment = Some(lane.environment.to_string());
         self.record.version = Some(version.to_string());
-        self.record.instance = Some(instance.to_string());
+        self.record.instance = instance.map(ToString::to_string);
         self.record.attempts = attempts;
+    }
+
+    /// A fault was injected.
+    pub(crate) fn injected(&mut self, what: FaultKind) {
+        self.record.injected = Some(what.word());
     }
 
     /// The answer's head.

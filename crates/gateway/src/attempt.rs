@@ -13,6 +13,7 @@ use http::HeaderMap;
 use crate::body::Progress;
 use crate::count::VersionCounts;
 use crate::grpc;
+use crate::inject;
 use crate::served::Pick;
 use crate::upstream::{Connection, Sender, Upstream};
 
@@ -23,6 +24,10 @@ pub(crate) struct Attempt {
     key: u64,
     started: Instant,
     progress: Option<Arc<Progress>>,
+    /// It is counted, but is no evidence: a fault was injected into it, and its version is the one that serves.
+    apart: bool,
+    /// Where it is counted as well: a copy of it went elsewhere.
+    twin: Option<Arc<VersionCounts>>,
     state: State,
 }
 
@@ -44,7 +49,18 @@ impl Attempt {
         progress: Option<Arc<Progress>>,
     ) -> Attempt {
         pick.upstream.begin(retry);
-        Attempt { pick, key, started, progress, state: State::Waiting }
+        Attempt { pick, key, started, progress, apart: false, twin: None, state: State::Waiting }
+    }
+
+    /// A copy of it goes elsewhere: what comes of it is counted there too.
+    pub(crate) fn copied(&mut self, twin: Option<Arc<VersionCounts>>) {
+        self.twin = twin;
+    }
+
+    /// A fault was injected.
+    pub(crate) fn injected(&mut self) {
+        self.apart = !inject::is_evidence(&self.pick);
+        self.each(VersionCounts::injected);
     }
 
     /// Where it went.
@@ -60,9 +76,7 @@ impl Attempt {
 
     /// The connection failed, the answer was none, or it did not come in time.
     pub(crate) fn failed(mut self) {
-        let waited = self.waited();
-        let key = self.key;
-        self.each(|counts| counts.no_head(key, waited));
+        self.no_head();
         self.count(true);
     }
 
@@ -74,7 +88,7 @@ impl Attempt {
     /// The response head has come.
     pub(crate) fn head(&mut self, status: http::StatusCode, stream: bool) {
         let (key, waited) = (self.key, self.waited());
-        if !stream {
+        if !stream && !self.apart {
             self.each(|counts| counts.head(key, waited));
         }
         self.state = State::Answering;
@@ -106,10 +120,17 @@ impl Attempt {
             return;
         }
         self.state = State::Counted;
-        let key = self.key;
-        self.each(|counts| counts.ended(key, failed));
+        let (key, apart) = (self.key, self.apart);
+        self.each(|counts| if apart { counts.ended_apart(failed) } else { counts.ended(key, failed) });
         if failed {
             self.pick.upstream.tallies.failed.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn no_head(&self) {
+        let (key, waited) = (self.key, self.waited());
+        if !self.apart {
+            self.each(|counts| counts.no_head(key, waited));
         }
     }
 
@@ -117,16 +138,14 @@ impl Attempt {
         let version = self.pick.version();
         act(self.pick.counts());
         act(&version.lifetime);
+        self.twin.iter().for_each(|twin| act(twin));
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         match self.state {
-            State::Waiting => {
-                let (key, waited) = (self.key, self.waited());
-                self.each(|counts| counts.no_head(key, waited));
-            }
+            State::Waiting => self.no_head(),
             State::Answering => self.count(false),
             State::Counted => {}
         }

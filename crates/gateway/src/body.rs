@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 
 use crate::access_log::Pending;
 use crate::attempt::Answer;
 use crate::headers;
+use crate::inject::{FaultState, Slow};
 use crate::server::Tuning;
 
 /// What a body may fail with.
@@ -115,6 +117,17 @@ pub(crate) struct RequestBody {
     inner: Option<Incoming>,
     left: u64,
     progress: Option<Arc<Progress>>,
+    /// All that there is, where it has come already.
+    whole: Option<Bytes>,
+    tee: Option<Tee>,
+}
+
+/// Keeps a copy of a body that is short enough.
+#[derive(Debug)]
+struct Tee {
+    kept: BytesMut,
+    most: usize,
+    to: oneshot::Sender<Bytes>,
 }
 
 impl RequestBody {
@@ -123,17 +136,46 @@ impl RequestBody {
         if inner.is_end_stream() {
             return RequestBody::empty();
         }
-        RequestBody { inner: Some(inner), left: limit, progress: Some(Arc::new(Progress::new())) }
+        RequestBody {
+            inner: Some(inner),
+            left: limit,
+            progress: Some(Arc::new(Progress::new())),
+            whole: None,
+            tee: None,
+        }
     }
 
     /// No body.
     pub(crate) fn empty() -> RequestBody {
-        RequestBody { inner: None, left: 0, progress: None }
+        RequestBody { inner: None, left: 0, progress: None, whole: None, tee: None }
+    }
+
+    /// A body that has come already.
+    pub(crate) fn whole(bytes: Bytes) -> RequestBody {
+        RequestBody { whole: Some(bytes), ..RequestBody::empty() }
+    }
+
+    /// Keeps a copy of it as it passes, and hands it out at its end: nothing where it is longer than `most`, or breaks off.
+    /// `None` where there is no body.
+    pub(crate) fn tee(&mut self, most: u64) -> Option<oneshot::Receiver<Bytes>> {
+        self.inner.as_ref()?;
+        let (to, copy) = oneshot::channel();
+        self.tee = Some(Tee { kept: BytesMut::new(), most: usize::try_from(most).unwrap_or(usize::MAX), to });
+        Some(copy)
     }
 
     /// How far it has come; `None` where there is no body.
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
+    }
+}
+
+impl Tee {
+    fn hand_out(tee: &mut Option<Tee>) {
+        if let Some(tee) = tee.take() {
+            // Nobody waits for it any more where that took too long.
+            let _ = tee.to.send(tee.kept.freeze());
+        }
     }
 }
 
@@ -143,7 +185,9 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let (Some(inner), Some(progress)) = (&mut this.inner, &this.progress) else { return Poll::Ready(None) };
+        let (Some(inner), Some(progress)) = (&mut this.inner, &this.progress) else {
+            return Poll::Ready(this.whole.take().filter(|all| !all.is_empty()).map(|all| Ok(Frame::data(all))));
+        };
         let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
             progress.wait();
             return Poll::Pending;
@@ -161,8 +205,15 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Err("the request's body is larger than the route allows".into())));
                 }
                 this.left -= size;
+                if let (Some(tee), Some(data)) = (&mut this.tee, frame.data_ref()) {
+                    match tee.kept.len() + data.len() > tee.most {
+                        true => this.tee = None,
+                        false => tee.kept.extend_from_slice(data),
+                    }
+                }
                 if inner.is_end_stream() {
                     progress.ended.store(true, Release);
+                    Tee::hand_out(&mut this.tee);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -172,17 +223,19 @@ impl Body for RequestBody {
             }
             None => {
                 progress.ended.store(true, Release);
+                Tee::hand_out(&mut this.tee);
                 Poll::Ready(None)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.whole.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let whole = self.whole.as_ref().map_or(0, |whole| whole.len() as u64);
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(whole), Body::size_hint)
     }
 }
 
@@ -191,6 +244,7 @@ impl Body for RequestBody {
 pub(crate) struct ResponseBody {
     kind: Kind,
     log: Option<Pending>,
+    slow: Option<Box<Slow>>,
 }
 
 #[derive(Debug)]
@@ -204,12 +258,17 @@ enum Kind {
 impl ResponseBody {
     /// The gateway's own words.
     pub(crate) fn own(text: impl Into<Bytes>) -> ResponseBody {
-        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None }
+        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None, slow: None }
     }
 
     /// An instance's body.
     pub(crate) fn passing(inner: Incoming, answer: Answer) -> ResponseBody {
-        ResponseBody { kind: Kind::Passing { inner, answer: Some(Box::new(answer)) }, log: None }
+        ResponseBody { kind: Kind::Passing { inner, answer: Some(Box::new(answer)) }, log: None, slow: None }
+    }
+
+    /// Passes it on at so many bytes a second, for as long as the fault goes on.
+    pub(crate) fn slow_down(&mut self, fault: Arc<FaultState>, rate: u64) {
+        self.slow = Some(Box::new(Slow::new(fault, rate)));
     }
 
     /// Writes a line of the access log when the body has ended, however it ends.
@@ -224,6 +283,14 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if let Some(slow) = &mut this.slow
+            && let Some(piece) = ready!(slow.poll_piece(cx))
+        {
+            if let Some(log) = &mut this.log {
+                log.sent(piece.len() as u64);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         let frame = match &mut this.kind {
             Kind::Own(own) => {
                 return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
@@ -248,6 +315,13 @@ impl Body for ResponseBody {
                 }
             },
         };
+        let frame = match (frame, &mut this.slow) {
+            (Some(Ok(frame)), Some(slow)) if frame.is_data() => {
+                slow.hold(frame.into_data().unwrap_or_default());
+                return Pin::new(this).poll_frame(cx);
+            }
+            (frame, _) => frame,
+        };
         if let (Some(Ok(frame)), Some(log)) = (&frame, &mut this.log) {
             log.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
@@ -255,6 +329,9 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.slow.as_ref().is_some_and(|slow| slow.held() > 0) {
+            return false;
+        }
         match &self.kind {
             Kind::Own(own) => own.is_end_stream(),
             Kind::Passing { inner, .. } => inner.is_end_stream(),
@@ -264,7 +341,14 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Own(own) => own.size_hint(),
-            Kind::Passing { inner, .. } => inner.size_hint(),
+            Kind::Passing { inner, .. } => {
+                let (mut hint, held) = (inner.size_hint(), self.slow.as_ref().map_or(0, |slow| slow.held()));
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper.saturating_add(held));
+                }
+                hint.set_lower(hint.lower().saturating_add(held));
+                hint
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::Request;
 
@@ -17,6 +18,8 @@ pub(crate) struct Client {
     pub(crate) proto: &'static str,
     /// What the guard of an HTTP/1 connection found out.
     pub(crate) verdict: Option<Arc<Verdict>>,
+    /// Set to have the connection reset when it ends.
+    pub(crate) reset: Arc<AtomicBool>,
 }
 
 impl Client {

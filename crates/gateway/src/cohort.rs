@@ -11,7 +11,8 @@ pub(crate) fn of(fields: &(impl Fields + ?Sized), cohorts: &[CohortState]) -> Op
     cohorts.iter().find(|cohort| holds(fields, &cohort.route.rule)).map(|cohort| cohort.route.name.clone())
 }
 
-fn holds(fields: &(impl Fields + ?Sized), rule: &CohortRule) -> bool {
+/// Whether a request is one of those that a rule is about.
+pub(crate) fn holds(fields: &(impl Fields + ?Sized), rule: &CohortRule) -> bool {
     match rule {
         CohortRule::Header { name, value } => fields.all(name).any(|v| v == value.as_bytes()),
         CohortRule::Cookie { name, value } => cookie(fields, name) == Some(value),

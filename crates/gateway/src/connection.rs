@@ -1,11 +1,11 @@
 //! One client connection from its first byte to its end, whatever carries it: HTTP/1.1 behind the guard, or HTTP/2
 //! where the client begins with its preface. Accepting and TLS are not its business.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::guard::Guarded;
 use crate::proxy;
-use crate::stalls::Stalls;
+use crate::stalls::{Abrupt, Stalls};
 
 /// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -37,10 +37,10 @@ const SPARE_FILES: u64 = 128;
 /// Serves a connection to its end. `proto`: what the client believes to speak, `http` or `https`.
 pub(crate) async fn serve<S>(gateway: Arc<Gateway>, stream: S, address: SocketAddr, proto: &'static str)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Abrupt + Unpin + Send + 'static,
 {
-    let client = Client { address, proto, verdict: None };
-    let mut stream = Stalls::new(stream, gateway.tuning.write_idle);
+    let client = Client { address, proto, verdict: None, reset: Arc::default() };
+    let mut stream = Stalls::new(stream, gateway.tuning.write_idle, client.reset.clone());
     let begun = tokio::select! {
         begun = tokio::time::timeout(gateway.tuning.header_timeout, begin(&mut stream)) => begun,
         () = gateway.closing.cancelled() => return,
@@ -54,10 +54,10 @@ where
 /// HTTP/2, which only a connection's own first bytes are.
 pub(crate) async fn resume<S>(gateway: Arc<Gateway>, stream: S, before: BytesMut, address: SocketAddr, two: bool)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Abrupt + Unpin + Send + 'static,
 {
-    let client = Client { address, proto: "http", verdict: None };
-    let inner = Stalls::new(stream, gateway.tuning.write_idle);
+    let client = Client { address, proto: "http", verdict: None, reset: Arc::default() };
+    let inner = Stalls::new(stream, gateway.tuning.write_idle, client.reset.clone());
     speak(&gateway, client, Rewound { before, inner }, two).await;
 }
 
@@ -101,7 +101,12 @@ where
     let client = Client { verdict: Some(verdict), ..client };
     let service = service_fn(|request| {
         let (gateway, client) = (gateway.clone(), client.clone());
-        async move { Ok::<_, Infallible>(proxy::handle(&gateway, &client, request).await) }
+        async move {
+            let answer = proxy::handle(&gateway, &client, request).await;
+            // The connection ends by it, and takes with it whatever the client has sent behind this request.
+            client.reset.store(answer.is_err(), Release);
+            answer
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -129,7 +134,8 @@ where
 {
     let service = service_fn(|request| {
         let (gateway, client) = (gateway.clone(), client.clone());
-        async move { Ok::<_, Infallible>(proxy::handle(&gateway, &client, request).await) }
+        // Where it fails, its stream alone is reset.
+        async move { proxy::handle(&gateway, &client, request).await }
     });
     let most = u32::try_from(gateway.tuning.header_bytes + gateway.tuning.uri_bytes).unwrap_or(u32::MAX);
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())

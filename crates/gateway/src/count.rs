@@ -31,6 +31,8 @@ struct EpochCounts {
     versions: HashMap<VersionName, Arc<VersionCounts>>,
     /// Of cohorts that go to a version of their own, by name: no part of what the split gives.
     cohorts: HashMap<(String, VersionName), Arc<VersionCounts>>,
+    /// Of copies, and of what was copied.
+    mirrored: HashMap<VersionName, Arc<VersionCounts>>,
 }
 
 /// All counts of a gateway.
@@ -79,6 +81,24 @@ impl Counts {
         kept.cohorts.entry((cohort.to_string(), version.clone())).or_insert_with(make).clone()
     }
 
+    /// The counts of copies of requests at one version, or of what was copied, in one epoch.
+    pub(crate) fn mirrored(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        version: &VersionName,
+        objectives: &[Counted],
+    ) -> Arc<VersionCounts> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = rows.entry(lane.clone()).or_default().entry(epoch).or_default();
+        let urgent = self.urgent.clone();
+        let make = || {
+            let counts = VersionCounts::new(lane, epoch, version, None, objectives, Arc::default(), urgent);
+            Arc::new(VersionCounts { mirrored: true, ..counts })
+        };
+        kept.mirrored.entry(version.clone()).or_insert_with(make).clone()
+    }
+
     /// The counts of one version over all epochs, for `/metrics`; versions without a route are forgotten by `retain`.
     pub(crate) fn lifetime(&self, lane: &LaneId, version: &VersionName) -> Arc<VersionCounts> {
         let mut all = self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +122,7 @@ impl Counts {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.values()
             .flat_map(BTreeMap::values)
-            .flat_map(|e| e.versions.values().chain(e.cohorts.values()))
+            .flat_map(|e| e.versions.values().chain(e.cohorts.values()).chain(e.mirrored.values()))
             .cloned()
             .collect()
     }
@@ -125,6 +145,7 @@ pub(crate) struct VersionCounts {
     epoch: Epoch,
     version: VersionName,
     cohort: Option<String>,
+    mirrored: bool,
     assigned: AtomicU64,
     users: AtomicU64,
     /// Shared by all versions of the epoch.
@@ -132,6 +153,7 @@ pub(crate) struct VersionCounts {
     attempts: AtomicU64,
     failed: AtomicU64,
     failed_by_slipway: AtomicU64,
+    injected: AtomicU64,
     objectives: Vec<Tally>,
     latency: Histogram,
     changes: AtomicU64,
@@ -153,12 +175,14 @@ impl VersionCounts {
             epoch,
             version: version.clone(),
             cohort,
+            mirrored: false,
             assigned: AtomicU64::new(0),
             users: AtomicU64::new(0),
             all_users,
             attempts: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failed_by_slipway: AtomicU64::new(0),
+            injected: AtomicU64::new(0),
             objectives: objectives.iter().map(Tally::new).collect(),
             latency: Histogram::default(),
             changes: AtomicU64::new(0),
@@ -214,6 +238,21 @@ impl VersionCounts {
         }
     }
 
+    /// An attempt ended, failed or not, and is no evidence: what happened was injected.
+    pub(crate) fn ended_apart(&self, failed: bool) {
+        self.attempts.fetch_add(1, Relaxed);
+        if failed {
+            self.failed.fetch_add(1, Relaxed);
+        }
+        self.changed(false);
+    }
+
+    /// A fault was injected into a request.
+    pub(crate) fn injected(&self) {
+        self.injected.fetch_add(1, Relaxed);
+        self.changed(false);
+    }
+
     /// A client suffered from what is neither an instance's answer nor its death.
     pub(crate) fn failed_by_slipway(&self) {
         self.failed_by_slipway.fetch_add(1, Relaxed);
@@ -250,6 +289,8 @@ impl VersionCounts {
             assigned: self.assigned.load(Acquire),
             users: self.users.load(Acquire),
             failed_by_slipway: self.failed_by_slipway.load(Acquire),
+            injected: self.injected.load(Acquire),
+            mirrored: self.mirrored,
             objectives: self.objectives.iter().map(Tally::count).collect(),
             latency_us: self.latency.sparse(),
         }

@@ -6,10 +6,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+
 use crate::attempt::Attempt;
 use crate::eject;
 use crate::fault::Fault;
 use crate::gateway::Gateway;
+use crate::inject;
 use crate::key::Key;
 use crate::served::{Pick, RouteState, Served};
 use crate::upstream::{ConnectError, Upstream};
@@ -130,6 +133,30 @@ impl<'a> Course<'a> {
         self.assign(&pick.route, pick.assigned);
         self.attempts += 1;
         Attempt::begin(pick.clone(), chosen, self.hash, self.attempts > 1, progress)
+    }
+
+    /// The key as a number.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// A fault is injected in the place of an attempt: the client is told this status, or let go without an answer. Called
+    /// while nothing else can be served.
+    pub(crate) fn injected(&mut self, pick: &Pick, chosen: Instant, status: Option<StatusCode>) {
+        self.assign(&pick.route, pick.assigned);
+        self.attempts += 1;
+        let failed = status.is_none_or(|status| status.is_server_error());
+        for counts in [pick.counts(), &pick.version().lifetime] {
+            counts.injected();
+            match (inject::is_evidence(pick), status) {
+                (false, _) => counts.ended_apart(failed),
+                (true, Some(_)) => counts.head(self.hash, chosen.elapsed()),
+                (true, None) => counts.no_head(self.hash, chosen.elapsed()),
+            }
+            if inject::is_evidence(pick) {
+                counts.ended(self.hash, failed);
+            }
+        }
     }
 
     /// No instance took the connection: that is a failed attempt, and the instance is not used until it does. `Err`:

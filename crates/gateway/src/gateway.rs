@@ -17,11 +17,12 @@ use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{Ejection, Event};
 use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{self, AccessLog};
 use crate::api::Passing;
 use crate::connection;
 use crate::count::Counts;
 use crate::eject;
+use crate::inject::Terms;
 use crate::lease::Leases;
 use crate::maintenance::Held;
 use crate::places::Places;
@@ -91,6 +92,7 @@ pub(crate) struct Gateway {
 struct Control {
     table: Option<Arc<RoutingTable>>,
     leases: Leases,
+    terms: Terms,
 }
 
 /// Events on their way to the control plane.
@@ -150,7 +152,11 @@ impl Gateway {
             short_way: AtomicU64::new(0),
             served: ArcSwap::default(),
             dispatch: RwLock::new(()),
-            control: tokio::sync::Mutex::new(Control { table: None, leases: Leases::default() }),
+            control: tokio::sync::Mutex::new(Control {
+                table: None,
+                leases: Leases::default(),
+                terms: Terms::default(),
+            }),
             leases_changed: Notify::new(),
             store,
             leaving: Mutex::default(),
@@ -168,6 +174,7 @@ impl Gateway {
         let control = self.control.get_mut();
         control.table = Some(Arc::new(found.kept.table));
         control.leases = leases;
+        control.terms = Terms::remembering(found.faults, now);
         self.swap_unlocked();
         self
     }
@@ -176,7 +183,8 @@ impl Gateway {
         let control = self.control.get_mut();
         if let Some(table) = &control.table {
             let before = self.served.load_full();
-            let now = Served::build(table.clone(), &control.leases, &before, &self.counts, &self.stopped);
+            let now =
+                Served::build(table.clone(), (&control.leases, &control.terms), &before, &self.counts, &self.stopped);
             self.served.store(Arc::new(now));
         }
     }
@@ -217,6 +225,7 @@ impl Gateway {
         }
         let now = Instant::now();
         control.leases.start(&table, |term| now + term);
+        control.terms.start(&table, now, access_log::now());
         let table = Arc::new(table);
         control.table = Some(table.clone());
         self.swap(&control);
@@ -244,10 +253,14 @@ impl Gateway {
         self.leases_changed.notify_one();
     }
 
-    /// Serves fall-backs as leases run out, until the gateway ends.
+    /// Serves fall-backs as leases run out, and ends faults as their time is over, until the gateway ends.
     pub(crate) async fn watch_leases(&self) {
         loop {
-            let next = self.control.lock().await.leases.next();
+            let next = {
+                let control = self.control.lock().await;
+                let next = [control.leases.next(), control.terms.next(Instant::now())];
+                next.into_iter().flatten().min()
+            };
             let due = async {
                 match next {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -264,10 +277,12 @@ impl Gateway {
 
     async fn lapse(&self, control: &mut Control) {
         let lapses = control.leases.expire(Instant::now());
+        if !lapses.is_empty() || self.served.load().faults().any(|fault| !fault.goes_on()) {
+            self.swap(control);
+        }
         if lapses.is_empty() {
             return;
         }
-        self.swap(control);
         for lapse in lapses {
             tracing::warn!(lane = %lapse.lane, "the lease ran out: serving the fall-back");
             self.events.push(Event::Lapsed(lapse));
@@ -279,8 +294,16 @@ impl Gateway {
     fn swap(&self, control: &Control) {
         let Some(table) = &control.table else { return };
         let before = self.served.load_full();
-        let now = Arc::new(Served::build(table.clone(), &control.leases, &before, &self.counts, &self.stopped));
+        let now = Arc::new(Served::build(
+            table.clone(),
+            (&control.leases, &control.terms),
+            &before,
+            &self.counts,
+            &self.stopped,
+        ));
         self.served.store(now.clone());
+        let gone = |fault: &&Arc<_>| !now.faults().any(|other| Arc::ptr_eq(other, fault));
+        before.faults().filter(gone).for_each(|fault| fault.end());
         self.tables.send_replace(());
         drop(self.dispatch.write().unwrap_or_else(PoisonError::into_inner));
         self.drain_what_left(&before, &now);
@@ -319,7 +342,8 @@ impl Gateway {
     async fn write(&self, control: &Control) {
         let Some(table) = control.table.clone() else { return };
         let (store, lapses) = (self.store.clone(), control.leases.lapses());
-        let written = tokio::task::spawn_blocking(move || store.write(&table, lapses)).await;
+        let faults = control.terms.left(Instant::now());
+        let written = tokio::task::spawn_blocking(move || store.write(&table, lapses, faults)).await;
         match written {
             Ok(Ok(())) => {
                 let store = self.store.clone();

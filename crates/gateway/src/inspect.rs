@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use slipway_core::names::{LaneId, VersionName};
 use slipway_core::traffic::{Endpoint, RoutingTable};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection;
 use crate::count::Counts;
 use crate::gateway::Gateway;
 use crate::guard::Inspector;
+use crate::inject::Terms;
 use crate::lease::Leases;
 use crate::served::Served;
 use crate::server::Tuning;
@@ -83,7 +84,8 @@ pub struct Picked {
 /// route covers them. The table must hold together.
 pub fn picked(table: RoutingTable, host: &str, path: &str, keys: &[&str]) -> Vec<Picked> {
     let (leases, before, counts) = (Leases::default(), Served::default(), Counts::default());
-    let served = Served::build(Arc::new(table), &leases, &before, &counts, &CancellationToken::new());
+    let served =
+        Served::build(Arc::new(table), (&leases, &Terms::default()), &before, &counts, &CancellationToken::new());
     let Some(route) = served.find(host, path) else { return Vec::new() };
     let name = |version: usize| route.versions[version].name.clone();
     let picked = keys.iter().map(|key| {
@@ -116,10 +118,7 @@ impl Unheard {
     }
 
     /// Serves a client's connection to its end, as one that was accepted.
-    pub async fn serve<S>(&self, stream: S, address: SocketAddr)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    pub async fn serve(&self, stream: DuplexStream, address: SocketAddr) {
         connection::serve(self.0.clone(), stream, address, "http").await;
     }
 }

@@ -100,6 +100,8 @@ fn render(gateway: &Gateway) -> String {
     family("slipway_attempts_failed_total", "counter", "Attempts that failed.", per_version(|r| r.failed));
     let by_us = per_version(|r| r.failed_by_slipway);
     family("slipway_failed_by_slipway_total", "counter", "Requests failed by no instance's doing.", by_us);
+    let injected = per_version(|r| r.injected);
+    family("slipway_injected_total", "counter", "Requests into which a fault was injected on purpose.", injected);
 
     let mut instances = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for u in served.upstreams() {
@@ -126,6 +128,31 @@ fn render(gateway: &Gateway) -> String {
         (labels, f64::from(u8::from(r.lapsed)))
     });
     family("slipway_lease_lapsed", "gauge", "1 while the fall-back is served.", lapsed.collect());
+    let mut copies = (Vec::new(), Vec::new());
+    for route in &served.routes {
+        let Some(mirror) = &route.mirror else { continue };
+        let (lane, to) = (&route.lane, &mirror.rule.to);
+        let labels = format!("{{service=\"{}\",environment=\"{}\",version=\"{to}\"}}", lane.service, lane.environment);
+        let made = mirror.counts.get(mirror.to).map_or(0, |counts| counts.row().attempts);
+        copies.0.push((labels.clone(), made as f64));
+        copies.1.push((labels, mirror.dropped.load(Relaxed) as f64));
+    }
+    family("slipway_mirrored_total", "counter", "Copies of requests that ended, in the step at hand.", copies.0);
+    family("slipway_mirror_dropped_total", "counter", "Copies that were not made, over a limit.", copies.1);
+    let faults = served.routes.iter().flat_map(|r| r.faults.iter().filter(|f| f.goes_on()).map(move |f| (r, f)));
+    let faults = faults.map(|(r, f)| {
+        let (lane, fault) = (&r.lane, &f.fault);
+        let labels = format!(
+            "{{service=\"{}\",environment=\"{}\",version=\"{}\",fault=\"{}\",number=\"{}\"}}",
+            lane.service,
+            lane.environment,
+            fault.version,
+            fault.what.word(),
+            fault.number
+        );
+        (labels, fault.share.share())
+    });
+    family("slipway_fault_share", "gauge", "Share of requests that a fault is injected into now.", faults.collect());
     if let Some(certificates) = gateway.certificates.get() {
         let expiries = certificates.expiries().into_iter().map(|c| {
             (format!("{{certificate=\"{}\",host=\"{}\"}}", c.name.escape_default(), c.host), c.not_after as f64)

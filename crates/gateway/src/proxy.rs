@@ -12,10 +12,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
+use slipway_core::traffic::FaultKind;
 
 use crate::access_log::Pending;
 use crate::attempt::{Answer, Attempt};
-use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::body::{RequestBody, ResponseBody};
 use crate::challenges;
 use crate::client::Client;
 use crate::cohort;
@@ -25,12 +26,14 @@ use crate::gateway::Gateway;
 use crate::grpc;
 use crate::guard;
 use crate::headers::{self, Origin};
+use crate::inject::{self, Draw, FaultState, Reset};
 use crate::key::Key;
 use crate::maintenance;
+use crate::mirror;
 use crate::outcomes;
+use crate::patience::{Patience, Sent, wait_for_head};
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
 use crate::served::{Pick, Served};
-use crate::server::Tuning;
 use crate::tunnel;
 use crate::upstream::{ConnectError, Ready};
 
@@ -41,18 +44,18 @@ pub(crate) async fn handle(
     gateway: &Arc<Gateway>,
     client: &Client,
     request: Request<Incoming>,
-) -> Response<ResponseBody> {
+) -> Result<Response<ResponseBody>, Reset> {
     if let Some(fault) = client.refusal(&request) {
-        return fault.response(false);
+        return Ok(fault.response(false));
     }
     // Another one may wait behind it that does.
     let asks = request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
-    let mut response = answer(gateway, client, request).await;
+    let mut response = answer(gateway, client, request).await?;
     if asks && client.is_opaque() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // What follows on this connection was not looked at.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    Ok(response)
 }
 
 /// What is no service's to answer; the request again where it is.
@@ -66,7 +69,11 @@ async fn answer_itself(
     challenges::answer(gateway, &request).await.ok_or(request)
 }
 
-async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn answer(
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Reset> {
     let grpc = grpc::is(request.headers());
     let mut log = gateway.access_log.as_ref().map(|log| log.begin(client.address, &request));
     let request = match answer_itself(gateway, request).await {
@@ -75,7 +82,7 @@ async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incomi
                 log.answered(response.status());
                 response.body_mut().log(log);
             }
-            return response;
+            return Ok(response);
         }
         Err(request) => request,
     };
@@ -88,10 +95,14 @@ async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incomi
             if let Some(log) = &mut log {
                 exchange.describe(log);
             }
-            answered.unwrap_or_else(|fault| {
-                exchange.course.blame(fault);
-                fault.response(grpc)
-            })
+            match answered {
+                Ok(response) => response,
+                Err(Unanswered::Reset) => return Err(Reset),
+                Err(Unanswered::Faulty(fault)) => {
+                    exchange.course.blame(fault);
+                    fault.response(grpc)
+                }
+            }
         }
         Err(fault) => fault.response(grpc),
     };
@@ -99,7 +110,7 @@ async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incomi
         log.answered(response.status());
         response.body_mut().log(log);
     }
-    response
+    Ok(response)
 }
 
 /// A request between its head and its answer.
@@ -111,18 +122,24 @@ struct Exchange<'a> {
     upgrade: Option<(HeaderValue, OnUpgrade)>,
     /// Where it went last.
     last: Option<Pick>,
+    /// What is injected into it.
+    draw: Draw,
+    /// What was.
+    injected: Option<FaultKind>,
 }
 
-/// What became of a request that was sent.
-enum Sent {
-    /// The head has come.
-    Answered(Box<Response<Incoming>>),
-    /// It could not be sent, or no head came.
-    Broken(Box<TrySendError<Request<RequestBody>>>),
-    /// The instance was silent for too long.
-    Silent,
-    /// The client was.
-    Stalled,
+/// Why a request has no answer of an instance.
+enum Unanswered {
+    /// The gateway has to answer itself.
+    Faulty(Fault),
+    /// On purpose, and nobody answers.
+    Reset,
+}
+
+impl From<Fault> for Unanswered {
+    fn from(fault: Fault) -> Unanswered {
+        Unanswered::Faulty(fault)
+    }
 }
 
 /// How to go on after an attempt.
@@ -157,6 +174,7 @@ impl<'a> Exchange<'a> {
         }
         let key = Key::of(request.headers(), &route.route.sticky);
         let cohort = cohort::of(request.headers(), &route.cohorts);
+        let draw = Draw::of(request.headers(), route);
         let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(body, limit);
         let repeatable = headers::is_idempotent(&parts.method) && body.progress().is_none() && upgrade.is_none();
@@ -165,16 +183,40 @@ impl<'a> Exchange<'a> {
         let grpc = grpc::is(&parts.headers);
         make_forwardable(&mut parts, origin, upgrade.as_ref().map(|(protocol, _)| protocol))?;
         let course = Course::new(gateway, (host, path), (key, cohort), route.clone(), repeatable);
-        let exchange = Exchange { gateway, course, grpc, upgrade, last: None };
+        let exchange = Exchange { gateway, course, grpc, upgrade, last: None, draw, injected: None };
         Ok((exchange, rebuild(parts, body)))
     }
 
-    async fn run(&mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Fault> {
+    async fn run(&mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Unanswered> {
         let mut fault = Fault::NoInstance;
+        let mut held_since = None;
         loop {
             let served = self.gateway.served();
             let pick = self.course.choose(&served).map_err(|none| none.unwrap_or(fault))?;
-            let chosen = Instant::now();
+            let mut chosen = Instant::now();
+            if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 0) {
+                match (hit.fault.what, held_since) {
+                    (FaultKind::Latency(delay), None) => {
+                        held_since = Some(chosen);
+                        self.hold(&hit, delay.as_duration()).await;
+                        continue;
+                    }
+                    // What it was held for is a part of its time, where it still goes to the version whose fault that is.
+                    (FaultKind::Latency(_), Some(since)) => chosen = since,
+                    (FaultKind::Abort(status), _) => {
+                        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                        if self.instead(&served, &pick, &hit, chosen, Some(status)) {
+                            return Ok(inject::aborted(status, self.grpc));
+                        }
+                        continue;
+                    }
+                    (FaultKind::Reset, _) if self.instead(&served, &pick, &hit, chosen, None) => {
+                        return Err(Unanswered::Reset);
+                    }
+                    (FaultKind::Reset, _) => continue,
+                    (FaultKind::SlowBody(_), _) => {}
+                }
+            }
             match self.connect(&pick).await {
                 Ok(ready) => match self.send(&served, (pick, chosen), ready, request).await? {
                     Next::Answer(response) => return Ok(*response),
@@ -190,6 +232,37 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Holds the request back for so long, unless the fault ends meanwhile.
+    async fn hold(&mut self, hit: &FaultState, delay: Duration) {
+        self.injected = Some(hit.fault.what);
+        let mut tables = self.gateway.tables();
+        let mut over = std::pin::pin!(tokio::time::sleep(delay));
+        while hit.goes_on() {
+            tokio::select! {
+                () = &mut over => return,
+                () = self.gateway.closing.cancelled() => return,
+                changed = tables.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Counts a fault in the place of an attempt, unless something else is served by now.
+    fn instead(
+        &mut self,
+        served: &Served,
+        pick: &Pick,
+        hit: &FaultState,
+        chosen: Instant,
+        status: Option<StatusCode>,
+    ) -> bool {
+        let Some(_unchanged) = self.gateway.dispatch(served) else { return false };
+        let status = status.map(|status| if self.grpc { StatusCode::SERVICE_UNAVAILABLE } else { status });
+        self.course.injected(pick, chosen, status);
+        self.injected = Some(hit.fault.what);
+        self.last = Some(pick.clone());
+        true
+    }
+
     async fn connect(&self, pick: &Pick) -> Result<Ready, ConnectError> {
         let tuning = &self.gateway.tuning;
         pick.upstream.connection(self.course.fresh_enough(), &self.gateway.places, tuning.connect_timeout).await
@@ -201,7 +274,7 @@ impl<'a> Exchange<'a> {
         served: &Served,
         (pick, chosen): (Pick, Instant),
         ready: Ready,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<Next, Fault> {
         let Ready { mut sender, connection, idle_for } = ready;
         let spare = self.course.wants_spare(idle_for).then(|| copy_head(&request));
@@ -211,7 +284,18 @@ impl<'a> Exchange<'a> {
                 pick.upstream.put_back(sender, connection);
                 return Ok(Next::Again(Box::new(request)));
             };
-            let attempt = self.course.begin(&pick, chosen, progress.clone());
+            let copied = (self.upgrade.is_none() && !self.grpc && self.course.attempts == 0)
+                .then(|| mirror::copy(&pick, &mut request, self.course.hash()))
+                .flatten();
+            let mut attempt = self.course.begin(&pick, chosen, progress.clone());
+            if let Some(copy) = copied {
+                attempt.copied(copy.twin(&pick));
+                copy.send(self.gateway);
+            }
+            if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 1) {
+                attempt.injected();
+                self.injected = Some(hit.fault.what);
+            }
             connection.listen();
             (attempt, sender.try_send_request(request))
         };
@@ -240,7 +324,13 @@ impl<'a> Exchange<'a> {
                 headers::to_client(&mut parts.headers, None);
                 let answer = Answer::new(attempt, sender, connection, &parts.headers);
                 self.hand_back_key(&mut parts.headers);
-                let mut answer = Response::new(ResponseBody::passing(body, answer));
+                let mut body = ResponseBody::passing(body, answer);
+                if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 1)
+                    && let FaultKind::SlowBody(rate) = hit.fault.what
+                {
+                    body.slow_down(hit, rate);
+                }
+                let mut answer = Response::new(body);
                 *answer.status_mut() = parts.status;
                 *answer.headers_mut() = parts.headers;
                 Ok(Next::Answer(Box::new(answer)))
@@ -318,48 +408,12 @@ impl<'a> Exchange<'a> {
 
     fn describe(&self, log: &mut Pending) {
         if let Some(pick) = &self.last {
-            log.went_to(&pick.route.lane, &pick.version().name, &pick.upstream.endpoint.instance, self.course.attempts);
+            let reached = !matches!(self.injected, Some(FaultKind::Abort(_) | FaultKind::Reset));
+            let instance = reached.then_some(&pick.upstream.endpoint.instance);
+            log.went_to(&pick.route.lane, &pick.version().name, instance, self.course.attempts);
         }
-    }
-}
-
-/// How long an instance and a client are waited for.
-struct Patience<'a> {
-    tuning: &'a Tuning,
-    limit: Duration,
-    /// Both may be silent for as long as the request's body has not ended.
-    streams: bool,
-}
-
-async fn wait_for_head(
-    sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-    progress: &Option<Arc<Progress>>,
-    attempt: &Attempt,
-    patience: Patience<'_>,
-) -> Sent {
-    let Patience { tuning, limit, streams } = patience;
-    let look = tuning.body_idle.min(tuning.body_grace) / 4;
-    let mut sending = std::pin::pin!(sending);
-    let mut sleep = std::pin::pin!(tokio::time::sleep(if progress.is_some() { limit.min(look) } else { limit }));
-    loop {
-        tokio::select! {
-            biased;
-            sent = &mut sending => return match sent {
-                Ok(response) => Sent::Answered(Box::new(response)),
-                Err(broken) => Sent::Broken(Box::new(broken)),
-            },
-            () = &mut sleep => {
-                let left = limit.saturating_sub(attempt.waited());
-                let body = progress.as_ref().filter(|p| !p.ended());
-                let next = match body {
-                    Some(_) if streams => look,
-                    Some(body) if left.is_zero() || body.starves(tuning) => return Sent::Stalled,
-                    Some(_) => left.min(look),
-                    None if left.is_zero() => return Sent::Silent,
-                    None => left,
-                };
-                sleep.as_mut().reset(tokio::time::Instant::now() + next);
-            }
+        if let Some(injected) = self.injected {
+            log.injected(injected);
         }
     }
 }

@@ -15,7 +15,9 @@ use slipway_core::traffic::{CohortRoute, Endpoint, Generation, Index, Role, Rout
 use slipway_core::units::Weight;
 
 use crate::count::{Counts, VersionCounts};
+use crate::inject::{FaultState, Terms};
 use crate::lease::Leases;
+use crate::mirror::MirrorState;
 use crate::upstream::Upstream;
 
 /// What is served at an instant.
@@ -45,6 +47,10 @@ pub(crate) struct RouteState {
     pub(crate) versions: Vec<VersionState>,
     /// Cohorts that go to a version of their own; none where the fall-back is in force.
     pub(crate) cohorts: Vec<CohortState>,
+    /// Faults that are injected; none where the fall-back is in force.
+    pub(crate) faults: Vec<Arc<FaultState>>,
+    /// What is copied to a version that no user meets; nothing where the fall-back is in force.
+    pub(crate) mirror: Option<Arc<MirrorState>>,
 }
 
 /// A cohort that goes to a version of its own.
@@ -67,7 +73,7 @@ pub(crate) struct VersionState {
     pub(crate) role: Role,
     /// Its share of the split in force.
     pub(crate) weight: Weight,
-    /// Whether anybody goes to it: by its share, or as one of a cohort.
+    /// Whether anything goes to it: by its share, as one of a cohort, or copied.
     pub(crate) reached: bool,
     /// Its instances.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
@@ -112,7 +118,7 @@ impl Served {
     /// What is served once `table` is in force, after `before`.
     pub(crate) fn build(
         table: Arc<RoutingTable>,
-        leases: &Leases,
+        (leases, terms): (&Leases, &Terms),
         before: &Served,
         counts: &Counts,
         stopped: &CancellationToken,
@@ -124,8 +130,17 @@ impl Served {
             let earlier = unmoved.or_else(|| by_lane.get(&(&route.service, &route.environment)).copied());
             let lapsed = route.fallback.is_some() && leases.is_lapsed(&route.lane(), route.epoch);
             match earlier {
-                Some(same) if Arc::ptr_eq(&same.route, route) && same.lapsed == lapsed => same.clone(),
-                _ => Arc::new(RouteState::build(route, lapsed, earlier.map(|e| &**e), counts, stopped)),
+                Some(same) if Arc::ptr_eq(&same.route, route) && same.lapsed == lapsed && same.goes_on() => {
+                    same.clone()
+                }
+                _ => {
+                    let mut state = RouteState::build(route, lapsed, earlier.map(|e| &**e), counts, stopped);
+                    if !lapsed {
+                        state.mirror = state.mirrors(earlier.map(|e| &**e), counts);
+                        state.faults = FaultState::of(route, &state.lane, terms, earlier.map(|e| &**e));
+                    }
+                    Arc::new(state)
+                }
             }
         });
         let routes = routes.collect();
@@ -150,6 +165,11 @@ impl Served {
     /// The route of a lane.
     pub(crate) fn route(&self, lane: &LaneId) -> Option<&Arc<RouteState>> {
         self.routes.iter().find(|r| r.lane == *lane)
+    }
+
+    /// Every fault that is injected.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Arc<FaultState>> {
+        self.routes.iter().flat_map(|r| &r.faults)
     }
 
     /// Every instance of the table.
@@ -184,7 +204,8 @@ impl RouteState {
                 role: v.role,
                 weight: split.weight(&v.version),
                 reached: split.weight(&v.version) > Weight::ZERO
-                    || route.cohorts.iter().filter(in_force).any(|c| c.to == v.version),
+                    || route.cohorts.iter().filter(in_force).any(|c| c.to == v.version)
+                    || route.mirror.as_ref().is_some_and(|mirror| !lapsed && mirror.to == v.version),
                 upstreams: v.endpoints.iter().map(upstream).collect(),
                 counts: counts.version(&lane, route.epoch, &v.version, &route.objectives),
                 lifetime: counts.lifetime(&lane, &v.version),
@@ -200,7 +221,24 @@ impl RouteState {
             Some(CohortState { route: cohort.clone(), to, counts: versions.iter().map(count).collect() })
         };
         let cohorts = route.cohorts.iter().filter(in_force).filter_map(cohort).collect();
-        RouteState { route: route.clone(), lane, split, lapsed, versions, cohorts }
+        RouteState { route: route.clone(), lane, split, lapsed, versions, cohorts, faults: Vec::new(), mirror: None }
+    }
+
+    /// What is copied of it; as before where that says the same.
+    fn mirrors(&self, earlier: Option<&RouteState>, counts: &Counts) -> Option<Arc<MirrorState>> {
+        let rule = self.route.mirror.as_ref()?;
+        let to = self.versions.iter().position(|v| v.name == rule.to)?;
+        let known = earlier.filter(|e| e.route.epoch == self.route.epoch).and_then(|e| e.mirror.as_ref());
+        if let Some(known) = known.filter(|known| known.rule == *rule && known.to == to) {
+            return Some(known.clone());
+        }
+        let count = |v: &VersionState| counts.mirrored(&self.lane, self.route.epoch, &v.name, &self.route.objectives);
+        Some(Arc::new(MirrorState::new(rule.clone(), to, self.versions.iter().map(count).collect())))
+    }
+
+    /// Whether nothing that is injected is over.
+    fn goes_on(&self) -> bool {
+        self.faults.iter().all(|fault| fault.goes_on())
     }
 
     /// The version named so.
@@ -249,6 +287,11 @@ impl RouteState {
 }
 
 impl VersionState {
+    /// The least busy instance that is not ejected.
+    pub(crate) fn any(&self) -> Option<Arc<Upstream>> {
+        self.upstreams.iter().filter(|u| !u.is_out()).min_by_key(|u| u.in_flight()).cloned()
+    }
+
     /// The least busy usable instance, in turn where several are.
     fn pick(&self, tried: &[Arc<Upstream>]) -> Option<Arc<Upstream>> {
         let turn = self.turn.fetch_add(1, Relaxed);

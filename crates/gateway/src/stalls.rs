@@ -1,13 +1,17 @@
 //! Gives up on a peer that takes nothing of what is ready for it: what waits to be written holds memory here and a
-//! connection to an instance. Reading has limits elsewhere.
+//! connection to an instance. Reading has limits elsewhere. It ends abruptly where a fault was injected that says so.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 
 /// A stream whose writes fail once none has gone on for the limit.
 #[derive(Debug)]
@@ -15,14 +19,52 @@ pub(crate) struct Stalls<S> {
     inner: S,
     limit: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    reset: Arc<AtomicBool>,
+    abrupt: fn(&S),
+}
+
+/// A stream that can end without a farewell.
+pub(crate) trait Abrupt {
+    /// Its peer is to see it reset once it is closed.
+    fn abrupt(&self);
+}
+
+impl Abrupt for TcpStream {
+    fn abrupt(&self) {
+        // A socket that refuses is closed all the same.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Abrupt for DuplexStream {
+    fn abrupt(&self) {}
+}
+
+impl<S> Abrupt for TlsStream<S>
+where
+    S: Abrupt,
+{
+    fn abrupt(&self) {
+        self.get_ref().0.abrupt();
+    }
+}
+
+impl<S: Abrupt> Stalls<S> {
+    /// Watches over `inner`, and resets it in the end where `reset` says so.
+    pub(crate) fn new(inner: S, limit: Duration, reset: Arc<AtomicBool>) -> Stalls<S> {
+        Stalls { inner, limit, waiting: None, reset, abrupt: S::abrupt }
+    }
+}
+
+impl<S> Drop for Stalls<S> {
+    fn drop(&mut self) {
+        if self.reset.load(Acquire) {
+            (self.abrupt)(&self.inner);
+        }
+    }
 }
 
 impl<S> Stalls<S> {
-    /// Watches over `inner`.
-    pub(crate) fn new(inner: S, limit: Duration) -> Stalls<S> {
-        Stalls { inner, limit, waiting: None }
-    }
-
     fn watch<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.waiting = None;

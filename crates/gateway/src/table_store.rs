@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use slipway_core::traffic::link::Lapse;
 use slipway_core::traffic::{Generation, RoutingTable};
 
+use crate::inject::FaultId;
+
 /// Where the table is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct TableStore {
@@ -33,6 +35,9 @@ pub(crate) struct Kept {
     pub(crate) table: RoutingTable,
     /// Epochs whose lease ran out.
     pub(crate) lapses: Vec<Lapse>,
+    /// When each injected fault ends, in milliseconds since that boot.
+    #[serde(default)]
+    faults: Vec<(FaultId, u64)>,
 }
 
 /// The last renewal of the leases.
@@ -51,6 +56,8 @@ pub(crate) struct Found {
     pub(crate) age: Duration,
     /// What is left of the last renewal of its leases, where there was one.
     pub(crate) renewed_for: Option<Duration>,
+    /// What is left of each injected fault: nothing of one that is over, or whose end is not known.
+    pub(crate) faults: Vec<(FaultId, Duration)>,
 }
 
 impl TableStore {
@@ -69,8 +76,16 @@ impl TableStore {
     }
 
     /// Writes table and lapses where a killed gateway finds them. Blocks, but not for the disk.
-    pub(crate) fn write(&self, table: &RoutingTable, lapses: Vec<Lapse>) -> io::Result<()> {
-        let kept = Kept { boot_id: boot_id(), at_ms: since_boot_ms(), table: table.clone(), lapses };
+    pub(crate) fn write(
+        &self,
+        table: &RoutingTable,
+        lapses: Vec<Lapse>,
+        faults: Vec<(FaultId, Duration)>,
+    ) -> io::Result<()> {
+        let at_ms = since_boot_ms();
+        let until = |left: Duration| at_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        let faults = faults.into_iter().map(|(id, left)| (id, until(left))).collect();
+        let kept = Kept { boot_id: boot_id(), at_ms, table: table.clone(), lapses, faults };
         let written = serde_json::to_vec(&kept).map_err(io::Error::from).and_then(|b| replace(&self.table_file(), &b));
         if written.is_err() {
             let _ = fs::remove_file(self.table_file());
@@ -107,13 +122,18 @@ impl TableStore {
         let now = since_boot_ms();
         if kept.boot_id != boot_id() {
             kept.table.routes.iter_mut().flat_map(|r| &mut Arc::make_mut(r).versions).for_each(|v| v.endpoints.clear());
-            return Some(Found { kept, age: Duration::MAX, renewed_for: None });
+            let faults = std::mem::take(&mut kept.faults).into_iter().map(|(id, _)| (id, Duration::ZERO)).collect();
+            return Some(Found { kept, age: Duration::MAX, renewed_for: None, faults });
         }
         let age = Duration::from_millis(now.saturating_sub(kept.at_ms));
         let renewed = fs::read(self.renewal_file()).ok().and_then(|b| serde_json::from_slice::<Renewed>(&b).ok());
         let renewed = renewed.filter(|r| r.generation == kept.table.generation);
         let renewed_for = renewed.map(|r| Duration::from_millis(r.until_ms.saturating_sub(now)));
-        Some(Found { kept, age, renewed_for })
+        // Where the system does not say how long it has been up, nobody knows what is left.
+        let left =
+            |until: u64| if now == 0 { Duration::ZERO } else { Duration::from_millis(until.saturating_sub(now)) };
+        let faults = std::mem::take(&mut kept.faults).into_iter().map(|(id, until)| (id, left(until))).collect();
+        Some(Found { kept, age, renewed_for, faults })
     }
 }
 
@@ -154,12 +174,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = TableStore::open(folder.path()).unwrap();
         let table = RoutingTable { generation: Generation(1), routes: vec![] };
-        store.write(&table, vec![]).unwrap();
+        store.write(&table, vec![], vec![]).unwrap();
         store.sync().unwrap();
         assert_eq!(store.read().unwrap().kept.table, table);
         // A folder in the place of the temporary file fails as a full disk does.
         fs::create_dir_all(folder.path().join("table.tmp/x")).unwrap();
-        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![]).unwrap_err();
+        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![], vec![]).unwrap_err();
         assert!(store.read().is_none());
     }
 
@@ -167,7 +187,7 @@ mod tests {
     fn a_renewal_counts_for_its_own_table_only() {
         let folder = tempfile::tempdir().unwrap();
         let store = TableStore::open(folder.path()).unwrap();
-        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![]).unwrap();
+        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![], vec![]).unwrap();
         store.renew(Generation(1), Duration::from_secs(60)).unwrap();
         assert_eq!(store.read().unwrap().renewed_for, None);
         store.renew(Generation(2), Duration::from_secs(60)).unwrap();

@@ -85,6 +85,8 @@ fn row(attempts: u64) -> CountRow {
         attempts,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
+        mirrored: false,
         objectives: vec![],
         latency_us: vec![],
     }

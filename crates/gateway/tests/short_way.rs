@@ -9,6 +9,10 @@ mod faults;
 mod grpc;
 #[path = "health.rs"]
 mod health;
+#[path = "injected.rs"]
+mod injected;
+#[path = "mirrored.rs"]
+mod mirrored;
 #[path = "places.rs"]
 mod places;
 #[path = "routing.rs"]

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, environments, events, files, gates, groups, hooks, journal, logs, metrics, operating,
+    artifacts, commands, environments, events, faults, files, gates, groups, hooks, journal, logs, metrics, operating,
     outcomes, plans, releases, rollouts, services, system, tokens, versions,
 };
 use crate::state::App;
@@ -57,6 +57,7 @@ fn creating() -> Vec<(Right, OpenApiRouter<App>)> {
         (Right::Rollback, routes().routes(routes!(commands::rollback))),
         (Right::Operate, routes().routes(routes!(commands::drill))),
         (Right::Apply, routes().routes(routes!(environments::apply))),
+        (Right::Inject, routes().routes(routes!(faults::begin))),
     ]
 }
 
@@ -69,6 +70,7 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
         .routes(routes!(operating::scale))
         .routes(routes!(operating::restart))
         .routes(routes!(operating::begin, operating::end))
+        .routes(routes!(faults::end))
         .routes(routes!(operating::settle));
     let admin = OpenApiRouter::new()
         .routes(routes!(tokens::list, tokens::create))

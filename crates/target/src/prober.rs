@@ -144,6 +144,8 @@ fn empty(probing: &Probing, version: &VersionName) -> CountRow {
         attempts: 0,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
+        mirrored: false,
         objectives: probing.objectives.iter().map(count).collect(),
         latency_us: Vec::new(),
     }

@@ -5,6 +5,7 @@ mod diff;
 mod down;
 mod env;
 mod explain;
+mod fault;
 mod gates;
 mod gateway;
 mod group;
@@ -50,6 +51,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Restart { lane, detach } => operating::restart(&common, &lane, detach).await?,
         Command::Migration { lane, settle } => migration::run(&common, &lane, settle).await?,
         Command::Maintenance { command } => operating::maintenance(&common, command).await?,
+        Command::Fault(fault) => fault::run(&common, fault).await?,
         Command::Env { command } => env::run(&common, command).await?,
         Command::Gates(lane) => gates::show(&common, &lane).await?,
         Command::Hooks { service, env } => hooks::run(&common, service.as_deref(), &env).await?,

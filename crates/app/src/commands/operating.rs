@@ -64,11 +64,11 @@ pub(crate) async fn maintenance(common: &Common, command: MaintenanceCommand) ->
     show(common, &status)
 }
 
-fn path(lane: &Lane, word: &str) -> String {
+pub(super) fn path(lane: &Lane, word: &str) -> String {
     format!("/services/{}/environments/{}/{word}", lane.service, lane.env)
 }
 
-fn show(common: &Common, status: &LaneStatus) -> Result<u8> {
+pub(super) fn show(common: &Common, status: &LaneStatus) -> Result<u8> {
     match common.json {
         true => outln!("{}", serde_json::to_string(status)?),
         false => out!("{}", render::status(std::slice::from_ref(status))),

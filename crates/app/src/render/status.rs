@@ -39,6 +39,16 @@ fn lane(lane: &LaneStatus) -> String {
     if lane.maintenance {
         text.push_str("  in maintenance: nobody is reached\n");
     }
+    for fault in &lane.faults {
+        let why = fault.reason.as_deref().map(|why| format!(": {}", flat(why))).unwrap_or_default();
+        text.push_str(&format!(
+            "  fault {} by {}: {}, {} left{why}\n",
+            fault.number,
+            fault.by,
+            fault.what,
+            time(fault.left_ms)
+        ));
+    }
     if let Some(back) = &lane.went_back {
         let ago = back.ago_ms.map(|ms| format!(" {} ago", time(ms))).unwrap_or_default();
         let cause = if back.cause.is_empty() { String::new() } else { format!(": {}", flat(&back.cause)) };

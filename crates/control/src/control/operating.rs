@@ -1,8 +1,8 @@
 //! What people ask of that which serves, without releasing anything: another number of instances, fresh ones, a pause
-//! for maintenance.
+//! for maintenance, faults on purpose.
 
 use slipway_core::names::LaneId;
-use slipway_core::rollout::commands;
+use slipway_core::rollout::commands::{self, NewFault};
 use slipway_core::traffic::Maintenance;
 
 use super::Control;
@@ -33,5 +33,19 @@ impl Control {
             None => commands::end_maintenance(turn, &actor),
         })
         .await
+    }
+
+    /// Begins to inject a fault, until its time is over.
+    pub async fn inject(&self, lane: &LaneId, new: NewFault, by: &By) -> Result<(), Error> {
+        self.existing(lane).await?;
+        let actor = by.actor.clone();
+        self.wish(lane, move |turn, now| commands::begin_fault(turn, new.clone(), &actor, now)).await
+    }
+
+    /// Ends all faults that are injected.
+    pub async fn end_faults(&self, lane: &LaneId, reason: Option<String>, by: &By) -> Result<(), Error> {
+        self.existing(lane).await?;
+        let actor = by.actor.clone();
+        self.wish(lane, move |turn, _| commands::end_faults(turn, reason.as_deref(), &actor)).await
     }
 }

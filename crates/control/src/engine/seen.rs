@@ -78,7 +78,7 @@ impl Engine {
 
     /// Looks at the gateways: counts, acknowledgements, events.
     pub fn look_at_gateways(&self) {
-        let mut rows = self.router.counts();
+        let (mirrored, mut rows): (Vec<_>, Vec<_>) = self.router.counts().into_iter().partition(|row| row.mirrored);
         self.ledger().complete(&mut rows);
         let gateways = self.router.gateways();
         let events = self.router.take_events();
@@ -87,6 +87,7 @@ impl Engine {
         let (apart, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.cohort.is_some());
         let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
         touched.extend(take_apart(&mut seen.cohorts, apart, now));
+        touched.extend(seen.probes.take(mirrored, now));
         let in_flight = in_flight(&gateways);
         let moved = self.moved(&seen, &gateways, in_flight.as_ref());
         seen.in_flight = in_flight;

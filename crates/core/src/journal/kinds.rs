@@ -18,7 +18,7 @@ pub const OF_NO_SERVICE: [&str; 13] = [
 ];
 
 /// Those about a service, sorted.
-pub const OF_SERVICES: [&str; 69] = [
+pub const OF_SERVICES: [&str; 71] = [
     "decided.advance",
     "decided.go",
     "decided.hold",
@@ -29,6 +29,8 @@ pub const OF_SERVICES: [&str; 69] = [
     "decided.undo",
     "environment.bringing",
     "environment.stopped",
+    "fault.begun",
+    "fault.ended",
     "gates.looked_at",
     "gates.overridden",
     "incident.closed",

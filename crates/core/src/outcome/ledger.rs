@@ -149,6 +149,8 @@ pub(super) fn no_requests(lane: &LaneId, epoch: Epoch, version: &VersionName) ->
         attempts: 0,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
+        mirrored: false,
         objectives: Vec::new(),
         latency_us: Vec::new(),
     }

@@ -77,6 +77,8 @@ fn counts(ledger: &mut Ledger, v: &str, requests: u64) -> (u64, u64, u64) {
         attempts: requests,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
+        mirrored: false,
         objectives: Vec::new(),
         latency_us: Vec::new(),
     }];

@@ -7,6 +7,7 @@ use super::asking;
 use super::begin;
 use super::drilling;
 use super::estimate;
+use super::faults;
 use super::finish;
 use super::judging;
 use super::model::{Decision, Progress, Rollout, RolloutKind, State, StepState};
@@ -122,7 +123,8 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
         judging::note_waiting(open, &judgements, now);
     }
     let failed = judgements.iter().find(|j| j.verdict == Verdict::Fail)?;
-    let cause = format!("{}: {}", failed.name(), failed.sentence);
+    let injected = faults::clause(&turn.lane, seen).unwrap_or_default();
+    let cause = format!("{}: {}{injected}", failed.name(), failed.sentence);
     Some((cause, judgements))
 }
 

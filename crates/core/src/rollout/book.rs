@@ -92,6 +92,7 @@ impl Lane {
             attempts: row.attempts,
             failed: row.failed,
             failed_by_slipway: row.failed_by_slipway,
+            injected: row.injected,
             objectives,
         };
         let key = (row.epoch, row.version);
@@ -183,6 +184,8 @@ mod tests {
             attempts: n,
             failed: bad,
             failed_by_slipway: 0,
+            injected: 0,
+            mirrored: false,
             objectives: vec![ObjectiveCount { name: "errors".into(), n, bad, bad_keys: bad }],
             latency_us: Vec::new(),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::bounds;
 use super::choice::{limit_that_fits, steps_that_fit};
 use super::lane::{Lane, Lately, Release};
+use super::mirroring;
 use super::model::RolloutKind;
 use super::observed::Evidence;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind, counted, judged_steps};
@@ -89,7 +90,13 @@ pub(super) fn complete(
             (StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. }, 2) => {
                 let needed = self::requests(release, strategy, judged, (probing::HALF, next), today);
                 let most = needed.iter().map(|(_, n)| *n).max();
-                release.spec.probe.as_ref().zip(most).map(|(probe, most)| most as f64 / probe.rate)
+                let mirrored = matches!(step, StepKind::Probe { mirrored: true, .. });
+                let copies = release.spec.mirror.as_ref().zip(today.rate).filter(|(_, rate)| *rate > 0.0);
+                let rate = match mirrored {
+                    true => copies.map(|(mirror, rate)| rate * mirror.share.share()),
+                    false => release.spec.probe.as_ref().map(|probe| probe.rate),
+                };
+                rate.zip(most).map(|(rate, most)| most as f64 / rate)
             }
             _ => None,
         };
@@ -282,6 +289,10 @@ fn what(step: StepKind, version: &VersionName, stable: Option<&VersionName>) -> 
             "{} of {version} ready and tested, then everybody in the cohort and nobody else; judged until passed",
             counted(instances)
         ),
+        StepKind::Probe { mirrored: true, .. } => format!(
+            "copies of users' requests to {version}, whose answers are thrown away; judged until passed, and no user meets \
+             {version} yet"
+        ),
         StepKind::Probe { .. } => {
             format!("probes to {version} and to what serves alike, judged until passed; no user meets {version} yet")
         }
@@ -416,9 +427,11 @@ fn remarks(
     }
     match &strategy.kind {
         StrategyKind::BlueGreen | StrategyKind::Replace => {
-            let before = match probing::before_users(release) {
-                Some(_) => "only smoke tests and probes stand",
-                None => "only smoke tests stand",
+            let before = match (mirroring::before_users(release), probing::before_users(release)) {
+                (Some(_), Some(_)) => "only smoke tests, mirrored requests and probes stand",
+                (Some(_), None) => "only smoke tests and mirrored requests stand",
+                (None, Some(_)) => "only smoke tests and probes stand",
+                (None, None) => "only smoke tests stand",
             };
             remarks.push(format!(
                 "100% of the users are exposed at once by the switch; {before} before it, \

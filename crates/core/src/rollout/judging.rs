@@ -4,6 +4,7 @@ use super::book::NOW;
 use super::bounds;
 use super::cohorts;
 use super::lane::{Lane, Release};
+use super::mirroring;
 use super::model::Rollout;
 use super::observed::Observed;
 use super::plan::StepKind;
@@ -81,7 +82,15 @@ fn judge_probes(
         keys_known: false,
     };
     let judged = judge::judge(&bounds::filled(objective, bound), &budget(lane, open), &evidence, now);
-    Some(Judgement { synthetic: true, sentence: format!("by probes, {}", judged.sentence), ..judged })
+    Some(Judgement {
+        synthetic: true,
+        sentence: format!(
+            "by {}, {}",
+            if mirroring::at_hand(lane) { "mirrored requests" } else { "probes" },
+            judged.sentence
+        ),
+        ..judged
+    })
 }
 
 /// Whether every objective is passed. Where users sent enough, their requests have to pass; where they sent fewer than

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::drilling::Drilled;
+use super::faults::Begun;
 use super::gates::Approval;
 use super::model::{Rollout, RolloutKind};
 use super::plan::StepKind;
@@ -93,6 +94,9 @@ pub struct Lane {
     /// Nobody is reached on purpose.
     #[serde(default)]
     pub maintenance: Option<Maintenance>,
+    /// Faults that are injected on purpose, each until its time is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Begun>,
     /// Latency bounds that the rollout of what serves was judged by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<LatencyBound>,
@@ -174,12 +178,19 @@ pub struct Counters {
     pub instance: u64,
     /// Epochs of evidence.
     pub epoch: u64,
+    /// Faults.
+    #[serde(default)]
+    pub fault: u64,
 }
 
 impl Counters {
     /// Numbers that neither has given out.
     pub fn beyond(self, other: Counters) -> Counters {
-        Counters { instance: self.instance.max(other.instance), epoch: self.epoch.max(other.epoch) }
+        Counters {
+            instance: self.instance.max(other.instance),
+            epoch: self.epoch.max(other.epoch),
+            fault: self.fault.max(other.fault),
+        }
     }
 }
 
@@ -204,6 +215,7 @@ impl Lane {
             restarting: None,
             scaled: None,
             maintenance: None,
+            faults: Vec::new(),
             bounds: Vec::new(),
             schema: Schema::default(),
             bound: None,

@@ -113,6 +113,8 @@ pub struct Tally {
     pub failed: u64,
     /// Requests that failed by Slipway's own doing.
     pub failed_by_slipway: u64,
+    /// Requests into which a fault was injected on purpose.
+    pub injected: u64,
     /// Events by objective, under the per-user cap.
     pub objectives: BTreeMap<String, Counts>,
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cohorts;
 use super::estimate::{self, Today};
 use super::lane::{Lane, Release};
+use super::mirroring;
 use super::model::RolloutKind;
 use super::probing;
 use super::schema;
@@ -99,10 +100,14 @@ pub enum StepKind {
         /// Ready instances that it takes.
         instances: u32,
     },
-    /// Sends probes to candidate and stable, and waits for the judge to pass the candidate before any user meets it.
+    /// Sends probes to candidate and stable, or copies of users' requests to the candidate, and waits for the judge to pass
+    /// the candidate before any user meets it.
     Probe {
         /// Ready instances that it takes.
         instances: u32,
+        /// By copies of users' requests.
+        #[serde(default)]
+        mirrored: bool,
     },
     /// Gives the candidate a share and waits for the judge to pass it.
     Shift {
@@ -159,7 +164,7 @@ impl StepKind {
         match self {
             StepKind::Prepare | StepKind::Return | StepKind::Expand { .. } | StepKind::Contract { .. } => 0,
             StepKind::Scale { instances }
-            | StepKind::Probe { instances }
+            | StepKind::Probe { instances, .. }
             | StepKind::Cohort { instances, .. }
             | StepKind::Shift { instances, .. }
             | StepKind::Switch { instances }
@@ -284,14 +289,20 @@ fn of_scaled(lane: &Lane, kind: RolloutKind, release: &Release, strategy: &Strat
         }
         (RolloutKind::Release, Some(_), StrategyKind::BlueGreen | StrategyKind::Replace) => {
             steps.push((StepKind::Scale { instances: wanted }, "green".to_string()));
+            if mirroring::before_users(release).is_some() {
+                steps.push((StepKind::Probe { instances: wanted, mirrored: true }, "mirror".to_string()));
+            }
             if probing::before_users(release).is_some() {
-                steps.push((StepKind::Probe { instances: wanted }, "probes".to_string()));
+                steps.push((StepKind::Probe { instances: wanted, mirrored: false }, "probes".to_string()));
             }
             steps.push((StepKind::Switch { instances: wanted }, "switch".to_string()));
             steps.push(verification(Weight::ALL, wanted, strategy));
         }
         (RolloutKind::Release, Some(_), StrategyKind::Canary { steps: weights, .. }) => {
             let first = share_of(weights.first().copied().unwrap_or(Weight::ALL), wanted);
+            if mirroring::before_users(release).is_some() {
+                steps.push((StepKind::Probe { instances: first, mirrored: true }, "mirror".to_string()));
+            }
             for (place, cohort) in cohorts::declared(release, &lane.id).iter().enumerate() {
                 let name = format!("cohort {}", cohort.name);
                 steps.push((StepKind::Cohort { place, instances: first }, name));

@@ -13,6 +13,7 @@ use super::advance::{decide, done, inconclusive};
 use super::estimate;
 use super::judging;
 use super::lane::{Lane, Release};
+use super::mirroring;
 use super::model::{Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::outage::outage;
@@ -79,7 +80,8 @@ impl std::ops::Add for Probed {
 pub fn probing_of(lane: &Lane) -> Option<Probing> {
     let open = lane.open.as_ref()?;
     let stable = lane.stable_version()?;
-    if open.state != State::Running || open.progress.confirmed.is_none() || !by_probes(open) {
+    if open.state != State::Running || open.progress.confirmed.is_none() || !by_probes(open) || mirroring::at_hand(lane)
+    {
         return None;
     }
     let ready = |version: &VersionName| {
@@ -99,17 +101,20 @@ pub fn probing_of(lane: &Lane) -> Option<Probing> {
 
 /// Whether the step at hand is judged by probes as well.
 pub(super) fn by_probes(open: &Rollout) -> bool {
+    let probes = open.release.spec.probe.is_some();
     let judged = match open.plan.steps.get(open.step).map(|s| s.kind) {
-        Some(StepKind::Shift { .. } | StepKind::Cohort { .. } | StepKind::Probe { .. }) => true,
-        Some(StepKind::Verify { weight, .. }) => weight < Weight::ALL,
+        Some(StepKind::Probe { .. }) => true,
+        Some(StepKind::Shift { .. } | StepKind::Cohort { .. }) => probes,
+        Some(StepKind::Verify { weight, .. }) => weight < Weight::ALL && probes,
         _ => false,
     };
     judged && open.from.is_some() && strata(open.kind, &open.release.spec) > 1
 }
 
-/// How many strata of evidence an objective may have: users' requests, and probes.
+/// How many strata of evidence an objective may have: users' requests, and synthetic ones.
 pub(super) fn strata(kind: RolloutKind, spec: &ServiceSpec) -> usize {
-    if kind == RolloutKind::Release && spec.probe.is_some() && !spec.is_worker() { 2 } else { 1 }
+    let synthetic = spec.probe.is_some() || spec.mirror.is_some();
+    if kind == RolloutKind::Release && synthetic && !spec.is_worker() { 2 } else { 1 }
 }
 
 /// The probe by which a release can be judged before any user meets it.
@@ -137,11 +142,22 @@ pub(super) fn probed(turn: &mut Turn, seen: &Observed, step: &Step, now: Timesta
         }
         // Probes of an earlier rollout are no evidence about this one.
         if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {
-            route(turn, split, false);
+            let guarded = mirroring::at_hand(&turn.lane);
+            route(turn, split, guarded);
         }
         turn.wake(now.plus(Millis::from_secs(1)));
         return false;
     };
+    let epoch = turn.lane.routing.as_ref().map(|r| r.epoch);
+    if mirroring::at_hand(&turn.lane)
+        && seen.lapsed.is_some_and(|lapsed| Some(lapsed) == epoch)
+        && let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone())
+    {
+        // Gateways stopped to copy, and nobody was harmed: once more from the beginning.
+        route(turn, split, true);
+        turn.wake(now.plus(Millis::from_secs(1)));
+        return false;
+    }
     if outage(turn, seen, now) {
         return false;
     }
@@ -174,10 +190,11 @@ pub(super) fn probed(turn: &mut Turn, seen: &Observed, step: &Step, now: Timesta
 /// Notes what became of probes so far, and that they began. Counts only grow while whoever sends them lives; one that
 /// tells of fewer than before has begun anew, and what the one before told is kept beside.
 pub(super) fn note(turn: &mut Turn, seen: &Observed) {
-    let probing = probing_of(&turn.lane);
+    let epoch = turn.lane.routing.as_ref().map(|routing| routing.epoch);
+    let began = probing_of(&turn.lane).map(|probing| begun(&probing)).or_else(|| mirroring::begun(&turn.lane));
     let Some(open) = &mut turn.lane.open else { return };
-    let began = probing.filter(|_| open.probed.is_none());
-    open.probed = open.probed.or(began.as_ref().map(|b| b.epoch));
+    let began = began.filter(|_| open.probed.is_none());
+    open.probed = open.probed.or(began.as_ref().and(epoch));
     if let (Some(first), Some(stable)) = (open.probed, &open.from) {
         for (epoch, version) in seen.probes.rows.keys() {
             if *version != open.release.version || *epoch < first {
@@ -198,14 +215,19 @@ pub(super) fn note(turn: &mut Turn, seen: &Observed) {
             }
         }
     }
-    if let Some(probing) = began {
-        let names = probing.versions.iter().map(|(v, _)| v.to_string()).collect::<Vec<_>>().join(" and ");
-        let sentence = format!(
-            "{} synthetic probes a second each to {names}: {} {}; evidence of their own, not users' requests",
-            probing.probe.rate, probing.probe.request.method, probing.probe.request.path
-        );
-        turn.record("probes.began", ENGINE, sentence, json!({ "synthetic": true, "rate": probing.probe.rate }));
+    if let Some((sentence, evidence)) = began {
+        turn.record("probes.began", ENGINE, sentence, evidence);
     }
+}
+
+/// What is recorded where probes begin.
+fn begun(probing: &Probing) -> (String, serde_json::Value) {
+    let names = probing.versions.iter().map(|(v, _)| v.to_string()).collect::<Vec<_>>().join(" and ");
+    let sentence = format!(
+        "{} synthetic probes a second each to {names}: {} {}; evidence of their own, not users' requests",
+        probing.probe.rate, probing.probe.request.method, probing.probe.request.path
+    );
+    (sentence, json!({ "synthetic": true, "rate": probing.probe.rate }))
 }
 
 /// What became of all probes of a rollout; absent where there were none.

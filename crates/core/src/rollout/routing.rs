@@ -1,7 +1,9 @@
 //! From a lane to its route: what every gateway should serve of it.
 
 use super::bounds;
+use super::faults;
 use super::lane::{Lane, Release};
+use super::mirroring;
 use super::model::RolloutKind;
 use crate::instance::{InstanceState, InstanceStatus};
 use crate::names::VersionName;
@@ -24,6 +26,8 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
     versions.extend(routing.fallback.iter().flat_map(|f| f.shares()).map(|s| &s.version));
     // Stable stays in the route, so that it can take over where a candidate has nobody left.
     versions.extend(routing.cohorts.iter().map(|cohort| &cohort.to));
+    let mirror = mirroring::in_force(lane);
+    versions.extend(mirror.as_ref().map(|mirror| &mirror.to));
     versions.extend(stable);
     versions.sort();
     versions.dedup();
@@ -42,10 +46,12 @@ pub fn route_of(lane: &Lane) -> Option<Route> {
             cookie: release.spec.traffic.sticky_cookie.clone(),
             header: release.spec.traffic.sticky_header.clone(),
         },
-        versions: versions.into_iter().map(|v| endpoints(lane, v, sole || Some(v) == stable)).collect(),
+        versions: versions.iter().copied().map(|v| endpoints(lane, v, sole || Some(v) == stable)).collect(),
         objectives: counted(lane, objectives(lane, release)),
         limits: limits(&release.spec),
         maintenance: lane.maintenance.clone(),
+        faults: faults::in_force(lane, &versions),
+        mirror: mirror.clone(),
     })
 }
 

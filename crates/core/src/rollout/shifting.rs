@@ -5,6 +5,7 @@ use serde_json::json;
 use super::advance::hold;
 use super::cohorts;
 use super::lane::Routing;
+use super::mirroring;
 use super::model::{Progress, Rollout, RolloutKind, StepState};
 use super::observed::Observed;
 use super::plan::{Step, StepKind};
@@ -163,7 +164,10 @@ pub(super) fn route(turn: &mut Turn, split: Split, guarded: bool) {
     let guarded = guarded && !turn.lane.is_worker() && turn.lane.open.as_ref().is_none_or(guardable);
     let cohorts = cohorts::in_force(&turn.lane, &split);
     let fallback = match turn.lane.stable_version() {
-        Some(stable) if guarded && (split.weight(stable) < Weight::ALL || !cohorts.is_empty()) => {
+        Some(stable)
+            if guarded
+                && (split.weight(stable) < Weight::ALL || !cohorts.is_empty() || mirroring::at_hand(&turn.lane)) =>
+        {
             Some(Split::all(stable.clone()))
         }
         _ => None,

@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::model::Rollout;
 use super::observed::Observed;
 use super::reconcile::reconcile;
-use super::{advance, begin, housekeeping, restarting, schema, slots, watching};
+use super::{advance, begin, faults, housekeeping, restarting, schema, slots, watching};
 use crate::journal::Fact;
 use crate::units::{Millis, Timestamp};
 
@@ -93,6 +93,7 @@ pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         turn.wake(now.plus(LOOK_AGAIN));
     }
     housekeeping::standby(turn, now);
+    faults::tend(turn, now);
     watching::watch(turn, seen, now);
     restarting::proceed(turn, now);
     reconcile(turn, seen, now);

@@ -14,6 +14,7 @@ pub mod environment_file;
 mod group;
 mod hooks;
 mod migrate;
+mod mirror;
 mod mistake;
 mod model;
 mod named;
@@ -36,6 +37,7 @@ pub use env_file::parse_env_file;
 pub use group::{GroupMember, GroupSpec, parse_group};
 pub use hooks::{Before, Hook, OnSilence, Pattern, Receiver, Secret};
 pub use migrate::Migrate;
+pub use mirror::Mirror;
 pub use mistake::{Mistake, nearest};
 pub use model::{
     Amount, Bad, EnvironmentSpec, Expect, HealthCheck, HealthProbe, Objective, OnInconclusive, Run, ServiceSpec,
@@ -97,10 +99,24 @@ fn declared(spec: Option<ServiceSpec>, findings: Findings) -> Result<Declared, V
 
 /// A duration as it is written in a declared file: `20s`, `1h30m`. The error says what to write instead.
 pub fn duration(text: &str) -> Result<crate::units::Millis, String> {
-    scalar::duration(text).map_err(|wrong| match wrong.hint {
+    scalar::duration(text).map_err(said)
+}
+
+/// A share of requests, in steps of 0.01%: `5%`, `0.5%`.
+pub fn weight(text: &str) -> Result<crate::units::Weight, String> {
+    scalar::weight(text).map_err(said)
+}
+
+/// A size in bytes: `10MB`, `512KiB`.
+pub fn size(text: &str) -> Result<u64, String> {
+    scalar::size(text).map_err(said)
+}
+
+fn said(wrong: mistake::Wrong) -> String {
+    match wrong.hint {
         Some(hint) => format!("{} ({hint})", wrong.message),
         None => wrong.message,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::cohort::Cohort;
 use super::config::Config;
 use super::hooks::Hook;
 use super::migrate::Migrate;
+use super::mirror::Mirror;
 use super::policy::{self, DrillPolicy, Gates, OnBreach};
 use super::probe::Probe;
 use super::worker::{StopSignal, Worker};
@@ -51,6 +52,9 @@ pub struct ServiceSpec {
     /// What Slipway asks of both versions where users ask too little.
     #[serde(default)]
     pub probe: Option<Probe>,
+    /// Which requests a candidate gets copies of before any user meets it.
+    #[serde(default)]
+    pub mirror: Option<Mirror>,
     /// Which requests are its own.
     pub traffic: Traffic,
     /// What counts as good enough.

@@ -137,6 +137,13 @@ pub struct CountRow {
     pub failed: u64,
     /// Requests that failed by Slipway's own doing: neither an instance's answer nor its death.
     pub failed_by_slipway: u64,
+    /// Requests into which a fault was injected on purpose: among the others, failed or not.
+    #[serde(default)]
+    pub injected: u64,
+    /// Whether these are copies of requests at the version that gets them, and the requests that were copied at the others:
+    /// synthetic, and never to be added to anything else.
+    #[serde(default)]
+    pub mirrored: bool,
     /// For each objective of the route, under the per-user cap.
     pub objectives: Vec<ObjectiveCount>,
     /// Time to the response head: pairs of upper bound in microseconds and count, only buckets that hold something.

@@ -5,6 +5,7 @@
 
 mod change;
 mod cohort;
+mod fault;
 mod index;
 pub mod link;
 mod route;
@@ -15,9 +16,10 @@ pub const CONSOLE_COOKIE: &str = "slipway-session";
 
 pub use change::{ROUTES_LIMIT, TableChange};
 pub use cohort::{CohortRoute, CohortRule};
+pub use fault::{FaultCohort, FaultKind, InjectedFault, LONGEST_FAULT, LONGEST_LATENCY, MOST_FAULTS};
 pub use index::Index;
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
-    Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route,
+    Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Mirror, Protocol, Role, Route,
     RoutingTable, Share, Split, SplitError, Sticky, TableError, VersionRoute,
 };

@@ -133,6 +133,8 @@ mod tests {
             }],
             cohorts: Vec::new(),
             maintenance: None,
+            faults: Vec::new(),
+            mirror: None,
             objectives: vec![],
             limits: Limits::default(),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cohort::CohortRoute;
+use super::fault::InjectedFault;
 use crate::address::Address;
 use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
 use crate::units::{Millis, Weight};
@@ -65,6 +66,29 @@ pub struct Route {
     /// Nobody is reached; requests are held, then told so.
     #[serde(default)]
     pub maintenance: Option<Maintenance>,
+    /// What is done to some requests on purpose, for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<InjectedFault>,
+    /// Which requests a version that no user meets yet gets copies of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
+}
+
+/// Copies of requests to other versions, whose answers are thrown away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// The version that gets them.
+    pub to: VersionName,
+    /// How many of the requests, never more.
+    pub share: Weight,
+    /// Of these methods only.
+    pub methods: Vec<String>,
+    /// Largest body that is copied; a request with a larger one is not.
+    pub body_bytes: u64,
+    /// How long an answer may take.
+    pub timeout: Millis,
+    /// Copies under way at once; beyond them none is made.
+    pub at_once: u32,
 }
 
 /// What is said while a route reaches nobody on purpose.
@@ -141,7 +165,8 @@ impl Route {
             return Err(TableError::Path { lane: self.lane(), path: m.path.clone() });
         }
         let shares = self.split.shares().iter().chain(self.fallback.iter().flat_map(|f| f.shares()));
-        let named = self.cohorts.iter().map(|cohort| &cohort.to).chain(shares.map(|share| &share.version));
+        let named = self.cohorts.iter().map(|cohort| &cohort.to).chain(self.mirror.iter().map(|m| &m.to));
+        let named = named.chain(shares.map(|share| &share.version));
         match named.into_iter().find(|version| self.version(version).is_none()) {
             Some(version) => Err(TableError::UnknownVersion { lane: self.lane(), version: version.clone() }),
             None => Ok(()),

@@ -1,7 +1,7 @@
 //! The short way through the gateway: plain HTTP/1.1 requests over raw sockets, without a library in between.
 //!
 //! It takes a request only if it knows everything about it: a head that `head` understands to the last field, a body that
-//! has come with it, a route that is not in maintenance and whose instances speak HTTP/1.1. With the first request that
+//! has come with it, a route that is neither in maintenance nor has faults injected or requests copied and whose instances speak HTTP/1.1. With the first request that
 //! is anything else the connection goes to the long way (`connection`, on hyper, behind the guard) with the bytes that
 //! were read and not used, and stays there: HTTP/2, gRPC, upgrades, `Expect`, chunked and long request bodies, HTTP/1.0,
 //! absolute targets, everything malformed, and every refusal of a request. It routes, counts, retries and rewrites by the

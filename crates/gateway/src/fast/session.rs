@@ -168,7 +168,11 @@ impl<'a> Session<'a> {
         let host = host_name(head.host);
         let served = gateway.served();
         let Some(route) = served.find(&host, head.path) else { return Planned::HandOver };
-        if route.route.maintenance.is_some() || head.body as u64 > route.route.limits.body_bytes {
+        if route.route.maintenance.is_some()
+            || !route.faults.is_empty()
+            || route.mirror.is_some()
+            || head.body as u64 > route.route.limits.body_bytes
+        {
             return Planned::HandOver;
         }
         if route.route.versions.iter().any(|version| version.protocol != Protocol::Http1) {

@@ -10,7 +10,7 @@ use slipway_core::traffic::link::{CountRow, ObjectiveCount};
 /// Epochs of a lane that are remembered.
 const EPOCHS_KEPT: usize = 8;
 
-type RowId = (LaneId, Epoch, VersionName, Option<String>);
+type RowId = (LaneId, Epoch, VersionName, Option<String>, bool);
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Tally {
                 continue;
             }
             let of_boot = self.live.entry(boot.to_string()).or_default();
-            of_boot.insert((lane, row.epoch, row.version.clone(), row.cohort.clone()), row);
+            of_boot.insert((lane, row.epoch, row.version.clone(), row.cohort.clone(), row.mirrored), row);
         }
     }
 
@@ -80,6 +80,7 @@ fn add(sum: &mut CountRow, row: &CountRow) {
     sum.attempts += row.attempts;
     sum.failed += row.failed;
     sum.failed_by_slipway += row.failed_by_slipway;
+    sum.injected += row.injected;
     for objective in &row.objectives {
         match sum.objectives.iter_mut().find(|o| o.name == objective.name) {
             Some(ObjectiveCount { n, bad, bad_keys, .. }) => {
@@ -113,6 +114,8 @@ mod tests {
             attempts,
             failed: 1,
             failed_by_slipway: 0,
+            injected: 0,
+            mirrored: false,
             objectives: vec![ObjectiveCount { name: "errors".into(), n: attempts, bad: 1, bad_keys: 1 }],
             latency_us: vec![(10, attempts)],
         }

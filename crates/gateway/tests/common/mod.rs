@@ -16,8 +16,8 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use slipway_core::traffic::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Protocol, Role, Route, RoutingTable, Split,
-    Sticky, VersionRoute,
+    Counted, CountedBad, Endpoint, Epoch, Generation, InjectedFault, Limits, Match, Mirror, Protocol, Role, Route,
+    RoutingTable, Split, Sticky, VersionRoute,
 };
 use slipway_core::units::{Millis, Weight};
 use slipway_gateway::hub::Hub;
@@ -156,6 +156,8 @@ pub struct TableOf {
     pub limits: Limits,
     pub sticky: Sticky,
     pub protocol: Protocol,
+    pub faults: Vec<InjectedFault>,
+    pub mirror: Option<Mirror>,
 }
 
 pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &[&Instance]) -> TableOf {
@@ -170,6 +172,8 @@ pub fn table(generation: u64, weight_bp: u16, stable: &[&Instance], candidate: &
         limits: Limits::default(),
         sticky: Sticky::default(),
         protocol: Protocol::Http1,
+        faults: Vec::new(),
+        mirror: None,
     }
 }
 
@@ -196,6 +200,8 @@ impl TableOf {
             versions: vec![version("s", Role::Stable, &self.stable), version("c", Role::Candidate, &self.candidate)],
             cohorts: Vec::new(),
             maintenance: None,
+            faults: self.faults.clone(),
+            mirror: self.mirror.clone(),
             objectives: vec![
                 Counted { name: "errors".into(), bad: CountedBad::Failed },
                 Counted { name: "latency".into(), bad: CountedBad::SlowerThan(Millis(5_000)) },

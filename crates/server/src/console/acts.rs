@@ -11,9 +11,9 @@ use slipway_core::names::RolloutId;
 use super::forms::{Form, Nothing};
 use crate::body::Body;
 use crate::problem::Problem;
-use crate::routes::{lane, operating, rollouts};
+use crate::routes::{faults, lane, operating, rollouts};
 use crate::state::App;
-use crate::wire::{NewMaintenance, NewScale};
+use crate::wire::{NewEnd, NewMaintenance, NewScale};
 
 type Done = Result<Redirect, Problem>;
 
@@ -166,6 +166,12 @@ pub(super) async fn close(app: State<App>, by: Extension<By>, at: At, Form(form)
 pub(super) async fn open(app: State<App>, by: Extension<By>, at: At, _: Form<Nothing>) -> Done {
     let to = to_service(&at.0.0);
     operating::end(app, by, at).await.map(|_| to)
+}
+
+/// Ends injected faults.
+pub(super) async fn end_faults(app: State<App>, by: Extension<By>, at: At, _: Form<Nothing>) -> Done {
+    let to = to_service(&at.0.0);
+    faults::end(app, by, at, Body(NewEnd::default())).await.map(|_| to)
 }
 
 /// What the viewer was shown.

@@ -88,6 +88,7 @@ fn places() -> Vec<Place> {
         button("/services/{service}/environments/{environment}/drill", Right::Operate, post(acts::drill)),
         button("/services/{service}/environments/{environment}/restart", Right::Operate, post(acts::restart)),
         button("/services/{service}/environments/{environment}/scale", Right::Operate, post(acts::scale)),
+        button("/services/{service}/environments/{environment}/faults/end", Right::Operate, post(acts::end_faults)),
         button("/services/{service}/environments/{environment}/maintenance/on", Right::Operate, post(acts::close)),
         button("/services/{service}/environments/{environment}/maintenance/off", Right::Operate, post(acts::open)),
         place("POST", "/sign-out", Needs::Session, post(sign_in::leave)),

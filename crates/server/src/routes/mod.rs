@@ -4,6 +4,7 @@ pub(crate) mod artifacts;
 pub(crate) mod commands;
 pub(crate) mod environments;
 pub(crate) mod events;
+pub(crate) mod faults;
 pub(crate) mod files;
 pub(crate) mod gates;
 pub(crate) mod groups;

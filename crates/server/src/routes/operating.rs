@@ -21,7 +21,7 @@ pub(crate) const LONGEST_HOLD_MS: u64 = 60_000;
 /// The largest page in bytes.
 const PAGE_LIMIT: usize = 64 << 10;
 
-async fn status(app: &App, lane: &LaneId) -> Result<Json<LaneStatus>, Problem> {
+pub(super) async fn status(app: &App, lane: &LaneId) -> Result<Json<LaneStatus>, Problem> {
     let now = app.control.lane(lane).await?;
     let none = || Problem::not_found(format!("nothing was ever released to {lane}"));
     Ok(Json(lane_status(&now.ok_or_else(none)?)))

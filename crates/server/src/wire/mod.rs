@@ -5,6 +5,7 @@ mod diff;
 mod drill;
 mod environment;
 mod explanation;
+mod faults;
 mod gates;
 mod group;
 mod hook;
@@ -26,6 +27,7 @@ pub use environment::{
     NewEnvironmentFile, WireDiffering, WireEnvironment, WireEnvironmentDiff, WireEnvironmentFile, WireServiceInFile,
 };
 pub use explanation::{Explanation, WireBeside, WireDecision, WireJudgement, WireStable};
+pub use faults::{NewEnd, NewFault, WireFault};
 pub use gates::{NewApproval, WireApproval, WireGate, WireGates};
 pub use group::{NewGroupMember, NewGroupRelease, WireGroupMember, WireGroupPlan, WireGroupRun, WirePlannedMember};
 pub use hook::WireHook;

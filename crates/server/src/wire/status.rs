@@ -9,6 +9,7 @@ use slipway_core::units::Timestamp;
 use utoipa::ToSchema;
 
 use super::drill::{WireTimes, times};
+use super::faults::{WireFault, faults};
 use super::operating::{WireRestart, restart};
 use super::rollout::{WireProbes, WireShare, probes, shares};
 use super::schema::{WireSchema, schema};
@@ -63,6 +64,9 @@ pub struct LaneStatus {
     /// Nobody is reached on purpose.
     #[serde(default)]
     pub maintenance: bool,
+    /// Faults that are injected on purpose.
+    #[serde(default)]
+    pub faults: Vec<WireFault>,
     /// It takes jobs and has no traffic: shares are of its instances.
     #[serde(default)]
     pub worker: bool,
@@ -157,6 +161,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         times: times(lane, now.at),
         restart: restart(lane),
         maintenance: lane.maintenance.is_some(),
+        faults: faults(lane, now.at),
         worker: lane.is_worker(),
         drift: now.drift.iter().map(Difference::sentence).collect(),
         schema: schema(lane),

@@ -68,6 +68,8 @@ pub(super) fn empty(route: &Route, version: &VersionName) -> CountRow {
         attempts: 0,
         failed: 0,
         failed_by_slipway: 0,
+        injected: 0,
+        mirrored: false,
         objectives: Vec::new(),
         latency_us: Vec::new(),
     }

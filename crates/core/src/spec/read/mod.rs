@@ -10,6 +10,7 @@ mod health;
 mod hooks;
 mod json;
 mod migrate;
+mod mirror;
 mod objective;
 mod policy;
 mod probe;

@@ -11,6 +11,7 @@ use super::environment::{self, environments};
 use super::health::{self, health};
 use super::hooks::hooks;
 use super::migrate::schema;
+use super::mirror::mirror;
 use super::objective::{self, objectives};
 use super::probe::probe;
 use super::run::{self, run};
@@ -34,6 +35,7 @@ const KEYS: Keys = Keys {
         "health",
         "smoke",
         "probe",
+        "mirror",
         "traffic",
         "objectives",
         "hooks",
@@ -77,6 +79,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let health = health_section.and_then(|r| health(r, worker.is_some()));
     let smoke = fields.or("smoke", Vec::new(), smoke);
     let probe = fields.get("probe").and_then(probe);
+    let mirror = fields.get("mirror").and_then(mirror);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
     let objectives = declared_or_assumed(&fields, worker.is_some());
     let hooks = fields.or("hooks", Vec::new(), hooks);
@@ -120,6 +123,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         health: health?,
         smoke,
         probe,
+        mirror,
         traffic,
         objectives,
         hooks,

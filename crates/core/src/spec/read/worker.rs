@@ -27,6 +27,9 @@ pub(super) fn kind(fields: &Fields) -> Option<Worker> {
     if let Some(probe) = fields.get("probe") {
         probe.mistake(Wrong::new("probes are requests, and a worker has none").hint(HINT));
     }
+    if let Some(mirror) = fields.get("mirror") {
+        mirror.mistake(Wrong::new("requests are mirrored, and a worker has none").hint(HINT));
+    }
     if let Some(reader) = fields.get("one_version") {
         let wrong = Wrong::new("it is about requests, and a worker has none");
         reader.mistake(wrong.hint("write exclusive: true where no two versions may run at once"));

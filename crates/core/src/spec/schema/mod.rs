@@ -48,6 +48,7 @@ pub fn json_schema() -> Value {
             "health": sections::health(),
             "smoke": sections::smoke(),
             "probe": sections::probe(),
+            "mirror": sections::mirror(),
             "traffic": sections::traffic(),
             "objectives": sections::objectives(),
             "hooks": hooks::hooks("Who is told of what happens in any environment, and who is asked before it does."),

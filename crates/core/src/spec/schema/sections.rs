@@ -157,6 +157,25 @@ pub(super) fn probe() -> Value {
     )
 }
 
+pub(super) fn mirror() -> Value {
+    section(
+        "Copies of users' requests that a candidate gets before any user meets it, whose answers are thrown away: synthetic evidence, kept apart from users' requests.",
+        &["share"],
+        json!({
+            "share": percent("How many of the requests to what serves, above 0%.", "10%"),
+            "methods": or(json!({
+                "description": "Requests of these methods only, in capitals. Others than GET and HEAD change something a second time.",
+                "type": "array", "minItems": 1, "maxItems": 7,
+                "items": { "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },
+                "examples": [["GET", "POST"]]
+            }), json!(["GET", "HEAD"])),
+            "body": or(size("Largest body that is copied, up to 1MiB; a request with a larger one is not.", "16KiB"), json!("64KiB")),
+            "timeout": or(duration("How long an answer may take, up to 60s.", "2s"), json!("5s")),
+            "at_once": or(count("Copies that one gateway has under way at once; beyond them none is made.", 1, 1_000, 20), json!(10)),
+        }),
+    )
+}
+
 fn smoke_http() -> Value {
     let expect = section(
         "What must be true of the answer. With nothing declared, the status must be 200 to 399.",

@@ -42,6 +42,7 @@ fn full() -> Value {
             "rate": "2.5/s", "timeout": "2s",
             "request": { "method": "POST", "path": "/g?h=i", "headers": { "j": "k" }, "body": "l" }
         },
+        "mirror": { "share": "3%", "methods": ["POST"], "body": "1kB", "timeout": "2s", "at_once": 4 },
         "traffic": {
             "host": "a.b", "path": "/c", "sticky": { "cookie": "d", "header": "e" },
             "timeout": "1s", "drain": "2s", "drain_long": "3s", "max_body": "4kB", "protocol": "h2c"

@@ -109,6 +109,7 @@ fn the_example_of_the_design_is_read_to_the_letter() {
         },
         smoke: smoke_of_the_example(),
         probe: None,
+        mirror: None,
         traffic: Traffic {
             host: Some("checkout.local".to_string()),
             path: "/".to_string(),

@@ -141,7 +141,7 @@ fn keys_that_are_not_known() {
         ("steps: [1%]\n", "6:1: steps: unknown key \"steps\" (it belongs in environments.<name>.strategy.canary)"),
         (
             "zebra: 1\n",
-            "6:1: zebra: unknown key \"zebra\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, hooks, environments)",
+            "6:1: zebra: unknown key \"zebra\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, mirror, traffic, objectives, hooks, environments)",
         ),
         (
             "flags: {}\nsecrets: {}\n",
@@ -149,7 +149,7 @@ fn keys_that_are_not_known() {
         ),
         (
             "\"a.b\\n\": 1\n",
-            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, traffic, objectives, hooks, environments)",
+            "6:1: [\"a.b\\n\"]: unknown key \"a.b\\n\" (known keys here: service, kind, exclusive, owner, run, config, needs_schema, migrate, stateful, one_version, health, smoke, probe, mirror, traffic, objectives, hooks, environments)",
         ),
     ]);
     let later = ["secrets", "migrate", "flags"];

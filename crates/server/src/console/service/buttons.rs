@@ -47,6 +47,10 @@ pub(super) fn buttons(viewer: &Viewer, l: &LaneStatus, earlier: Vec<String>) -> 
     let value = stable.desired.max(1);
     let ask = Ask { name: "instances", label: "Instances", value, least: 1, most: MOST_INSTANCES };
     all.push(Button { ask: Some(ask), ..button("Scale", "scale", Right::Operate, means, open) });
+    if !l.faults.is_empty() {
+        let means = "No fault is injected any more; requests that are held back go on.".to_string();
+        all.push(button("End faults", "faults/end", Right::Operate, means, None));
+    }
     // A worker has no users to keep away.
     if l.maintenance {
         let means = "Requests reach the service again.".to_string();

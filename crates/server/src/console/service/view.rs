@@ -157,6 +157,7 @@ fn lane(viewer: &Viewer, l: &LaneStatus, history: &[HistoryEntry]) -> Lane {
     if l.maintenance {
         notes.push("in maintenance: nobody is reached, on purpose".to_string());
     }
+    notes.extend(l.faults.iter().map(|f| format!("a fault is injected on purpose by {}: {}", f.by, f.what)));
     let buttons = buttons(viewer, l, earlier(l, history));
     let back = (l.times.rollback_ms, l.times.deployment_ms);
     let times = [("rollback", back.0), ("deployment", back.1)];

@@ -1,0 +1,156 @@
+//! Mirroring: copies of some requests go to a version that no user meets yet, and its answers are thrown away.
+//!
+//! Nobody waits for a copy, and none is made where too many are under way, where the body is too large, or where the answer
+//! to the request itself does not get as far as an instance. What comes of copies, and of the requests that were
+//! copied, is counted apart from everything else. Only the long way copies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::BodyExt;
+use slipway_core::traffic::{Mirror, Role};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::body::RequestBody;
+use crate::count::VersionCounts;
+use crate::gateway::Gateway;
+use crate::guard;
+use crate::request::copy_head;
+use crate::served::{Pick, RouteState};
+use crate::share::Share;
+use crate::upstream::{Ready, Upstream};
+
+/// What tells a service that this is a copy, as it is told of probes.
+const MARK: &str = "slipway-synthetic";
+/// How long a connection may have been idle that a copy goes on: nothing is sent a second time.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// What is copied of a route, and what came of it.
+#[derive(Debug)]
+pub(crate) struct MirrorState {
+    /// As it stands in the table.
+    pub(crate) rule: Mirror,
+    /// The place of the version that gets copies.
+    pub(crate) to: usize,
+    /// Counts of copies, and of what was copied, at each version in the route's order.
+    pub(crate) counts: Vec<Arc<VersionCounts>>,
+    places: Arc<Semaphore>,
+    share: Share,
+    /// Copies that were not made, for want of a place, of an instance, or of a body that is short enough.
+    pub(crate) dropped: AtomicU64,
+}
+
+/// A copy that is about to be made.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    state: Arc<RouteState>,
+    request: Request<RequestBody>,
+    body: Option<oneshot::Receiver<Bytes>>,
+    key: u64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl MirrorState {
+    /// With counts of its own.
+    pub(crate) fn new(rule: Mirror, to: usize, counts: Vec<Arc<VersionCounts>>) -> MirrorState {
+        let places = Arc::new(Semaphore::new(rule.at_once as usize));
+        MirrorState { rule, to, counts, places, share: Share::default(), dropped: AtomicU64::new(0) }
+    }
+}
+
+/// A copy of this request, which is about to go by `pick`, where it is one of those that are copied.
+pub(crate) fn copy(pick: &Pick, request: &mut Request<RequestBody>, key: u64) -> Option<Copy> {
+    let mirror = pick.route.mirror.as_ref()?;
+    let fits = pick.version().role == Role::Stable
+        && pick.version != mirror.to
+        && mirror.rule.methods.iter().any(|method| method == request.method().as_str());
+    if !fits || !mirror.share.draws(mirror.rule.share) {
+        return None;
+    }
+    let Ok(place) = mirror.places.clone().try_acquire_owned() else {
+        mirror.dropped.fetch_add(1, Relaxed);
+        return None;
+    };
+    let body = request.body_mut().tee(mirror.rule.body_bytes);
+    let mut copy = copy_head(request);
+    copy.headers_mut().insert(MARK, HeaderValue::from_static("mirror"));
+    Some(Copy { state: pick.route.clone(), request: copy, body, key, _place: place })
+}
+
+impl Copy {
+    /// What the request itself is counted for beside the rest.
+    pub(crate) fn twin(&self, pick: &Pick) -> Option<Arc<VersionCounts>> {
+        self.state.mirror.as_ref()?.counts.get(pick.version).cloned()
+    }
+
+    /// Sends it, and forgets the answer. Nobody waits for this.
+    pub(crate) fn send(self, gateway: &Arc<Gateway>) {
+        let gateway = gateway.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = gateway.stopped.cancelled() => {}
+                () = self.run(&gateway) => {}
+            }
+        });
+    }
+
+    async fn run(self, gateway: &Gateway) {
+        let Copy { state, mut request, body, key, _place } = self;
+        let Some(mirror) = &state.mirror else { return };
+        let limit = mirror.rule.timeout.as_duration();
+        let whole = match body {
+            None => Some(None),
+            Some(body) => tokio::time::timeout(limit, body).await.ok().and_then(Result::ok).map(Some),
+        };
+        let upstream = state.versions[mirror.to].any();
+        let (Some(body), Some(upstream)) = (whole, upstream) else {
+            mirror.dropped.fetch_add(1, Relaxed);
+            return;
+        };
+        if let Some(bytes) = body {
+            *request.body_mut() = RequestBody::whole(bytes);
+        }
+        let Some(counts) = mirror.counts.get(mirror.to) else { return };
+        let began = Instant::now();
+        upstream.begin(false);
+        let answered = tokio::time::timeout(limit, answer(gateway, &upstream, request, (key, began), counts)).await;
+        upstream.end();
+        match answered {
+            Ok(Some(failed)) => counts.ended(key, failed),
+            Ok(None) | Err(_) => {
+                counts.no_head(key, began.elapsed());
+                counts.ended(key, true);
+            }
+        }
+    }
+}
+
+/// The answer's end: whether it failed; `None` where there was none.
+async fn answer(
+    gateway: &Gateway,
+    upstream: &Arc<Upstream>,
+    request: Request<RequestBody>,
+    (key, began): (u64, Instant),
+    counts: &VersionCounts,
+) -> Option<bool> {
+    let Ready { mut sender, connection, .. } =
+        upstream.connection(FRESH, &gateway.places, gateway.tuning.connect_timeout).await.ok()?;
+    connection.listen();
+    let response = sender.try_send_request(request).await.ok()?;
+    if !guard::response::is_sound(&response) {
+        return None;
+    }
+    counts.head(key, began.elapsed());
+    let failed = response.status().is_server_error();
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            return Some(true);
+        }
+    }
+    upstream.put_back(sender, connection);
+    Some(failed)
+}
