@@ -1,5 +1,5 @@
 //! Every state of small rollouts, for `EXPLORE_SECONDS` each (60), or up to `EXPLORE_STATES`; with `EXPLORE_FAULTS` (1) in
-//! each rollout.
+//! each rollout; `EXPLORE_PROMPT=1` for the small world that comes to an end.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,16 +19,17 @@ fn main() -> ExitCode {
     let states = number("EXPLORE_STATES").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
     let time = Duration::from_secs(number("EXPLORE_SECONDS").unwrap_or(60));
     let faults = number("EXPLORE_FAULTS").and_then(|n| u8::try_from(n).ok()).unwrap_or(1);
+    let prompt = number("EXPLORE_PROMPT").is_some_and(|n| n > 0);
     let kinds = [
         ("first", Bounds { first: true, ..Bounds::canary() }),
         ("canary", Bounds::canary()),
         ("blue-green", Bounds::blue_green()),
-        ("rolling", Bounds::rolling()),
+        ("rolling", if prompt { Bounds { instances: 1, ..Bounds::rolling() } } else { Bounds::rolling() }),
     ];
     let mut failures = 0;
     for (name, bounds) in kinds {
         let began = Instant::now();
-        let found = explore(&Bounds { states, time, faults, ..bounds });
+        let found = explore(&Bounds { states, time, faults, prompt, ..bounds });
         if let Some((broken, way)) = &found.broken {
             failures += 1;
             println!("{name}: {}: {} after {way:?}", broken.invariant, broken.sentence);

@@ -57,10 +57,16 @@ fn undo_comes_first(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<
     if open.plan.way_back.is_empty() {
         return broken("undo_comes_first", format!("{} goes on without a way back", open.id));
     }
-    let began = before.open.as_ref().is_none_or(|was| was.id != open.id);
-    let rolling = matches!(open.strategy.kind, StrategyKind::Rolling { .. }) && open.kind == RolloutKind::Release;
-    let whole = turn.lane.stable.as_ref().is_some_and(|s| before.ready(&s.version) >= s.instances(&before.id));
-    if began && turn.lane.stable.is_some() && (rolling || !whole) && !world.can_start_stable(&turn.lane) {
+    // A contract starts nothing, and what it removes does not come back: somebody has said so.
+    let began = open.kind != RolloutKind::Contract && before.open.as_ref().is_none_or(|was| was.id != open.id);
+    let gives_up = match open.strategy.kind {
+        StrategyKind::Rolling { .. } => open.kind == RolloutKind::Release,
+        StrategyKind::Replace => true,
+        _ => false,
+    };
+    let ready = |version| before.ready(version).max(turn.lane.ready(version));
+    let whole = turn.lane.stable.as_ref().is_some_and(|s| ready(&s.version) >= s.instances(&before.id));
+    if began && turn.lane.stable.is_some() && (gives_up || !whole) && !world.can_start_stable(&turn.lane) {
         return broken("undo_comes_first", format!("{} begins, and what serves could not be started again", open.id));
     }
     Ok(())
@@ -90,11 +96,14 @@ pub(crate) fn no_cold_traffic(
 }
 
 /// Invariant 2 as well: a share does not stay where the instances that carried it have died, while stable could take it.
-/// Rolling has nobody else to take it, and one that goes back to an older version leaves the one that fails.
+/// Rolling has nobody else to take it, one that goes back to an older version leaves the one that fails, and a contract moves
+/// nothing.
 fn share_follows_capacity(lane: &Lane) -> Result<(), Broken> {
     let (Some(open), Some(stable)) = (&lane.open, &lane.stable) else { return Ok(()) };
     let rolling = matches!(open.strategy.kind, StrategyKind::Rolling { .. }) && open.kind == RolloutKind::Release;
-    if rolling || open.kind == RolloutKind::Rollback || !matches!(open.state, State::Running) {
+    let elsewhere = matches!(open.kind, RolloutKind::Rollback | RolloutKind::Contract);
+    // What a worker's share would be is what is there.
+    if rolling || lane.is_worker() || elsewhere || !matches!(open.state, State::Running) {
         return Ok(());
     }
     let (version, weight) = (&open.release.version, lane.candidate_weight());
@@ -108,17 +117,24 @@ fn share_follows_capacity(lane: &Lane) -> Result<(), Broken> {
 }
 
 /// Invariant 3: In canary and blue-green stable keeps its declared number to the end. In rolling, what the planner itself
-/// takes away never leaves fewer ready instances than are declared as the minimum.
+/// takes away never leaves fewer ready instances than are declared as the minimum. A worker that runs alone, or whose
+/// predecessor has to show in a drill that it does the work, is without it meanwhile by design.
 fn stable_stays_warm(before: &Lane, turn: &Turn) -> Result<(), Broken> {
     share_follows_capacity(&turn.lane)?;
     let (Some(open), Some(stable)) = (&turn.lane.open, &turn.lane.stable) else { return Ok(()) };
     if let (StrategyKind::Rolling { min_ready, .. }, RolloutKind::Release) = (&open.strategy.kind, open.kind) {
         let least = min_ready.of(open.release.instances(&turn.lane.id));
         return match open.state {
+            // A bad worker takes no more jobs, and they wait for stable.
+            State::Undoing(_) if turn.lane.is_worker() => Ok(()),
             // Going back asks stable for what stable declares.
             State::Undoing(_) => rolling_keeps(before, turn, least.min(stable.instances(&turn.lane.id))),
             _ => rolling_keeps(before, turn, least),
         };
+    }
+    let drilled = turn.lane.is_worker() && matches!(open.kind, RolloutKind::Drill { .. });
+    if drilled || open.strategy.kind == StrategyKind::Replace {
+        return Ok(());
     }
     let (kept, declared) = (turn.lane.wanted(&stable.version).count(), stable.instances(&turn.lane.id));
     match kept < declared as usize {
@@ -161,15 +177,19 @@ fn silence_is_not_health(world: &impl Reality, before: &Lane, turn: &Turn) -> Re
         return broken("silence_is_not_health", format!("passed without a request: {}", fact.cause));
     }
     let (Some(was), Some(is)) = (&before.open, &turn.lane.open) else { return Ok(()) };
-    let judged = was.plan.steps.get(was.step).is_some_and(|step| matches!(step.kind, StepKind::Shift { .. }));
+    let judged = was
+        .plan
+        .steps
+        .get(was.step)
+        .is_some_and(|step| matches!(step.kind, StepKind::Shift { .. } | StepKind::Cohort { .. }));
     match judged && was.id == is.id && is.step > was.step && passed.is_none() && !world.is_promoted() {
-        true if before.is_worker() => Ok(()),
         true => broken("silence_is_not_health", format!("{} goes on without the judge's word", is.id)),
         false => Ok(()),
     }
 }
 
-/// Invariant 5: A way back that has begun moves all of the traffic in the same turn where stable can carry it.
+/// Invariant 5: A way back that has begun moves all of the traffic in the same turn where stable can carry it, cohorts first of
+/// all. So it is with a worker's jobs.
 fn traffic_first(before: &Lane, turn: &Turn) -> Result<(), Broken> {
     let (Some(open), Some(stable)) = (&turn.lane.open, &turn.lane.stable) else { return Ok(()) };
     let undoing = matches!(open.state, State::Undoing(_)) && open.kind != RolloutKind::Rollback;
@@ -177,6 +197,9 @@ fn traffic_first(before: &Lane, turn: &Turn) -> Result<(), Broken> {
     if undoing && full && turn.lane.candidate_weight() > Weight::ZERO {
         let weight = turn.lane.candidate_weight();
         return broken("traffic_first", format!("{} is on its way back and keeps {weight}", open.id));
+    }
+    if undoing && turn.lane.routing.as_ref().is_some_and(|routing| !routing.cohorts.is_empty()) {
+        return broken("traffic_first", format!("{} is on its way back and keeps a cohort", open.id));
     }
     let began = undoing && !matches!(before.open.as_ref().map(|o| &o.state), Some(State::Undoing(_)));
     match began && !turn.traffic_first {
@@ -197,10 +220,11 @@ fn confirmed(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<(), Bro
             return broken("confirmed_not_assumed", format!("{instance} is stopped while a gateway uses it"));
         }
     }
+    alone(world, before, turn)?;
     let (Some(was), Some(routing)) = (&before.open, &before.routing) else { return Ok(()) };
     let behind = routes.iter().any(|r| r.epoch < routing.epoch);
     let ended = turn.ended.iter().find(|ended| ended.id == was.id).and_then(|ended| ended.ended());
-    if let Some((outcome, _)) = ended.filter(|_| behind && was.first_epoch.is_some() && !before.is_worker()) {
+    if let Some((outcome, _)) = ended.filter(|_| behind && was.first_epoch.is_some()) {
         let outcome = outcome.as_str();
         return broken(
             "confirmed_not_assumed",
@@ -211,6 +235,26 @@ fn confirmed(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<(), Bro
     let weighted = was.plan.steps.get(was.step).is_some_and(|s| s.kind.weight().is_some());
     if weighted && was.id == is.id && is.step > was.step && behind {
         return broken("confirmed_not_assumed", format!("{} goes on, and a gateway serves an older split", is.id));
+    }
+    Ok(())
+}
+
+/// Invariant 6 as well: where a version has to be alone, the other one was seen to end.
+fn alone(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<(), Broken> {
+    let lanes = [before, &turn.lane];
+    let releases = lanes.iter().flat_map(|lane| lane.stable.iter().chain(lane.open.iter().map(|open| &open.release)));
+    if !releases.into_iter().any(|release| release.spec.is_exclusive()) {
+        return Ok(());
+    }
+    let starts = turn.effects.iter().filter_map(|effect| match effect {
+        Effect::Start { spec } => Some((&spec.id, &spec.version)),
+        _ => None,
+    });
+    for (id, version) in starts {
+        let other = before.slots.iter().find(|slot| slot.version != *version && world.runs(&slot.id));
+        if let Some(other) = other {
+            return broken("confirmed_not_assumed", format!("{id} is started while {} runs", other.id));
+        }
     }
     Ok(())
 }

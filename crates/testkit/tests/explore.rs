@@ -42,6 +42,35 @@ fn no_state_of_a_first_release_breaks_anything_or_has_no_end() {
     fine(&Bounds { first: true, ..Bounds::canary() }, 4_000);
 }
 
+/// Visits every state there is, and no fewer than there were: a state less is something that cannot happen any more, or that is
+/// taken for another.
+fn whole(bounds: Bounds, golden: usize) {
+    let explored = explore(&Bounds { prompt: true, faults: 0, ..bounds });
+    assert_eq!(explored.broken, None);
+    assert!(explored.whole, "it does not come to an end");
+    assert_eq!(explored.states, golden, "states, at most {} steps away: {:?}", explored.depth, explored.standing);
+}
+
+#[test]
+fn a_canary_is_visited_whole() {
+    whole(Bounds::canary(), 3_944);
+}
+
+#[test]
+fn a_blue_green_is_visited_whole() {
+    whole(Bounds::blue_green(), 4_342);
+}
+
+#[test]
+fn a_rolling_is_visited_whole() {
+    whole(Bounds { instances: 1, ..Bounds::rolling() }, 0);
+}
+
+#[test]
+fn a_first_release_and_what_follows_is_visited_whole() {
+    whole(Bounds { first: true, ..Bounds::canary() }, 4_951);
+}
+
 #[test]
 fn what_is_broken_on_purpose_is_found_with_the_way_to_it() {
     for (sabotage, name) in [

@@ -1,11 +1,11 @@
 //! The judge beside other tools' rules, in small: what `make bench ARGS=judge` measures at length, with bars that leave
 //! room. One seed, so it comes out the same each time.
 
-use slipway_testkit::measured::{End, Sizes, Tool, measure, summary};
+use slipway_testkit::measured::{End, Sizes, Tool, WALD_BAR, measure, summary};
 
 #[test]
 fn the_judge_keeps_what_it_declares_and_finds_bad_candidates_sooner_than_who_keeps_as_much() {
-    let report = measure(&Sizes { healthy: 8, bad: 3, peers: 9, hunts: 30 }, 1, |_| {});
+    let report = measure(&Sizes { healthy: 8, bad: 3, peers: 9, hunts: 200 }, 1, "", |_| {});
     for row in &report.healthy {
         assert_eq!(row.cells[0].ended(End::RolledBack), 0, "{}", row.scenario.name());
     }
@@ -22,6 +22,7 @@ fn the_judge_keeps_what_it_declares_and_finds_bad_candidates_sooner_than_who_kee
     for (hunt, found) in &report.hunts {
         assert_eq!(found.missed, 0, "{hunt:?}");
     }
+    assert!(report.worst_ratio() <= WALD_BAR, "{:.2} times Wald's bound", report.worst_ratio());
     let line = summary(&report);
     assert!(line.starts_with("judge seed=1 rollouts=") && line.contains(" bars_missed="), "{line}");
 }

@@ -33,8 +33,10 @@
 //!
 //! **The mixture.** An alternative is a pair of rates; its tilts are their odds against those of both together at the step's
 //! declared weight. Most of the weight lies on 20 ratios, log-uniform from 1.5 to 99, of rates that are small, where bad
-//! events alone tell, and whose each one is; a sixth on three grossly bad candidates, where good events tell as much; one
-//! thousandth on 8 nearer ratios, so that the bound closes in on the truth. They are fixed before the step.
+//! events alone tell, and whose each one is; a fifth of that on the same ratios where sticky users are so unequal that the odds
+//! of the measured share are ten times the declared ones, or a tenth; a quarter of all on three grossly bad candidates, where
+//! good events tell as much; one thousandth on 8 nearer ratios, so that the bound closes in on the truth. They are fixed
+//! before the step.
 //!
 //! `ln E` is convex in `d`, as a minimum over p of what is convex in both: Newton's method from the left never steps over
 //! the root.
@@ -43,18 +45,21 @@ use super::Counts;
 use super::multiple::Side;
 use super::sequence::log_sum;
 
-/// Ratios of small rates.
-const COARSE: usize = 20;
+/// By how much the odds of the measured share may differ from the declared ones, how many ratios of small rates there are
+/// for that, and what they weigh among each other.
+const SHARES: [(f64, usize, f64); 3] = [(1.0, 20, 0.8), (0.1, 10, 0.1), (10.0, 10, 0.1)];
 /// Ratios nearer than those.
 const FINE: usize = 8;
 /// The weight of all the near ratios together.
 const FINE_WEIGHT: f64 = 0.001;
-/// Nearest, first and last ratio.
-const RATIOS: [f64; 3] = [1.02, 1.5, 99.0];
+/// The nearest ratio, the first that is not near, and the last.
+const NEAREST: f64 = 1.02;
+const FIRST: f64 = 1.5;
+const LAST: f64 = 99.0;
 /// Rates of grossly bad candidates, beside a stable that is at half of what is acceptable.
 const GROSS: [f64; 3] = [0.1, 0.3, 0.99];
 /// The weight of all of these together.
-const GROSS_WEIGHT: f64 = 1.0 / 6.0;
+const GROSS_WEIGHT: f64 = 0.25;
 /// A design for a smaller share than this is as good as one for this.
 const LEAST_SHARE: f64 = 0.0001;
 /// Newton's method ends when a step is smaller than this.
@@ -72,41 +77,40 @@ struct Pair {
     stable: (f64, f64),
 }
 
+impl Pair {
+    /// From the odds of both, against those of both together.
+    fn new(weight: f64, candidate: f64, stable: f64) -> Pair {
+        let [candidate, stable] = [candidate, stable].map(|odds| (odds.ln(), odds - 1.0));
+        Pair { log_weight: weight.ln(), candidate, stable }
+    }
+}
+
 /// The mixture of one objective in one step.
 #[derive(Debug, Clone)]
-pub(super) struct Beside([Pair; COARSE + FINE + GROSS.len()]);
+pub(super) struct Beside(Vec<Pair>);
 
 impl Beside {
     /// For an objective that accepts `at_most`, and a step in which the candidate is to have this share of the requests.
     pub(super) fn new(at_most: f64, share: f64) -> Beside {
         let share = share.clamp(LEAST_SHARE, 1.0 - LEAST_SHARE);
-        let ratios = |k: usize| {
-            let [nearest, first, last] = RATIOS;
-            let between = |from: f64, to: f64, k: usize, of: usize| from * (to / from).powf(k as f64 / of as f64);
-            match k < COARSE {
-                true => between(first, last, k, COARSE - 1),
-                false => between(nearest, first, k - COARSE, FINE),
-            }
+        let small = |weight: f64, share: f64, ratio: f64| {
+            let together = share * ratio + 1.0 - share;
+            Pair::new(weight, ratio / together, 1.0 / together)
         };
-        Beside(std::array::from_fn(|k| {
-            let (weight, [candidate, stable]) = match k.checked_sub(COARSE + FINE) {
-                Some(k) => {
-                    let stable = (at_most / 2.0).min(GROSS[k] / 2.0);
-                    let together = odds(share * GROSS[k] + (1.0 - share) * stable);
-                    (GROSS_WEIGHT / GROSS.len() as f64, [odds(GROSS[k]), odds(stable)].map(|odds| odds / together))
-                }
-                None => {
-                    let (weight, of) = match k < COARSE {
-                        true => (1.0 - GROSS_WEIGHT - FINE_WEIGHT, COARSE),
-                        false => (FINE_WEIGHT, FINE),
-                    };
-                    let together = share * ratios(k) + 1.0 - share;
-                    (weight / of as f64, [ratios(k) / together, 1.0 / together])
-                }
-            };
-            let [candidate, stable] = [candidate, stable].map(|odds| (odds.ln(), odds - 1.0));
-            Pair { log_weight: weight.ln(), candidate, stable }
-        }))
+        let between = |from: f64, to: f64, part: f64| from * (to / from).powf(part);
+        let coarse = SHARES.into_iter().flat_map(|(factor, count, weight)| {
+            let odds = odds(share) * factor;
+            let (share, weight) = (odds / (1.0 + odds), weight * (1.0 - GROSS_WEIGHT - FINE_WEIGHT) / count as f64);
+            (0..count).map(move |k| small(weight, share, between(FIRST, LAST, k as f64 / (count - 1) as f64)))
+        });
+        let fine =
+            (0..FINE).map(|k| small(FINE_WEIGHT / FINE as f64, share, between(NEAREST, FIRST, k as f64 / FINE as f64)));
+        let gross = GROSS.into_iter().map(|rate| {
+            let stable = (at_most / 2.0).min(rate / 2.0);
+            let together = odds(share * rate + (1.0 - share) * stable);
+            Pair::new(GROSS_WEIGHT / GROSS.len() as f64, odds(rate) / together, odds(stable) / together)
+        });
+        Beside(coarse.chain(fine).chain(gross).collect())
     }
 
     /// Whether the candidate's rate is shown to be above stable's by more than `excess`, wrongly with a chance of at most
@@ -159,20 +163,20 @@ impl Beside {
         }
         // Both rates have to be shares.
         let (least, most) = ((-excess).max(0.0), (1.0 - excess).min(1.0));
-        let terms = self.0.map(|pair| {
+        let terms = self.0.iter().map(|pair| {
             let ((t, g), (u, h)) = (pair.candidate, pair.stable);
             let balanced = -(c * g + s * h) / ((c + s) * g * h) - s / (c + s) * excess;
             let p = balanced.max(least).min(most);
             let (of_candidate, of_stable) = ((p + excess) * g, p * h);
             let log = t * candidate.bad + u * stable.bad - c * of_candidate.ln_1p() - s * of_stable.ln_1p();
             // At an end of the scale that moves with the excess, only stable's rate does.
-            let slope = match (p <= least && excess < 0.0) || (p >= most && excess > 0.0) {
+            let slope = match (balanced <= least && excess < 0.0) || (balanced >= most && excess > 0.0) {
                 true => s * h / (1.0 + of_stable),
                 false => -c * g / (1.0 + of_candidate),
             };
             (pair.log_weight + log, slope)
         });
-        log_sum(&terms)
+        log_sum(&terms.collect::<Vec<_>>())
     }
 }
 

@@ -151,3 +151,93 @@ pub(super) fn end(turn: &mut Turn, undo: &Undo, kind: &str, now: Timestamp) {
     }
     open.state = State::Ended { outcome: undo.outcome, cause: undo.cause.clone() };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{Digest, InstanceId, LaneId, RolloutId};
+    use crate::rollout::begin::open;
+    use crate::rollout::lane::{Asked, Release, Routing, Slot, SlotState};
+    use crate::rollout::plan::plan;
+    use crate::rollout::turn::turn;
+    use crate::spec;
+    use crate::traffic::{Endpoint, Epoch};
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: /, start_limit: 30s }
+environments:
+  production: { instances: 2, strategy: { canary: { steps: [60%, 100%] } } }
+";
+
+    fn release(version: &str) -> Release {
+        let spec = spec::parse(FILE).unwrap().spec;
+        let config = spec::config_digest(&spec);
+        Release { version: version.parse().unwrap(), artifact: Digest::of(b"shop"), config, spec }
+    }
+
+    fn slot(lane: &Lane, number: u64, version: &str, ready: bool) -> Slot {
+        let id = InstanceId::numbered(&lane.id.service, &lane.id.environment, number);
+        let endpoint = Endpoint { instance: id.clone(), incarnation: 1, address: ([127, 0, 0, 1], 1).into() };
+        Slot {
+            id,
+            version: version.parse().unwrap(),
+            state: SlotState::Wanted,
+            since: Timestamp(0),
+            started: false,
+            ready: ready.then_some(endpoint),
+            smoke: None,
+            running: None,
+            exits: 0,
+            unhealthy_since: None,
+            replace: false,
+        }
+    }
+
+    /// 2 has half of the traffic, one of its two instances died, and the next does not become ready.
+    fn short() -> Lane {
+        let id = LaneId { service: "shop".parse().unwrap(), environment: "production".parse().unwrap() };
+        let mut lane = Lane { stable: Some(release("1")), ..Lane::new(id) };
+        let release = release("2");
+        let strategy = release.environment(&lane.id).unwrap().strategy.clone();
+        let plan = plan(&lane, RolloutKind::Release, &release, &strategy, &Default::default());
+        let asked = Asked {
+            id: RolloutId::numbered(1),
+            kind: RolloutKind::Release,
+            release,
+            strategy,
+            actor: "user:test".into(),
+            key: None,
+            at: Timestamp(0),
+            overriding: None,
+            approvals: Vec::new(),
+        };
+        let mut rollout = open(&lane, asked, plan, Timestamp(0));
+        rollout.step = rollout.plan.steps.iter().position(|step| step.name == "60%").unwrap();
+        rollout.steps[rollout.step].began_at = Some(Timestamp(0));
+        rollout.progress.short_since = Some(Timestamp(0));
+        lane.open = Some(rollout);
+        lane.slots = [(1, "1", true), (2, "1", true), (3, "2", true), (4, "2", false)]
+            .map(|(number, version, ready)| slot(&lane, number, version, ready))
+            .into();
+        let half = Weight::from_bp(5_000).unwrap();
+        lane.routing = Some(Routing {
+            epoch: Epoch(1),
+            split: Split::between("2".parse().unwrap(), half, "1".parse().unwrap()),
+            fallback: None,
+            salt: String::new(),
+            cohorts: Vec::new(),
+        });
+        lane
+    }
+
+    #[test]
+    fn a_way_back_that_a_step_begins_moves_the_traffic_in_the_same_turn() {
+        let back = turn(&short(), &Observed::default(), Timestamp(3_600_000));
+        let open = back.lane.open.as_ref().unwrap();
+        let State::Undoing(undo) = &open.state else { panic!("{:?}", open.state) };
+        assert!(undo.cause.contains("only 1 of 2 instances of 2 were ready"), "{}", undo.cause);
+        assert_eq!((back.lane.candidate_weight(), back.traffic_first), (Weight::ZERO, true));
+    }
+}

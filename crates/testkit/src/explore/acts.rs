@@ -6,8 +6,11 @@ use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::traffic::Route;
 use slipway_core::units::Millis;
 
-use super::state::{STRIDE, Said, State, WHO};
+use super::state::{Said, State, WHO};
 use crate::checks::{self, Broken};
+
+/// Looks after which there is nothing more to decide.
+const SETTLES: usize = 12;
 
 /// Something that happens. The control plane looks at it at once, as often as it finds something to do, unless it is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +42,9 @@ pub enum Act {
     Effect,
     /// The first effect is carried out, nobody knows, and it will be again.
     EffectUnheard,
-    /// The first effect is a smoke test and fails.
+    /// The first effect is a smoke test and fails; where effects are carried out at once, the first that follows is.
     SmokeFails,
-    /// The first starting instance becomes healthy.
+    /// The first starting instance becomes healthy; where effects are carried out at once, all of them do.
     Healthy,
     /// An instance is gone: that at this place.
     Gone(usize),
@@ -63,6 +66,9 @@ impl State {
         let mut acts = vec![Act::Silence];
         if self.instances.values().any(|healthy| !healthy) {
             acts.push(Act::Healthy);
+            if self.fixed.prompt && self.left > 0 {
+                acts.push(Act::SmokeFails);
+            }
         }
         let met = self
             .lane
@@ -106,13 +112,19 @@ impl State {
 
     /// What people may ask for here.
     fn asked_here(&self, acts: &mut Vec<Act>) {
-        acts.push(Act::Rollback);
-        if self.lane.open.is_some() {
+        let (is_open, over) = (self.lane.open.is_some(), !self.has_leftovers());
+        if is_open || over || !self.fixed.prompt {
+            acts.push(Act::Rollback);
+        }
+        if is_open {
             acts.extend([Act::Pause, Act::Resume, Act::Promote, Act::Abort]);
         }
-        if self.lane.queue.is_empty() && !self.has_leftovers() {
+        if self.fixed.prompt && (is_open || self.lane.standby.is_some()) {
+            return;
+        }
+        if self.lane.queue.is_empty() && over {
             acts.push(Act::Release { supersede: false });
-            if self.lane.open.is_some() {
+            if is_open {
                 acts.push(Act::Release { supersede: true });
             }
         }
@@ -166,14 +178,15 @@ impl State {
 
     /// Looks until there is nothing more to decide.
     pub fn settle(&mut self) -> Result<(), Broken> {
-        for _ in 0..8 {
+        for _ in 0..SETTLES {
             let Some(next) = self.kept(|_, _| true)? else { return Ok(()) };
-            let quiet = next.lane == self.lane && next.outbox.len() == self.outbox.len();
+            let quiet = next.lane == self.lane && next.outbox.len() == self.outbox.len() && next.replies.is_empty();
             *self = next;
             if quiet {
                 break;
             }
         }
+        self.smoke_fails = false;
         Ok(())
     }
 
@@ -194,6 +207,12 @@ impl State {
                 self.carry_out(effect, true);
                 self.replies.pop();
             }
+            Act::SmokeFails if self.fixed.prompt => {
+                self.left -= 1;
+                self.smoke_fails = true;
+                self.instances.values_mut().for_each(|healthy| *healthy = true);
+            }
+            Act::Healthy if self.fixed.prompt => self.instances.values_mut().for_each(|healthy| *healthy = true),
             Act::SmokeFails => {
                 self.left -= 1;
                 let effect = self.outbox.remove(0);
@@ -215,10 +234,10 @@ impl State {
             }
             Act::Time => {
                 self.hears();
-                self.now = self.now.plus(STRIDE);
+                self.now = self.now.plus(self.stride());
             }
             Act::Silence => {
-                self.now = self.now.plus(STRIDE);
+                self.now = self.now.plus(self.stride());
                 self.deaf = true;
                 self.lapse();
             }
@@ -280,6 +299,7 @@ impl State {
                 EffectResult::Stopped { instance, killed: false }
             }
             Effect::Smoke { instance, incarnation, round, .. } => {
+                let well = well && !std::mem::take(&mut self.smoke_fails);
                 let passes = well && self.instances.get(&instance).is_some_and(|healthy| *healthy);
                 if passes {
                     self.tested.insert(instance.clone());
@@ -311,7 +331,7 @@ impl State {
             next.said = (epoch, said);
         }
         if idle {
-            next.now = next.now.plus(STRIDE);
+            next.now = next.now.plus(next.stride());
         }
         checks::journal_before_act(&next, next.instances.keys())?;
         next.settle()?;

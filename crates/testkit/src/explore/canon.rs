@@ -8,14 +8,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use slipway_core::names::{InstanceId, VersionName};
 use slipway_core::rollout::{self, Effect, EffectResult, Rollout, Slot, SlotState};
 use slipway_core::traffic::{Route, Split};
-use slipway_core::units::Timestamp;
+use slipway_core::units::{Millis, Timestamp};
 
-use super::state::{STRIDE, State};
+use super::state::State;
 
 /// Strides after which no limit but the way back's matters any more.
 const OLD: u64 = 1;
-/// The same of the way back's.
-const UNDO_OLD: u64 = 6;
+/// After which a person is asked about a way back.
+const UNDO_LIMIT: Millis = Millis::from_secs(300);
 
 /// The hash of a state's canonical form.
 pub(super) fn of(state: &State) -> u64 {
@@ -66,7 +66,12 @@ impl<'a> Roles<'a> {
 
 /// How many strides ago, up to `most`.
 fn age(state: &State, at: Option<Timestamp>, most: u64) -> Option<u64> {
-    at.map(|at| (state.now.since(at).0 / STRIDE.0).min(most))
+    at.map(|at| (state.now.since(at).0 / state.stride().0).min(most))
+}
+
+/// Strides after which the way back's limit does not matter any more.
+fn undo_old(state: &State) -> u64 {
+    UNDO_LIMIT.0.div_ceil(state.stride().0)
 }
 
 fn split(split: &Split, roles: &Roles, h: &mut impl Hasher) {
@@ -78,7 +83,7 @@ fn lane(state: &State, roles: &Roles, h: &mut impl Hasher) {
     roles.maybe(lane.stable_version()).hash(h);
     let standby = lane.standby.as_ref();
     roles.maybe(standby.map(|s| &s.release.version)).hash(h);
-    standby.map(|s| s.until.since(state.now).0.div_ceil(STRIDE.0)).hash(h);
+    standby.map(|s| s.until.since(state.now).0.div_ceil(state.stride().0)).hash(h);
     roles.maybe(lane.predecessor.as_ref().map(|r| &r.version)).hash(h);
     lane.went_back.as_ref().map(|back| (roles.part(&back.from), roles.part(&back.to))).hash(h);
     for asked in &lane.queue {
@@ -107,7 +112,7 @@ fn rollout(state: &State, open: &Rollout, roles: &Roles, h: &mut impl Hasher) {
         rollout::State::Paused { since, .. } => (1, age(state, Some(*since), OLD)).hash(h),
         rollout::State::Held { .. } => 2.hash(h),
         rollout::State::Undoing(undo) => {
-            (3, undo.outcome, age(state, Some(undo.since), UNDO_OLD), undo.asked_person).hash(h);
+            (3, undo.outcome, age(state, Some(undo.since), undo_old(state)), undo.asked_person).hash(h);
         }
         rollout::State::Ended { outcome, .. } => (4, outcome).hash(h),
     }

@@ -33,6 +33,10 @@ pub struct Bounds {
     /// Faults within one rollout: an instance dies, a smoke test fails, an effect comes twice, the control plane
     /// dies with a way back that is not kept.
     pub faults: u8,
+    /// Effects are carried out as soon as they are kept, whatever was started becomes healthy at one time, every limit has run
+    /// out or none, and people wait: with a release until the last one is over and its standby gone, and with that and a
+    /// rollback until nothing is left of a version that is over. There are so few states then that all are visited.
+    pub prompt: bool,
     /// States after which it stops, if there are so many.
     pub states: usize,
     /// Time after which it stops.
@@ -49,6 +53,7 @@ impl Bounds {
             instances: 1,
             first: false,
             faults: 1,
+            prompt: false,
             states: usize::MAX,
             time: Duration::MAX,
             sabotage: None,

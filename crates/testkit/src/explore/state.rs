@@ -19,7 +19,9 @@ use crate::checks::{self, Broken, Reality, broken};
 use crate::sim::{Sabotage, decide};
 
 /// Longer than every limit of the small world but the way back's.
-pub(super) const STRIDE: Millis = Millis::from_secs(61);
+const STRIDE: Millis = Millis::from_secs(61);
+/// Longer than that too.
+const LONG_STRIDE: Millis = Millis::from_secs(301);
 pub(super) const WHO: &str = "user:explorer";
 
 /// What the gateways have counted of the candidate in the stretch of evidence in force.
@@ -52,6 +54,8 @@ pub(super) struct State {
     /// Faults that may still happen in the open rollout.
     pub left: u8,
     pub promoted: bool,
+    /// The next smoke test fails.
+    pub smoke_fails: bool,
     pub asked: u64,
     /// The highest number of an instance that was kept.
     pub highest: u64,
@@ -61,6 +65,7 @@ pub(super) struct State {
 pub(super) struct Fixed {
     pub spec: ServiceSpec,
     pub faults: u8,
+    pub prompt: bool,
     pub sabotage: Option<Sabotage>,
 }
 
@@ -91,9 +96,10 @@ impl State {
             said: (Epoch(0), Said::Nothing),
             left: 0,
             promoted: false,
+            smoke_fails: false,
             asked: 0,
             highest: 0,
-            fixed: Arc::new(Fixed { spec, faults: bounds.faults, sabotage: None }),
+            fixed: Arc::new(Fixed { spec, faults: bounds.faults, prompt: bounds.prompt, sabotage: None }),
         };
         if !bounds.first {
             state = state.after(Act::Release { supersede: false })?.unwrap_or(state);
@@ -106,8 +112,13 @@ impl State {
         }
         state.left = bounds.faults;
         let spec = state.fixed.spec.clone();
-        state.fixed = Arc::new(Fixed { spec, faults: bounds.faults, sabotage: bounds.sabotage });
+        state.fixed = Arc::new(Fixed { spec, faults: bounds.faults, prompt: bounds.prompt, sabotage: bounds.sabotage });
         Ok(state)
+    }
+
+    /// How far time goes on at once.
+    pub fn stride(&self) -> Millis {
+        if self.fixed.prompt { LONG_STRIDE } else { STRIDE }
     }
 
     pub fn standing(&self) -> &'static str {
@@ -238,6 +249,9 @@ impl State {
         self.replies.clear();
         self.outbox.extend(turn.effects.iter().cloned());
         self.published = rollout::route_of(&self.lane);
+        if self.fixed.prompt {
+            std::mem::take(&mut self.outbox).into_iter().for_each(|effect| self.carry_out(effect, true));
+        }
         let known: BTreeSet<&InstanceId> = self.lane.slots.iter().map(|slot| &slot.id).collect();
         let stale = |id: &InstanceId| !known.contains(id) && !self.instances.contains_key(id);
         self.tested.retain(|id| !stale(id));

@@ -237,8 +237,8 @@ impl Report {
     }
 }
 
-/// Measures everything; `progress` is told of each row.
-pub fn measure(sizes: &Sizes, seed: u64, mut progress: impl FnMut(&str)) -> Report {
+/// Measures every row whose name has `rows` in it; `progress` is told of each.
+pub fn measure(sizes: &Sizes, seed: u64, rows: &str, mut progress: impl FnMut(&str)) -> Report {
     let mut row = |scenario: &Scenario, healthy: bool| {
         progress(&scenario.name());
         let cell = |tool: Tool| {
@@ -249,11 +249,13 @@ pub fn measure(sizes: &Sizes, seed: u64, mut progress: impl FnMut(&str)) -> Repo
     };
     let healthy: Vec<Row> = rows::healthy()
         .into_iter()
+        .filter(|scenario| scenario.name().contains(rows))
         .map(|scenario| Row { scenario, cells: row(&scenario, true), within_alpha: Vec::new() })
         .collect();
     let kept = |cell: &Cell| cell.share(End::RolledBack) <= ALPHA;
     let bad = rows::bad()
         .into_iter()
+        .filter(|scenario| scenario.name().contains(rows))
         .map(|scenario| {
             let alike = healthy.iter().find(|row| row.scenario == scenario.healthy());
             let within_alpha = match alike {
@@ -263,6 +265,7 @@ pub fn measure(sizes: &Sizes, seed: u64, mut progress: impl FnMut(&str)) -> Repo
             Row { scenario, cells: row(&scenario, false), within_alpha }
         })
         .collect();
-    let hunts = rows::hunts().into_iter().map(|hunt| (hunt, wald::measure(&hunt, sizes.hunts, seed))).collect();
+    let hunts = rows::hunts().into_iter().filter(|hunt| hunt.title().contains(rows));
+    let hunts = hunts.map(|hunt| (hunt, wald::measure(&hunt, sizes.hunts, seed))).collect();
     Report { seed, healthy, bad, hunts }
 }

@@ -59,13 +59,11 @@ pub fn render(report: &Report) -> String {
 fn hunts(text: &mut String, report: &Report) {
     heading(text, "Requests until a bad candidate is found", &["median", "mean", "Wald", "ratio", "missed"]);
     for (hunt, found) in &report.hunts {
-        let (percent, stable) = (percent(hunt.bad), self::percent(hunt.stable));
         let bar = if hunt.counts { format!(", bar {WALD_BAR}") } else { String::new() };
         let _ = writeln!(
             text,
-            "| {} at {}%: {percent} bad, stable {stable}{bar} | {:.0} | {:.1} | {:.1} | {:.2} | {} |",
-            hunt.name,
-            hunt.weight,
+            "| {}{bar} | {:.0} | {:.1} | {:.1} | {:.2} | {} |",
+            hunt.title(),
             found.median,
             found.mean,
             found.least,

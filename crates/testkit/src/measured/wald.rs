@@ -34,6 +34,16 @@ pub struct Hunt {
     pub counts: bool,
 }
 
+impl Hunt {
+    /// What it is, in a few words.
+    pub fn title(&self) -> String {
+        let Hunt { name, weight, .. } = self;
+        let [bad, stable] = [self.bad, self.stable].map(|share| format!("{:.2}", share * 100.0));
+        let [bad, stable] = [bad, stable].map(|share| share.trim_end_matches('0').trim_end_matches('.').to_string());
+        format!("{name} at {weight}%: {bad}% bad, stable {stable}%")
+    }
+}
+
 /// What was found.
 #[derive(Debug, Clone, Copy)]
 pub struct Found {

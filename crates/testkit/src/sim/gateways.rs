@@ -40,6 +40,7 @@ impl World {
                 && self.now.since(gateway.heard) >= lease
             {
                 route.split = fallback.clone();
+                route.cohorts.clear();
                 gateway.lapsed = Some(route.epoch);
             }
         }

@@ -9,6 +9,7 @@ mod gateways;
 mod nature;
 mod people;
 mod plane;
+mod service;
 mod world;
 
 use std::collections::BTreeMap;

@@ -5,14 +5,20 @@ use std::collections::BTreeMap;
 
 use slipway_core::judge::Counts;
 use slipway_core::names::{Digest, VersionName};
-use slipway_core::rollout::{Evidence, Tally};
+use slipway_core::rollout::Evidence;
 use slipway_core::traffic::Epoch;
 use slipway_core::units::{Millis, Timestamp};
 
 use super::Sabotage;
-use super::world::{Old, World};
+use super::service::COHORTS;
+use super::world::{Old, Rows, World};
 
+/// Each gateway's, in a tick.
 const REQUESTS: f64 = 200.0;
+/// A cohort's, at each gateway.
+const COHORT_REQUESTS: u64 = 40;
+/// A running copy's.
+const JOBS: u64 = 60;
 
 /// What is wrong with what the gateways' counts are said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,58 +114,90 @@ impl World {
         self.artifacts.contains(artifact) && self.mislaid.get(artifact).is_none_or(|until| self.now >= *until)
     }
 
+    /// Requests of users, and of the cohorts that go first.
     pub fn requests(&mut self) {
         if self.now < self.silent_until || self.sabotage == Some(Sabotage::SilencePasses) {
             return;
         }
-        for gateway in &self.gateways {
-            let Some(route) = &gateway.route else { continue };
+        let mut asked: Vec<(Option<&'static str>, Epoch, VersionName, u64)> = Vec::new();
+        for route in self.serving() {
             for share in route.split.shares() {
                 let n = (REQUESTS * route.split.weight(&share.version).share()).round() as u64;
-                let rate = if self.bad.contains(&share.version) { 0.3 } else { 0.002 };
-                let bad = binomial(&mut self.random, n, rate);
-                let tally = self.rows.entry((route.epoch, share.version.clone())).or_default();
-                tally.assigned += n;
-                tally.attempts += n;
-                tally.failed += bad;
-                let counts = tally.objectives.entry("errors".to_string()).or_default();
-                *counts = Counts { n: counts.n + n, bad: counts.bad + bad, bad_keys: counts.bad_keys + bad };
+                asked.push((None, route.epoch, share.version.clone(), n));
+            }
+            for cohort in &route.cohorts {
+                let name = COHORTS.into_iter().find(|name| cohort.name == *name);
+                asked.push((name, route.epoch, cohort.to.clone(), COHORT_REQUESTS));
             }
         }
+        asked.into_iter().for_each(|(cohort, epoch, version, n)| self.count(cohort, epoch, version, n));
+    }
+
+    /// Jobs, where it is a worker: each running copy takes some, whatever the control plane knows of it.
+    pub fn jobs(&mut self) {
+        if self.now < self.silent_until || self.sabotage == Some(Sabotage::SilencePasses) || !self.spec.is_worker() {
+            return;
+        }
+        let Some(epoch) = self.kept.routing.as_ref().map(|routing| routing.epoch) else { return };
+        let versions: Vec<VersionName> = self.instances.values().map(|running| running.version.clone()).collect();
+        versions.into_iter().for_each(|version| self.count(None, epoch, version, JOBS));
+    }
+
+    fn count(&mut self, cohort: Option<&'static str>, epoch: Epoch, version: VersionName, n: u64) {
+        let rate = if self.bad.contains(&version) { 0.3 } else { 0.002 };
+        let bad = binomial(&mut self.random, n, rate);
+        let rows = match cohort {
+            Some(cohort) => self.cohorts.entry(cohort).or_default(),
+            None => &mut self.rows,
+        };
+        let tally = rows.entry((epoch, version)).or_default();
+        tally.assigned += n;
+        tally.attempts += n;
+        tally.failed += bad;
+        let counts = tally.objectives.entry(self.spec.objectives[0].name.clone()).or_default();
+        *counts = Counts { n: counts.n + n, bad: counts.bad + bad, bad_keys: counts.bad_keys + bad };
         // What is long past decides nothing any more.
-        while self.rows.len() > 24 {
-            self.rows.pop_first();
+        while rows.len() > 24 {
+            rows.pop_first();
         }
     }
 
-    /// What the control plane is told was counted.
-    pub fn evidence(&self) -> Evidence {
+    /// What the control plane is told was counted of everybody else, and of each cohort.
+    pub fn evidence(&self) -> (Evidence, BTreeMap<String, Evidence>) {
         let lie = self.lie.map(|(lie, _)| lie);
         if lie == Some(Lie::Dead) {
-            return Evidence::default();
+            return Default::default();
         }
-        let mut rows: BTreeMap<(Epoch, VersionName), Tally> = self.rows.clone();
-        let told = |n: u64| match lie {
-            Some(Lie::Twice) => n * 2,
-            Some(Lie::Backwards) => n / 2,
-            _ => n,
+        let (stable, objective) = (self.believed().stable_version(), &self.spec.objectives[0].name);
+        let of = |rows: &Rows| {
+            let mut evidence = Evidence { rows: told(rows, lie), ..Evidence::default() };
+            let own = evidence.rows.iter().filter(|((_, version), _)| Some(version) == stable);
+            if let Some(last) = own.filter_map(|(_, tally)| tally.objectives.get(objective)).next_back() {
+                evidence.stable_ten_minutes.insert(objective.clone(), *last);
+            }
+            evidence
         };
-        let count =
-            |counts: &Counts| Counts { n: told(counts.n), bad: told(counts.bad), bad_keys: told(counts.bad_keys) };
-        for tally in rows.values_mut() {
-            tally.assigned = told(tally.assigned);
-            tally.attempts = told(tally.attempts);
-            tally.failed = told(tally.failed);
-            tally.objectives.values_mut().for_each(|counts| *counts = count(counts));
-        }
-        let mut evidence = Evidence { rows, ..Evidence::default() };
-        let stable = self.believed().stable_version();
-        let own = evidence.rows.iter().filter(|((_, version), _)| Some(version) == stable);
-        if let Some(last) = own.filter_map(|(_, tally)| tally.objectives.get("errors")).next_back() {
-            evidence.stable_ten_minutes.insert("errors".to_string(), *last);
-        }
-        evidence
+        (of(&self.rows), self.cohorts.iter().map(|(name, rows)| (name.to_string(), of(rows))).collect())
     }
+}
+
+/// What was counted, as it is told.
+fn told(rows: &Rows, lie: Option<Lie>) -> Rows {
+    let told = |n: u64| match lie {
+        Some(Lie::Twice) => n * 2,
+        Some(Lie::Backwards) => n / 2,
+        _ => n,
+    };
+    let mut rows = rows.clone();
+    for tally in rows.values_mut() {
+        tally.assigned = told(tally.assigned);
+        tally.attempts = told(tally.attempts);
+        tally.failed = told(tally.failed);
+        for counts in tally.objectives.values_mut() {
+            *counts = Counts { n: told(counts.n), bad: told(counts.bad), bad_keys: told(counts.bad_keys) };
+        }
+    }
+    rows
 }
 
 /// How many of `n` are bad, at a small rate: by the gaps between them (Devroye, 1986, X.4), so that good ones cost nothing.

@@ -15,12 +15,30 @@ impl World {
         }
         let idle = turn.lane.open.is_none() && turn.lane.queue.is_empty();
         let what = self.random.below(if idle { 16 } else { 400 });
-        let before = (what <= 40).then(|| turn.lane.clone());
+        let before = (what <= 50).then(|| turn.lane.clone());
         let promoted = self.promoted;
         if let (Err(_), Some(before)) = (self.asks(what, turn, seen), before) {
             *turn = Turn::new(&before);
             self.promoted = promoted;
         }
+    }
+
+    /// A contract is asked for as soon as it is due, and waits for somebody's word.
+    pub(super) fn contracts(&mut self, turn: &mut Turn) {
+        let Some(owed) = schema::contract_due(&turn.lane).map(|owed| owed.release.clone()) else { return };
+        if !self.happens(0.2) {
+            return;
+        }
+        let asked = Asked { release: owed.clone(), ..self.asked(RolloutKind::Contract, owed.version) };
+        // What may not be asked for changes nothing.
+        let _ = commands::contract(turn, asked);
+    }
+
+    fn approves(&self, turn: &mut Turn, seen: &Observed) -> Result<(), Refusal> {
+        let waits = turn.lane.queue.iter().find(|asked| asked.kind == RolloutKind::Contract).cloned();
+        let Some(asked) = waits else { return Ok(()) };
+        let shown = rollout::gates::seal(&turn.lane, &asked);
+        commands::approve(turn, &asked.id, "user:second", &shown, seen, self.clock())
     }
 
     fn asks(&mut self, what: u64, turn: &mut Turn, seen: &Observed) -> Result<(), Refusal> {
@@ -58,6 +76,7 @@ impl World {
                 commands::promote(turn, None, WHO, now)
             }
             33..=40 => schema::settle(turn, self.random.chance(0.5), WHO, now),
+            41..=50 => self.approves(turn, seen),
             _ => Ok(()),
         }
     }

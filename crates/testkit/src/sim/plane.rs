@@ -37,6 +37,7 @@ impl World {
         let newest = self.gateways.iter().all(|g| g.route == self.published);
         let mut routes: Vec<_> = self.serving().cloned().collect();
         routes.dedup();
+        let (evidence, cohorts) = self.evidence();
         Observed {
             instances: self.instances.iter().map(|(id, r)| (id.clone(), self.status(id, r))).collect(),
             confirmed: Some(Confirmed { routes, newest }),
@@ -44,7 +45,8 @@ impl World {
             looking_since: Some(self.looking_since),
             lapsed: self.gateways.iter().filter(|g| self.now >= g.deaf_until).find_map(|g| g.lapsed),
             in_flight: Some(BTreeMap::new()),
-            evidence: self.evidence(),
+            evidence,
+            cohorts,
             artifacts: Arc::new(self.artifacts.iter().filter(|a| self.is_here(a)).cloned().collect()),
             results,
             ..Observed::default()
@@ -60,6 +62,7 @@ impl World {
         let mut turn = Turn::new(&before);
         let seen = self.observe(due.iter().map(|(_, result)| result.clone()).collect());
         self.people(&mut turn, &seen);
+        self.contracts(&mut turn);
         decide(self.sabotage, &mut turn, &seen, self.clock());
         checks::turn(self, &before, &turn)?;
         if turn.traffic_first || self.unkept.is_some() {
@@ -75,9 +78,12 @@ impl World {
             let kept = self.kept.clone();
             return self.publish(&kept);
         }
-        self.follow_promotion(&before, &turn.lane);
         let turn = join(self.unkept.take(), turn);
-        if self.now < self.store_away_until {
+        let away = self.now < self.store_away_until;
+        if !away || turn.traffic_first {
+            self.follow_promotion(&before, &turn.lane);
+        }
+        if away {
             self.replies.extend(due);
             if turn.traffic_first {
                 self.unkept = Some(turn);

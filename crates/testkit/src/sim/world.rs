@@ -3,25 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_core::names::{Digest, InstanceId, LaneId, VersionName};
-use slipway_core::rollout::{Effect, EffectResult, Lane, State, Tally, Turn};
-use slipway_core::spec::{self, ServiceSpec};
+use slipway_core::rollout::{Effect, EffectResult, Lane, RolloutKind, State, Tally, Turn};
+use slipway_core::spec::ServiceSpec;
 use slipway_core::traffic::{Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
 
 use super::gateways::Gateway;
 use super::nature::Lie;
-use super::{Broken, Sabotage, version};
+use super::{Broken, Sabotage, service, version};
 use crate::Random;
 use crate::checks::{self, Reality};
 
+/// What was counted, by stretch of evidence and version.
+pub(super) type Rows = BTreeMap<(Epoch, VersionName), Tally>;
+
 const TICK: Millis = Millis::from_secs(1);
 pub(super) const WHO: &str = "user:sim";
-const STRATEGIES: [&str; 3] = [
-    "canary: { steps: [10%, 50%, 100%], step_limit: 30s, verify: 5s, standby: 20s }",
-    "blue-green: { verify: 5s, standby: 20s }",
-    "rolling: { batch: 1, verify: 5s }",
-];
-
 /// A running copy.
 pub(super) struct Running {
     pub version: VersionName,
@@ -49,7 +46,9 @@ pub(super) struct World {
     pub tested: BTreeSet<(InstanceId, u32)>,
     /// Keys of all effects that were kept.
     pub decided: BTreeSet<String>,
-    pub rows: BTreeMap<(Epoch, VersionName), Tally>,
+    pub rows: Rows,
+    /// What cohorts that go first did, each apart.
+    pub cohorts: BTreeMap<&'static str, Rows>,
     pub kept: Lane,
     /// How often a turn was kept.
     pub generation: u64,
@@ -83,30 +82,10 @@ pub(super) struct World {
     pub asked: u64,
 }
 
-/// The declared file of a seed: one strategy, and at random a hook that is asked and a schema that is brought along.
-fn file(random: &mut Random) -> String {
-    let strategy = STRATEGIES[random.below(3) as usize];
-    let hooks = match random.below(4) {
-        0 => {
-            let silence = ["hold", "go", "stop"][random.below(3) as usize];
-            format!(", hooks: [{{ name: board, before: step, on_silence: {silence}, timeout: 5s, command: [board] }}]")
-        }
-        _ => String::new(),
-    };
-    let schema = match random.below(4) {
-        0 => "needs_schema: 1\nmigrate: { expand: [up], revert: [down], contract: [end], timeout: 5s }\n",
-        _ => "",
-    };
-    format!(
-        "service: shop\nowner: shop-team\nrun:\n  command: [\"./shop\"]\n{schema}health: {{ http: /healthz }}\nsmoke:\n  - name: up\n    http: {{ path: /, expect: {{ status: 200 }} }}\nobjectives:\n  - {{ name: errors, bad: failed, at_most: 5%, tolerate: 2% }}\nenvironments:\n  production: {{ instances: 3, strategy: {{ {strategy} }}{hooks} }}\n"
-    )
-}
-
 impl World {
     pub fn new(seed: u64, sabotage: Option<Sabotage>) -> World {
         let mut random = Random::new(seed);
-        let file = file(&mut random);
-        let spec = spec::parse(&file).unwrap_or_else(|m| panic!("the file has mistakes: {m:?}")).spec;
+        let spec = service::declared(&mut random);
         let id = LaneId { service: spec.service.clone(), environment: "production".parse().expect("a name") };
         World {
             calm: false,
@@ -114,7 +93,8 @@ impl World {
             instances: BTreeMap::new(),
             tested: BTreeSet::new(),
             decided: BTreeSet::new(),
-            rows: BTreeMap::new(),
+            rows: Rows::new(),
+            cohorts: BTreeMap::new(),
             kept: Lane::new(id),
             generation: 0,
             unkept: None,
@@ -157,7 +137,9 @@ impl World {
     /// Nothing is open, or a person is asked.
     pub fn settled(&self) -> bool {
         let waits = |state: &State| matches!(state, State::Held { .. } | State::Paused { .. });
-        self.unkept.is_none() && self.kept.open.as_ref().map_or(self.kept.queue.is_empty(), |open| waits(&open.state))
+        // A contract waits for somebody's word.
+        let asked = || self.kept.queue.iter().all(|asked| asked.kind == RolloutKind::Contract);
+        self.unkept.is_none() && self.kept.open.as_ref().map_or_else(asked, |open| waits(&open.state))
     }
 
     pub fn standing(&self) -> String {
@@ -176,6 +158,7 @@ impl World {
         self.strike();
         self.gateways_hear();
         self.requests();
+        self.jobs();
         if self.now >= self.down_until {
             self.turns()?;
             self.carry_out();
@@ -199,7 +182,8 @@ impl Reality for World {
     }
 
     fn is_seen(&self, epoch: Epoch) -> bool {
-        self.rows.iter().any(|((seen, _), tally)| *seen == epoch && tally.assigned > 0)
+        let mut all = self.cohorts.values().chain([&self.rows]).flatten();
+        all.any(|((seen, _), tally)| *seen == epoch && tally.attempts > 0)
     }
 
     fn is_decided(&self, key: &str) -> bool {

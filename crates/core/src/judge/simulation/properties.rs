@@ -185,11 +185,11 @@ fn after_a_switch_a_stable_that_was_hardly_asked_excuses_nobody() {
 
 #[test]
 fn a_judgement_reads_as_documented() {
-    let failed =
-        judge(&errors(), &BUDGET, &evidence(counts(340, 22), counts(9_000, 36), Rule::PassOrFail), Timestamp(60_000));
+    let seen = evidence(counts(340, 22), counts(9_000, 36), Rule::PassOrFail);
+    let failed = judge(&errors(), &BUDGET, &Evidence { candidate_weight: percent(4), ..seen }, Timestamp(60_000));
     assert_eq!(
         failed.sentence,
-        "22 of 340 requests failed (6.5%), stable 36 of 9,000 (0.4%): at least 1.4% more than stable, where 0.5% more is tolerated"
+        "22 of 340 requests failed (6.5%), stable 36 of 9,000 (0.4%): at least 1.6% more than stable, where 0.5% more is tolerated"
     );
     let passed =
         judge(&errors(), &BUDGET, &evidence(counts(900, 0), counts(2_700, 0), Rule::PassOrFail), Timestamp(60_000));
