@@ -23,6 +23,7 @@ use crate::eject;
 use crate::lease::Leases;
 use crate::maintenance::Held;
 use crate::outcomes::Passing;
+use crate::pulse::Pulse;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
@@ -69,6 +70,8 @@ pub(crate) struct Gateway {
     pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
+    /// Whether this process stood still.
+    pub(crate) pulse: Pulse,
     /// Requests that took the short way.
     pub(crate) short_way: AtomicU64,
     served: ArcSwap<Served>,
@@ -138,6 +141,7 @@ impl Gateway {
             certificates: Default::default(),
             api: Mutex::default(),
             in_step: watch::Sender::new(false),
+            pulse: Pulse::default(),
             tables: watch::Sender::new(()),
             short_way: AtomicU64::new(0),
             served: ArcSwap::default(),
@@ -183,11 +187,19 @@ impl Gateway {
         self.served.load_full()
     }
 
+    /// What a request is to be routed by: what is served, once a process that stood still has caught up.
+    pub(crate) async fn current(&self) -> Arc<Served> {
+        if self.is_behind() {
+            self.catch_up().await;
+        }
+        self.served()
+    }
+
     /// Holds off the next change while a request is handed to a connection; `None` where `seen` is no longer what is
-    /// served, and the request has to be routed again. Must not be held over an await.
+    /// served, or this process stood still since, and the request has to be routed again. Must not be held over an await.
     pub(crate) fn dispatch(&self, seen: &Served) -> Option<RwLockReadGuard<'_, ()>> {
         let guard = self.dispatch.read().unwrap_or_else(PoisonError::into_inner);
-        (self.served.load().sequence == seen.sequence).then_some(guard)
+        (self.served.load().sequence == seen.sequence && !self.is_behind()).then_some(guard)
     }
 
     /// Serves `table` if it is newer and holds together. The generation that is served afterwards, by every request

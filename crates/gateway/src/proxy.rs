@@ -156,7 +156,7 @@ impl<'a> Exchange<'a> {
     async fn run(&mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Fault> {
         let mut fault = Fault::NoInstance;
         loop {
-            let served = self.gateway.served();
+            let served = self.gateway.current().await;
             let pick = self.course.choose(&served).map_err(|none| none.unwrap_or(fault))?;
             let chosen = Instant::now();
             match self.connect(&pick).await {

@@ -36,6 +36,7 @@ impl Caller {
             serves: Generation(0),
             lapsed: vec![],
             ejected: vec![],
+            machine: None,
         };
         caller.say(&FromGateway::Hello(hello)).await;
         caller
@@ -164,7 +165,7 @@ async fn nonsense_is_passed_over_and_changes_are_nudged() {
     drop(caller);
     until("the end of the link", || (nudges.load(SeqCst) > before).then_some(())).await;
     assert!(!hub.gateways()[0].connected);
-    hub.forget("gw");
+    hub.forget("gw").unwrap().unwrap();
     assert!(hub.gateways().is_empty());
 }
 
