@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often it says that it is there.
-const BEAT: Duration = Duration::from_secs(1);
+const BEAT: Duration = Duration::from_millis(500);
 /// How long a call may take until both sides know each other.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -78,6 +78,7 @@ struct Called {
 pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: SocketAddr) {
     let (mut told_why, mut newest) = (String::new(), 0);
     loop {
+        let stops = gateway.pulse.stops();
         let ended = tokio::select! {
             () = gateway.ended.cancelled() => return,
             ended = call(&gateway, control, traffic, &mut newest) => ended,
@@ -86,6 +87,10 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: Socke
         if why != told_why {
             tracing::info!(why, "not connected to the control plane; serving on");
             told_why = why;
+        }
+        if gateway.pulse.stops() > stops {
+            // Requests wait for what it has to say.
+            continue;
         }
         let jitter = Duration::from_millis(rand::random_range(0..20));
         tokio::time::sleep(RETRY + jitter).await;

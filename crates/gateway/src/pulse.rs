@@ -53,15 +53,15 @@ impl Pulse {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes note of a stop whose end is now, if there was one.
+    /// Takes note of a stop whose end is now, if there was one; whether this was the first to do so.
     fn look(&self, now_ms: u64) -> bool {
         let last = self.last_ms.load(Ordering::Acquire);
-        let still = now_ms.saturating_sub(last) >= MISSED_MS;
-        if still && self.last_ms.compare_exchange(last, now_ms, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.waiting.store(true, Ordering::Release);
-            return true;
+        if now_ms.saturating_sub(last) < MISSED_MS {
+            return false;
         }
-        false
+        // Before anybody can see that the pulse is taken again.
+        self.waiting.store(true, Ordering::Release);
+        self.last_ms.compare_exchange(last, now_ms, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -74,8 +74,9 @@ impl Gateway {
     fn look(&self) -> bool {
         let stopped = self.pulse.look(self.pulse.now_ms());
         if stopped {
-            self.in_step.send_replace(false);
             self.pulse.stops.send_modify(|stops| *stops += 1);
+            // After that: what was said before the stop puts nobody in step any more.
+            self.in_step.send_replace(false);
             tracing::warn!("this process stood still: a newer table is asked for before anything is served");
         }
         stopped

@@ -16,17 +16,6 @@ use crate::access_log::now;
 use crate::invitation::Invitation;
 use crate::machine;
 
-/// Why a gateway stays known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotForgotten {
-    /// There is none.
-    #[error("no gateway of this name is known")]
-    Unknown,
-    /// It belongs to the data folder and would only call again.
-    #[error("it is this data folder's own gateway and would call again at once")]
-    Own,
-}
-
 impl Hub {
     /// Where gateways that are invited call; absent where none can be.
     pub fn invited_at(&self) -> Option<std::net::SocketAddr> {
@@ -53,24 +42,23 @@ impl Hub {
         Ok(Some(Invitation { name, control, token, authority, certificate, key }))
     }
 
-    /// Forgets a gateway, so that nobody waits for it and nothing is kept for it. An invited one cannot call again;
-    /// where it is connected it is hung up on, and serves what it has until it is stopped.
-    pub fn forget(&self, name: &str) -> io::Result<Result<GatewayState, NotForgotten>> {
+    /// Names of those that were invited.
+    pub fn invited(&self) -> Vec<String> {
+        self.shared.state().roster.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Forgets a gateway, so that nobody waits for it and nothing is kept for it. An invited one cannot call again; where
+    /// it is connected it is hung up on, and serves what it has until it is stopped.
+    pub fn forget(&self, name: &str) -> io::Result<()> {
         let mut state = self.shared.state();
-        let invited = state.roster.remove(name)?;
-        let Some(known) = state.gateways.get(name) else {
-            return Ok(Err(NotForgotten::Unknown));
-        };
-        if known.state.connected && !invited {
-            return Ok(Err(NotForgotten::Own));
+        state.roster.remove(name)?;
+        if let Some(known) = state.gateways.remove(name) {
+            known.replaced.cancel();
+            state.tally.close(&known.state.boot);
         }
-        known.replaced.cancel();
-        let forgotten = known.state.clone();
-        state.gateways.remove(name);
-        state.tally.close(&forgotten.boot);
         drop(state);
         self.shared.note_change();
-        Ok(Ok(forgotten))
+        Ok(())
     }
 }
 

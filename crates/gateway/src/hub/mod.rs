@@ -35,7 +35,6 @@ use self::roster::Roster;
 use self::tally::Tally;
 
 pub(crate) use self::authority::CONTROL;
-pub use self::invite::NotForgotten;
 pub(crate) use self::watch::SILENCE;
 
 /// Events that wait to be taken, at most; the oldest go first.
@@ -108,8 +107,8 @@ pub struct Settings {
 /// Where gateways that are invited call.
 #[derive(Debug, Clone)]
 pub struct Invited {
-    /// Where they call; by TLS alone.
-    pub listen: SocketAddr,
+    /// Where they call, by TLS alone; absent where they cannot at present, and are only waited for.
+    pub listen: Option<SocketAddr>,
     /// Who was invited, and what certificates are signed with.
     pub folder: PathBuf,
 }
@@ -178,24 +177,21 @@ impl Hub {
     pub async fn open(settings: Settings) -> io::Result<Hub> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (roster, door) = match &settings.invited {
-            Some(invited) => {
-                let authority = Authority::open(&invited.folder)?;
-                let listener = TcpListener::bind(invited.listen).await?;
-                let acceptor = authority.acceptor()?;
-                (Roster::open(&invited.folder)?, Some((listener, acceptor, authority)))
+        let roster = match &settings.invited {
+            Some(invited) => Roster::open(&invited.folder)?,
+            None => Roster::default(),
+        };
+        let (door, invited) = match &settings.invited {
+            Some(Invited { listen: Some(listen), folder }) => {
+                let authority = Authority::open(folder)?;
+                let listener = TcpListener::bind(listen).await?;
+                let at = listener.local_addr()?;
+                (Some((listener, authority.acceptor()?)), Some((at, authority)))
             }
-            None => (Roster::default(), None),
+            _ => (None, None),
         };
         write_control_file(&settings, address)?;
         let stopped = CancellationToken::new();
-        let (door, invited) = match door {
-            Some((listener, acceptor, authority)) => {
-                let at = listener.local_addr()?;
-                (Some((listener, acceptor)), Some((at, authority)))
-            }
-            None => (None, None),
-        };
         let state = State { gateways: invite::expected(&roster), roster, ..State::default() };
         let shared = Arc::new(Shared {
             token: settings.token,

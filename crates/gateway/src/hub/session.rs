@@ -240,7 +240,9 @@ impl<'a> Session<'a> {
 
     /// From now on the gateway may serve this table.
     fn note_sent(&self, generation: Generation) {
-        if let Some(known) = self.shared.state().gateways.get_mut(&self.name).filter(|k| k.connection == self.connection) {
+        if let Some(known) =
+            self.shared.state().gateways.get_mut(&self.name).filter(|k| k.connection == self.connection)
+        {
             known.state.sent = known.state.sent.max(Some(generation));
         }
     }

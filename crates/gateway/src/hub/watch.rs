@@ -14,9 +14,16 @@ use crate::machine;
 const LOOK: Duration = Duration::from_millis(100);
 /// A look that comes so late was not one of many: this process stood still, and heard nobody meanwhile.
 const STOOD_STILL: Duration = Duration::from_secs(2);
-/// A gateway says every second that it is there; after so long without a word it is hung up on, and its leases are no
+/// A gateway says twice a second that it is there; after so long without a word it is hung up on, and its leases are no
 /// longer renewed.
 pub const SILENCE: Duration = Duration::from_secs(5);
+/// The same where the grace is short; a few beats at the least.
+const SHORT_SILENCE: Duration = Duration::from_secs(2);
+
+/// How long a gateway may say nothing, so that a lease still fits into the grace.
+fn silence(grace: Duration) -> Duration {
+    (grace / 4).clamp(SHORT_SILENCE, SILENCE)
+}
 
 /// Looks until the hub ends.
 pub(super) async fn watch(shared: Arc<Shared>) {
@@ -53,7 +60,7 @@ fn look_at(known: &mut Known, grace: Duration, at: Instant) -> bool {
     let silent = at.saturating_duration_since(known.heard);
     let state = &mut known.state;
     if state.connected {
-        if known.beats && silent >= SILENCE.min(grace) {
+        if known.beats && silent >= silence(grace) {
             tracing::warn!(gateway = state.name, "a gateway has said nothing for too long: its link is cut");
             known.replaced.cancel();
             state.connected = false;

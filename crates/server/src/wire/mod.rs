@@ -6,6 +6,7 @@ mod drill;
 mod environment;
 mod explanation;
 mod gates;
+mod gateway;
 mod group;
 mod hook;
 mod operating;
@@ -27,6 +28,7 @@ pub use environment::{
 };
 pub use explanation::{Explanation, WireBeside, WireDecision, WireJudgement, WireStable};
 pub use gates::{NewApproval, WireApproval, WireGate, WireGates};
+pub use gateway::{NewInvitation, WireGateway};
 pub use group::{NewGroupMember, NewGroupRelease, WireGroupMember, WireGroupPlan, WireGroupRun, WirePlannedMember};
 pub use hook::WireHook;
 pub use operating::{NewMaintenance, NewScale, WireRestart};
