@@ -65,10 +65,11 @@ impl Edge {
 
     /// Waits until it is in this state; how it is.
     async fn is(&self, slipway: &Slipway, state: &str) -> Value {
-        let found = until(&format!("{} is {state}", self.name), async || {
+        until(&format!("{} is {state}", self.name), async || {
             gateway(slipway, &self.name).await.filter(|gateway| gateway["state"] == state)
-        });
-        found.await.unwrap_or_else(|error| panic!("{error}; the control plane said {}", slipway.said()))
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}; the control plane said {}", slipway.said()))
     }
 
     fn load(&self) -> LoadHandle {

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use slipway_core::traffic::RoutingTable;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
+use slipway_core::traffic::{Endpoint, RoutingTable};
 
 use crate::gateway::Gateway;
 use crate::hub::SILENCE;
@@ -270,7 +270,10 @@ impl Talk<'_> {
 /// Instances that listen on their own machine are reached where their control plane is.
 fn reach(table: &mut RoutingTable, at: IpAddr) {
     let versions = table.routes.iter_mut().flat_map(|route| &mut route.versions);
-    let endpoints = versions.flat_map(|version| &mut version.endpoints);
+    reach_each(versions.flat_map(|version| &mut version.endpoints), at);
+}
+
+fn reach_each<'a>(endpoints: impl Iterator<Item = &'a mut Endpoint>, at: IpAddr) {
     endpoints.filter(|e| e.address.ip().is_loopback()).for_each(|e| e.address.set_ip(at));
 }
 
@@ -291,4 +294,21 @@ fn losses(gateway: &Gateway) -> Vec<Event> {
 async fn send(write: &mut Writing, message: &FromGateway) -> io::Result<()> {
     let line = wire::line(message)?;
     tokio::time::timeout(WRITE_LIMIT, write.write_all(&line)).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_another_machine_instances_are_reached_where_their_control_plane_is() {
+        let endpoint = |address: &str| Endpoint {
+            instance: "shop-production-1".parse().unwrap(),
+            incarnation: 1,
+            address: address.parse().unwrap(),
+        };
+        let mut endpoints = [endpoint("127.0.0.1:4001"), endpoint("192.0.2.7:4002")];
+        reach_each(endpoints.iter_mut(), [192, 0, 2, 1].into());
+        assert_eq!(endpoints.map(|e| e.address.to_string()), ["192.0.2.1:4001", "192.0.2.7:4002"]);
+    }
 }
