@@ -11,6 +11,7 @@ mod idle;
 mod proxies;
 mod scale;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,8 +27,10 @@ const SCALE_LIMIT: Duration = Duration::from_secs(3_600);
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // An instance that is to cost next to nothing has a loop of its own.
-    if arguments == ["--origin"] {
-        return told(proxies::origin::serve(), "An instance ended");
+    if let [role, socket] = &arguments[..]
+        && role == "--origin"
+    {
+        return told(proxies::origin::serve(Path::new(socket)), "An instance ended");
     }
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(run_as(&arguments)),

@@ -3,17 +3,11 @@
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use common::alone;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use slipway_e2e::{Options, Page, Slipway, build, process, until, words};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use slipway_e2e::{Options, Page, Slipway, ask_over_tls, build, connect_over_tls, process, until, words};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 const PAGE: &str = "docs/how-to/tls.md";
 const UP: &str = "slipway up --tls 127.0.0.1:8443 --certificates certs";
@@ -41,16 +35,8 @@ fn options(folder: &Path) -> Options {
 
 /// What the shop answers to a client that trusts this certificate alone.
 async fn ask(slipway: &Slipway, trusted: &CertificateDer<'static>) -> anyhow::Result<String> {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone())?;
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
-    let stream = TcpStream::connect(slipway.tls.expect("it speaks TLS")).await?;
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(HOST)?, stream).await?;
-    stream.write_all(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let stream = connect_over_tls(slipway.tls.expect("it speaks TLS"), HOST, trusted).await?;
+    ask_over_tls(stream, HOST).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

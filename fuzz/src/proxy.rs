@@ -204,8 +204,13 @@ fn table(address: SocketAddr) -> RoutingTable {
         role,
         endpoints,
         protocol: Protocol::Http1,
+        health: None,
     };
-    let endpoint = |instance: &str| Endpoint { instance: instance.parse().expect("a name"), incarnation: 1, address };
+    let endpoint = |instance: &str| Endpoint {
+        instance: instance.parse().expect("a name"),
+        incarnation: 1,
+        address: address.into(),
+    };
     let route = |service: &str, host: Option<&str>, versions: Vec<VersionRoute>, split| Route {
         service: service.parse().expect("a name"),
         environment: "production".parse().expect("a name"),
@@ -231,8 +236,8 @@ fn table(address: SocketAddr) -> RoutingTable {
     let empty = vec![version("1.0.0", Role::Stable, Vec::new())];
     let all = Split::all("1.0.0".parse().expect("a version"));
     let routes = vec![
-        route("shop", None, served, Split::between(candidate, half, stable)),
-        route("empty", Some("empty"), empty, all),
+        route("shop", None, served, Split::between(candidate, half, stable)).into(),
+        route("empty", Some("empty"), empty, all).into(),
     ];
     RoutingTable { generation: Generation(1), routes }
 }

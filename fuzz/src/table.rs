@@ -20,8 +20,10 @@ const TRIED: usize = 8;
 /// Reads `bytes` as a table and as lines of the link.
 pub fn run(bytes: &[u8]) {
     written::<FromGateway>(bytes);
-    if let Some(ToGateway::Table(table)) = written::<ToGateway>(bytes) {
-        served(table);
+    match written::<ToGateway>(bytes) {
+        Some(ToGateway::Table(table)) => served(table),
+        Some(ToGateway::Change(change)) => change.apply(None).into_iter().for_each(served),
+        _ => {}
     }
     if let Some(table) = written::<RoutingTable>(bytes) {
         served(table);

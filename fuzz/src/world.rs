@@ -100,7 +100,13 @@ impl Api {
             });
             let control = control.await.expect("a control plane");
             let (farewell, farewells) = mpsc::channel(1);
-            let app = App { control: control.clone(), known: Default::default(), blobs, farewell };
+            let app = App {
+                control: control.clone(),
+                known: Default::default(),
+                challenges: Default::default(),
+                blobs,
+                farewell,
+            };
             (slipway_server::router(app), control, farewells)
         });
         Api { runtime, router, control, farewells, _folder: folder }

@@ -146,7 +146,13 @@ impl Crowd {
         })
         .await?;
         let (farewell, farewells) = mpsc::channel(1);
-        let app = App { control: control.clone(), known: Default::default(), blobs, farewell };
+        let app = App {
+            control: control.clone(),
+            known: Default::default(),
+            challenges: Default::default(),
+            blobs,
+            farewell,
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         tokio::spawn(async move { axum::serve(listener, slipway_server::router(app)).await });

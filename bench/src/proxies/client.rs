@@ -22,6 +22,17 @@ request = function()
   return users[turn]
 end
 ";
+/// The same with a pause of each connection between an answer and its next request, of half a millisecond on average.
+const PAUSES: &str = "delay = function() return math.random(0, 1) end\n";
+
+/// How the client asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    /// On so many connections.
+    pub connections: u32,
+    /// With pauses, so that no processor is busy all the time.
+    pub paced: bool,
+}
 
 /// What the client saw.
 #[derive(Debug, Clone, Copy)]
@@ -37,21 +48,26 @@ pub struct Load {
 /// The client.
 pub struct Client {
     script: PathBuf,
+    paced: PathBuf,
 }
 
 impl Client {
-    /// Writes its script.
+    /// Writes its scripts.
     pub fn new(folder: &Path) -> anyhow::Result<Client> {
-        let script = folder.join("users.lua");
+        let (script, paced) = (folder.join("users.lua"), folder.join("paced.lua"));
         std::fs::write(&script, USERS)?;
-        Ok(Client { script })
+        std::fs::write(&paced, format!("{USERS}{PAUSES}"))?;
+        Ok(Client { script, paced })
     }
 
-    /// Asks as fast as answers come. An answer that is no 2xx is an error.
-    pub async fn run(&self, address: SocketAddr, connections: u32) -> anyhow::Result<Load> {
+    /// Asks as fast as answers come, or with pauses. An answer that is no 2xx is an error.
+    pub async fn run(&self, address: SocketAddr, shape: Shape) -> anyhow::Result<Load> {
         let mut command = Command::from(pinned(1, "wrk"));
-        command.args(["-t1", &format!("-c{connections}"), &format!("-d{SECONDS}s"), "--latency", "-s"]);
-        command.arg(&self.script).arg(format!("http://{address}/")).kill_on_drop(true);
+        command.args(["-t1", &format!("-c{}", shape.connections), &format!("-d{SECONDS}s"), "--latency", "-s"]);
+        command
+            .arg(if shape.paced { &self.paced } else { &self.script })
+            .arg(format!("http://{address}/"))
+            .kill_on_drop(true);
         let output = command.output().await.context("wrk cannot be started")?;
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(

@@ -1,12 +1,14 @@
 //! The proxies that are measured: each started in a fresh folder with a configuration written here, ended by its process.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use slipway_core::address::Address;
 use slipway_core::traffic::{
     Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Match, Protocol, Role, Route, RoutingTable, Split,
     Sticky, VersionRoute,
@@ -33,11 +35,15 @@ pub enum Kind {
     Long,
     /// Slipway's gateway with the short way.
     Short,
+    /// nginx with the instances on sockets.
+    NginxSockets,
+    /// Slipway's gateway with the instances on sockets, the short way.
+    Sockets,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Nginx, Kind::Haproxy, Kind::Long, Kind::Short];
+    pub const ALL: [Kind; 6] = [Kind::Nginx, Kind::Haproxy, Kind::Long, Kind::Short, Kind::NginxSockets, Kind::Sockets];
 
     /// As it stands in the table.
     pub fn name(self) -> &'static str {
@@ -46,6 +52,8 @@ impl Kind {
             Kind::Haproxy => "haproxy",
             Kind::Long => "slipway, long way",
             Kind::Short => "slipway",
+            Kind::NginxSockets => "nginx, sockets",
+            Kind::Sockets => "slipway, sockets",
         }
     }
 }
@@ -67,10 +75,14 @@ impl Proxy {
         fs::create_dir_all(&folder)?;
         let address = free()?;
         let (process, hub) = match kind {
-            Kind::Nginx => (nginx(&folder, address, origins)?, None),
+            Kind::Nginx => (nginx(&folder, address, origins.addresses)?, None),
+            Kind::NginxSockets => {
+                let servers = origins.sockets.each_ref().map(|socket| format!("unix:{}", socket.display()));
+                (nginx(&folder, address, servers)?, None)
+            }
             Kind::Haproxy => (haproxy(&folder, address, origins)?, None),
-            Kind::Long | Kind::Short => {
-                let (child, hub) = slipway(&folder, address, origins, kind == Kind::Short).await?;
+            Kind::Long | Kind::Short | Kind::Sockets => {
+                let (child, hub) = slipway(&folder, address, origins, kind).await?;
                 (child, Some(hub))
             }
         };
@@ -117,6 +129,29 @@ impl Proxy {
     }
 }
 
+/// How busy the processor of the client and the instances is.
+pub struct Busy {
+    idle: u64,
+    all: u64,
+}
+
+impl Busy {
+    /// Up to now.
+    pub fn now() -> anyhow::Result<Busy> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu1 ")).context("there is one processor only")?;
+        let ticks: Vec<u64> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        // Idle, and waiting for a disk.
+        Ok(Busy { idle: ticks.iter().skip(3).take(2).sum(), all: ticks.iter().sum() })
+    }
+
+    /// Its share of the time since, in percent.
+    pub fn share_since(self) -> anyhow::Result<f64> {
+        let now = Busy::now()?;
+        Ok(100.0 - (now.idle - self.idle) as f64 * 100.0 / (now.all - self.all).max(1) as f64)
+    }
+}
+
 /// A program that runs on one processor only.
 pub fn pinned(processor: usize, program: impl AsRef<OsStr>) -> std::process::Command {
     let mut command = std::process::Command::new("taskset");
@@ -135,12 +170,12 @@ fn spawn(program: &str, folder: &Path, arguments: &[&OsStr]) -> anyhow::Result<C
     command.spawn().with_context(|| format!("{program} cannot be started"))
 }
 
-fn nginx(folder: &Path, address: SocketAddr, origins: &Origins) -> anyhow::Result<Child> {
-    let [one, two] = origins.addresses;
+fn nginx(folder: &Path, address: SocketAddr, [one, two]: [impl Display; 2]) -> anyhow::Result<Child> {
     let here = folder.display();
+    // A worker of root's that became somebody else would not reach the sockets.
     let file = folder.join("nginx.conf");
     let text = format!(
-        "daemon off;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/error.log;\nevents {{ worker_connections 2048; }}\n\
+        "daemon off;\nuser root;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/error.log;\nevents {{ worker_connections 2048; }}\n\
          http {{\n  access_log off;\n  client_body_temp_path {here}/body;\n  proxy_temp_path {here}/proxy;\n  \
          fastcgi_temp_path {here}/fastcgi;\n  uwsgi_temp_path {here}/uwsgi;\n  scgi_temp_path {here}/scgi;\n  \
          keepalive_requests 1000000000;\n  \
@@ -166,18 +201,23 @@ fn haproxy(folder: &Path, address: SocketAddr, origins: &Origins) -> anyhow::Res
     spawn("haproxy", folder, &["-db".as_ref(), "-f".as_ref(), file.as_os_str()])
 }
 
-async fn slipway(folder: &Path, address: SocketAddr, origins: &Origins, fast: bool) -> anyhow::Result<(Child, Hub)> {
+async fn slipway(folder: &Path, address: SocketAddr, origins: &Origins, kind: Kind) -> anyhow::Result<(Child, Hub)> {
     let program = std::env::current_exe()?.with_file_name("slipway");
     let hub = Hub::bind(folder.join("control.json"), "secret").await?;
     let listen = address.to_string();
     let program = program.to_str().context("the program's path is no text")?;
     let mut arguments: Vec<&OsStr> =
         vec!["gateway".as_ref(), "--state".as_ref(), folder.as_os_str(), "--listen".as_ref(), listen.as_ref()];
-    if !fast {
+    if kind == Kind::Long {
         arguments.push("--no-fast-path".as_ref());
     }
     let process = spawn(program, folder, &arguments)?;
-    let table = table(origins)?;
+    let addresses = match kind {
+        Kind::Sockets => [&origins.sockets[0], &origins.sockets[1]].map(|path| Address::unix(&path.to_string_lossy())),
+        _ => origins.addresses.map(|address| Ok(address.into())),
+    };
+    let [one, two] = addresses;
+    let table = table([one?, two?])?;
     let generation = table.generation;
     hub.publish(table);
     ensure!(hub.wait_acked(generation, LISTENS_WITHIN).await, "the gateway took no table");
@@ -185,11 +225,17 @@ async fn slipway(folder: &Path, address: SocketAddr, origins: &Origins, fast: bo
 }
 
 /// Half of the users on each of two versions, one instance each, with two objectives.
-fn table(origins: &Origins) -> anyhow::Result<RoutingTable> {
+fn table(addresses: [Address; 2]) -> anyhow::Result<RoutingTable> {
     let version = |place: usize, name: &str, role| -> anyhow::Result<VersionRoute> {
         let instance = format!("shop-{name}").parse()?;
-        let endpoint = Endpoint { instance, incarnation: 1, address: origins.addresses[place] };
-        Ok(VersionRoute { version: name.parse()?, role, endpoints: vec![endpoint], protocol: Protocol::Http1 })
+        let endpoint = Endpoint { instance, incarnation: 1, address: addresses[place].clone() };
+        Ok(VersionRoute {
+            version: name.parse()?,
+            role,
+            endpoints: vec![endpoint],
+            protocol: Protocol::Http1,
+            health: None,
+        })
     };
     let versions = vec![version(0, "1", Role::Stable)?, version(1, "2", Role::Candidate)?];
     let half = Weight::from_bp(5_000).context("half is a weight")?;
@@ -212,5 +258,5 @@ fn table(origins: &Origins) -> anyhow::Result<RoutingTable> {
         ],
         limits: Limits::default(),
     };
-    Ok(RoutingTable { generation: Generation(1), routes: vec![route] })
+    Ok(RoutingTable { generation: Generation(1), routes: vec![route.into()] })
 }

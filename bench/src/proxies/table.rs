@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::proxies::client::Load;
+use crate::proxies::client::{Load, Shape};
 use crate::proxies::proxy::Kind;
 
 /// What one measurement gave.
@@ -14,6 +14,8 @@ pub struct Measured {
     pub load: Load,
     /// Memory in megabytes.
     pub memory: f64,
+    /// How busy the processor of client and instances was, in percent.
+    pub others: f64,
 }
 
 /// One measurement and where it belongs.
@@ -23,8 +25,8 @@ pub struct Round {
     pub round: usize,
     /// Which proxy.
     pub kind: Kind,
-    /// How many connections.
-    pub connections: u32,
+    /// How the client asked.
+    pub shape: Shape,
     /// What it gave.
     pub seen: Measured,
 }
@@ -34,76 +36,86 @@ struct Bar {
     name: &'static str,
     limit: f64,
     of: fn(&Measured) -> f64,
+    ours: Kind,
+    /// The better of these is what ours is compared with.
+    peers: &'static [Kind],
 }
 
-const BARS: [Bar; 3] = [
-    Bar { name: "cpu", limit: 0.95, of: |m| m.cpu_us },
-    Bar { name: "p99", limit: 1.0, of: |m| m.load.p99 },
-    Bar { name: "memory", limit: 1.5, of: |m| m.memory },
+const OTHERS: &[Kind] = &[Kind::Nginx, Kind::Haproxy];
+const BARS: [Bar; 4] = [
+    Bar { name: "cpu", limit: 0.95, of: |m| m.cpu_us, ours: Kind::Short, peers: OTHERS },
+    Bar { name: "p99", limit: 1.0, of: |m| m.load.p99, ours: Kind::Short, peers: OTHERS },
+    Bar { name: "memory", limit: 1.5, of: |m| m.memory, ours: Kind::Short, peers: OTHERS },
+    // Over sockets, against nginx over TCP: what somebody gains who changes both.
+    Bar { name: "sockets", limit: 0.65, of: |m| m.cpu_us, ours: Kind::Sockets, peers: &[Kind::Nginx] },
 ];
 
 /// The table, the comparisons, and the line for scripts.
 pub fn render(rounds: &[Round]) -> String {
     let mut text = format!(
-        "{:17} {:>4} {:>3}  {:>22}  {:>8}  {:>8}  {:>8}  {:>7}\n",
-        "proxy", "conn", "n", "CPU us/req (range)", "req/s", "p50 us", "p99 us", "PSS MB"
+        "{:17} {:>9} {:>3}  {:>22}  {:>8}  {:>8}  {:>8}  {:>7}  {:>6}\n",
+        "proxy", "conn", "n", "CPU us/req (range)", "req/s", "p50 us", "p99 us", "PSS MB", "CPU1 %"
     );
-    let mut connections: Vec<u32> = rounds.iter().map(|r| r.connections).collect();
-    connections.sort_unstable();
-    connections.dedup();
-    for &c in &connections {
+    let mut shapes: Vec<Shape> = rounds.iter().map(|r| r.shape).collect();
+    shapes.sort_unstable();
+    shapes.dedup();
+    for &shape in &shapes {
         for kind in Kind::ALL {
-            line(&mut text, kind, c, &of(rounds, kind, c));
+            line(&mut text, kind, shape, &of(rounds, kind, shape));
         }
     }
-    text.push_str("\nSlipway against the better of nginx and HAProxy, median of the ratios of the rounds (range)\n");
+    text.push_str("\nSlipway against the better of nginx and HAProxy (over sockets against nginx over TCP), median of the ratios of the\nrounds (range)\n");
     let mut script = format!("bench proxies rounds={}", rounds.iter().map(|r| r.round + 1).max().unwrap_or(0));
-    for &c in &connections {
+    for &shape in &shapes {
         for bar in &BARS {
-            let ratios = ratios(rounds, c, bar.of);
+            let (ratios, at) = (ratios(rounds, shape, bar), name(shape));
             let (low, ratio, high) = spread(&ratios);
             let met = if ratio <= bar.limit { "met" } else { "MISSED" };
             let _ = writeln!(
                 text,
-                "{:6} at {c:>3}: {ratio:.3} ({low:.3}-{high:.3})  at most {:.2}: {met}",
+                "{:7} at {at:>9}: {ratio:.3} ({low:.3}-{high:.3})  at most {:.2}: {met}",
                 bar.name, bar.limit
             );
-            let _ = write!(script, " {}_{c}={ratio:.3}", bar.name);
+            let _ = write!(script, " {}_{}={ratio:.3}", bar.name, at.replace(' ', "_"));
         }
     }
     text + &script + "\n"
 }
 
-fn of(rounds: &[Round], kind: Kind, connections: u32) -> Vec<Measured> {
-    rounds.iter().filter(|r| r.kind == kind && r.connections == connections).map(|r| r.seen).collect()
+fn name(shape: Shape) -> String {
+    format!("{}{}", shape.connections, if shape.paced { " paced" } else { "" })
 }
 
-fn line(text: &mut String, kind: Kind, connections: u32, seen: &[Measured]) {
+fn of(rounds: &[Round], kind: Kind, shape: Shape) -> Vec<Measured> {
+    rounds.iter().filter(|r| r.kind == kind && r.shape == shape).map(|r| r.seen).collect()
+}
+
+fn line(text: &mut String, kind: Kind, shape: Shape, seen: &[Measured]) {
     let median = |of: fn(&Measured) -> f64| spread(&seen.iter().map(of).collect::<Vec<_>>()).1;
     let (low, cpu, high) = spread(&seen.iter().map(|m| m.cpu_us).collect::<Vec<_>>());
     let per_second = median(|m| m.load.requests as f64) / f64::from(crate::proxies::client::SECONDS);
     let _ = writeln!(
         text,
-        "{:17} {connections:>4} {:>3}  {:>22}  {per_second:>8.0}  {:>8.0}  {:>8.0}  {:>7.1}",
+        "{:17} {:>9} {:>3}  {:>22}  {per_second:>8.0}  {:>8.0}  {:>8.0}  {:>7.1}  {:>6.0}",
         kind.name(),
+        name(shape),
         seen.len(),
         format!("{cpu:.2} ({low:.2}-{high:.2})"),
         median(|m| m.load.p50),
         median(|m| m.load.p99),
         median(|m| m.memory),
+        median(|m| m.others),
     );
 }
 
-/// Ours to the better of the others, for each round.
-fn ratios(rounds: &[Round], connections: u32, of: fn(&Measured) -> f64) -> Vec<f64> {
-    let ours = rounds.iter().filter(|r| r.connections == connections && r.kind == Kind::Short);
-    let others = |round| {
-        let same = rounds.iter().filter(move |r| r.round == round && r.connections == connections);
-        same.filter(|r| matches!(r.kind, Kind::Nginx | Kind::Haproxy))
-            .map(|r| of(&r.seen))
-            .fold(f64::INFINITY, f64::min)
+/// Ours to the better of its peers, for each round.
+fn ratios(rounds: &[Round], shape: Shape, bar: &Bar) -> Vec<f64> {
+    let ours = rounds.iter().filter(|r| r.shape == shape && r.kind == bar.ours);
+    let peers = |round| {
+        let same = rounds.iter().filter(move |r| r.round == round && r.shape == shape);
+        same.filter(|r| bar.peers.contains(&r.kind)).map(|r| (bar.of)(&r.seen)).fold(f64::INFINITY, f64::min)
     };
-    ours.map(|r| of(&r.seen) / others(r.round)).collect()
+    ours.map(|r| (bar.of)(&r.seen) / peers(r.round)).collect()
 }
 
 /// Smallest, median and largest.
@@ -123,15 +135,21 @@ mod tests {
 
     #[test]
     fn only_what_stands_in_one_round_is_compared() {
-        let seen = |cpu_us| Measured { cpu_us, load: Load { requests: 10, p50: 1.0, p99: 2.0 }, memory: 1.0 };
-        let round = |round, kind, cpu_us| Round { round, kind, connections: 32, seen: seen(cpu_us) };
-        let (n, h, s) = (Kind::Nginx, Kind::Haproxy, Kind::Short);
+        let seen =
+            |cpu_us| Measured { cpu_us, load: Load { requests: 10, p50: 1.0, p99: 2.0 }, memory: 1.0, others: 99.0 };
+        let shape = Shape { connections: 32, paced: false };
+        let round = |round, kind, cpu_us| Round { round, kind, shape, seen: seen(cpu_us) };
+        let (n, h, s, u) = (Kind::Nginx, Kind::Haproxy, Kind::Short, Kind::Sockets);
         // The second round was noisy for everybody.
-        let all = [round(0, n, 10.0), round(0, h, 12.0), round(0, s, 9.0)];
-        let all = [&all[..], &[round(1, n, 24.0), round(1, h, 20.0), round(1, s, 18.0)]].concat();
-        assert_eq!(ratios(&all, 32, |m| m.cpu_us), [0.9, 0.9]);
+        let all = [round(0, n, 10.0), round(0, h, 12.0), round(0, s, 9.0), round(0, u, 6.0)];
+        let noisy = [round(1, n, 24.0), round(1, h, 20.0), round(1, s, 18.0), round(1, u, 12.0)];
+        let all = [all, noisy].concat();
+        assert_eq!(ratios(&all, shape, &BARS[0]), [0.9, 0.9]);
         let text = render(&all);
-        assert!(text.contains("cpu    at  32: 0.900 (0.900-0.900)  at most 0.95: met"), "{text}");
-        assert!(text.ends_with("bench proxies rounds=2 cpu_32=0.900 p99_32=1.000 memory_32=1.000\n"), "{text}");
+        assert!(text.contains("cpu     at        32: 0.900 (0.900-0.900)  at most 0.95: met"), "{text}");
+        assert!(
+            text.ends_with("bench proxies rounds=2 cpu_32=0.900 p99_32=1.000 memory_32=1.000 sockets_32=0.550\n"),
+            "{text}"
+        );
     }
 }

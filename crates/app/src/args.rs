@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use slipway_core::units::Millis;
 
+mod secure;
+
+pub(crate) use secure::{Acme, Secure};
+
 /// Takes a change from build to every user, and takes it back faster than it went out.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, about)]
@@ -262,25 +266,8 @@ pub(crate) struct Up {
     pub no_fast_path: bool,
     #[command(flatten)]
     pub secure: Secure,
-}
-
-/// Where and with what TLS is spoken to clients.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Secure {
-    /// Where the gateway listens for TLS.
-    #[arg(long, value_name = "ADDRESS", requires = "certificates")]
-    pub tls: Option<SocketAddr>,
-    /// The folder with the certificates: NAME.crt and NAME.key, or NAME/fullchain.pem and NAME/privkey.pem.
-    #[arg(long, value_name = "DIR", requires = "tls")]
-    pub certificates: Option<PathBuf>,
-}
-
-impl Secure {
-    /// As the gateway takes it.
-    pub fn tls(&self) -> Option<slipway_gateway::tls::Tls> {
-        let (listen, certificates) = self.tls.zip(self.certificates.clone())?;
-        Some(slipway_gateway::tls::Tls { listen, certificates })
-    }
+    #[command(flatten)]
+    pub acme: Acme,
 }
 
 #[derive(Debug, clap::Args)]
@@ -505,6 +492,9 @@ pub(crate) struct Gateway {
     pub no_fast_path: bool,
     #[command(flatten)]
     pub secure: Secure,
+    /// The control plane obtains the certificates: there may be none yet, and it knows what proves a host.
+    #[arg(long, requires = "tls")]
+    pub obtained: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -55,6 +55,16 @@ impl Folder {
         self.0.join("gateways")
     }
 
+    /// The account at the server that issues certificates.
+    pub fn acme(&self) -> PathBuf {
+        self.0.join("acme.json")
+    }
+
+    /// Certificates that are obtained, where no other folder is named for them.
+    pub fn certificates(&self) -> PathBuf {
+        self.0.join("certificates")
+    }
+
     /// Whether it belongs to a database on a server.
     pub fn is_shared(&self) -> bool {
         self.0.join("home").exists()

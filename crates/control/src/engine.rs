@@ -134,20 +134,19 @@ impl Engine {
 
     /// The lane as it is kept, if it exists.
     pub async fn lane(&self, lane: &LaneId) -> Result<Option<Lane>, Error> {
+        self.stands(lane).await.map(|(kept, _)| kept)
+    }
+
+    /// The same, and the rollouts of it that ended while the store was away: what is recorded of those is older. Both of one
+    /// moment, so that a rollout that ends meanwhile is found in one of them.
+    pub async fn stands(&self, lane: &LaneId) -> Result<(Option<Lane>, Vec<Rollout>), Error> {
         let (cell, _) = self.cell(lane);
         let mut state = cell.state.lock().await;
         if let Some(unkept) = &state.unkept {
-            return Ok(Some(unkept.lane.clone()));
+            return Ok((Some(unkept.lane.clone()), unkept.ended.clone()));
         }
         self.load(lane, &mut state).await?;
-        Ok(state.kept.as_ref().map(|(_, lane)| lane.clone()))
-    }
-
-    /// A rollout that ended while the store was away: what is recorded of it is older.
-    pub async fn ended_unkept(&self, lane: &LaneId, id: &RolloutId) -> Option<Rollout> {
-        let (cell, _) = self.cell(lane);
-        let state = cell.state.lock().await;
-        state.unkept.as_ref()?.ended.iter().find(|ended| ended.id == *id).cloned()
+        Ok((state.kept.as_ref().map(|(_, lane)| lane.clone()), Vec::new()))
     }
 
     async fn load(&self, lane: &LaneId, state: &mut CellState) -> Result<(), Error> {

@@ -173,7 +173,7 @@ impl State {
         if self.changes.len() > REMEMBERED {
             self.changes.pop_front();
         }
-        let routes = self.routes.values().map(|route| Route::clone(route)).collect();
+        let routes = self.routes.values().cloned().collect();
         router.publish(RoutingTable { generation: self.newest(), routes });
     }
 }
@@ -298,9 +298,15 @@ mod tests {
             let gateway = GatewayView { name: "g".into(), connected: true, acked, ..GatewayView::default() };
             for lane in [a(1).lane(), b(1).lane()] {
                 let confirmed = tables.confirmed(&lane, std::slice::from_ref(&gateway)).expect("its own table");
-                let expected: Vec<Route> = table.routes.iter().filter(|r| r.lane() == lane).cloned().collect();
+                let expected: Vec<Route> =
+                    table.routes.iter().filter(|r| r.lane() == lane).map(|r| Route::clone(r)).collect();
                 assert_eq!(confirmed.routes, expected, "{lane} in {acked:?}");
-                let last = tables_of[3].routes.iter().filter(|r| r.lane() == lane).cloned().collect::<Vec<_>>();
+                let last = tables_of[3]
+                    .routes
+                    .iter()
+                    .filter(|r| r.lane() == lane)
+                    .map(|r| Route::clone(r))
+                    .collect::<Vec<_>>();
                 assert_eq!(confirmed.newest, expected == last, "{lane} in {acked:?}");
             }
         }

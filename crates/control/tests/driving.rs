@@ -59,6 +59,37 @@ async fn a_rollout_that_ends_while_it_is_looked_at_is_always_found() {
     }
 }
 
+/// The same while the store can be neither written nor read, as when its server is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_rollout_that_ends_without_a_store_is_found_all_the_time() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    for n in 1..=4 {
+        let id = world.release(&format!("1.{n}.0")).await;
+        world.divided(&format!("1.{n}.0")).await;
+        world.sql("ALTER TABLE rollouts RENAME TO gone").await;
+        let lookers: Vec<_> = (0..4)
+            .map(|_| {
+                let (control, id) = (world.control.clone(), id.clone());
+                tokio::spawn(async move {
+                    loop {
+                        match control.rollout(&id).await.expect("it needs no store").expect("it is known") {
+                            RolloutNow::Ended(..) => break,
+                            _ => tokio::task::yield_now().await,
+                        }
+                    }
+                })
+            })
+            .collect();
+        world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
+        for looker in lookers {
+            looker.await.expect("it is found until it has ended");
+        }
+        world.sql("ALTER TABLE gone RENAME TO rollouts").await;
+        assert_eq!(world.end(&id).await, "rolled_back");
+    }
+}
+
 #[tokio::test]
 async fn the_way_back_is_published_before_it_is_committed() {
     let world = World::new().await;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::job::{Job, JobEnd};
 use crate::names::{Digest, EnvironmentName, InstanceId, ServiceName, VersionName};
 use crate::smoke::SmokeReport;
@@ -28,9 +28,9 @@ pub struct InstanceSpec {
     pub version: VersionName,
     /// The artifact that is unpacked into the working folder.
     pub artifact: Digest,
-    /// Program and arguments; `{port}`, `{version}` and `{instance}` are filled in by the target.
+    /// Program and arguments; `{port}` or `{socket}`, `{version}` and `{instance}` are filled in by the target.
     pub command: Vec<String>,
-    /// Added to PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE; nothing else is passed.
+    /// Added to PATH, HOME, LANG, TZ, PORT or SOCKET, VERSION and INSTANCE; nothing else is passed. `{socket}` is filled in.
     pub env: BTreeMap<String, String>,
     /// Text files written into the working folder after the artifact, by their path in it.
     #[serde(default)]
@@ -50,6 +50,13 @@ pub struct InstanceSpec {
     pub stop_alone: bool,
 }
 
+impl InstanceSpec {
+    /// Whether it is to listen on a socket of its own: where its command or a variable uses `{socket}`. On a port otherwise.
+    pub fn wants_socket(&self) -> bool {
+        self.command.iter().chain(self.env.values()).any(|text| text.contains("{socket}"))
+    }
+}
+
 /// What a target sees of one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceStatus {
@@ -59,8 +66,8 @@ pub struct InstanceStatus {
     pub incarnation: u32,
     /// What it is doing.
     pub state: InstanceState,
-    /// Where this incarnation listens, once its port is known.
-    pub address: Option<SocketAddr>,
+    /// Where this incarnation listens, once that is known.
+    pub address: Option<Address>,
     /// The program's process id while it runs.
     pub pid: Option<u32>,
     /// Of this incarnation.

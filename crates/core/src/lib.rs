@@ -4,6 +4,7 @@
 //! argument, observations are arguments, and what should happen is a return value that somebody else carries out.
 //! Called by every other crate; calls none of them.
 
+pub mod address;
 pub mod environment;
 pub mod group;
 pub mod hook;

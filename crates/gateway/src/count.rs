@@ -160,7 +160,7 @@ impl VersionCounts {
             failed: AtomicU64::new(0),
             failed_by_slipway: AtomicU64::new(0),
             objectives: objectives.iter().map(Tally::new).collect(),
-            latency: Histogram::new(),
+            latency: Histogram::default(),
             changes: AtomicU64::new(0),
             urgent,
         }

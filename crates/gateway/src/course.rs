@@ -2,6 +2,7 @@
 //!
 //! Pure but for the counting; it reads and writes no socket. Called by `proxy` and by `fast`.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ pub(crate) struct Course<'a> {
 pub(crate) struct Loss {
     /// Nothing of the request has left the gateway.
     pub(crate) never_sent: bool,
+    /// Part of an answer had come.
+    pub(crate) begun: bool,
     /// What came instead of an answer is not HTTP.
     pub(crate) protocol: bool,
     /// How long the connection had been idle before; `None` where it was new.
@@ -134,6 +137,12 @@ impl<'a> Course<'a> {
     pub(crate) fn unreachable(&mut self, pick: Pick, chosen: Instant, error: ConnectError) -> Result<Fault, Fault> {
         self.assign(&pick.route, pick.assigned);
         let (fault, why) = match error {
+            // All ports for connections to this instance are in use, and those to another may not be.
+            ConnectError::Own(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                self.tried.push(pick.upstream);
+                self.only_new = false;
+                return Ok(Fault::Internal);
+            }
             ConnectError::Own(error) => {
                 tracing::error!(%error, "cannot open a connection");
                 return Err(Fault::Internal);
@@ -153,7 +162,7 @@ impl<'a> Course<'a> {
 
     /// The connection ended without a head: once more where that is safe.
     pub(crate) fn lost(&mut self, attempt: Attempt, loss: Loss) -> Result<(), Fault> {
-        let Loss { never_sent, protocol, idle_for } = loss;
+        let Loss { never_sent, begun, protocol, idle_for } = loss;
         let had_run_out = idle_for.is_some_and(|idle| idle >= RAN_OUT_AFTER) && attempt.waited() < AT_ONCE;
         match (never_sent, idle_for.is_some()) {
             // Another pooled connection had run out. This was no attempt: nothing has left the gateway.
@@ -169,7 +178,7 @@ impl<'a> Course<'a> {
             }
             _ => {}
         }
-        if self.wants_spare(idle_for) && !protocol && self.attempts < MOST_ATTEMPTS {
+        if self.wants_spare(idle_for) && !begun && !protocol && self.attempts < MOST_ATTEMPTS {
             if had_run_out {
                 attempt.forget()
             } else {

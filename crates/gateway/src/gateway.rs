@@ -3,7 +3,7 @@
 //! A change swaps everything that is served at once and then waits until no request is between looking at the old
 //! state and being handed to a connection. Only after that is a table acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -15,14 +15,16 @@ use tokio_util::task::TaskTracker;
 
 use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{Ejection, Event};
-use slipway_core::traffic::{Generation, RoutingTable};
+use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use crate::access_log::AccessLog;
+use crate::api::Passing;
+use crate::connection;
 use crate::count::Counts;
 use crate::eject;
 use crate::lease::Leases;
 use crate::maintenance::Held;
-use crate::outcomes::Passing;
+use crate::places::Places;
 use crate::pulse::Pulse;
 use crate::served::Served;
 use crate::server::Tuning;
@@ -62,7 +64,7 @@ pub(crate) struct Gateway {
     pub(crate) running: TaskTracker,
     /// Requests that are held by maintenance.
     pub(crate) held: Held,
-    /// Reports of outcomes on their way to the API.
+    /// Questions on their way to the API.
     pub(crate) reports: Passing,
     /// What TLS is spoken with, if it is.
     pub(crate) certificates: std::sync::OnceLock<Arc<Certificates>>,
@@ -72,6 +74,8 @@ pub(crate) struct Gateway {
     pub(crate) in_step: watch::Sender<bool>,
     /// Whether this process stood still.
     pub(crate) pulse: Pulse,
+    /// What bounds connections to instances.
+    pub(crate) places: Places,
     /// Requests that took the short way.
     pub(crate) short_way: AtomicU64,
     served: ArcSwap<Served>,
@@ -124,6 +128,7 @@ impl Gateway {
     pub(crate) fn start(name: String, tuning: Tuning, store: TableStore, access_log: Option<AccessLog>) -> Gateway {
         let ended = CancellationToken::new();
         let gateway = Gateway {
+            places: Places::new(tuning.instance_connections.min(connection::room())),
             name,
             boot: format!("{:016x}", rand::random::<u64>()),
             tuning,
@@ -200,6 +205,11 @@ impl Gateway {
     pub(crate) fn dispatch(&self, seen: &Served) -> Option<RwLockReadGuard<'_, ()>> {
         let guard = self.dispatch.read().unwrap_or_else(PoisonError::into_inner);
         (self.served.load().sequence == seen.sequence && !self.is_behind()).then_some(guard)
+    }
+
+    /// What a change makes of the table that was applied last; `None` where it changes another.
+    pub(crate) async fn changed(&self, change: TableChange) -> Option<RoutingTable> {
+        change.apply(self.control.lock().await.table.as_deref())
     }
 
     /// Serves `table` if it is newer and holds together. The generation that is served afterwards, by every request
@@ -298,8 +308,9 @@ impl Gateway {
                 }
             }
         }
+        let kept: HashSet<_> = now.upstreams().map(Arc::as_ptr).collect();
         for route in &before.routes {
-            let gone = |u: &&Arc<_>| !now.upstreams().any(|n| Arc::ptr_eq(n, u));
+            let gone = |u: &&Arc<Upstream>| !kept.contains(&Arc::as_ptr(u));
             for upstream in route.versions.iter().flat_map(|v| &v.upstreams).filter(gone) {
                 upstream.retire(&route.route.limits);
                 lock(&self.leaving).push(upstream.clone());

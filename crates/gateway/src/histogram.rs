@@ -1,6 +1,7 @@
 //! A log-linear histogram of microseconds that many threads may add to: sixteen buckets for each doubling, so a
 //! bucket's bounds differ by at most 6.25%. Two histograms are added up by adding buckets with equal upper bounds.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Sixteen buckets for each doubling.
@@ -10,24 +11,20 @@ const SUB: u64 = 1 << SUB_BITS;
 const DOUBLINGS: u32 = 32;
 const BUCKETS: usize = ((DOUBLINGS - SUB_BITS + 1) as usize) << SUB_BITS;
 
-/// Counts of latencies.
-#[derive(Debug)]
-pub(crate) struct Histogram(Box<[AtomicU64]>);
+/// Counts of latencies. Takes room from the first on: most versions of very many get no request for long.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram(OnceLock<Box<[AtomicU64]>>);
 
 impl Histogram {
-    /// An empty histogram.
-    pub(crate) fn new() -> Histogram {
-        Histogram((0..BUCKETS).map(|_| AtomicU64::new(0)).collect())
-    }
-
     /// Adds one latency in microseconds.
     pub(crate) fn record(&self, us: u64) {
-        self.0[bucket(us)].fetch_add(1, Relaxed);
+        let buckets = self.0.get_or_init(|| (0..BUCKETS).map(|_| AtomicU64::new(0)).collect());
+        buckets[bucket(us)].fetch_add(1, Relaxed);
     }
 
     /// The buckets that hold something: inclusive upper bound in microseconds, and count.
     pub(crate) fn sparse(&self) -> Vec<(u64, u64)> {
-        let counts = self.0.iter().enumerate().map(|(i, count)| (upper(i), count.load(Relaxed)));
+        let counts = self.0.get().into_iter().flatten().enumerate().map(|(i, count)| (upper(i), count.load(Relaxed)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 }
@@ -69,7 +66,7 @@ mod tests {
 
     #[test]
     fn only_buckets_that_hold_something_are_told() {
-        let histogram = Histogram::new();
+        let histogram = Histogram::default();
         histogram.record(3);
         histogram.record(3);
         histogram.record(1000);

@@ -27,6 +27,9 @@ impl Leases {
     pub(crate) fn start(&mut self, table: &RoutingTable, until: impl Fn(Duration) -> Instant) {
         self.running.clear();
         for route in &table.routes {
+            if route.lease.is_none() && self.lapsed.is_empty() {
+                continue;
+            }
             let lane = route.lane();
             if self.lapsed.get(&lane).is_some_and(|epoch| *epoch < route.epoch) {
                 self.lapsed.remove(&lane);
@@ -95,6 +98,7 @@ mod tests {
             salt: String::new(),
             sticky: Sticky::default(),
             versions: vec![VersionRoute {
+                health: None,
                 version,
                 role: Role::Stable,
                 endpoints: vec![],
@@ -105,7 +109,7 @@ mod tests {
             objectives: vec![],
             limits: Limits::default(),
         };
-        RoutingTable { generation: Generation(epoch), routes: vec![route] }
+        RoutingTable { generation: Generation(epoch), routes: vec![route.into()] }
     }
 
     #[test]

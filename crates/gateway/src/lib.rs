@@ -6,8 +6,10 @@
 //! it knows `slipway_core::traffic` and nothing else of Slipway. Called by the `slipway` binary.
 
 mod access_log;
+mod api;
 mod attempt;
 mod body;
+mod challenges;
 mod client;
 mod cohort;
 mod connection;
@@ -23,6 +25,7 @@ mod gateway;
 mod grpc;
 mod guard;
 mod headers;
+mod health;
 mod histogram;
 pub mod hub;
 pub mod inspect;
@@ -34,6 +37,7 @@ mod machine;
 mod maintenance;
 mod metrics;
 mod outcomes;
+mod places;
 mod proxy;
 mod pulse;
 mod report;

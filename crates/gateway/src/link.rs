@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use slipway_core::address::Address;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{Endpoint, RoutingTable};
+use slipway_core::traffic::{Endpoint, Route, RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
 use crate::hub::SILENCE;
@@ -141,6 +142,7 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr) -> io
         lapsed: gateway.lapses().await,
         ejected: gateway.ejections(),
         machine: Some(machine),
+        takes_changes: true,
     };
     send(&mut write, &FromGateway::Hello(hello)).await?;
     for event in losses(gateway) {
@@ -148,7 +150,7 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr) -> io
     }
     let mut reporter = Reporter::new();
     send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-    Talk { gateway, write, reporter, at, away: false, since, beat: 0, catching_up: None }.run(read).await
+    Talk { gateway, write, reporter, at, away: false, since, beat: 0, parts: None, catching_up: None }.run(read).await
 }
 
 /// Returns when a later control plane wants to be called: the one at hand may only stand still, and would be listened to
@@ -174,6 +176,8 @@ struct Talk<'a> {
     /// How often this process had stood still when it called.
     since: u64,
     beat: u64,
+    /// What has come of a table in parts.
+    parts: Option<TableChange>,
     /// The beat whose answer means that everything which was said while this process stood still has been heard.
     catching_up: Option<u64>,
 }
@@ -232,6 +236,22 @@ impl Talk<'_> {
         if rows.is_empty() { Ok(()) } else { send(&mut self.write, &FromGateway::Counts { rows }).await }
     }
 
+    /// Serves a table, and says so.
+    async fn serve(&mut self, table: RoutingTable) -> io::Result<()> {
+        let gateway = self.gateway;
+        if let Some(generation) = gateway.apply(table).await {
+            // In this order: whoever hears the acknowledgement knows what is still running.
+            let in_flight = self.reporter.note_leaving(gateway.leaving());
+            send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
+            send(&mut self.write, &FromGateway::Ack { generation }).await?;
+            // One that was said while this process stood still need not be the newest.
+            if gateway.pulse.stops() == self.since {
+                gateway.in_step.send_replace(true);
+            }
+        }
+        Ok(())
+    }
+
     /// Does what a line says. One that makes no sense is passed over: it may come from a newer control plane.
     async fn take(&mut self, line: &[u8]) -> io::Result<()> {
         let gateway = self.gateway;
@@ -239,17 +259,19 @@ impl Talk<'_> {
             Ok(ToGateway::Welcome { machine }) => self.away = machine != machine::here(),
             Ok(ToGateway::Table(mut table)) => {
                 if self.away {
-                    reach(&mut table, self.at);
+                    reach(&mut table.routes, self.at);
                 }
-                if let Some(generation) = gateway.apply(table).await {
-                    // In this order: whoever hears the acknowledgement knows what is still running.
-                    let in_flight = self.reporter.note_leaving(gateway.leaving());
-                    send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
-                    send(&mut self.write, &FromGateway::Ack { generation }).await?;
-                    // One that was said while this process stood still need not be the newest.
-                    if gateway.pulse.stops() == self.since {
-                        gateway.in_step.send_replace(true);
+                self.serve(table).await?;
+            }
+            Ok(ToGateway::Change(change)) => {
+                if let Some(mut change) = whole(&mut self.parts, change)? {
+                    if self.away {
+                        reach(&mut change.routes, self.at);
                     }
+                    let Some(table) = gateway.changed(change).await else {
+                        return Err(io::Error::other("it changes a routing table that is not served here"));
+                    };
+                    self.serve(table).await?;
                 }
             }
             Ok(ToGateway::Here { beat }) => {
@@ -268,13 +290,38 @@ impl Talk<'_> {
 }
 
 /// Instances that listen on their own machine are reached where their control plane is.
-fn reach(table: &mut RoutingTable, at: IpAddr) {
-    let versions = table.routes.iter_mut().flat_map(|route| &mut route.versions);
-    reach_each(versions.flat_map(|version| &mut version.endpoints), at);
+fn reach(routes: &mut [Arc<Route>], at: IpAddr) {
+    let versions = routes.iter_mut().flat_map(|route| &mut Arc::make_mut(route).versions);
+    versions.flat_map(|version| &mut version.endpoints).for_each(|endpoint| reach_one(endpoint, at));
 }
 
-fn reach_each<'a>(endpoints: impl Iterator<Item = &'a mut Endpoint>, at: IpAddr) {
-    endpoints.filter(|e| e.address.ip().is_loopback()).for_each(|e| e.address.set_ip(at));
+fn reach_one(endpoint: &mut Endpoint, at: IpAddr) {
+    if let Address::Tcp(address) = &mut endpoint.address
+        && address.ip().is_loopback()
+    {
+        address.set_ip(at);
+    }
+}
+
+/// A change once its last part is here.
+fn whole(parts: &mut Option<TableChange>, part: TableChange) -> io::Result<Option<TableChange>> {
+    let change = match parts.take() {
+        None => part,
+        Some(mut begun) => {
+            if !begun.join(part) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the parts of a routing table do not fit together",
+                ));
+            }
+            begun
+        }
+    };
+    if change.more {
+        *parts = Some(change);
+        return Ok(None);
+    }
+    Ok(Some(change))
 }
 
 /// Candidates that are lost already, for a control plane that may not have heard of it.
@@ -308,7 +355,7 @@ mod tests {
             address: address.parse().unwrap(),
         };
         let mut endpoints = [endpoint("127.0.0.1:4001"), endpoint("192.0.2.7:4002")];
-        reach_each(endpoints.iter_mut(), [192, 0, 2, 1].into());
+        endpoints.iter_mut().for_each(|endpoint| reach_one(endpoint, [192, 0, 2, 1].into()));
         assert_eq!(endpoints.map(|e| e.address.to_string()), ["192.0.2.1:4001", "192.0.2.7:4002"]);
     }
 }

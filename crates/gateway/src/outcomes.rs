@@ -4,18 +4,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
+use crate::api;
 use crate::body::ResponseBody;
 use crate::cohort;
 use crate::gateway::Gateway;
@@ -26,32 +24,17 @@ use crate::request::{check, host_name};
 pub(crate) const PATH: &str = "/.slipway/outcomes";
 /// Largest batch in bytes, as the API has it.
 const BODY_LIMIT: usize = 2 << 20;
-/// Batches that are passed on at once.
-const MOST: usize = 32;
 /// How long one may take in all.
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// Batches on their way.
-#[derive(Debug, Default)]
-pub(crate) struct Passing(AtomicUsize);
-
-struct Place<'a>(&'a Passing);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
-    }
-}
 
 /// Passes a batch on to the API.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<ResponseBody> {
     if request.method() != Method::POST {
         return told(StatusCode::METHOD_NOT_ALLOWED, "outcomes are reported by POST");
     }
-    let place = Place(&gateway.reports);
-    if gateway.reports.0.fetch_add(1, Relaxed) >= MOST {
+    let Some(place) = gateway.reports.place() else {
         return told(StatusCode::TOO_MANY_REQUESTS, "too many reports at once; send it again in a second");
-    }
+    };
     let passed = tokio::time::timeout(LIMIT, pass(gateway, request)).await;
     drop(place);
     passed.unwrap_or_else(|_| told(StatusCode::GATEWAY_TIMEOUT, "no answer in time; send it again, each counts once"))
@@ -64,8 +47,7 @@ async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Response<Respons
     let Some(route) = gateway.served().find(&host_name(&host), PATH).cloned() else {
         return told(StatusCode::NOT_FOUND, "no service is routed for this host");
     };
-    let api = *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let Some(api) = api else {
+    let Some(api) = api::address(gateway) else {
         return told(StatusCode::SERVICE_UNAVAILABLE, "no control plane was heard of yet; send it again");
     };
     let (parts, body) = request.into_parts();
@@ -109,21 +91,17 @@ fn fill(batch: &mut Value, service: &str, environment: &str, user: Option<&str>,
     }
 }
 
-type Trouble = Box<dyn std::error::Error + Send + Sync>;
-
-async fn ask(api: SocketAddr, token: Option<&HeaderValue>, body: String) -> Result<Response<ResponseBody>, Trouble> {
-    let stream = TcpStream::connect(api).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let mut request = Request::post("/api/v1/outcomes").header(HOST, api.to_string());
-    request = request.header(CONTENT_TYPE, "application/json");
+async fn ask(
+    api: SocketAddr,
+    token: Option<&HeaderValue>,
+    body: String,
+) -> Result<Response<ResponseBody>, api::Trouble> {
+    let mut request = Request::post("/api/v1/outcomes").header(CONTENT_TYPE, "application/json");
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, token);
     }
-    let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
+    let answer = api::ask(api, request.body(Full::new(Bytes::from(body)))?, BODY_LIMIT).await?;
     let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, BODY_LIMIT).collect().await?.to_bytes();
-    connection.abort();
     let mut response = Response::new(ResponseBody::own(body));
     *response.status_mut() = parts.status;
     for name in [CONTENT_TYPE, RETRY_AFTER] {

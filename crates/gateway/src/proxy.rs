@@ -16,6 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::access_log::Pending;
 use crate::attempt::{Answer, Attempt};
 use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::challenges;
 use crate::client::Client;
 use crate::cohort;
 use crate::course::{Course, Loss};
@@ -32,6 +33,8 @@ use crate::served::{Pick, Served};
 use crate::server::Tuning;
 use crate::tunnel;
 use crate::upstream::{ConnectError, Ready};
+
+use slipway_core::traffic::Protocol;
 
 /// Answers a request.
 pub(crate) async fn handle(
@@ -52,17 +55,30 @@ pub(crate) async fn handle(
     response
 }
 
+/// What is no service's to answer; the request again where it is.
+async fn answer_itself(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Request<Incoming>> {
+    if request.uri().path() == outcomes::PATH {
+        return Ok(outcomes::handle(gateway, request).await);
+    }
+    challenges::answer(gateway, &request).await.ok_or(request)
+}
+
 async fn answer(gateway: &Arc<Gateway>, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
     let grpc = grpc::is(request.headers());
     let mut log = gateway.access_log.as_ref().map(|log| log.begin(client.address, &request));
-    if request.uri().path() == outcomes::PATH {
-        let mut response = outcomes::handle(gateway, request).await;
-        if let Some(mut log) = log {
-            log.answered(response.status());
-            response.body_mut().log(log);
+    let request = match answer_itself(gateway, request).await {
+        Ok(mut response) => {
+            if let Some(mut log) = log {
+                log.answered(response.status());
+                response.body_mut().log(log);
+            }
+            return response;
         }
-        return response;
-    }
+        Err(request) => request,
+    };
     let mut response = match Exchange::open(gateway, client, request) {
         Ok((mut exchange, request)) => {
             let answered = match maintenance::wait(gateway, &exchange.course.host, &exchange.course.path).await {
@@ -176,7 +192,7 @@ impl<'a> Exchange<'a> {
 
     async fn connect(&self, pick: &Pick) -> Result<Ready, ConnectError> {
         let tuning = &self.gateway.tuning;
-        pick.upstream.connection(self.course.fresh_enough(), tuning.connect_timeout).await
+        pick.upstream.connection(self.course.fresh_enough(), &self.gateway.places, tuning.connect_timeout).await
     }
 
     /// Hands the request to the connection, unless something else is served by now, and waits for the head.
@@ -196,6 +212,7 @@ impl<'a> Exchange<'a> {
                 return Ok(Next::Again(Box::new(request)));
             };
             let attempt = self.course.begin(&pick, chosen, progress.clone());
+            connection.listen();
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());
@@ -246,7 +263,9 @@ impl<'a> Exchange<'a> {
                     attempt.forget();
                     return Err(Fault::Drained);
                 }
-                self.broken(*broken, attempt, idle_for, spare).map(|again| Next::Again(Box::new(again)))
+                // HTTP/2 says a few things of its own accord.
+                let begun = pick.upstream.protocol == Protocol::Http1 && connection.was_heard();
+                self.broken(*broken, attempt, (idle_for, begun), spare).map(|again| Next::Again(Box::new(again)))
             }
         }
     }
@@ -256,13 +275,13 @@ impl<'a> Exchange<'a> {
         &mut self,
         mut broken: TrySendError<Request<RequestBody>>,
         attempt: Attempt,
-        idle_for: Option<Duration>,
+        (idle_for, begun): (Option<Duration>, bool),
         spare: Option<Request<RequestBody>>,
     ) -> Result<Request<RequestBody>, Fault> {
         let unsent = broken.take_message();
         let (never_sent, protocol) = (unsent.is_some(), broken.error().is_parse());
         tracing::debug!(error = %broken.error(), never_sent, "an attempt got no answer");
-        self.course.lost(attempt, Loss { never_sent, protocol, idle_for })?;
+        self.course.lost(attempt, Loss { never_sent, begun, protocol, idle_for })?;
         unsent.or(spare).ok_or(Fault::Terminated)
     }
 

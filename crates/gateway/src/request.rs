@@ -1,12 +1,12 @@
 //! A request's head as a client sent it and as instances get it: what is refused, whom it is for, what is rewritten.
 //! Chooses no instance and sends nothing.
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request};
 
 use crate::body::RequestBody;
 use crate::fault::Fault;
-use crate::guard::{is_host_byte, is_target_byte};
+use crate::guard::{MOST_FIELDS, is_host_byte, is_target_byte};
 use crate::headers::{self, Origin};
 use crate::server::Tuning;
 
@@ -16,7 +16,7 @@ pub(crate) fn check<B>(tuning: &Tuning, request: &Request<B>) -> Result<String, 
     if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > tuning.uri_bytes {
         return Err(Fault::UriTooLong);
     }
-    if headers::size(request.headers()) > tuning.header_bytes {
+    if headers::size(request.headers()) > tuning.header_bytes || fields(request.headers()) > MOST_FIELDS {
         return Err(Fault::HeadersTooLarge);
     }
     if request.method() == Method::CONNECT {
@@ -47,6 +47,11 @@ pub(crate) fn check<B>(tuning: &Tuning, request: &Request<B>) -> Result<String, 
         (None, None) if request.version() < Version::HTTP_11 => Ok(String::new()),
         _ => Err(Fault::BadRequest),
     }
+}
+
+/// How many fields a head has; HTTP/2 may send a cookie in pieces, which are one (RFC 9113, section 8.2.3).
+fn fields(headers: &HeaderMap) -> usize {
+    headers.len() - headers.get_all(COOKIE).iter().count().saturating_sub(1)
 }
 
 fn host(bytes: &[u8]) -> Result<String, Fault> {

@@ -6,7 +6,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 
 use slipway_core::traffic::Protocol;
@@ -29,7 +29,7 @@ impl Sender {
     /// Begins to speak `protocol`: what takes requests, and what has to be driven for it to go on.
     pub(crate) async fn handshake(
         protocol: Protocol,
-        stream: TokioIo<TcpStream>,
+        stream: TokioIo<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     ) -> hyper::Result<(Sender, impl Future<Output = hyper::Result<()>> + Send)> {
         match protocol {
             Protocol::Http1 => {

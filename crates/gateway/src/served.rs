@@ -3,6 +3,7 @@
 //! Built from a routing table, the lapses and what was served before; instances that stand in both keep their
 //! connections. Chooses an instance for a request. Decides no weight.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use tokio_util::sync::CancellationToken;
 
 use slipway_core::names::{LaneId, VersionName};
-use slipway_core::traffic::{CohortRoute, Endpoint, Generation, Role, Route, RoutingTable, Split, assign, find};
+use slipway_core::traffic::{CohortRoute, Endpoint, Generation, Index, Role, Route, RoutingTable, Split, assign};
 use slipway_core::units::Weight;
 
 use crate::count::{Counts, VersionCounts};
@@ -26,13 +27,14 @@ pub(crate) struct Served {
     pub(crate) table: Option<Arc<RoutingTable>>,
     /// One for each route of the table, in its order.
     pub(crate) routes: Vec<Arc<RouteState>>,
+    index: Arc<Index>,
 }
 
 /// A route and what hangs on it.
 #[derive(Debug)]
 pub(crate) struct RouteState {
     /// As it stands in the table.
-    pub(crate) route: Route,
+    pub(crate) route: Arc<Route>,
     /// Whose it is.
     pub(crate) lane: LaneId,
     /// The split in force: the route's own, or its fall-back where the lease ran out.
@@ -115,48 +117,23 @@ impl Served {
         counts: &Counts,
         stopped: &CancellationToken,
     ) -> Served {
-        let known: HashMap<(&LaneId, &VersionName, &Endpoint), &Arc<Upstream>> =
-            before.upstreams().map(|u| ((&u.lane, &u.version, &u.endpoint), u)).collect();
-        let routes = table.routes.iter().map(|route| {
-            let lane = route.lane();
-            let lapsed = route.fallback.is_some() && leases.is_lapsed(&lane, route.epoch);
-            let split = route.fallback.as_ref().filter(|_| lapsed).unwrap_or(&route.split).clone();
-            let in_force = |_: &&CohortRoute| !lapsed;
-            let earlier = before.route(&lane);
-            let versions = route.versions.iter().map(|v| {
-                let upstream = |endpoint: &Endpoint| match known.get(&(&lane, &v.version, endpoint)) {
-                    Some(upstream) => Arc::clone(upstream),
-                    None => {
-                        Arc::new(Upstream::new(lane.clone(), v.version.clone(), endpoint.clone(), v.protocol, stopped))
-                    }
-                };
-                let was = earlier.filter(|e| e.route.epoch == route.epoch).and_then(|e| e.version(&v.version));
-                VersionState {
-                    name: v.version.clone(),
-                    role: v.role,
-                    weight: split.weight(&v.version),
-                    reached: split.weight(&v.version) > Weight::ZERO
-                        || route.cohorts.iter().filter(in_force).any(|c| c.to == v.version),
-                    upstreams: v.endpoints.iter().map(upstream).collect(),
-                    counts: counts.version(&lane, route.epoch, &v.version, &route.objectives),
-                    lifetime: counts.lifetime(&lane, &v.version),
-                    // Without instances it was not lost but never there; they may still come.
-                    lost: was.filter(|w| !w.upstreams.is_empty()).map(|w| w.lost.clone()).unwrap_or_default(),
-                    turn: AtomicUsize::new(0),
-                }
-            });
-            let versions: Vec<VersionState> = versions.collect();
-            let cohort = |cohort: &CohortRoute| {
-                let to = versions.iter().position(|v| v.name == cohort.to)?;
-                let count =
-                    |v: &VersionState| counts.cohort(&lane, route.epoch, &v.name, &cohort.name, &route.objectives);
-                Some(CohortState { route: cohort.clone(), to, counts: versions.iter().map(count).collect() })
-            };
-            let cohorts = route.cohorts.iter().filter(in_force).filter_map(cohort).collect();
-            Arc::new(RouteState { route: route.clone(), lane, split, lapsed, versions, cohorts })
+        let by_lane: LazyCell<HashMap<_, _>, _> =
+            LazyCell::new(|| before.routes.iter().map(|r| ((&r.lane.service, &r.lane.environment), r)).collect());
+        let routes = table.routes.iter().enumerate().map(|(place, route)| {
+            let unmoved = before.routes.get(place).filter(|earlier| Arc::ptr_eq(&earlier.route, route));
+            let earlier = unmoved.or_else(|| by_lane.get(&(&route.service, &route.environment)).copied());
+            let lapsed = route.fallback.is_some() && leases.is_lapsed(&route.lane(), route.epoch);
+            match earlier {
+                Some(same) if Arc::ptr_eq(&same.route, route) && same.lapsed == lapsed => same.clone(),
+                _ => Arc::new(RouteState::build(route, lapsed, earlier.map(|e| &**e), counts, stopped)),
+            }
         });
         let routes = routes.collect();
-        Served { sequence: before.sequence + 1, table: Some(table), routes }
+        let index = match &before.table {
+            Some(earlier) if Index::holds(&earlier.routes, &table.routes) => before.index.clone(),
+            _ => Arc::new(Index::of(&table.routes)),
+        };
+        Served { sequence: before.sequence + 1, table: Some(table), routes, index }
     }
 
     /// The table's generation; zero before the first.
@@ -167,9 +144,7 @@ impl Served {
     /// The route that a host and path belong to.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<RouteState>> {
         let table = self.table.as_ref()?;
-        let route = find(table, host, path)?;
-        let index = table.routes.iter().position(|r| std::ptr::eq(r, route))?;
-        self.routes.get(index)
+        self.routes.get(self.index.find(&table.routes, host, path)?)
     }
 
     /// The route of a lane.
@@ -184,6 +159,50 @@ impl Served {
 }
 
 impl RouteState {
+    /// A route that was `earlier` before, in what is served.
+    fn build(
+        route: &Arc<Route>,
+        lapsed: bool,
+        earlier: Option<&RouteState>,
+        counts: &Counts,
+        stopped: &CancellationToken,
+    ) -> RouteState {
+        let lane = route.lane();
+        let split = route.fallback.as_ref().filter(|_| lapsed).unwrap_or(&route.split).clone();
+        let in_force = |_: &&CohortRoute| !lapsed;
+        let versions = route.versions.iter().map(|v| {
+            let known = earlier.and_then(|e| e.version(&v.version));
+            let upstream = |endpoint: &Endpoint| {
+                let known = known.and_then(|known| known.upstreams.iter().find(|u| u.endpoint == *endpoint));
+                known.cloned().unwrap_or_else(|| {
+                    Arc::new(Upstream::new(lane.clone(), v.version.clone(), endpoint.clone(), v.protocol, stopped))
+                })
+            };
+            let was = known.filter(|_| earlier.is_some_and(|e| e.route.epoch == route.epoch));
+            VersionState {
+                name: v.version.clone(),
+                role: v.role,
+                weight: split.weight(&v.version),
+                reached: split.weight(&v.version) > Weight::ZERO
+                    || route.cohorts.iter().filter(in_force).any(|c| c.to == v.version),
+                upstreams: v.endpoints.iter().map(upstream).collect(),
+                counts: counts.version(&lane, route.epoch, &v.version, &route.objectives),
+                lifetime: counts.lifetime(&lane, &v.version),
+                // Without instances it was not lost but never there; they may still come.
+                lost: was.filter(|w| !w.upstreams.is_empty()).map(|w| w.lost.clone()).unwrap_or_default(),
+                turn: AtomicUsize::new(0),
+            }
+        });
+        let versions: Vec<VersionState> = versions.collect();
+        let cohort = |cohort: &CohortRoute| {
+            let to = versions.iter().position(|v| v.name == cohort.to)?;
+            let count = |v: &VersionState| counts.cohort(&lane, route.epoch, &v.name, &cohort.name, &route.objectives);
+            Some(CohortState { route: cohort.clone(), to, counts: versions.iter().map(count).collect() })
+        };
+        let cohorts = route.cohorts.iter().filter(in_force).filter_map(cohort).collect();
+        RouteState { route: route.clone(), lane, split, lapsed, versions, cohorts }
+    }
+
     /// The version named so.
     pub(crate) fn version(&self, name: &VersionName) -> Option<&VersionState> {
         self.versions.iter().find(|v| v.name == *name)

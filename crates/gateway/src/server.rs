@@ -17,7 +17,7 @@ use crate::link::Control;
 use crate::socket::listen;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
-use crate::{Error, connection, link, metrics};
+use crate::{Error, connection, health, link, metrics};
 
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub struct Tuning {
     pub drain: Duration,
     /// Client connections at once, if the process may have so many files; who comes after is told so.
     pub connections: usize,
+    /// Connections to instances at once, if the process may have so many files; who needs one more waits for it.
+    pub instance_connections: usize,
     /// How long a client may send nothing of a body that the instance waits for.
     pub body_idle: Duration,
     /// What a client has to send of a body, in bytes per second of waiting for it, once it was waited for `body_grace`.
@@ -91,6 +93,7 @@ impl Default for Tuning {
             port_wait: Duration::from_secs(5),
             drain: Duration::from_secs(30),
             connections: 16_384,
+            instance_connections: 32_768,
             body_idle: Duration::from_secs(30),
             body_rate: 500,
             body_grace: Duration::from_secs(20),
@@ -135,6 +138,7 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let held = gateway.clone();
     tokio::spawn(async move { held.watch_leases().await });
     tokio::spawn(close_idle(gateway.clone()));
+    tokio::spawn(health::run(gateway.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(state)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 
@@ -160,7 +164,7 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
 
 /// Listens for TLS, with certificates to speak it.
 async fn secure(tls: &Tls, wait: Duration) -> Result<(TcpListener, Arc<Certificates>), Error> {
-    let certificates = Certificates::open(&tls.certificates)?;
+    let certificates = Certificates::open(tls)?;
     Ok((bind(tls.listen, wait).await?, Arc::new(certificates)))
 }
 
@@ -235,8 +239,10 @@ async fn close_idle(gateway: Arc<Gateway>) {
     loop {
         tokio::select! {
             () = gateway.stopped.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = gateway.places.wanted() => gateway.served().upstreams().for_each(|u| u.close_idle(Duration::ZERO)),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                gateway.served().upstreams().for_each(|u| u.close_idle(gateway.tuning.idle_upstream));
+            }
         }
-        gateway.served().upstreams().for_each(|u| u.close_idle(gateway.tuning.idle_upstream));
     }
 }

@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,7 @@ impl TableStore {
         }
         let now = since_boot_ms();
         if kept.boot_id != boot_id() {
-            kept.table.routes.iter_mut().flat_map(|r| &mut r.versions).for_each(|v| v.endpoints.clear());
+            kept.table.routes.iter_mut().flat_map(|r| &mut Arc::make_mut(r).versions).for_each(|v| v.endpoints.clear());
             return Some(Found { kept, age: Duration::MAX, renewed_for: None });
         }
         let age = Duration::from_millis(now.saturating_sub(kept.at_ms));

@@ -20,9 +20,7 @@ pub(crate) fn open(
 ) {
     let stopped = gateway.stopped.clone();
     gateway.running.spawn(async move {
-        let upstream = attempt.pick().upstream.clone();
         connection.make_long();
-        upstream.remember(&connection);
         let joined = async {
             let (client, instance) = tokio::try_join!(client, instance)?;
             let (mut client, mut instance) = (TokioIo::new(client), TokioIo::new(instance));
@@ -41,7 +39,6 @@ pub(crate) fn open(
             () = connection.cut() => {}
             () = stopped.cancelled() => {}
         }
-        upstream.forget(&connection);
         // The attempt was counted at its head; until here the instance was busy with it.
         drop(attempt);
     });

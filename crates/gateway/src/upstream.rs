@@ -3,11 +3,12 @@
 //! An upstream lives as long as its endpoint (instance, incarnation and address) stands in the table, over all the
 //! tables in between. It chooses nothing and counts nothing for the judge.
 
+mod connection;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
@@ -17,9 +18,12 @@ use tokio_util::sync::CancellationToken;
 use slipway_core::names::{LaneId, VersionName};
 use slipway_core::traffic::{Endpoint, Limits, Protocol};
 
-use crate::fast::{Link, Pool, Raw};
+use crate::fast::{Pool, Raw};
+use crate::places::{Place, Places};
 pub(crate) use crate::sender::Sender;
-use crate::socket::dial;
+use crate::socket::{Stream, dial};
+pub(crate) use connection::Connection;
+use connection::Heard;
 
 /// Idle connections that one instance may have; more are closed.
 pub(crate) const IDLE_CONNECTIONS: usize = 512;
@@ -40,11 +44,14 @@ pub(crate) struct Upstream {
     /// Why it gets no requests at present.
     pub(crate) ejected: Mutex<Option<String>>,
     out: AtomicBool,
+    /// Whether its health is asked for.
+    pub(crate) watched: AtomicBool,
     in_flight: AtomicUsize,
     idle: Mutex<Vec<Idle>>,
     /// Idle connections of the short way.
     pub(crate) raw: Pool,
-    connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    /// All that somebody still holds.
+    connections: Mutex<HashMap<u64, Weak<Connection>>>,
     next_connection: AtomicU64,
     draining: Mutex<Option<AbortHandle>>,
     /// Set when the endpoint has left the table.
@@ -68,61 +75,6 @@ struct Idle {
     sender: Sender,
     connection: Arc<Connection>,
     since: Instant,
-}
-
-/// One connection to an instance, from its opening to its end, also after it was upgraded.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    id: u64,
-    /// It carries a WebSocket, an event stream or the like, and has the longer drain limit.
-    long: AtomicBool,
-    /// Cancelled to cut it.
-    cut: CancellationToken,
-    /// Set before, for who looks for every request.
-    cut_off: AtomicBool,
-    /// Who is woken then besides.
-    waker: Mutex<Option<Waker>>,
-}
-
-impl Connection {
-    /// From now on the longer drain limit holds.
-    pub(crate) fn make_long(&self) {
-        self.long.store(true, Release);
-    }
-
-    /// Whether the gateway itself cut it.
-    pub(crate) fn was_cut(&self) -> bool {
-        self.cut.is_cancelled()
-    }
-
-    /// Whether the gateway itself cut it; where it has not, the task is woken if it does. One task can wait so.
-    pub(crate) fn is_cut(&self, waker: &Waker) -> bool {
-        let mut held = lock(&self.waker);
-        if held.as_ref().is_none_or(|held| !held.will_wake(waker)) {
-            *held = Some(waker.clone());
-        }
-        drop(held);
-        self.is_cut_off()
-    }
-
-    /// Whether its drain limit was over. Unlike `was_cut`, it does not say so where the whole gateway has stopped.
-    pub(crate) fn is_cut_off(&self) -> bool {
-        self.cut_off.load(Acquire)
-    }
-
-    fn cut_now(&self) {
-        self.cut_off.store(true, Release);
-        self.cut.cancel();
-        let waiting = lock(&self.waker).take();
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
-    }
-
-    /// Resolves when the connection is to be cut.
-    pub(crate) async fn cut(&self) {
-        self.cut.cancelled().await;
-    }
 }
 
 /// A connection that a request may be sent on.
@@ -164,6 +116,7 @@ impl Upstream {
             tallies: Tallies::default(),
             ejected: Mutex::new(None),
             out: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             idle: Mutex::default(),
             raw: Pool::default(),
@@ -179,6 +132,7 @@ impl Upstream {
     pub(crate) async fn connection(
         self: &Arc<Self>,
         fresh_enough: Duration,
+        places: &Places,
         time_limit: Duration,
     ) -> Result<Ready, ConnectError> {
         while let Some(mut idle) = self.pop_idle(fresh_enough) {
@@ -187,7 +141,7 @@ impl Upstream {
                 return Ok(Ready { sender: idle.sender, connection: idle.connection, idle_for });
             }
         }
-        self.connect(time_limit).await
+        self.connect(places, time_limit).await
     }
 
     fn pop_idle(&self, fresh_enough: Duration) -> Option<Idle> {
@@ -206,11 +160,11 @@ impl Upstream {
         None
     }
 
-    async fn connect(self: &Arc<Self>, time_limit: Duration) -> Result<Ready, ConnectError> {
-        let stream = dial(self.endpoint.address, time_limit).await?;
+    async fn connect(self: &Arc<Self>, places: &Places, time_limit: Duration) -> Result<Ready, ConnectError> {
+        let (stream, connection) = self.open(places, time_limit).await?;
+        let stream = Heard::new(stream, connection.clone());
         let handshake = Sender::handshake(self.protocol, TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|e| ConnectError::Refused(e.to_string()))?;
-        let connection = self.new_connection();
         let (upstream, held) = (self.clone(), connection.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -221,57 +175,57 @@ impl Upstream {
                 }
                 () = held.cut() => {}
             }
-            upstream.forget(&held);
         });
         Ok(Ready { sender, connection, idle_for: None })
     }
 
-    fn new_connection(&self) -> Arc<Connection> {
-        let connection = Arc::new(Connection {
-            id: self.next_connection.fetch_add(1, Relaxed),
-            long: AtomicBool::new(false),
-            cut: self.stopped.child_token(),
-            cut_off: AtomicBool::new(false),
-            waker: Mutex::default(),
-        });
-        lock(&self.connections).insert(connection.id, connection.clone());
+    async fn open(
+        self: &Arc<Self>,
+        places: &Places,
+        time_limit: Duration,
+    ) -> Result<(Stream, Arc<Connection>), ConnectError> {
+        let place = places.take(time_limit).await;
+        let place = place.ok_or_else(|| ConnectError::Own(io::Error::other("no place for another connection")))?;
+        let stream = dial(&self.endpoint.address, time_limit).await?;
+        Ok((stream, self.new_connection(Some(place))))
+    }
+
+    fn new_connection(self: &Arc<Self>, place: Option<Place>) -> Arc<Connection> {
+        let id = self.next_connection.fetch_add(1, Relaxed);
+        let connection = Arc::new(Connection::new(id, Arc::downgrade(self), self.stopped.child_token(), place));
+        lock(&self.connections).insert(id, Arc::downgrade(&connection));
         connection
     }
 
     /// Opens a connection for the short way.
-    pub(crate) async fn open_raw(self: &Arc<Self>, time_limit: Duration) -> Result<Raw, ConnectError> {
-        let stream = dial(self.endpoint.address, time_limit).await?;
-        Ok(Raw::new(Link::Tcp(stream), self, self.new_connection()))
+    pub(crate) async fn open_raw(self: &Arc<Self>, places: &Places, limit: Duration) -> Result<Raw, ConnectError> {
+        let (stream, connection) = self.open(places, limit).await?;
+        Ok(Raw::new(stream, connection))
     }
 
     /// Takes a connection of the short way back whose request and response are complete.
     pub(crate) fn put_back_raw(&self, raw: Raw) {
-        if !self.retired.is_cancelled() {
-            raw.connection.long.store(false, Release);
+        if !self.retired.is_cancelled() && !raw.connection.is_in_the_way() {
+            raw.connection.make_ordinary();
             self.raw.put(raw);
         }
     }
 
     /// Takes a connection back whose request and response are complete.
     pub(crate) fn put_back(&self, sender: Sender, connection: Arc<Connection>) {
-        if sender.is_closed() || self.retired.is_cancelled() {
+        if sender.is_closed() || self.retired.is_cancelled() || connection.is_in_the_way() {
             return;
         }
         let mut idle = lock(&self.idle);
         if idle.len() < IDLE_CONNECTIONS {
-            connection.long.store(false, Release);
+            connection.make_ordinary();
             idle.push(Idle { sender, connection, since: Instant::now() });
         }
     }
 
-    /// Keeps an upgraded connection in mind after HTTP has let go of it, until it is forgotten.
-    pub(crate) fn remember(&self, connection: &Arc<Connection>) {
-        lock(&self.connections).insert(connection.id, connection.clone());
-    }
-
-    /// Forgets a connection that is over.
-    pub(crate) fn forget(&self, connection: &Connection) {
-        lock(&self.connections).remove(&connection.id);
+    /// Nobody holds the connection any more.
+    fn forget(&self, id: u64) {
+        lock(&self.connections).remove(&id);
     }
 
     /// Closes connections that were idle for longer than `limit`.
@@ -361,11 +315,9 @@ impl Upstream {
     }
 
     fn cut(&self, long_too: bool) {
-        for connection in lock(&self.connections).values() {
-            if long_too || !connection.long.load(Acquire) {
-                connection.cut_now();
-            }
-        }
+        // Let go of once the lock is: whoever is the last to hold one takes it.
+        let held: Vec<Arc<Connection>> = lock(&self.connections).values().filter_map(Weak::upgrade).collect();
+        held.iter().filter(|connection| long_too || !connection.is_long()).for_each(|connection| connection.cut_now());
     }
 }
 

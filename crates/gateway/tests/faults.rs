@@ -243,7 +243,11 @@ async fn a_pooled_connection_that_closes_is_followed_by_another_try_only_where_t
     let (address, heads) = forgetful().await;
     let world = World::start().await;
     let mut only = table(1, 0, &[], &[]);
-    only.stable = vec![slipway_core::traffic::Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address }];
+    only.stable = vec![slipway_core::traffic::Endpoint {
+        instance: "s1".parse().unwrap(),
+        incarnation: 1,
+        address: address.into(),
+    }];
     world.publish(only.build()).await;
     let mut client = Client::to(world.address).await;
     assert_eq!(client.get("/", &[]).await.status, 200);
@@ -254,6 +258,33 @@ async fn a_pooled_connection_that_closes_is_followed_by_another_try_only_where_t
     assert_eq!(heads.load(SeqCst), 4);
     let row = world.counts("s", "each attempt is counted", |r| r.attempts == 4).await;
     assert_eq!((row.assigned, row.failed, row.failed_by_slipway), (3, 2, 0));
+}
+
+#[tokio::test]
+async fn an_answer_that_broke_off_in_its_head_is_not_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, heads) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+    let counter = heads.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\ncontent-le"] {
+                let mut bytes = [0; 4096];
+                if stream.read(&mut bytes).await.unwrap_or(0) > 0 {
+                    counter.fetch_add(1, SeqCst);
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        }
+    });
+    let world = World::start().await;
+    let mut only = table(1, 0, &[], &[]);
+    only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: address.into() }];
+    world.publish(only.build()).await;
+    let mut client = Client::to(world.address).await;
+    assert_eq!(client.get("/", &[]).await.status, 200);
+    let reply = client.get("/", &[]).await;
+    assert_eq!((reply.status, error_of(&reply)), (502, "connection_terminated"));
+    assert_eq!(heads.load(SeqCst), 2, "it had begun to answer");
 }
 
 #[tokio::test]
@@ -280,7 +311,11 @@ async fn what_is_not_http_is_told_as_that() {
     });
     let world = World::start().await;
     let mut only = table(1, 0, &[], &[]);
-    only.stable = vec![slipway_core::traffic::Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address }];
+    only.stable = vec![slipway_core::traffic::Endpoint {
+        instance: "s1".parse().unwrap(),
+        incarnation: 1,
+        address: address.into(),
+    }];
     world.publish(only.build()).await;
     let reply = world.get("/").await;
     assert_eq!((reply.status, error_of(&reply)), (502, "http_protocol_error"));
@@ -338,12 +373,17 @@ async fn a_request_without_one_host_is_refused() {
 async fn what_a_cohort_suffers_is_counted_apart_from_the_split() {
     let world = World::start().await;
     let mut all_dead = table(1, 5_000, &[], &[]);
-    let dead = |name: &str, address| Endpoint { instance: name.parse().unwrap(), incarnation: 1, address };
+    let dead = |name: &str, address: std::net::SocketAddr| Endpoint {
+        instance: name.parse().unwrap(),
+        incarnation: 1,
+        address: address.into(),
+    };
     all_dead.stable = vec![dead("s1", dead_address().await)];
     all_dead.candidate = vec![dead("c1", dead_address().await)];
     let mut dead = all_dead.build();
     let rule = CohortRule::Header { name: "x-beta".into(), value: "1".into() };
-    dead.routes[0].cohorts = vec![CohortRoute { name: "beta".into(), rule, to: "c".parse().unwrap() }];
+    std::sync::Arc::make_mut(&mut dead.routes[0]).cohorts =
+        vec![CohortRoute { name: "beta".into(), rule, to: "c".parse().unwrap() }];
     world.publish(dead).await;
     assert_eq!(Client::to(world.address).await.get("/", &[("x-beta", "1")]).await.status, 502);
     let hub = world.hub.clone();

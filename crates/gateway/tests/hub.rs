@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::link::{CountRow, FromGateway, Hello, Machine, ToGateway};
-use slipway_core::traffic::{Epoch, Generation};
+use slipway_core::traffic::link::{CountRow, FromGateway, Hello, LINE_LIMIT, Machine, ToGateway};
+use slipway_core::traffic::{Epoch, Generation, RoutingTable, TableChange};
 use slipway_core::units::Millis;
 use slipway_gateway::hub::{Hub, Invited, Settings};
 use slipway_gateway::{Config, Control, Invitation};
@@ -27,6 +27,10 @@ impl Caller {
     }
 
     async fn call_as(name: &str, address: SocketAddr, token: &str, boot: &str) -> Caller {
+        Caller::call_with(name, address, token, boot, false).await
+    }
+
+    async fn call_with(name: &str, address: SocketAddr, token: &str, boot: &str, takes_changes: bool) -> Caller {
         let mut caller = Caller { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) };
         let hello = Hello {
             token: token.into(),
@@ -38,6 +42,7 @@ impl Caller {
             lapsed: vec![],
             ejected: vec![],
             machine: None,
+            takes_changes,
         };
         caller.say(&FromGateway::Hello(hello)).await;
         caller
@@ -118,6 +123,64 @@ async fn a_wrong_token_or_no_hello_hears_nothing() {
     assert_eq!(rude.heard().await, None);
     assert!(hub.gateways().is_empty());
     assert!(!hub.wait_acked(Generation(0), Duration::ZERO).await, "without a gateway nothing is confirmed");
+}
+
+/// A table of so many services, each route with so many bytes of salt.
+fn crowd(generation: u64, services: usize, salt: usize) -> RoutingTable {
+    let route = |service: usize| {
+        let mut route = table(1, 0, &[], &[]).route();
+        route.service = format!("service-{service:05}").parse().unwrap();
+        route.matches[0].host = Some(format!("{}.local", route.service));
+        route.salt = "s".repeat(salt);
+        Arc::new(route)
+    };
+    RoutingTable { generation: Generation(generation), routes: (0..services).map(route).collect() }
+}
+
+/// What the change of one connection's table comes to.
+async fn change(caller: &mut Caller) -> TableChange {
+    let Some(ToGateway::Change(mut change)) = caller.heard().await else { panic!("it is a table") };
+    while change.more {
+        let Some(ToGateway::Change(part)) = caller.heard().await else { panic!("a part is missing") };
+        assert!(change.join(part));
+    }
+    change
+}
+
+#[tokio::test]
+async fn a_gateway_hears_of_a_later_table_only_what_differs() {
+    let (_dir, hub) = hub().await;
+    let first = crowd(1, 200, 0);
+    hub.publish(first.clone());
+    let mut caller = Caller::call_with("gw", hub.address(), "secret", "a", true).await;
+    let whole = change(&mut caller).await;
+    assert_eq!((whole.from, whole.apply(None).as_ref()), (None, Some(&first)));
+    let mut second = RoutingTable { generation: Generation(2), ..first.clone() };
+    second.routes.remove(7);
+    Arc::make_mut(&mut second.routes[100]).epoch = Epoch(9);
+    hub.publish(second.clone());
+    let heard = change(&mut caller).await;
+    assert_eq!((heard.from, heard.routes.len(), heard.gone.len()), (Some(Generation(1)), 1, 1));
+    assert_eq!(heard.apply(Some(&first)).as_ref(), Some(&second));
+    let mut again = Caller::call_with("gw", hub.address(), "secret", "b", true).await;
+    assert_eq!(change(&mut again).await.apply(None), Some(second), "whoever calls anew gets the whole");
+}
+
+#[tokio::test]
+async fn a_table_that_is_longer_than_any_line_is_served_and_so_is_what_follows() {
+    let world = World::start().await;
+    let instance = Instance::start("there").await;
+    let mut large = crowd(1, 300, 64 << 10);
+    assert!(serde_json::to_vec(&large).unwrap().len() > LINE_LIMIT);
+    world.publish(large.clone()).await;
+    for (generation, service) in [(2, 7), (3, 299)] {
+        large.generation = Generation(generation);
+        Arc::make_mut(&mut large.routes[service]).versions[0].endpoints = vec![instance.endpoint()];
+        world.publish(large.clone()).await;
+        let host = format!("service-{service:05}.local");
+        let reply = Client::to(world.address).await.get("/", &[("host", &host)]).await;
+        assert_eq!(reply.body, "there");
+    }
 }
 
 #[tokio::test]
@@ -215,6 +278,7 @@ async fn one_that_runs_elsewhere_counts_until_the_grace_is_over_and_one_that_end
             lapsed: vec![],
             ejected: vec![],
             machine,
+            takes_changes: false,
         })
     };
     let mut ended = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };

@@ -43,7 +43,7 @@ async fn hosts_and_paths_find_their_service() {
         let mut route = table(1, 0, &[instance], &[]).route();
         route.service = service.parse().unwrap();
         route.matches = vec![Match { host: host.map(str::to_string), path: path.into(), rank: 0 }];
-        route
+        Arc::new(route)
     };
     let routes = vec![
         route("shop", &shop, Some("shop.local"), "/"),
@@ -185,7 +185,7 @@ async fn old_and_repeated_tables_and_nonsense_are_ignored() {
     assert_eq!(world.hub.gateways()[0].acked, Generation(10), "what it serves is acknowledged, not what it was told");
     assert_eq!(world.get("/").await.body, "s1");
     let mut broken = table(11, 10_000, &[&stable], &[&candidate]).build();
-    broken.routes[0].versions.pop();
+    Arc::make_mut(&mut broken.routes[0]).versions.pop();
     world.hub.publish(broken);
     world.publish(table(12, 10_000, &[&stable], &[&candidate]).build()).await;
     assert_eq!(world.get("/").await.body, "c1");
@@ -207,7 +207,8 @@ async fn a_request_that_is_still_connecting_when_zero_is_acknowledged_goes_to_st
         queue.push(stream);
     }
     let world = World::start_with(slipway_gateway::Tuning { connect_timeout: PATIENCE, ..quick() }).await;
-    let endpoint = slipway_core::traffic::Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address };
+    let endpoint =
+        slipway_core::traffic::Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address: address.into() };
     let mut split = table(1, 10_000, &[&stable], &[]);
     split.candidate = vec![endpoint];
     world.publish(split.build()).await;

@@ -7,12 +7,18 @@ mod endurance;
 mod faults;
 #[path = "grpc.rs"]
 mod grpc;
+#[path = "health.rs"]
+mod health;
+#[path = "places.rs"]
+mod places;
 #[path = "routing.rs"]
 mod routing;
 #[path = "slow.rs"]
 mod slow;
 #[path = "smuggling.rs"]
 mod smuggling;
+#[path = "sockets.rs"]
+mod sockets;
 #[path = "streams.rs"]
 mod streams;
 #[path = "tls.rs"]

@@ -125,7 +125,7 @@ async fn a_client_that_does_not_read_is_let_go_and_is_nobodys_failure() {
     let (address, mut broke_off) = generous().await;
     let world = World::start_with(Tuning { write_idle: Duration::from_millis(100), ..quick() }).await;
     let mut only = table(1, 0, &[], &[]);
-    only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address }];
+    only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: address.into() }];
     world.publish(only.build()).await;
     let mut client = TcpStream::connect(world.address).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();

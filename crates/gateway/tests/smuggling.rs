@@ -39,7 +39,7 @@ impl Recorder {
     async fn world(&self) -> World {
         let world = World::start().await;
         let mut only = table(1, 0, &[], &[]);
-        only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: self.address }];
+        only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: self.address.into() }];
         world.publish(only.build()).await;
         world
     }

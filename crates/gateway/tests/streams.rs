@@ -113,7 +113,7 @@ async fn a_connection_that_carried_an_event_stream_has_the_shorter_limit_again()
     let stable = Instance::start("s1").await;
     let world = World::start_with(Tuning { idle_upstream: PATIENCE, ..quick() }).await;
     let mut on = table(1, 10_000, &[&stable], &[]);
-    on.candidate = vec![Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address }];
+    on.candidate = vec![Endpoint { instance: "c1".parse().unwrap(), incarnation: 1, address: address.into() }];
     on.limits = Limits { drain: Millis(50), drain_long: Millis(3_600_000), ..Limits::default() };
     world.publish(on.build()).await;
     assert_eq!(world.get("/events").await.body, "data: 1\n\n");
@@ -226,7 +226,7 @@ async fn an_answer_that_ends_with_the_connection_arrives_whole() {
     let world = World::start().await;
     let mut only = table(1, 0, &[], &[]);
     let instance = "s1".parse().unwrap();
-    only.stable = vec![slipway_core::traffic::Endpoint { instance, incarnation: 1, address }];
+    only.stable = vec![slipway_core::traffic::Endpoint { instance, incarnation: 1, address: address.into() }];
     world.publish(only.build()).await;
     assert_eq!(world.get("/").await.body, "to the very end");
     let row = world.counts("s", "it is whole", |r| r.attempts == 1).await;

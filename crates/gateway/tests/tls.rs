@@ -39,7 +39,7 @@ fn put_from(folder: &Path, file: &str, names: &[&str], begins: time::Duration, d
 
 async fn secure(folder: &Path) -> World {
     let tuning = Tuning { certificates_every: std::time::Duration::from_millis(20), ..quick() };
-    let tls = Tls { listen: ([127, 0, 0, 1], 0).into(), certificates: folder.to_path_buf() };
+    let tls = Tls { listen: ([127, 0, 0, 1], 0).into(), certificates: folder.to_path_buf(), obtained: false };
     World::start_secure(tuning, Some(tls)).await
 }
 
@@ -269,9 +269,15 @@ async fn await_mistakes(world: &World, expected: u64) {
 fn what_is_wrong_with_a_folder_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let said = || mistakes(at).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    assert!(mistakes(&at.join("nowhere"))[0].to_string().contains("cannot be read"));
+    let of = |folder: &Path, obtained: bool| {
+        let certificates = folder.to_path_buf();
+        let found = mistakes(&Tls { listen: ([127, 0, 0, 1], 0).into(), certificates, obtained });
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let said = || of(at, false);
+    assert!(of(&at.join("nowhere"), true).contains("cannot be read"));
     assert!(said().contains("holds no certificate; put NAME.crt"), "{}", said());
+    assert_eq!(of(at, true), "", "they are to come");
     put(at, "good", &["good.example"], 30);
     assert_eq!(said(), "");
     put(at, "old", &["old.example"], -2);

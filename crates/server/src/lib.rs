@@ -5,6 +5,7 @@
 
 mod auth;
 mod body;
+mod challenges;
 mod console;
 mod idempotency;
 mod problem;
@@ -14,6 +15,7 @@ mod state;
 pub mod wire;
 
 pub use auth::{Known, secret};
+pub use challenges::{Challenges, Offered};
 pub use console::map as console_map;
 pub use problem::WireProblem;
 pub use router::{document, router};

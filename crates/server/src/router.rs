@@ -3,7 +3,7 @@
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use slipway_core::rights::Right;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -17,7 +17,7 @@ use crate::routes::{
     operating, outcomes, plans, releases, rollouts, services, system, tokens, versions,
 };
 use crate::state::App;
-use crate::{auth, console, idempotency};
+use crate::{auth, challenges, console, idempotency};
 
 /// Largest JSON body in bytes.
 const BODY_LIMIT: usize = 2 << 20;
@@ -151,6 +151,7 @@ pub fn router(app: App) -> axum::Router {
         .route("/api", any(nothing_here))
         .route("/api/", any(nothing_here))
         .route("/api/{*rest}", any(nothing_here))
+        .route(challenges::PATH, get(challenges::show))
         .layer(map_response(problem::always))
         .merge(console::router(&app))
         .with_state(app)

@@ -5,6 +5,7 @@ use slipway_registry::Blobs;
 use tokio::sync::mpsc;
 
 use crate::auth::Known;
+use crate::challenges::Challenges;
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -13,6 +14,8 @@ pub struct App {
     pub control: Control,
     /// Tokens as they were looked up before.
     pub known: Known,
+    /// What proves to issuers of certificates that hosts are served here.
+    pub challenges: Challenges,
     /// Where artifacts are kept.
     pub blobs: Blobs,
     /// Where a request to end goes. When the other end is gone, so is the control plane soon: streams end.

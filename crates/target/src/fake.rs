@@ -2,10 +2,10 @@
 //! test, and what was asked of it can be looked up.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use slipway_core::address::Address;
 use slipway_core::instance::{
     Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Stopped, Target, TargetError,
 };
@@ -14,6 +14,8 @@ use slipway_core::names::{InstanceId, VersionName};
 use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::spec::SmokeTest;
 use slipway_core::units::{Millis, Timestamp};
+
+use crate::folder::local;
 
 /// When an incarnation of a fake instance becomes healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -206,20 +208,20 @@ impl FakeTarget {
 }
 
 impl Inner {
-    fn next_start(&mut self) -> (SocketAddr, Health) {
+    fn next_start(&mut self) -> (Address, Health) {
         self.next_port = self.next_port.checked_add(1).unwrap_or(1);
         let health = match self.becoming {
             Becoming::AtOnce => Health::Healthy,
             Becoming::WhenTold => Health::Unknown { why: None },
         };
-        (SocketAddr::from((Ipv4Addr::LOCALHOST, self.next_port)), health)
+        (local(self.next_port), health)
     }
 }
 
-fn run(status: &mut InstanceStatus, address: SocketAddr, health: Health) {
+fn run(status: &mut InstanceStatus, address: Address, health: Health) {
     status.state = InstanceState::Running;
+    status.pid = address.port().map(u32::from);
     status.address = Some(address);
-    status.pid = Some(u32::from(address.port()));
     status.health = health;
 }
 

@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use slipway_core::address::Address;
 use slipway_core::instance::{Exit, InstanceSpec};
 use slipway_core::smoke::{Values, fill};
 
@@ -29,15 +31,25 @@ pub(crate) struct Launch {
     pub(crate) token: String,
     /// Of the machine's run in which it was decided.
     pub(crate) boot_id: String,
+    /// Where its sockets lie, where it listens on one.
+    #[serde(default)]
+    pub(crate) sockets: Option<PathBuf>,
 }
 
 impl Launch {
-    /// The whole environment of the program for an incarnation on `port`.
-    pub(crate) fn environment(&self, port: u16) -> BTreeMap<String, String> {
+    /// The whole environment of the program for an incarnation at `address`.
+    pub(crate) fn environment(&self, address: &Address) -> BTreeMap<String, String> {
         let mut env = self.base_env.clone();
         env.extend(self.spec.env.clone());
+        if let Address::Unix(socket) = address {
+            let values = Values::from([("socket".to_string(), socket.to_string())]);
+            env.values_mut().for_each(|value| *value = fill(value, &values));
+        }
         env.extend([
-            ("PORT".to_string(), port.to_string()),
+            match address {
+                Address::Tcp(address) => ("PORT".to_string(), address.port().to_string()),
+                Address::Unix(socket) => ("SOCKET".to_string(), socket.to_string()),
+            },
             ("VERSION".to_string(), self.spec.version.to_string()),
             ("INSTANCE".to_string(), self.spec.id.to_string()),
         ]);
@@ -45,14 +57,22 @@ impl Launch {
     }
 
     /// The command with its placeholders filled in.
-    pub(crate) fn command(&self, port: u16) -> Vec<String> {
+    pub(crate) fn command(&self, address: &Address) -> Vec<String> {
         let values = Values::from([
-            ("port".to_string(), port.to_string()),
+            match address {
+                Address::Tcp(address) => ("port".to_string(), address.port().to_string()),
+                Address::Unix(socket) => ("socket".to_string(), socket.to_string()),
+            },
             ("version".to_string(), self.spec.version.to_string()),
             ("instance".to_string(), self.spec.id.to_string()),
         ]);
         self.spec.command.iter().map(|part| fill(part, &values)).collect()
     }
+}
+
+/// A port of this machine's own.
+pub(crate) fn local(port: u16) -> Address {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()
 }
 
 /// What a shim says of its instance: in `state.json`, and to everyone connected to its socket.
@@ -72,6 +92,9 @@ pub(crate) struct State {
     pub(crate) incarnation: u32,
     /// The port of this incarnation.
     pub(crate) port: Option<u16>,
+    /// The socket of this incarnation, where it listens on one.
+    #[serde(default)]
+    pub(crate) socket: Option<String>,
     /// The program while it runs; it leads its process group.
     pub(crate) program: Option<ProcessId>,
     /// How the last incarnation that ended did.
@@ -79,6 +102,16 @@ pub(crate) struct State {
     /// The program did not end within its grace and was killed.
     #[serde(default)]
     pub(crate) killed: bool,
+}
+
+impl State {
+    /// Where this incarnation listens.
+    pub(crate) fn address(&self) -> Option<Address> {
+        match &self.socket {
+            Some(path) => Address::unix(path).ok(),
+            None => self.port.map(local),
+        }
+    }
 }
 
 /// What a shim is doing.

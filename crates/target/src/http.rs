@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -11,14 +11,19 @@ use hyper::client::conn::http1;
 use hyper::http::response::Parts;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use slipway_core::address::Address;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::either::Either;
 use tokio_util::task::AbortOnDropHandle;
+
+/// From one attempt to the next where a socket's queue of connections is full: nobody says when it has room.
+const NO_ROOM: Duration = Duration::from_millis(5);
 
 /// The connection, which must live as long as the answer is read.
 type Connection = AbortOnDropHandle<()>;
 
 /// The head of the answer; its body is not waited for.
-pub(crate) async fn head<B>(address: SocketAddr, request: Request<B>) -> Result<Parts, String>
+pub(crate) async fn head<B>(address: &Address, request: Request<B>) -> Result<Parts, String>
 where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
@@ -27,7 +32,7 @@ where
 }
 
 /// The whole answer, of its body at most `limit` bytes.
-pub(crate) async fn whole<B>(address: SocketAddr, request: Request<B>, limit: usize) -> Result<(Parts, Bytes), String>
+pub(crate) async fn whole<B>(address: &Address, request: Request<B>, limit: usize) -> Result<(Parts, Bytes), String>
 where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
@@ -46,11 +51,25 @@ where
     Ok((head, read.freeze()))
 }
 
-async fn send<B>(address: SocketAddr, request: Request<B>) -> Result<(Response<Incoming>, Connection), String>
+/// A connection. It waits for as long as its caller has patience where a socket has no room for one more.
+pub(crate) async fn connect(address: &Address) -> io::Result<Either<TcpStream, UnixStream>> {
+    let socket = match address {
+        Address::Tcp(address) => return TcpStream::connect(address).await.map(Either::Left),
+        Address::Unix(socket) => socket,
+    };
+    loop {
+        match UnixStream::connect(&**socket).await {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(NO_ROOM).await,
+            connected => return connected.map(Either::Right),
+        }
+    }
+}
+
+async fn send<B>(address: &Address, request: Request<B>) -> Result<(Response<Incoming>, Connection), String>
 where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let stream = TcpStream::connect(address).await.map_err(|e| plain(&e))?;
+    let stream = connect(address).await.map_err(|e| plain(&e))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| plain(&e))?;
     let connection = AbortOnDropHandle::new(tokio::spawn(async move {
         // What goes wrong on the connection is said to who waits for the answer.

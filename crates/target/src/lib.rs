@@ -18,6 +18,7 @@ pub mod process;
 mod procfs;
 pub mod shim;
 pub mod smoke;
+mod sockets;
 mod unpack;
 
 pub use prober::Prober;

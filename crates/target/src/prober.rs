@@ -5,7 +5,6 @@
 //! Counts are cumulative since the start of this process. Decides nothing: it is told what to probe ([`Probing`]).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use slipway_core::address::Address;
 use slipway_core::names::{LaneId, VersionName};
 use slipway_core::rollout::Probing;
 use slipway_core::spec::ProbeRequest;
@@ -165,8 +165,8 @@ async fn beat(shared: Arc<Shared>, probing: Probing) {
                 let turn = turn.fetch_add(1, Relaxed);
                 for (version, endpoints) in &probing.versions {
                     let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) else { continue };
-                    let (probing, version, address) = (probing.clone(), version.clone(), endpoint.address);
-                    waiting.spawn(async move { (version, send(&probing, address).await) });
+                    let (probing, version, address) = (probing.clone(), version.clone(), endpoint.address.clone());
+                    waiting.spawn(async move { (version, send(&probing, &address).await) });
                 }
             }
             Some(Ok((version, outcome))) = waiting.join_next() => {
@@ -180,9 +180,9 @@ async fn beat(shared: Arc<Shared>, probing: Probing) {
     }
 }
 
-async fn send(probing: &Probing, address: SocketAddr) -> Outcome {
+async fn send(probing: &Probing, address: &Address) -> Outcome {
     let begun = Instant::now();
-    let host = probing.host.clone().unwrap_or_else(|| address.to_string());
+    let host = probing.host.clone().unwrap_or_else(|| address.host());
     let answer = match request(&probing.probe.request, &host) {
         Ok(request) => tokio::time::timeout(probing.probe.timeout.as_duration(), http::head(address, request)).await,
         Err(why) => Ok(Err(why)),
@@ -232,7 +232,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     /// Answers every request with this status, and keeps what it was asked.
-    async fn answering(status: u16, asked: Arc<Mutex<Vec<String>>>) -> SocketAddr {
+    async fn answering(status: u16, asked: Arc<Mutex<Vec<String>>>) -> Address {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move {
@@ -244,10 +244,10 @@ mod tests {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        address
+        address.into()
     }
 
-    fn probing(versions: Vec<(&str, SocketAddr)>) -> Probing {
+    fn probing(versions: Vec<(&str, Address)>) -> Probing {
         let endpoint =
             |address| Endpoint { instance: "shop-production-1".parse().expect("an id"), incarnation: 1, address };
         let request = ProbeRequest {
@@ -303,9 +303,9 @@ mod tests {
     #[tokio::test]
     async fn a_refused_connection_is_a_failure() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let gone = listener.local_addr().expect("an address");
+        let gone = Address::from(listener.local_addr().expect("an address"));
         drop(listener);
-        let outcome = send(&probing(vec![("1", gone)]), gone).await;
+        let outcome = send(&probing(vec![("1", gone.clone())]), &gone).await;
         assert!(outcome.failed && !outcome.answered);
         let objectives = probing(vec![("1", gone)]).objectives;
         assert_eq!((outcome.is_bad(&objectives[0]), outcome.is_bad(&objectives[1])), (Some(true), None));

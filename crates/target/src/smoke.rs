@@ -2,18 +2,17 @@
 //! are sent and commands run. Called by the process target.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use slipway_core::address::Address;
 use slipway_core::names::InstanceId;
 use slipway_core::smoke::{Answer, SmokeReport, SmokeResult, Values, capture, check, fill, fill_json, shorten};
 use slipway_core::spec::{SmokeAction, SmokeTest};
 use slipway_core::units::{Millis, Timestamp};
-use tokio::net::TcpStream;
 
 use crate::{command, http};
 
@@ -26,7 +25,7 @@ const FAILURE_LIMIT: usize = 500;
 #[derive(Debug, Clone)]
 pub struct Place {
     /// Where the instance listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// The instance's working folder, in which commands run.
     pub work_dir: PathBuf,
     /// The whole environment of commands: the instance's own.
@@ -39,10 +38,7 @@ pub struct Place {
 
 /// Runs `tests` in order, up to the first failure. Ends when the tests' time limits are over at the latest.
 pub async fn run(tests: &[SmokeTest], place: &Place, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> SmokeReport {
-    let mut values = Values::from([
-        ("url".to_string(), format!("http://{}", place.address)),
-        ("port".to_string(), place.address.port().to_string()),
-    ]);
+    let mut values = given(&place.address);
     let mut results = Vec::new();
     for test in tests {
         let begun = Instant::now();
@@ -59,11 +55,20 @@ pub async fn run(tests: &[SmokeTest], place: &Place, now: &(dyn Fn() -> Timestam
     SmokeReport { instance: place.instance.clone(), incarnation: place.incarnation, at: now(), tests: results }
 }
 
+/// What every test may use.
+fn given(address: &Address) -> Values {
+    let place = match address {
+        Address::Tcp(address) => ("port".to_string(), address.port().to_string()),
+        Address::Unix(socket) => ("socket".to_string(), socket.to_string()),
+    };
+    Values::from([("url".to_string(), format!("http://{}", address.host())), place])
+}
+
 async fn perform(test: &SmokeTest, place: &Place, values: &Values) -> Result<Values, String> {
     let output = match &test.action {
-        SmokeAction::Http { .. } => request(&test.action, place.address, values).await?,
+        SmokeAction::Http { .. } => request(&test.action, &place.address, values).await?,
         SmokeAction::Tcp => {
-            let connected = TcpStream::connect(place.address).await;
+            let connected = http::connect(&place.address).await;
             connected.map_err(|e| format!("expected a connection to {}, got: {}", place.address, http::plain(&e)))?;
             return Ok(Values::new());
         }
@@ -73,13 +78,13 @@ async fn perform(test: &SmokeTest, place: &Place, values: &Values) -> Result<Val
 }
 
 /// Sends a test's request and checks the answer; returns its body.
-async fn request(action: &SmokeAction, address: SocketAddr, values: &Values) -> Result<Bytes, String> {
+async fn request(action: &SmokeAction, address: &Address, values: &Values) -> Result<Bytes, String> {
     let SmokeAction::Http { method, path, headers, json, expect } = action else { return Ok(Bytes::new()) };
     let path = fill(path, values);
     let mut request = Request::builder().method(method.as_str()).uri(&path).header("user-agent", "slipway-smoke");
     let has = |name: &str| headers.keys().any(|key| key.eq_ignore_ascii_case(name));
     if !has("host") {
-        request = request.header("host", address.to_string());
+        request = request.header("host", address.host());
     }
     if json.is_some() && !has("content-type") {
         request = request.header("content-type", "application/json");
@@ -103,11 +108,7 @@ async fn request(action: &SmokeAction, address: SocketAddr, values: &Values) -> 
 
 /// Whether a command exits with 0. Ends when whoever asks has no more patience.
 pub(crate) async fn succeeds(command: &[String], place: &Place) -> Result<(), String> {
-    let values = Values::from([
-        ("url".to_string(), format!("http://{}", place.address)),
-        ("port".to_string(), place.address.port().to_string()),
-    ]);
-    command_output(command, place, &values).await.map(drop)
+    command_output(command, place, &given(&place.address)).await.map(drop)
 }
 
 async fn command_output(command: &[String], place: &Place, values: &Values) -> Result<Vec<u8>, String> {

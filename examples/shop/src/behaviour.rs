@@ -13,7 +13,7 @@ const FILE: &str = "shop.env";
 pub const HELP: &str = "\
 shop: a small HTTP service to release with Slipway, and to break on purpose
 
-Usage: shop [--port PORT]
+Usage: shop [--port PORT | --socket PATH]
 
     GET  /                       a greeting, with the version
     GET  /healthz                200 as long as the process can answer
@@ -30,7 +30,8 @@ Usage: shop [--port PORT]
 Every answer carries X-Version and X-Instance.
 
 Environment (a file `shop.env` of KEY=VALUE lines in the working folder goes before it):
-    PORT, VERSION, INSTANCE      where it listens on 127.0.0.1, and what it calls itself
+    PORT or SOCKET               where it listens: a port of 127.0.0.1, or the path of a Unix socket
+    VERSION, INSTANCE            what it calls itself
 
 Customers' paths (/, /checkout, /slow) only, so that a bad build can pass its smoke tests:
     FAIL_RATE=0.3                this share of requests gets a 500
@@ -55,10 +56,25 @@ Customers' paths (/, /checkout, /slow) only, so that a bad build can pass its sm
     IGNORE_SIGTERM=1             does not end when it is asked to
 ";
 
+/// Where the shop listens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Listen {
+    /// On a port of 127.0.0.1.
+    Port(u16),
+    /// On a socket with this path.
+    Socket(PathBuf),
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Listen::Port(0)
+    }
+}
+
 /// See [`HELP`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Behaviour {
-    pub port: u16,
+    pub listen: Listen,
     pub version: String,
     pub instance: String,
     pub fail_rate: f64,
@@ -94,7 +110,11 @@ impl Behaviour {
         }
         match arguments {
             [] => {}
-            [flag, port] if flag == "--port" => drop(values.insert("PORT".into(), port.clone())),
+            [flag, port] if flag == "--port" => {
+                values.remove("SOCKET");
+                values.insert("PORT".into(), port.clone());
+            }
+            [flag, path] if flag == "--socket" => drop(values.insert("SOCKET".into(), path.clone())),
             _ => bail!("unknown arguments {arguments:?}; try --help"),
         }
         Self::from_values(&values)
@@ -109,7 +129,10 @@ impl Behaviour {
             Ok(share)
         };
         Ok(Self {
-            port: number(values, "PORT")?.context("no port: set PORT or give --port")?,
+            listen: match (text("SOCKET"), number(values, "PORT")?) {
+                (Some(path), _) => Listen::Socket(path.into()),
+                (None, port) => Listen::Port(port.context("no port: set PORT or give --port")?),
+            },
             version: text("VERSION").unwrap_or_else(|| "unknown".into()),
             instance: text("INSTANCE").unwrap_or_else(|| format!("shop-{}", std::process::id())),
             fail_rate: share("FAIL_RATE", 0.0)?,
@@ -166,7 +189,10 @@ mod tests {
     fn lines_are_read_and_comments_and_blanks_are_not() {
         let read =
             behaviour("# bad\n\nPORT=81\n FAIL_RATE = 0.5 \nIGNORE_SIGTERM=1\nSMOKE_FAIL=0\nFAIL_FOR_USER=\n").unwrap();
-        assert_eq!((read.port, read.fail_rate, read.ignore_sigterm, read.smoke_fail), (81, 0.5, true, false));
+        assert_eq!(
+            (read.listen.clone(), read.fail_rate, read.ignore_sigterm, read.smoke_fail),
+            (Listen::Port(81), 0.5, true, false)
+        );
         assert_eq!((read.slow_rate, read.fail_for_user, read.crash_after), (1.0, None, None));
     }
 

@@ -1,7 +1,7 @@
 //! `shop`: a small real HTTP service to release with Slipway, and to break on purpose.
 //!
 //! It sells nothing. It answers as a web shop would, keeps long connections open, and misbehaves exactly as its
-//! environment says. It knows nothing of Slipway: `PORT`, `VERSION` and `INSTANCE` are all that it is told, unless it is
+//! environment says. It knows nothing of Slipway: `PORT` or `SOCKET`, `VERSION` and `INSTANCE` are all that it is told, unless it is
 //! to report what becomes of its orders.
 
 mod behaviour;
@@ -18,11 +18,12 @@ use anyhow::Context;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::either::Either;
 
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, Listen};
 use crate::service::Shop;
 
 /// How long requests that are under way may go on after SIGTERM. Who started the shop may be less patient.
@@ -72,10 +73,8 @@ async fn serve(behaviour: Behaviour) -> anyhow::Result<()> {
         () = asked_to_stop(&mut terminate, &mut interrupt, ignore_sigterm) => return Ok(()),
     }
 
-    let port = if behaviour.ignore_port { 0 } else { behaviour.port };
-    let listener =
-        TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("cannot listen on port {port}"))?;
-    say(&format!("shop {} {} listens on {}", behaviour.version, behaviour.instance, listener.local_addr()?));
+    let (listener, place) = listen(&behaviour).await?;
+    say(&format!("shop {} {} listens on {place}", behaviour.version, behaviour.instance));
 
     let (closing, closed) = watch::channel(false);
     let shop = Arc::new(Shop::new(behaviour, closed));
@@ -99,15 +98,50 @@ async fn serve(behaviour: Behaviour) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where customers come in.
+enum Door {
+    Port(TcpListener),
+    Socket(UnixListener),
+}
+
+/// Opens the door; where it is, for people.
+async fn listen(behaviour: &Behaviour) -> anyhow::Result<(Door, String)> {
+    let port = match &behaviour.listen {
+        _ if behaviour.ignore_port => 0,
+        Listen::Port(port) => *port,
+        Listen::Socket(path) => {
+            let place = path.display().to_string();
+            let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {place}"))?;
+            return Ok((Door::Socket(listener), place));
+        }
+    };
+    let listener = TcpListener::bind(("127.0.0.1", port)).await;
+    let listener = listener.with_context(|| format!("cannot listen on port {port}"))?;
+    let place = listener.local_addr()?.to_string();
+    Ok((Door::Port(listener), place))
+}
+
+impl Door {
+    async fn accept(&self) -> std::io::Result<Either<TcpStream, UnixStream>> {
+        match self {
+            Door::Port(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Ok(Either::Left(stream))
+            }
+            Door::Socket(listener) => Ok(Either::Right(listener.accept().await?.0)),
+        }
+    }
+}
+
 /// Takes connections for ever; comes back with an error only.
-async fn accept(listener: &TcpListener, shop: &Arc<Shop>, connections: &GracefulShutdown) -> anyhow::Error {
+async fn accept(listener: &Door, shop: &Arc<Shop>, connections: &GracefulShutdown) -> anyhow::Error {
     let http = auto::Builder::new(TokioExecutor::new()).http1_only();
     loop {
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) => return anyhow::Error::new(error).context("cannot take connections any more"),
         };
-        let _ = stream.set_nodelay(true);
         let shop = shop.clone();
         let service = hyper::service::service_fn(move |request| service::answer(shop.clone(), request));
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();

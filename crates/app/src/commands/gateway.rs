@@ -40,7 +40,7 @@ async fn serve(gateway: Gateway) -> Result<u8> {
         state_dir: state,
         name,
         access_log: gateway.access_log,
-        tls: gateway.secure.tls(),
+        tls: gateway.secure.tls(gateway.obtained),
     };
     let tuning = slipway_gateway::Tuning { fast: !gateway.no_fast_path, ..slipway_gateway::Tuning::default() };
     slipway_gateway::run_with(config, tuning).await?;

@@ -44,11 +44,15 @@ impl Starter {
             _ => listen,
         };
         // The gateway is a process of its own: it finds the folder from wherever it is started.
-        let absolute = |tls: Tls| {
-            let certificates = std::path::absolute(&tls.certificates)?;
-            anyhow::Ok(Tls { certificates, ..tls })
+        let obtained = up.acme.directory.is_some();
+        let certificates = match (up.secure.tls, &up.secure.certificates) {
+            (Some(_), None) if !obtained => {
+                bail!("--tls needs certificates: name their folder with --certificates, or obtain them with --acme")
+            }
+            (_, Some(named)) => std::path::absolute(named)?,
+            (_, None) => folder.certificates(),
         };
-        let tls = up.secure.tls().map(absolute).transpose()?;
+        let tls = up.secure.tls.map(|listen| Tls { listen, certificates, obtained });
         let (access_log, no_fast_path) = (up.access_log, up.no_fast_path);
         Ok(Starter { program, folder: folder.clone(), listen, access_log, no_fast_path, tls })
     }
@@ -69,11 +73,15 @@ impl Starter {
         Ok(())
     }
 
+    /// Where TLS is spoken, and with what.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// Says at once what is wrong with the certificates, where somebody is there to read it.
     pub fn check_certificates(&self) -> Result<()> {
         let Some(tls) = &self.tls else { return Ok(()) };
-        let mistakes: Vec<String> =
-            slipway_gateway::tls::mistakes(&tls.certificates).iter().map(ToString::to_string).collect();
+        let mistakes: Vec<String> = slipway_gateway::tls::mistakes(tls).iter().map(ToString::to_string).collect();
         if !mistakes.is_empty() {
             bail!("{}", mistakes.join("\n"));
         }
@@ -127,6 +135,9 @@ impl Starter {
         }
         if let Some(tls) = &self.tls {
             command.arg("--tls").arg(tls.listen.to_string()).arg("--certificates").arg(&tls.certificates);
+            if tls.obtained {
+                command.arg("--obtained");
+            }
         }
         // A process group of its own: an interrupt at the terminal is the control plane's business.
         // What the database is opened with is not the data plane's business.

@@ -1,5 +1,6 @@
 //! `slipway up`: wires the parts together, says where they listen, and ends them as it is told.
 
+mod acme;
 mod adapters;
 #[cfg(feature = "failpoints")]
 mod failing;
@@ -9,6 +10,7 @@ pub(crate) mod gateway;
 mod hooks;
 pub(crate) mod lock;
 mod standing;
+mod web;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use slipway_control::{Clock, Control, Parts};
 use slipway_core::instance::Target;
 use slipway_gateway::hub::{Hub, Invited, Settings};
 use slipway_registry::Blobs;
-use slipway_server::{App, Farewell};
+use slipway_server::{App, Challenges, Farewell};
 use slipway_store::{Address, Store};
 use slipway_target::Prober;
 use slipway_target::process::ProcessTarget;
@@ -32,6 +34,7 @@ use crate::args::{Common, Up};
 use crate::database;
 use crate::exit;
 use crate::folder::{self, Folder};
+use crate::up::acme::Keeper;
 use crate::up::fence::{Fence, Fenced};
 use crate::up::front::Front;
 use crate::up::gateway::Starter;
@@ -143,6 +146,14 @@ impl Ground<'_> {
         store.insert_token("first", &token, clock.now()).await?;
 
         let mut starter = Starter::new(folder, self.up)?;
+        let challenges = Challenges::default();
+        let obtaining = match starter.tls() {
+            Some(tls) => {
+                let keeping = (store.clone(), clock);
+                Keeper::new(folder, &self.up.acme, &tls.certificates, challenges.clone(), keeping)?
+            }
+            None => None,
+        };
         starter.check_certificates()?;
         starter.check_port()?;
         let hub = self.hub(start).await?;
@@ -165,7 +176,7 @@ impl Ground<'_> {
         let parts = failing::through(parts);
         let control = Control::start(parts).await?;
         let (farewell, asked) = mpsc::channel::<Farewell>(1);
-        let app = App { control: control.clone(), known: Default::default(), blobs, farewell };
+        let app = App { control: control.clone(), known: Default::default(), challenges, blobs, farewell };
         self.front.own(slipway_server::router(app));
         let traffic = match starter.called(&hub, &mut child).await {
             Ok(traffic) => traffic,
@@ -183,6 +194,7 @@ impl Ground<'_> {
         self.announce(&traffic.to_string(), starter.speaks_tls_at(), false)?;
 
         let watch = tokio::spawn(starter.watch(child));
+        let obtaining = obtaining.map(|keeper| tokio::spawn(keeper.keep()));
         let end = tokio::select! {
             end = told.wait(asked) => end,
             by = &mut holding => {
@@ -192,6 +204,9 @@ impl Ground<'_> {
         };
         holding.abort();
         watch.abort();
+        if let Some(obtaining) = obtaining {
+            obtaining.abort();
+        }
         if end == End::Overtaken {
             self.front.wait();
         }

@@ -67,11 +67,11 @@ impl Control {
             Ok(None) | Err(_) => self.engine.lanes(),
         };
         for lane in lanes {
-            if let Some(ended) = self.engine.ended_unkept(&lane, id).await {
+            // One look, not two: between them it could end.
+            let Ok((Some(kept), ended)) = self.engine.stands(&lane).await else { continue };
+            if let Some(ended) = ended.into_iter().find(|ended| ended.id == *id) {
                 return Ok(Some(RolloutNow::Ended(lane, Box::new(ended))));
             }
-            // Looked at once: between two looks it could end.
-            let Ok(Some(kept)) = self.engine.lane(&lane).await else { continue };
             if kept.open.as_ref().is_some_and(|open| open.id == *id) {
                 return Ok(Some(RolloutNow::Open(Box::new(self.at_this_moment(kept)))));
             }

@@ -6,6 +6,7 @@
 //! [`Pause`]) is handed in and out. It does not count events, does not cap what one user contributes (the gateway
 //! does, with [`UserCap`]), and decides nothing about steps: the planner asks, and acts on the answer.
 
+mod beside;
 mod bound;
 mod cap;
 mod multiple;

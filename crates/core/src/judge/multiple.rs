@@ -29,6 +29,13 @@ pub(super) struct Side {
     pub(super) bad: f64,
 }
 
+impl Side {
+    /// The share of bad events, 0 where there are none at all.
+    pub(super) fn rate(self) -> f64 {
+        if self.n > 0.0 { self.bad / self.n } else { 0.0 }
+    }
+}
+
 impl From<super::Counts> for Side {
     fn from(counts: super::Counts) -> Side {
         Side { n: counts.n as f64, bad: counts.bad.min(counts.n) as f64 }

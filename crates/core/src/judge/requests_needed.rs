@@ -1,6 +1,7 @@
 //! Planning arithmetic: how many requests a verdict will take, before or while they come. Expected numbers go through
 //! the same bounds as real ones do; nothing here decides anything.
 
+use super::beside::Beside;
 use super::multiple::{Multiple, Side, largest_ratio};
 use super::sequence::Sequence;
 use super::{Budget, Counts};
@@ -70,21 +71,21 @@ fn needed_by_multiple(objective: &Objective, times: f64, budget: &Budget, foreca
 pub fn requests_to_catch(objective: &Objective, budget: &Budget, forecast: &Forecast) -> Option<u64> {
     let sequence = Sequence::new(objective.at_most);
     let multiple = Multiple::new(forecast.weight);
+    let beside = Beside::new(objective.at_most, forecast.weight.share());
     let level = budget.alpha / 2.0;
     let caught = |n: f64| {
         let bad = n * forecast.candidate_rate;
-        if let (Tolerate::Times(times), Some(of)) = (objective.tolerate, alongside(n, forecast.weight)) {
-            let sides = (Side { n, bad }, Side { n: of, bad: of * forecast.stable_rate });
-            return multiple.concurrent(sides.0, sides.1, level, level).lower > times;
+        if let Some(of) = alongside(n, forecast.weight) {
+            let (candidate, stable) = (Side { n, bad }, Side { n: of, bad: of * forecast.stable_rate });
+            return match objective.tolerate {
+                Tolerate::Share(share) => beside.lower_expected(candidate, stable, level) > share,
+                Tolerate::Times(times) => multiple.concurrent(candidate, stable, level, level).lower > times,
+            };
         }
         let candidate = sequence.lower_expected(n, bad, level);
-        let stable = match alongside(n, forecast.weight) {
-            Some(of) => sequence.upper_expected(of, of * forecast.stable_rate, level),
-            None => forecast.stable_rate,
-        };
         match objective.tolerate {
-            Tolerate::Share(share) => candidate - stable > share,
-            Tolerate::Times(times) => candidate > times * stable,
+            Tolerate::Share(share) => candidate - forecast.stable_rate > share,
+            Tolerate::Times(times) => candidate > times * forecast.stable_rate,
         }
     };
     let events = (FAIL_EVENTS as f64 / forecast.candidate_rate).ceil() as u64;

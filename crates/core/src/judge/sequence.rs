@@ -164,18 +164,21 @@ fn numbers(counts: Counts) -> (f64, f64) {
 
 /// `ln E(a)` and its derivative by `a`.
 fn log_evidence(mixture: &Mixture, n: f64, bad: f64, a: f64) -> (f64, f64) {
-    let mut terms = [0.0; COARSE + FINE];
-    let mut largest = f64::NEG_INFINITY;
-    for (term, t) in terms.iter_mut().zip(mixture) {
-        *term = t.log_weight + t.tilt * bad - n * (a * t.growth).ln_1p();
-        largest = largest.max(*term);
-    }
+    log_sum(&mixture.map(|t| {
+        let term = t.log_weight + t.tilt * bad - n * (a * t.growth).ln_1p();
+        (term, -n * t.growth / (1.0 + a * t.growth))
+    }))
+}
+
+/// The logarithm of a sum of exponentials, and its derivative: of the terms and their derivatives.
+pub(super) fn log_sum(terms: &[(f64, f64)]) -> (f64, f64) {
+    let largest = terms.iter().map(|(term, _)| *term).fold(f64::NEG_INFINITY, f64::max);
     let (mut sum, mut slope) = (0.0, 0.0);
-    for (term, t) in terms.iter().zip(mixture) {
+    for (term, its_slope) in terms {
         if *term > largest - NEGLIGIBLE {
             let part = (term - largest).exp();
             sum += part;
-            slope -= part * n * t.growth / (1.0 + a * t.growth);
+            slope += part * its_slope;
         }
     }
     (largest + sum.ln(), slope / sum)

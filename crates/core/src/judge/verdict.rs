@@ -1,8 +1,9 @@
 //! The rules of fail, pass and wait, for one objective at one look. Numbers only; the words are made in `sentence`.
 //!
-//! One lower and one upper bound of each side serve all the rules, so that each level is spent once: candidate and
-//! stable get half of alpha each for the bounds that can lead to a fail (candidate's lower, stable's upper), and half
-//! of beta each for those that can lead to a pass. As long as these bounds hold, every verdict is right.
+//! One lower and one upper bound of each side serve all the rules, so that each level is spent once. Beta is halved: for the
+//! candidate's upper bound and for stable's lower one. So is alpha: half for the candidate's lower bound, which `at_most`
+//! is held against, and half for its excess over stable. Where stable serves at the same time that is one test of both
+//! (`beside`), otherwise the candidate's lower bound against stable's upper one. As long as these hold, every verdict is right.
 //!
 //! **Whose fault is it?** The comparison with stable *at the same time* answers that by itself. The other two grounds
 //! for a fail do not: the absolute one (`at_most`), and the comparison with stable's minutes before a switch. A shared
@@ -11,7 +12,9 @@
 //! - while stable's own share of bad events is above `at_most`, in the last ten seconds or in the same epoch. That need
 //!   not be shown: a doubt only delays, and the comparison at the same time goes on meanwhile. (A candidate that is
 //!   worse than both stable before and stable now is failed all the same.)
-//! - until stable has had its say: its counts of the same epoch show the candidate to be worse than it ("heard");
+//! - until stable has had its say: its counts of the same epoch show the candidate to be worse than it ("heard"). Where it
+//!   is stable at the same time this has the whole of alpha to itself: a candidate that is no worse than stable is failed on
+//!   no ground unless this errs, and one that is worse and within `at_most` only if one of the two halves does;
 //!   or three seconds ([`STABLE_WAIT`]) have passed since the suspicion arose and the candidate is grossly bad, shown
 //!   above five times `at_most` ([`GROSS`]); or stable gets no traffic and will never say anything.
 //!
@@ -22,6 +25,7 @@
 //! before this rule), and a candidate that is slightly worse than stable by itself was due to be found in the steps
 //! before.
 
+use super::beside::Beside;
 use super::multiple::{Multiple, Side, largest_ratio};
 use super::outage;
 use super::requests_needed::{more_requests, more_requests_by_multiple};
@@ -100,6 +104,7 @@ pub(super) struct Look<'a> {
     budget: Budget,
     evidence: &'a Evidence,
     sequence: Sequence,
+    beside: Beside,
     pub(super) candidate: Bounds,
     pub(super) stable: Option<StableNumbers>,
     pub(super) excess: Option<Bounds>,
@@ -109,6 +114,7 @@ pub(super) struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(objective: &'a Objective, budget: &'a Budget, evidence: &'a Evidence) -> Look<'a> {
         let sequence = Sequence::new(objective.at_most);
+        let beside = Beside::new(objective.at_most, evidence.candidate_weight.share());
         let budget = grounds(objective, budget, &evidence.stable);
         let compared = compared(&evidence.stable);
         let (alpha, beta) = match compared {
@@ -126,7 +132,13 @@ impl<'a> Look<'a> {
             upper: sequence.upper(counts, alpha),
             before,
         });
-        let excess = stable.map(|s| Bounds { lower: candidate.lower - s.upper, upper: candidate.upper - s.lower });
+        let excess = stable.map(|s| Bounds {
+            lower: match evidence.stable {
+                Comparison::Concurrent(counts) => beside.lower(evidence.candidate, counts, alpha),
+                _ => candidate.lower - s.upper,
+            },
+            upper: candidate.upper - s.lower,
+        });
         let times =
             matches!(objective.tolerate, Tolerate::Times(_)).then_some(()).and(stable).map(|s| match evidence.stable {
                 Comparison::Concurrent(counts) => Multiple::new(evidence.candidate_weight).concurrent(
@@ -137,7 +149,7 @@ impl<'a> Look<'a> {
                 ),
                 _ => Multiple::before(candidate, Bounds { lower: s.lower, upper: s.upper }),
             });
-        Look { objective, budget, evidence, sequence, candidate, stable, excess, times }
+        Look { objective, budget, evidence, sequence, beside, candidate, stable, excess, times }
     }
 
     /// Why the candidate would fail, if stable has nothing to say to it.
@@ -190,7 +202,12 @@ impl<'a> Look<'a> {
             (Comparison::Concurrent(counts), Ground::Absolute) => counts,
             (Comparison::Before { meanwhile, .. }, _) => meanwhile,
         };
-        let spoken = self.candidate.lower > self.sequence.upper(meanwhile, self.budget.alpha / 2.0);
+        let spoken = match self.evidence.stable {
+            Comparison::Concurrent(counts) => {
+                self.beside.shown_above(self.evidence.candidate, counts, 0.0, self.budget.alpha)
+            }
+            _ => self.candidate.lower > self.sequence.upper(meanwhile, self.budget.alpha / 2.0),
+        };
         if spoken && ground == Ground::Excess {
             return Word::Heard;
         }
@@ -227,8 +244,12 @@ impl<'a> Look<'a> {
     /// What the candidate's lower bound must not exceed. As far as the ratio to stable is a ground of its own, it may
     /// fail earlier.
     fn fails_above(&self) -> f64 {
-        let Some(stable) = self.stable else { return self.objective.at_most };
-        let worse = beyond(self.objective, stable.upper);
+        let (Some(stable), Some(excess)) = (self.stable, self.excess) else { return self.objective.at_most };
+        let worse = match (self.objective.tolerate, self.evidence.stable) {
+            // As much as the excess has to rise by, the lower bound has to.
+            (Tolerate::Share(share), Comparison::Concurrent(_)) => self.candidate.lower - excess.lower + share,
+            _ => beyond(self.objective, stable.upper),
+        };
         if self.stable_was_better() { worse.min(self.objective.at_most) } else { worse }
     }
 

@@ -44,7 +44,8 @@ pub(super) fn advance(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], no
     for _ in 0..100 {
         let Some(open) = &turn.lane.open else { break };
         let moved = match open.state.clone() {
-            State::Running => step(turn, seen, now),
+            // A way back that a step has begun is taken at once.
+            State::Running => step(turn, seen, now) || undoing(turn),
             State::Paused { since, .. } => {
                 paused(turn, since, now);
                 false
@@ -166,7 +167,7 @@ fn step(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
         return done(turn, &format!("{} healthy and tested", counted(step.kind.instances())), now);
     };
     if !asking::allowed(turn, &step, now) || !workers::is_set(turn, step.kind, now) {
-        return undoing(turn);
+        return false;
     }
     if !shifted(turn, seen, &step, weight, now) {
         return false;
@@ -203,7 +204,7 @@ pub(super) fn watched_from(open: &Rollout, seen: &Observed, now: Timestamp) -> T
     open.progress.confirmed.unwrap_or(now).max(watched.unwrap_or(now))
 }
 
-/// Whether the way back has just begun, so that it is worth looking at it at once.
+/// Whether the way back has begun.
 fn undoing(turn: &Turn) -> bool {
     turn.lane.open.as_ref().is_some_and(|open| matches!(open.state, State::Undoing(_)))
 }

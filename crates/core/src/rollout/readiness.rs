@@ -71,7 +71,7 @@ pub(super) fn running(
 
 /// A healthy incarnation: serves if its smoke tests have passed, is tested if they have not been run.
 fn test_or_serve(turn: &mut Turn, slot: &mut Slot, status: &InstanceStatus, release: &Release, now: Timestamp) {
-    let Some(address) = status.address else { return };
+    let Some(address) = status.address.clone() else { return };
     let tested = slot.smoke.as_ref().filter(|run| run.incarnation == status.incarnation);
     let round = match tested {
         Some(SmokeRun { passed: Some(true), .. }) => {
@@ -79,12 +79,13 @@ fn test_or_serve(turn: &mut Turn, slot: &mut Slot, status: &InstanceStatus, rele
                 if status.incarnation == 1 {
                     turn.lane.lately.start = Some(now.since(slot.since));
                 }
+                let where_it_is = json!(address);
                 slot.ready = Some(Endpoint { instance: slot.id.clone(), incarnation: status.incarnation, address });
                 turn.record(
                     "instance.ready",
                     ENGINE,
                     format!("{} is healthy and tested", slot.id),
-                    json!({ "instance": slot.id, "incarnation": status.incarnation, "address": address }),
+                    json!({ "instance": slot.id, "incarnation": status.incarnation, "address": where_it_is }),
                 );
             }
             return;

@@ -5,8 +5,8 @@ use super::lane::{Lane, Release};
 use super::model::RolloutKind;
 use crate::instance::{InstanceState, InstanceStatus};
 use crate::names::VersionName;
-use crate::spec::{Bad, Objective, ServiceSpec};
-use crate::traffic::{Counted, CountedBad, Endpoint, Limits, Match, Role, Route, Sticky, VersionRoute};
+use crate::spec::{Bad, HealthCheck, HealthProbe, Objective, ServiceSpec};
+use crate::traffic::{Check, Counted, CountedBad, Endpoint, Limits, Match, Role, Route, Sticky, VersionRoute};
 use crate::units::Millis;
 
 /// How long gateways serve a split that is at stake without hearing from a control plane.
@@ -58,7 +58,7 @@ pub fn route_now(lane: &Lane, instances: &[InstanceStatus]) -> Option<Route> {
             instances
                 .iter()
                 .find(same)
-                .is_some_and(|i| i.state == InstanceState::Running && i.address == Some(e.address))
+                .is_some_and(|i| i.state == InstanceState::Running && i.address.as_ref() == Some(&e.address))
         };
         slot.ready = slot.ready.take().filter(is_there);
     }
@@ -72,12 +72,25 @@ fn objectives<'a>(lane: &'a Lane, release: &'a Release) -> &'a ServiceSpec {
 }
 
 fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {
+    let release = lane.release(version);
     VersionRoute {
         version: version.clone(),
         role: if stable { Role::Stable } else { Role::Candidate },
         endpoints: lane.wanted(version).filter_map(|s| s.ready.clone()).collect(),
-        protocol: lane.release(version).map(|release| release.spec.traffic.protocol).unwrap_or_default(),
+        protocol: release.map(|release| release.spec.traffic.protocol).unwrap_or_default(),
+        health: release.and_then(|release| check(&release.spec.health)),
     }
+}
+
+/// What a gateway can ask by itself; a command runs where the instances do.
+fn check(declared: &HealthCheck) -> Option<Check> {
+    let path = match &declared.probe {
+        HealthProbe::Http(path) => Some(path.clone()),
+        HealthProbe::Tcp => None,
+        HealthProbe::Command(_) | HealthProbe::Running(_) => return None,
+    };
+    let HealthCheck { interval, timeout, healthy_after, unhealthy_after, .. } = *declared;
+    Some(Check { path, interval, timeout, healthy_after, unhealthy_after })
 }
 
 pub(super) fn counted(lane: &Lane, spec: &ServiceSpec) -> Vec<Counted> {

@@ -79,9 +79,9 @@ impl ServiceSpec {
 /// What is run. Part of the configuration digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Program and arguments, with `{port}`, `{version}` and `{instance}`.
+    /// Program and arguments, with `{port}` or `{socket}`, `{version}` and `{instance}`.
     pub command: Vec<String>,
-    /// Its environment, beside PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE.
+    /// Its environment, beside PATH, HOME, LANG, TZ, PORT or SOCKET, VERSION and INSTANCE.
     pub env: BTreeMap<String, String>,
     /// From the stop signal to the kill of the process group. Default 10s; 30s for a worker.
     pub stop_grace: Millis,
@@ -113,7 +113,7 @@ pub struct HealthCheck {
 pub enum HealthProbe {
     /// GET on this path answers 200 to 399.
     Http(String),
-    /// The port accepts a connection.
+    /// The port or the socket accepts a connection.
     Tcp,
     /// A program run in the instance's working folder exits with 0.
     Command(Vec<String>),
@@ -135,7 +135,8 @@ pub struct SmokeTest {
 }
 
 /// What a smoke test does. `{name}` stands for a captured value in paths, header values, JSON strings and arguments;
-/// `{url}` for the instance's address as `http://host:port`, `{port}` for its port.
+/// `{url}` for the instance's address as `http://host:port` (`http://localhost` where it is a socket), `{port}` or `{socket}`
+/// for where it listens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SmokeAction {
@@ -152,7 +153,7 @@ pub enum SmokeAction {
         /// What must be true of the answer.
         expect: Expect,
     },
-    /// The instance's port accepts a connection.
+    /// The instance's port or socket accepts a connection.
     Tcp,
     /// A program run in the instance's working folder exits with 0.
     Command(Vec<String>),

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::change::TableChange;
 use super::table::{Epoch, Generation, RoutingTable};
 use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
 use crate::units::Millis;
@@ -67,6 +68,9 @@ pub struct Hello {
     /// nothing to say.
     #[serde(default)]
     pub machine: Option<Machine>,
+    /// Whether it takes tables as [`ToGateway::Change`]; one that outlived an older control plane may not.
+    #[serde(default)]
+    pub takes_changes: bool,
 }
 
 /// A place where process ids mean something: one boot of a machine, and one of its name spaces of processes.
@@ -172,6 +176,10 @@ pub struct ObjectiveCount {
 pub enum ToGateway {
     /// Serve this, if it is newer than what is served. Renews the leases of its routes that have not lapsed.
     Table(RoutingTable),
+    /// The same of the table that comes of this, and of the parts that follow it at once where more are announced. One
+    /// that changes another table than the gateway has been given is answered by calling anew: the first table of a
+    /// connection is whole.
+    Change(TableChange),
     /// The leases of the splits in this table hold for another term.
     Renew {
         /// The table that must be served for the renewal to count.

@@ -3,7 +3,9 @@
 //! The table is a value: the control plane computes it, numbers it and hands it to every gateway, which swaps it in
 //! whole. This module decides nothing about rollouts and opens no socket.
 
+mod change;
 mod cohort;
+mod index;
 pub mod link;
 mod route;
 mod table;
@@ -11,9 +13,11 @@ mod table;
 /// The cookie of the console's sessions. Gateways neither pass it on nor let a service set it.
 pub const CONSOLE_COOKIE: &str = "slipway-session";
 
+pub use change::{ROUTES_LIMIT, TableChange};
 pub use cohort::{CohortRoute, CohortRule};
+pub use index::Index;
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
-    Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route, RoutingTable,
-    Share, Split, SplitError, Sticky, TableError, VersionRoute,
+    Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Protocol, Role, Route,
+    RoutingTable, Share, Split, SplitError, Sticky, TableError, VersionRoute,
 };

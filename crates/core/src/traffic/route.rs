@@ -36,8 +36,13 @@ pub struct Choice<'a> {
 
 /// The route that a host and path belong to: exact host first, then the longest path, then the highest rank.
 pub fn find<'a>(table: &'a RoutingTable, host: &str, path: &str) -> Option<&'a Route> {
-    let mut best: Option<((bool, usize, u32), &Route)> = None;
-    for route in &table.routes {
+    best(table.routes.iter().map(|route| &**route).map(|route| (route, route)), host, path)
+}
+
+/// The first of the best of these, each with what it is to be called.
+pub(super) fn best<'a, T: Copy>(routes: impl Iterator<Item = (T, &'a Route)>, host: &str, path: &str) -> Option<T> {
+    let mut best: Option<((bool, usize, u32), T)> = None;
+    for (name, route) in routes {
         for m in &route.matches {
             let host_fits = m.host.as_deref().is_none_or(|h| h == host);
             if !host_fits || !covers(&m.path, path) {
@@ -45,11 +50,11 @@ pub fn find<'a>(table: &'a RoutingTable, host: &str, path: &str) -> Option<&'a R
             }
             let order = (m.host.is_some(), m.path.len(), m.rank);
             if best.as_ref().is_none_or(|(o, _)| order > *o) {
-                best = Some((order, route));
+                best = Some((order, name));
             }
         }
     }
-    best.map(|(_, route)| route)
+    best.map(|(_, name)| name)
 }
 
 fn covers(prefix: &str, path: &str) -> bool {
@@ -99,7 +104,7 @@ pub fn route<'a>(table: &'a RoutingTable, head: &RequestHead<'_>) -> Option<Choi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::traffic::{Epoch, Generation, Limits, Match, Sticky, TableError};
+    use crate::traffic::{Epoch, Generation, Index, Limits, Match, Sticky, TableError};
     use crate::units::Millis;
 
     fn route_for(service: &str, matches: &[(Option<&str>, &str, u32)]) -> Route {
@@ -120,6 +125,7 @@ mod tests {
             salt: String::new(),
             sticky: Sticky::default(),
             versions: vec![crate::traffic::VersionRoute {
+                health: None,
                 version,
                 role: crate::traffic::Role::Stable,
                 endpoints: vec![],
@@ -133,7 +139,7 @@ mod tests {
     }
 
     fn table(routes: Vec<Route>) -> RoutingTable {
-        RoutingTable { generation: Generation(1), routes }
+        RoutingTable { generation: Generation(1), routes: routes.into_iter().map(Into::into).collect() }
     }
 
     #[test]
@@ -144,7 +150,13 @@ mod tests {
             route_for("cart", &[(Some("shop"), "/cart/", 0), (Some("basket"), "/", 0)]),
             route_for("staging", &[(Some("shop"), "/", 1)]),
         ]);
-        let found = |host, path| find(&table, host, path).map(|r| r.service.to_string());
+        let index = Index::of(&table.routes);
+        let found = |host, path| {
+            let place = index.find(&table.routes, host, path);
+            let found = find(&table, host, path);
+            assert_eq!(place.map(|place| &*table.routes[place]), found, "the index finds the same");
+            found.map(|r| r.service.to_string())
+        };
         for (host, path, service) in [
             ("elsewhere", "/x", "any"),
             ("shop", "/deep/path", "staging"),
@@ -155,6 +167,7 @@ mod tests {
         ] {
             assert_eq!(found(host, path).as_deref(), Some(service), "{host}{path}");
         }
+        assert!(Index::default().find(&[], "shop", "/").is_none());
         assert!(find(&RoutingTable::default(), "shop", "/").is_none());
     }
 

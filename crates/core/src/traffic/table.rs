@@ -1,11 +1,13 @@
 //! The routing table as a value.
 
-use std::net::SocketAddr;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::cohort::CohortRoute;
+use crate::address::Address;
 use crate::names::{EnvironmentName, InstanceId, LaneId, ServiceName, VersionName};
 use crate::units::{Millis, Weight};
 
@@ -26,8 +28,8 @@ pub struct Epoch(pub u64);
 pub struct RoutingTable {
     /// Larger than that of every table before it.
     pub generation: Generation,
-    /// One route for each service in an environment that has traffic.
-    pub routes: Vec<Route>,
+    /// One route for each service in an environment that has traffic. Shared by all the tables that have it.
+    pub routes: Vec<Arc<Route>>,
 }
 
 /// How the requests of one service in one environment are recognised and split.
@@ -118,26 +120,32 @@ pub enum TableError {
 impl RoutingTable {
     /// Whether a gateway can serve this: every share names a version that is described, every lease has its fall-back.
     pub fn check(&self) -> Result<(), TableError> {
-        for (i, route) in self.routes.iter().enumerate() {
-            let lane = route.lane();
-            if self.routes[..i].iter().any(|r| r.service == route.service && r.environment == route.environment) {
-                return Err(TableError::Twice(lane));
+        let mut seen = HashSet::with_capacity(self.routes.len());
+        for route in &self.routes {
+            if !seen.insert((&route.service, &route.environment)) {
+                return Err(TableError::Twice(route.lane()));
             }
-            if route.lease.is_some() != route.fallback.is_some() {
-                return Err(TableError::HalfLease(lane));
-            }
-            if let Some(m) = route.matches.iter().find(|m| !m.path.starts_with('/')) {
-                return Err(TableError::Path { lane, path: m.path.clone() });
-            }
-            let shares = route.split.shares().iter().chain(route.fallback.iter().flat_map(|f| f.shares()));
-            if let Some(cohort) = route.cohorts.iter().find(|c| route.version(&c.to).is_none()) {
-                return Err(TableError::UnknownVersion { lane, version: cohort.to.clone() });
-            }
-            if let Some(share) = shares.into_iter().find(|s| route.version(&s.version).is_none()) {
-                return Err(TableError::UnknownVersion { lane, version: share.version.clone() });
-            }
+            route.check()?;
         }
         Ok(())
+    }
+}
+
+impl Route {
+    /// Whether a gateway can serve this.
+    fn check(&self) -> Result<(), TableError> {
+        if self.lease.is_some() != self.fallback.is_some() {
+            return Err(TableError::HalfLease(self.lane()));
+        }
+        if let Some(m) = self.matches.iter().find(|m| !m.path.starts_with('/')) {
+            return Err(TableError::Path { lane: self.lane(), path: m.path.clone() });
+        }
+        let shares = self.split.shares().iter().chain(self.fallback.iter().flat_map(|f| f.shares()));
+        let named = self.cohorts.iter().map(|cohort| &cohort.to).chain(shares.map(|share| &share.version));
+        match named.into_iter().find(|version| self.version(version).is_none()) {
+            Some(version) => Err(TableError::UnknownVersion { lane: self.lane(), version: version.clone() }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -265,6 +273,24 @@ pub struct VersionRoute {
     /// What its instances speak.
     #[serde(default)]
     pub protocol: Protocol,
+    /// How gateways ask its instances for their health themselves; not at all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Check>,
+}
+
+/// How gateways ask instances for their health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// A GET on this path answers 200 to 399. Where absent, a connection that is taken is enough.
+    pub path: Option<String>,
+    /// From one question to the next.
+    pub interval: Millis,
+    /// How long an answer may take.
+    pub timeout: Millis,
+    /// Good answers in a row until an instance that was taken out gets requests again.
+    pub healthy_after: u32,
+    /// Bad answers in a row until it gets none.
+    pub unhealthy_after: u32,
 }
 
 /// What instances speak.
@@ -286,7 +312,7 @@ pub struct Endpoint {
     /// Which start of it: 1 for the first, one more after each restart.
     pub incarnation: u32,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 /// Something that the gateway counts for the judge.

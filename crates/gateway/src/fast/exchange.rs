@@ -51,7 +51,7 @@ enum Tried {
     /// An answer's head.
     Head(Answer),
     /// Once more, if the course allows.
-    Lost { never_sent: bool, protocol: bool },
+    Lost(Loss),
     /// The gateway cut the connection.
     Cut,
     /// No head in time.
@@ -130,8 +130,8 @@ impl<'a> Session<'a> {
                     attempt.forget();
                     return Ended::Faulty(Fault::Drained);
                 }
-                Tried::Lost { never_sent, protocol } => {
-                    if let Err(fault) = plan.course.lost(attempt, Loss { never_sent, protocol, idle_for }) {
+                Tried::Lost(loss) => {
+                    if let Err(fault) = plan.course.lost(attempt, Loss { idle_for, ..loss }) {
                         return Ended::Faulty(fault);
                     }
                 }
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         if let Some((raw, idle)) = pick.upstream.raw.take(plan.course.fresh_enough(), now) {
             return Some(Ok((raw, Some(idle))));
         }
-        let mut opening = Box::pin(pick.upstream.open_raw(self.gateway.tuning.connect_timeout));
+        let mut opening = Box::pin(pick.upstream.open_raw(&self.gateway.places, self.gateway.tuning.connect_timeout));
         self.watch.until(None);
         poll_fn(|cx| {
             if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
@@ -176,17 +176,18 @@ impl<'a> Session<'a> {
         let mut sent = match sent {
             Ok(size) => size,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => return Tried::Lost { never_sent: true, protocol: false },
+            Err(_) => return lost(true, false, false),
         };
         while sent < self.request.len() {
             match self.send(raw, sent).await {
                 Came::Bytes(size) => sent += size,
-                Came::Broken => return Tried::Lost { never_sent: sent == 0, protocol: false },
+                Came::Broken => return lost(sent == 0, false, false),
                 Came::Cut => return Tried::Cut,
                 Came::Late => return Tried::Late,
                 Came::Gone => return Tried::Gone,
             }
         }
+        let mut begun = false;
         loop {
             while !raw.answer.is_empty() {
                 match answer::parse(&raw.answer, &plan.method, &mut self.reply) {
@@ -196,12 +197,12 @@ impl<'a> Session<'a> {
                     }
                     Seen::Interim(size) => raw.answer.advance(size),
                     Seen::More => break,
-                    Seen::Nonsense => return Tried::Lost { never_sent: false, protocol: true },
+                    Seen::Nonsense => return lost(false, true, true),
                 }
             }
             match self.receive(raw).await {
-                Came::Bytes(size) if size > 0 => {}
-                Came::Bytes(_) | Came::Broken => return Tried::Lost { never_sent: false, protocol: false },
+                Came::Bytes(size) if size > 0 => begun = true,
+                Came::Bytes(_) | Came::Broken => return lost(false, begun, false),
                 Came::Cut => return Tried::Cut,
                 Came::Late => return Tried::Late,
                 Came::Gone => return Tried::Gone,
@@ -301,6 +302,11 @@ impl<'a> Session<'a> {
         }
         if self.is_gone(cx) { Poll::Ready(Came::Gone) } else { Poll::Pending }
     }
+}
+
+/// No answer; the caller knows how long the connection had been idle.
+fn lost(never_sent: bool, begun: bool, protocol: bool) -> Tried {
+    Tried::Lost(Loss { never_sent, begun, protocol, idle_for: None })
 }
 
 /// The answer broke off, and the client's connection ends as well, so that it is not taken for whole.

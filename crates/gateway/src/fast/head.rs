@@ -8,6 +8,7 @@ use httparse::Header;
 
 use slipway_core::traffic::CONSOLE_COOKIE;
 
+use crate::challenges;
 use crate::outcomes;
 use crate::server::Tuning;
 
@@ -141,7 +142,8 @@ pub(crate) fn parse<'b, 'r>(bytes: &'b [u8], room: &'r mut Room<'b>, tuning: &Tu
         && target.bytes().all(|byte| IN_TARGET[usize::from(byte)])
         && target.len() <= tuning.uri_bytes;
     // Lenient line ends make the parser skip bytes in front; then nothing is certain.
-    if !is_plain || path.starts_with(outcomes::PATH) || !bytes.starts_with(method.as_str().as_bytes()) {
+    let asked_elsewhere = path.starts_with(outcomes::PATH) || path.starts_with(challenges::PREFIX);
+    if !is_plain || asked_elsewhere || !bytes.starts_with(method.as_str().as_bytes()) {
         return Seen::Unknown;
     }
     let fields: &'r [Header<'b>] = request.headers;
@@ -297,6 +299,7 @@ mod tests {
             "GET /#a HTTP/1.1",
             "GET /\"a\" HTTP/1.1",
             "GET /.slipway/outcomes HTTP/1.1",
+            "GET /.well-known/acme-challenge/a HTTP/1.1",
             "GET  / HTTP/1.1",
             "\r\nGET / HTTP/1.1",
             "PRI * HTTP/2.0",

@@ -2,32 +2,25 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use tokio_util::either::Either;
 use tokio_util::io::poll_read_buf;
 
-use crate::upstream::{Connection, Upstream};
+use crate::socket::Stream;
+use crate::upstream::Connection;
 
 /// Read from an instance at once, to begin with and at the most.
 const PIECE: (usize, usize) = (4 << 10, 64 << 10);
 
-/// The bytes' way.
-#[derive(Debug)]
-pub(crate) enum Link {
-    /// Over TCP.
-    Tcp(TcpStream),
-}
-
 /// A connection to an instance.
 #[derive(Debug)]
 pub(crate) struct Raw {
-    link: Link,
-    upstream: Weak<Upstream>,
+    stream: Stream,
     /// By which it can be cut.
     pub(crate) connection: Arc<Connection>,
     /// What the instance has sent and nobody has used.
@@ -40,31 +33,27 @@ pub(crate) struct Raw {
 
 impl Raw {
     /// A new one.
-    pub(crate) fn new(link: Link, upstream: &Arc<Upstream>, connection: Arc<Connection>) -> Raw {
-        let upstream = Arc::downgrade(upstream);
-        Raw { link, upstream, connection, answer: BytesMut::new(), since: Instant::now(), piece: PIECE.0 }
+    pub(crate) fn new(stream: Stream, connection: Arc<Connection>) -> Raw {
+        Raw { stream, connection, answer: BytesMut::new(), since: Instant::now(), piece: PIECE.0 }
     }
 
     /// Sends what goes at once, without waiting.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.link {
-            Link::Tcp(stream) => stream.try_write(bytes),
+        match &self.stream {
+            Either::Left(stream) => stream.try_write(bytes),
+            Either::Right(stream) => stream.try_write(bytes),
         }
     }
 
     /// Sends some.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.link {
-            Link::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     /// Reads some; zero at the end.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.answer.reserve(self.piece);
-        let read = match &mut self.link {
-            Link::Tcp(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.answer),
-        };
+        let read = poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.answer);
         if self.answer.len() >= self.piece {
             self.piece = (self.piece * 2).min(PIECE.1);
         }
@@ -83,17 +72,10 @@ impl Raw {
     /// the kernel unless something has happened on it.
     pub(crate) fn is_usable(&self) -> bool {
         let mut byte = [0; 1];
-        let read = match &self.link {
-            Link::Tcp(stream) => stream.try_read(&mut byte),
+        let read = match &self.stream {
+            Either::Left(stream) => stream.try_read(&mut byte),
+            Either::Right(stream) => stream.try_read(&mut byte),
         };
         !self.connection.is_cut_off() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Some(upstream) = self.upstream.upgrade() {
-            upstream.forget(&self.connection);
-        }
     }
 }

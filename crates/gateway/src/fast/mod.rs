@@ -27,7 +27,7 @@ use crate::gateway::Gateway;
 
 #[cfg(test)]
 pub(crate) use head::{Seen, parse, room};
-pub(crate) use link::{Link, Raw};
+pub(crate) use link::Raw;
 pub(crate) use pool::Pool;
 
 /// What is handed to the long way.

@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 
 /// Header fields that a request may have.
-const MOST_FIELDS: usize = 100;
+pub(crate) const MOST_FIELDS: usize = 100;
 
 /// How a request's body is framed.
 #[derive(Debug, PartialEq, Eq)]

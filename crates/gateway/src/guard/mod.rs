@@ -27,7 +27,7 @@ use crate::fault::Fault;
 use crate::server::Tuning;
 use chunks::Chunks;
 use head::{Body, Head};
-pub(crate) use head::{is_host_byte, is_target_byte};
+pub(crate) use head::{MOST_FIELDS, is_host_byte, is_target_byte};
 
 /// How much is read at once.
 const READ: usize = 8 << 10;

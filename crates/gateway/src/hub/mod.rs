@@ -127,18 +127,11 @@ struct Shared {
     invited: Option<(SocketAddr, Authority)>,
     grace: Duration,
     machine: Machine,
-    /// The newest table, as the line that is sent.
-    table: watch_channel::Sender<Option<Published>>,
+    /// The newest table.
+    table: watch_channel::Sender<Option<Arc<RoutingTable>>>,
     state: Mutex<State>,
     changed: Notify,
     stopped: CancellationToken,
-}
-
-/// A table on its way to gateways.
-#[derive(Clone)]
-struct Published {
-    table: Arc<RoutingTable>,
-    line: Arc<[u8]>,
 }
 
 #[derive(Default)]
@@ -220,15 +213,10 @@ impl Hub {
     /// Hands `table` to every gateway, now and whenever one calls. One that is not newer than the last is dropped:
     /// an old leader cannot act.
     pub fn publish(&self, table: RoutingTable) {
-        let line = match crate::wire::line(&ToGateway::Table(table.clone())) {
-            Ok(line) => line.into(),
-            Err(error) => return tracing::error!(%error, "a routing table cannot be written as JSON"),
-        };
-        let published = Published { table: Arc::new(table), line };
         self.shared.table.send_if_modified(|current| {
-            let newer = current.as_ref().is_none_or(|c| c.table.generation < published.table.generation);
+            let newer = current.as_ref().is_none_or(|c| c.generation < table.generation);
             if newer {
-                *current = Some(published);
+                *current = Some(Arc::new(table));
             }
             newer
         });

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use slipway_core::traffic::Generation;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
+use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use super::authority::{fingerprint, hash};
 use super::roster::Start;
-use super::{EVENTS_KEPT, GatewayState, Known, Published, Shared, State};
+use super::{EVENTS_KEPT, GatewayState, Known, Shared, State};
 use crate::access_log::now;
 use crate::wire::{self, LineReader};
 
@@ -143,6 +143,9 @@ struct Session<'a> {
     boot: String,
     beats: bool,
     connection: u64,
+    takes_changes: bool,
+    /// The last table that it was given on this connection.
+    sent: Option<Arc<RoutingTable>>,
     outbox: mpsc::UnboundedReceiver<ToGateway>,
     replaced: CancellationToken,
 }
@@ -159,6 +162,7 @@ impl<'a> Session<'a> {
         let (sender, outbox) = mpsc::unbounded_channel();
         let replaced = shared.stopped.child_token();
         let (name, boot) = (hello.gateway.clone(), hello.boot.clone());
+        let takes_changes = hello.takes_changes;
         let beats = hello.machine.is_some();
         let (pid, traffic, machine) = (hello.pid, hello.traffic, hello.machine.clone());
         state.roster.note(&name, |member| {
@@ -198,7 +202,8 @@ impl<'a> Session<'a> {
         }
         drop(state);
         shared.note_change();
-        Some(Session { shared, name, boot, beats, connection, outbox, replaced })
+        let sent = None;
+        Some(Session { shared, name, boot, beats, connection, takes_changes, sent, outbox, replaced })
     }
 
     async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
@@ -220,10 +225,10 @@ impl<'a> Session<'a> {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    let published: Option<Published> = tables.borrow_and_update().clone();
-                    if let Some(published) = published {
-                        self.note_sent(published.table.generation);
-                        send(&mut write, &published.line).await?;
+                    let table = tables.borrow_and_update().clone();
+                    if let Some(table) = table {
+                        self.note_sent(table.generation);
+                        self.give(table, &mut write).await?;
                     }
                 }
                 message = self.outbox.recv() => match message {
@@ -245,6 +250,18 @@ impl<'a> Session<'a> {
         {
             known.state.sent = known.state.sent.max(Some(generation));
         }
+    }
+
+    /// Sends a table, of which only what differs from the one that was sent before it.
+    async fn give(&mut self, table: Arc<RoutingTable>, write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        if !self.takes_changes {
+            return send(write, &wire::line(&ToGateway::Table(RoutingTable::clone(&table)))?).await;
+        }
+        for part in TableChange::between(self.sent.as_deref(), &table).parts() {
+            send(write, &wire::line(&ToGateway::Change(part))?).await?;
+        }
+        self.sent = Some(table);
+        Ok(())
     }
 
     /// Notes what a line says, unless another connection speaks for this gateway by now.
@@ -296,10 +313,9 @@ impl Drop for Session<'_> {
 /// The gateway serves this generation; what it said of splits and instances that are gone is forgotten.
 fn acknowledge(state: &mut GatewayState, generation: Generation, shared: &Shared) {
     state.acked = state.acked.max(generation);
-    let published = shared.table.borrow().clone();
-    let Some(published) = published.filter(|p| p.table.generation == generation) else { return };
-    let routes = &published.table.routes;
-    let route = |lane: &_| routes.iter().find(move |r| r.lane() == *lane);
+    let table = shared.table.borrow().clone();
+    let Some(table) = table.filter(|table| table.generation == generation) else { return };
+    let route = |lane: &_| table.routes.iter().find(move |r| r.lane() == *lane);
     state.lapsed.retain(|l| route(&l.lane).is_some_and(|r| r.epoch <= l.epoch));
     state.ejected.retain(|e| {
         let version = route(&e.lane).and_then(|r| r.version(&e.version));

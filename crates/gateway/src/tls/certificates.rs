@@ -9,12 +9,15 @@ use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::Tls;
 use super::pair::{self, Fingerprint, Mistake, Pair, fingerprint, read_all};
 
 /// What is served, and the folder that it came from.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     folder: PathBuf,
+    /// Whether the control plane obtains them.
+    pub(crate) obtained: bool,
     now: ArcSwap<Now>,
     seen: Mutex<Seen>,
 }
@@ -50,16 +53,20 @@ pub(crate) struct Expiry {
 }
 
 impl Certificates {
-    /// Those of a folder that can be served. What cannot is told; an error only where none can.
-    pub(crate) fn open(folder: &Path) -> Result<Certificates, Mistake> {
+    /// Those of a folder that can be served. What cannot is told; an error only where none can and none is to come.
+    pub(crate) fn open(tls: &Tls) -> Result<Certificates, Mistake> {
+        let folder = tls.certificates.as_path();
         // Looked at first: what changes meanwhile is then seen as a change.
         let files = fingerprint(folder);
-        let now = Now::read(folder, &Now::default(), pair::now())?;
-        if now.pairs.is_empty() {
+        let now = match Now::read(folder, &Now::default(), pair::now()) {
+            Err(Mistake::Empty { .. }) if tls.obtained => Now::default(),
+            now => now?,
+        };
+        if now.pairs.is_empty() && !tls.obtained {
             return Err(Mistake::Empty { path: folder.to_path_buf() });
         }
         let seen = Mutex::new(Seen { files, next_turn: now.next_turn });
-        Ok(Certificates { folder: folder.to_path_buf(), now: ArcSwap::from_pointee(now), seen })
+        Ok(Certificates { folder: folder.to_path_buf(), obtained: tls.obtained, now: ArcSwap::from_pointee(now), seen })
     }
 
     /// Reads the folder again where it has changed, one of its certificates has begun or ceased to hold, or somebody asked

@@ -7,6 +7,7 @@ mod pair;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -20,6 +21,9 @@ use crate::gateway::Gateway;
 pub(crate) use certificates::Certificates;
 pub use pair::Mistake;
 
+/// How often at least the folder is looked at where the control plane puts certificates there.
+const OBTAINED_EVERY: Duration = Duration::from_secs(1);
+
 /// Where TLS is spoken, and with what.
 #[derive(Debug, Clone)]
 pub struct Tls {
@@ -27,12 +31,30 @@ pub struct Tls {
     pub listen: SocketAddr,
     /// The folder with the certificates and their keys.
     pub certificates: PathBuf,
+    /// The control plane obtains them: there may be none yet, and it is asked what proves a host to whoever issues them.
+    pub obtained: bool,
 }
 
-/// Everything that is wrong with a folder of certificates, before a gateway is started with it. Empty: nothing is.
-pub fn mistakes(folder: &Path) -> Vec<Mistake> {
+/// When a certificate begins to hold and stops, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// From when.
+    pub not_before: i64,
+    /// Until when.
+    pub not_after: i64,
+}
+
+/// When the certificate in the folder `pair` (fullchain.pem, privkey.pem) holds; `None` where there is none.
+pub fn validity(pair: &Path) -> Result<Option<Validity>, Mistake> {
+    let read = pair::read_folder(pair)?;
+    Ok(read.map(|pair| Validity { not_before: pair.not_before, not_after: pair.not_after }))
+}
+
+/// Everything that is wrong with the certificates, before a gateway is started with them. Empty: nothing is.
+pub fn mistakes(tls: &Tls) -> Vec<Mistake> {
     let now = pair::now();
-    match pair::read_all(folder) {
+    match pair::read_all(&tls.certificates) {
+        Err(Mistake::Empty { .. }) if tls.obtained => Vec::new(),
         Ok(pairs) => pairs.into_values().filter_map(|pair| pair.and_then(|p| p.check_time(now)).err()).collect(),
         Err(mistake) => vec![mistake],
     }
@@ -63,7 +85,7 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, accepto
             }
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
     }
@@ -93,11 +115,14 @@ pub(crate) async fn watch(gateway: Arc<Gateway>, certificates: Arc<Certificates>
             return;
         }
     };
+    let every = gateway.tuning.certificates_every;
+    // The first of them is waited for.
+    let every = if certificates.obtained { every.min(OBTAINED_EVERY) } else { every };
     loop {
         let asked = tokio::select! {
             () = gateway.ended.cancelled() => return,
             _ = hangup.recv() => true,
-            () = tokio::time::sleep(gateway.tuning.certificates_every) => false,
+            () = tokio::time::sleep(every) => false,
         };
         let held = certificates.clone();
         // It cannot fail, and a panic in there has been told already.

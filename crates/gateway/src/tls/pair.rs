@@ -142,6 +142,22 @@ struct Files {
     key: PathBuf,
 }
 
+impl Files {
+    /// Those of a pair that has a folder of its own.
+    fn within(folder: &Path) -> Files {
+        Files { certificate: folder.join("fullchain.pem"), key: folder.join("privkey.pem") }
+    }
+}
+
+/// The pair that has this folder for itself; `None` where it has no certificate.
+pub(super) fn read_folder(folder: &Path) -> Result<Option<Pair>, Mistake> {
+    let files = Files::within(folder);
+    if !files.certificate.exists() {
+        return Ok(None);
+    }
+    read(&files).map(Some)
+}
+
 /// Every pair of a folder by name, or what is wrong with it.
 pub(super) fn read_all(folder: &Path) -> Result<BTreeMap<String, Result<Pair, Mistake>>, Mistake> {
     let files = find(folder).map_err(|source| Mistake::Folder { path: folder.to_path_buf(), source })?;
@@ -175,7 +191,7 @@ fn find(folder: &Path) -> io::Result<BTreeMap<String, Files>> {
             continue;
         }
         if path.is_dir() {
-            let files = Files { certificate: path.join("fullchain.pem"), key: path.join("privkey.pem") };
+            let files = Files::within(&path);
             if files.certificate.exists()
                 && let Some(name) = path.file_name().and_then(|n| n.to_str())
             {

@@ -72,7 +72,11 @@ impl Side {
     async fn start(fast: bool) -> Side {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (stable, candidate) = (record("s", seen.clone()).await, record("c", seen.clone()).await);
-        let endpoint = |name: &str, address| Endpoint { instance: name.parse().unwrap(), incarnation: 1, address };
+        let endpoint = |name: &str, address: SocketAddr| Endpoint {
+            instance: name.parse().unwrap(),
+            incarnation: 1,
+            address: address.into(),
+        };
         let tuning = Tuning { header_timeout: Duration::from_secs(3), fast, ..quick() };
         let world = World::start_with(tuning).await;
         let mut split = table(1, 5_000, &[], &[]);

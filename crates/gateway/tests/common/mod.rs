@@ -181,6 +181,7 @@ impl TableOf {
             role,
             endpoints: endpoints.clone(),
             protocol: self.protocol,
+            health: None,
         };
         Route {
             service: "shop".parse().unwrap(),
@@ -204,7 +205,7 @@ impl TableOf {
     }
 
     pub fn build(&self) -> RoutingTable {
-        RoutingTable { generation: Generation(self.generation), routes: vec![self.route()] }
+        RoutingTable { generation: Generation(self.generation), routes: vec![self.route().into()] }
     }
 }
 
@@ -235,17 +236,7 @@ impl Instance {
             loop {
                 let accepted = tokio::select! { () = held.cancelled() => return, a = listener.accept() => a };
                 let Ok((stream, _)) = accepted else { continue };
-                let (held, counter, said) = (held.clone(), counter.clone(), said.clone());
-                tokio::spawn(async move {
-                    let dying = held.clone();
-                    let service = service_fn(move |request| {
-                        counter.fetch_add(1, SeqCst);
-                        answer(said.clone(), request, dying.clone())
-                    });
-                    let server = hyper::server::conn::http1::Builder::new();
-                    let served = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
-                    tokio::select! { () = held.cancelled() => {}, _ = served => {} }
-                });
+                tokio::spawn(serve(stream, said.clone(), counter.clone(), held.clone()));
             }
         });
         Instance { name, address, seen, running: Mutex::new(Some(stop.drop_guard())) }
@@ -265,8 +256,23 @@ impl Instance {
     }
 
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint { instance: self.name.parse().unwrap(), incarnation: 1, address: self.address }
+        Endpoint { instance: self.name.parse().unwrap(), incarnation: 1, address: self.address.into() }
     }
+}
+
+/// Answers on one connection until `held` is cancelled.
+pub async fn serve<S>(stream: S, name: String, seen: Arc<AtomicU64>, held: tokio_util::sync::CancellationToken)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let dying = held.clone();
+    let service = service_fn(move |request| {
+        seen.fetch_add(1, SeqCst);
+        answer(name.clone(), request, dying.clone())
+    });
+    let server = hyper::server::conn::http1::Builder::new();
+    let served = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::select! { () = held.cancelled() => {}, _ = served => {} }
 }
 
 pub fn full(text: impl Into<Bytes>) -> Body {

@@ -215,7 +215,7 @@ fn instance(now: &LaneNow, slot: &Slot) -> WireInstance {
     WireInstance {
         id: slot.id.to_string(),
         pid: seen.and_then(|i| i.pid),
-        address: seen.and_then(|i| i.address).map(|a| a.to_string()),
+        address: seen.and_then(|i| i.address.as_ref()).map(|a| a.to_string()),
         state: state.to_string(),
     }
 }

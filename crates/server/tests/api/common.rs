@@ -113,7 +113,13 @@ impl Api {
         .await
         .unwrap();
         let (farewell, farewells) = mpsc::channel(1);
-        let router = slipway_server::router(App { control, known: Default::default(), blobs, farewell });
+        let router = slipway_server::router(App {
+            control,
+            known: Default::default(),
+            challenges: Default::default(),
+            blobs,
+            farewell,
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });

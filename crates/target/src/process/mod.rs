@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use slipway_core::address::Address;
 use slipway_core::instance::{
     Exit, Health, InstanceSpec, InstanceState, InstanceStatus, Pending, Stopped, Target, TargetError,
 };
@@ -32,7 +32,7 @@ use slipway_core::units::{Millis, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::folder::{Folder, Launch, Phase, State};
+use crate::folder::{Folder, Launch, Phase, State, local};
 use crate::procfs::{self, ProcessId};
 use crate::{logs, smoke};
 
@@ -73,10 +73,10 @@ struct Entry {
 }
 
 /// The incarnation whose health is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Subject {
     incarnation: u32,
-    port: u16,
+    address: Address,
     program: ProcessId,
     /// The shim's process id, which numbers the session of everything that the program starts.
     session: u32,
@@ -211,7 +211,7 @@ impl Shared {
             health: Health::Unknown { why: None },
             last_exit: None,
         };
-        let nobody = Subject { incarnation: 0, port: 0, program: ProcessId { pid: 0, start: 0 }, session: 0 };
+        let nobody = Subject { incarnation: 0, address: local(0), program: ProcessId { pid: 0, start: 0 }, session: 0 };
         let entry = Entry {
             launch: Arc::new(launch),
             status,
@@ -258,11 +258,15 @@ impl Shared {
 
     /// Takes over a state, read as `state`.
     fn observe(&self, id: &InstanceId, said: &State, state: InstanceState, last_exit: Option<Exit>) {
-        if let (Some(program), Some(port)) = (said.program, said.port)
+        if let (Some(program), Some(address)) = (said.program, said.address())
             && let Some(entry) = self.entries().get(id)
         {
-            let subject = Subject { incarnation: said.incarnation, port, program, session: said.shim.pid };
-            entry.subject.send_if_modified(|before| std::mem::replace(before, subject) != subject);
+            let subject = Subject { incarnation: said.incarnation, address, program, session: said.shim.pid };
+            entry.subject.send_if_modified(|before| {
+                let changed = *before != subject;
+                *before = subject;
+                changed
+            });
         }
         self.update(id, |status| {
             if status.incarnation != said.incarnation {
@@ -275,7 +279,7 @@ impl Shared {
             }
             status.incarnation = said.incarnation;
             status.state = state;
-            status.address = said.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            status.address = said.address();
             status.pid = said.program.map(|program| program.pid);
             status.last_exit = last_exit;
         });
@@ -297,12 +301,12 @@ impl Shared {
         let (launch, subject) = {
             let entries = self.entries();
             let entry = entries.get(id)?;
-            (entry.launch.clone(), *entry.subject.borrow())
+            (entry.launch.clone(), entry.subject.borrow().clone())
         };
         Some(smoke::Place {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, subject.port)),
             work_dir: self.folder(id).work(),
-            env: launch.environment(subject.port),
+            env: launch.environment(&subject.address),
+            address: subject.address,
             instance: id.clone(),
             incarnation,
         })

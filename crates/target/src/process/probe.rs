@@ -1,16 +1,15 @@
 //! Asking an instance for its health. A good answer counts only if the instance itself gave it.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::Request;
+use slipway_core::address::Address;
 use slipway_core::instance::{Health, InstanceState};
 use slipway_core::names::InstanceId;
 use slipway_core::spec::{HealthCheck, HealthProbe};
 use slipway_core::units::Millis;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -29,18 +28,18 @@ pub(super) async fn ask_for_ever(
     mut subject: watch::Receiver<Subject>,
 ) {
     loop {
-        let asked = *subject.borrow_and_update();
+        let asked = subject.borrow_and_update().clone();
         tokio::select! {
             changed = subject.changed() => if changed.is_err() { return },
-            () = ask(shared, id, check, asked), if asked.incarnation > 0 => {}
+            () = ask(shared, id, check, &asked), if asked.incarnation > 0 => {}
         }
     }
 }
 
 /// Asks one incarnation, until it is dropped.
-async fn ask(shared: &Shared, id: &InstanceId, check: &HealthCheck, subject: Subject) {
+async fn ask(shared: &Shared, id: &InstanceId, check: &HealthCheck, subject: &Subject) {
     let mut tally = Tally::new(check);
-    let mut owner = Owner::new(subject);
+    let mut owner = Owner::new(subject.clone());
     let begun = Instant::now();
     loop {
         let asked_at = Instant::now();
@@ -61,11 +60,11 @@ async fn answer(
     shared: &Shared,
     id: &InstanceId,
     check: &HealthCheck,
-    subject: Subject,
+    subject: &Subject,
     owner: &mut Owner,
     age: Duration,
 ) -> Result<(), String> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, subject.port));
+    let address = &subject.address;
     let asked = tokio::time::timeout(check.timeout.as_duration(), async {
         match &check.probe {
             HealthProbe::Running(length) => ran_for(*length, age),
@@ -73,7 +72,7 @@ async fn answer(
                 Some(place) => smoke::succeeds(command, &place).await,
                 None => Err("it is not there any more".to_string()),
             },
-            HealthProbe::Tcp => TcpStream::connect(address).await.map(drop).map_err(|e| http::plain(&e)),
+            HealthProbe::Tcp => http::connect(address).await.map(drop).map_err(|e| http::plain(&e)),
             HealthProbe::Http(path) => get(address, path).await,
         }
     });
@@ -96,9 +95,9 @@ fn ran_for(length: Millis, age: Duration) -> Result<(), String> {
     }
 }
 
-async fn get(address: SocketAddr, path: &str) -> Result<(), String> {
+async fn get(address: &Address, path: &str) -> Result<(), String> {
     let request = Request::get(path)
-        .header("host", address.to_string())
+        .header("host", address.host())
         .header("user-agent", "slipway-health")
         .body(Empty::<Bytes>::new())
         .map_err(|e| e.to_string())?;

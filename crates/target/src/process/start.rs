@@ -17,11 +17,11 @@ use slipway_core::names::InstanceId;
 use tokio::process::{Child, Command};
 
 use super::{Shared, follow};
-use crate::folder::{Folder, Launch, Phase, State};
+use crate::folder::{Folder, Launch, Phase, State, local};
 use crate::heed::heed;
 use crate::shim::resolve;
 use crate::unpack::unpack;
-use crate::{config_files, env_file};
+use crate::{config_files, env_file, sockets};
 
 /// How long a shim may take until it has written its first state.
 const SHIM_LIMIT: Duration = Duration::from_secs(20);
@@ -44,14 +44,11 @@ pub(super) async fn start(
     }
     let mut base = base_env();
     base.extend(env_file::read(spec.env_file.as_deref()).map_err(TargetError::Hopeless)?);
-    let launch = Launch {
-        spec,
-        base_env: base,
-        token: format!("{:032x}", rand::random::<u128>()),
-        boot_id: shared.boot_id.clone(),
-    };
-    shared.insert(launch.clone());
     let folder = shared.folder(&id);
+    let token = format!("{:032x}", rand::random::<u128>());
+    let sockets = spec.wants_socket().then(|| sockets::folder(folder.path(), &token));
+    let launch = Launch { spec, base_env: base, token, boot_id: shared.boot_id.clone(), sockets };
+    shared.insert(launch.clone());
     let started = bring_up(&shared, &folder, launch, artifact).await;
     match &started {
         Ok(()) => follow::watch(&shared, &id),
@@ -126,8 +123,10 @@ fn prepare(root: &Path, folder: &Folder, launch: &Launch, artifact: &Path) -> Re
     unpack(artifact, &folder.unpacking())?;
     config_files::write(&launch.spec.files, &folder.unpacking())?;
     fs::rename(folder.unpacking(), folder.work()).map_err(failed)?;
-    let command = launch.command(0);
-    let path = launch.environment(0).remove("PATH").unwrap_or_default();
+    // Where it will listen is not known yet, and makes no difference to which file is run.
+    let anywhere = local(0);
+    let command = launch.command(&anywhere);
+    let path = launch.environment(&anywhere).remove("PATH").unwrap_or_default();
     resolve(command.first().map_or("", String::as_str), &folder.work(), &path).map_err(TargetError::Hopeless)?;
     folder.write_launch(launch).map_err(failed)?;
     Ok(lock)
@@ -158,6 +157,10 @@ fn complaint(folder: &Folder) -> String {
 pub(super) fn sweep(root: &Path, folder: &Folder) -> io::Result<()> {
     let Some(name) = folder.path().file_name().filter(|_| folder.path().exists()) else { return Ok(()) };
     let Some(_lock) = folder.take()? else { return Ok(()) };
+    if let Some(sockets) = folder.launch().and_then(|launch| launch.sockets) {
+        // They may lie elsewhere.
+        remove_all(&sockets)?;
+    }
     let mut trash = std::ffi::OsString::from(TRASH);
     trash.push(name);
     let trash = root.join(trash);

@@ -8,6 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use slipway_core::address::Address;
+
 use crate::folder::{Folder, Launch};
 
 /// How often a program file that somebody still has open for writing is tried.
@@ -15,12 +17,12 @@ const BUSY_TRIES: u32 = 100;
 /// From one such try to the next.
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
-/// Starts the program of `launch` on `port` and returns its process id, which is also its process group.
+/// Starts the program of `launch` at `address` and returns its process id, which is also its process group.
 /// The error is a sentence for people.
-pub(super) fn start(folder: &Folder, launch: &Launch, port: u16) -> Result<u32, String> {
-    let command = launch.command(port);
+pub(super) fn start(folder: &Folder, launch: &Launch, address: &Address) -> Result<u32, String> {
+    let command = launch.command(address);
     let (name, arguments) = command.split_first().ok_or("the command is empty")?;
-    let env = launch.environment(port);
+    let env = launch.environment(address);
     let file = resolve(name, &folder.work(), env.get("PATH").map_or("", String::as_str))?;
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => format!("cannot start {name}: the interpreter or loader that it names is not there"),

@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
+use slipway_core::address::Address;
 use slipway_core::instance::Exit;
 use slipway_core::units::Timestamp;
 
 use super::{Output, program, signal};
-use crate::folder::{Folder, Launch, Phase, State};
+use crate::folder::{Folder, Launch, Phase, State, local};
 use crate::procfs::{self, ProcessId};
+use crate::sockets;
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
@@ -84,6 +86,7 @@ impl Supervisor {
             phase: Phase::Starting,
             incarnation: 0,
             port: None,
+            socket: None,
             program: None,
             last_exit: None,
             killed: false,
@@ -218,10 +221,7 @@ impl Supervisor {
     fn start(&mut self) {
         self.output().log.forget_tail();
         self.state.incarnation += 1;
-        let started = program::free_port(self.state.port).and_then(|port| {
-            self.state.port = Some(port);
-            program::start(&self.folder, &self.launch, port)
-        });
+        let started = self.place().and_then(|address| program::start(&self.folder, &self.launch, &address));
         match started {
             Ok(pid) => {
                 // Not reaped before the reaper is told, so it is there even if it ended already.
@@ -238,6 +238,18 @@ impl Supervisor {
             }
         }
         self.publish();
+    }
+
+    /// Where this incarnation is to listen: where none before it did.
+    fn place(&mut self) -> Result<Address, String> {
+        if let Some(folder) = &self.launch.sockets {
+            let address = sockets::prepare(folder, self.state.incarnation)?;
+            self.state.socket = address.socket().map(str::to_string);
+            return Ok(address);
+        }
+        let port = program::free_port(self.state.port)?;
+        self.state.port = Some(port);
+        Ok(local(port))
     }
 
     fn next_restart(&mut self) -> Instant {

@@ -93,7 +93,7 @@ async fn one_that_never_listens_is_unhealthy_after_its_time() {
     spec.health.start_limit = Millis(300);
     world.start(&spec).await.unwrap();
     let status = world.until(&spec.id, |s| matches!(s.health, Health::Unhealthy { .. })).await;
-    let port = status.address.unwrap().port();
+    let port = status.address.as_ref().unwrap().port().unwrap();
     assert_eq!(why(&status), format!("nothing listens on port {port}: does the command use {{port}}?"));
     assert_eq!(status.state, InstanceState::Running);
     world.target().stop_all().await.unwrap();
@@ -119,9 +119,9 @@ async fn a_strangers_answer_does_not_count() {
     let mut spec = spec("shop-1", &["./run.sh"]);
     spec.health.probe = slipway_core::spec::HealthProbe::Tcp;
     world.target().start(&spec, artifact).await.unwrap();
-    let port = world.until(&spec.id, |s| s.address.is_some()).await.address.unwrap();
-    let _stranger = TcpListener::bind(port).unwrap();
-    world.complaint(&spec.id, &format!("port {} is listened on by another process", port.port())).await;
+    let port = world.until(&spec.id, |s| s.address.is_some()).await.address.and_then(|a| a.port()).unwrap();
+    let _stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    world.complaint(&spec.id, &format!("port {port} is listened on by another process")).await;
     assert_ne!(world.status(&spec.id).unwrap().health, Health::Healthy);
     world.target().stop_all().await.unwrap();
 }

@@ -3,13 +3,14 @@
 use std::fs;
 
 use rustix::process::Signal;
+use slipway_core::address::Address;
 use slipway_core::instance::{Health, InstanceState, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
 
-async fn get(address: std::net::SocketAddr, path: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+async fn get(address: &Address, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", address.port().unwrap())).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -23,7 +24,7 @@ async fn an_instance_starts_gets_healthy_and_is_stopped_without_a_trace() {
     world.start(&spec).await.unwrap();
     let status = world.healthy(&spec.id).await;
     assert_eq!((status.incarnation, status.last_exit), (1, None));
-    assert_eq!(get(status.address.unwrap(), "/pid").await, status.pid.unwrap().to_string());
+    assert_eq!(get(status.address.as_ref().unwrap(), "/pid").await, status.pid.unwrap().to_string());
     assert_eq!(fs::read_to_string(world.target().work_dir(&spec.id).join("readme")).unwrap(), "hello");
 
     world.target().stop(&spec.id).await.unwrap();
@@ -32,7 +33,7 @@ async fn an_instance_starts_gets_healthy_and_is_stopped_without_a_trace() {
     assert_eq!(processes_in(world.home.path()), Vec::<u32>::new());
     assert_eq!(fs::read_dir(world.root()).unwrap().count(), 0);
     let logs = world.target().log_files(&spec.id);
-    let port = status.address.unwrap().port();
+    let port = status.address.unwrap().port().unwrap();
     assert_eq!(fs::read_to_string(&logs[0]).unwrap(), format!("serving on {port}\n"));
 
     world.target().stop(&spec.id).await.unwrap();
@@ -46,13 +47,16 @@ async fn the_environment_is_what_was_declared_and_no_more() {
     let spec = server("shop-1", &[]);
     world.start(&spec).await.unwrap();
     let address = world.healthy(&spec.id).await.address.unwrap();
-    let env = get(address, "/env").await;
+    let env = get(&address, "/env").await;
     let mut names: Vec<&str> = env.lines().map(|l| l.split_once('=').unwrap().0).filter(|n| *n != "TZ").collect();
     names.sort_unstable();
     assert_eq!(names, ["COLOUR", "HOME", "INSTANCE", "LANG", "PATH", "PORT", "VERSION"]);
-    for line in
-        [format!("PORT={}", address.port()), "VERSION=1.2.3".into(), "INSTANCE=shop-1".into(), "COLOUR=blue".into()]
-    {
+    for line in [
+        format!("PORT={}", address.port().unwrap()),
+        "VERSION=1.2.3".into(),
+        "INSTANCE=shop-1".into(),
+        "COLOUR=blue".into(),
+    ] {
         assert!(env.lines().any(|l| l == line), "{line} is not in {env}");
     }
     world.target().stop_all().await.unwrap();

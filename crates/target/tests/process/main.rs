@@ -4,5 +4,6 @@ mod adoption;
 mod faults;
 mod life;
 mod smoke;
+mod sockets;
 mod support;
 mod workers;

@@ -20,14 +20,26 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct World {
     pub home: tempfile::TempDir,
+    /// How often a part of the path to the instances is repeated.
+    depth: usize,
     target: Option<ProcessTarget>,
     changed: Arc<Notify>,
 }
 
 impl World {
     pub fn new() -> World {
+        // Longer than a socket's path may be.
+        World::as_deep_as(30)
+    }
+
+    /// Where sockets fit into the instances' folders.
+    pub fn shallow() -> World {
+        World::as_deep_as(1)
+    }
+
+    fn as_deep_as(depth: usize) -> World {
         let home = tempfile::tempdir().unwrap();
-        let mut world = World { home, target: None, changed: Arc::default() };
+        let mut world = World { home, depth, target: None, changed: Arc::default() };
         world.restart();
         world
     }
@@ -47,8 +59,7 @@ impl World {
     }
 
     pub fn root(&self) -> PathBuf {
-        // Longer than a socket's path may be.
-        self.home.path().join("data".repeat(30)).join("instances")
+        self.home.path().join("data".repeat(self.depth)).join("instances")
     }
 
     pub fn folder(&self, id: &InstanceId) -> PathBuf {
@@ -170,6 +181,11 @@ pub fn server(name: &str, traits: &[&str]) -> InstanceSpec {
     let mut command = vec![HELPER, "serve", "{port}"];
     command.extend(traits);
     spec(name, &command)
+}
+
+/// The same on a socket.
+pub fn socket_server(name: &str) -> InstanceSpec {
+    spec(name, &[HELPER, "serve", "{socket}"])
 }
 
 /// Whether a process runs; one that only waits to be reaped does not.

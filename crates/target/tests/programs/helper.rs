@@ -1,9 +1,10 @@
-//! What the tests run: the shim, as `helper shim DIR`, and instances, as `helper serve PORT [TRAIT…]`.
+//! What the tests run: the shim, as `helper shim DIR`, and instances, as `helper serve PORT|SOCKET [TRAIT…]`.
 //!
 //! Traits: `ignore-term`, `fork` (leaves children in and outside of its group), `talk` (writes all the time).
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -57,16 +58,22 @@ fn serve(port: &str, traits: &[&str]) -> ExitCode {
             }
         });
     }
+    if port.starts_with('/') {
+        let Ok(listener) = UnixListener::bind(port) else { return ExitCode::from(98) };
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(stream.try_clone().ok()?, stream));
+        }
+    }
     let Ok(listener) = TcpListener::bind(format!("127.0.0.1:{port}")) else { return ExitCode::from(98) };
     println!("serving on {port}");
     for stream in listener.incoming().flatten() {
-        thread::spawn(move || answer(stream));
+        thread::spawn(move || answer(stream.try_clone().ok()?, stream));
     }
     ExitCode::SUCCESS
 }
 
-fn answer(mut stream: TcpStream) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn answer(reader: impl Read, mut stream: impl Write) -> Option<()> {
+    let mut reader = BufReader::new(reader);
     let mut head = Vec::new();
     loop {
         let mut line = String::new();

@@ -1,7 +1,6 @@
 //! One state: what is kept, what is on its way, and what instances and the gateway really do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
@@ -158,7 +157,7 @@ impl State {
                 id: id.clone(),
                 incarnation: 1,
                 state: InstanceState::Running,
-                address: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+                address: Some(([127, 0, 0, 1], 1).into()),
                 pid: Some(1),
                 health: if *healthy { Health::Healthy } else { Health::Unknown { why: None } },
                 last_exit: None,

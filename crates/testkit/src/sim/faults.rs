@@ -119,7 +119,7 @@ impl Sabotage {
 fn serve_at_once(slot: &mut Slot, seen: &Observed) {
     let Some(status) = seen.instances.get(&slot.id) else { return };
     let healthy = status.state == InstanceState::Running && status.health == Health::Healthy;
-    if let Some(address) = status.address.filter(|_| healthy && slot.state == SlotState::Wanted) {
+    if let Some(address) = status.address.clone().filter(|_| healthy && slot.state == SlotState::Wanted) {
         let (instance, incarnation) = (slot.id.clone(), status.incarnation);
         slot.ready.get_or_insert(Endpoint { instance, incarnation, address });
     }

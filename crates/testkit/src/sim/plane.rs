@@ -2,7 +2,6 @@
 //! wakes up.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
@@ -26,7 +25,7 @@ impl World {
             id: id.clone(),
             incarnation: running.incarnation,
             state: InstanceState::Running,
-            address: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+            address: Some(([127, 0, 0, 1], 1).into()),
             pid: Some(1),
             health,
             last_exit: None,

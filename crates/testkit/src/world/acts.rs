@@ -1,7 +1,5 @@
 //! What a turn decided, carried out at once.
 
-use std::net::SocketAddr;
-
 use slipway_core::hook::Answer;
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
 use slipway_core::job::JobEnd;
@@ -87,7 +85,7 @@ pub(super) fn status(id: &InstanceId, since: Timestamp, now: Timestamp) -> Insta
         id: id.clone(),
         incarnation: 1,
         state: InstanceState::Running,
-        address: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+        address: Some(([127, 0, 0, 1], 1).into()),
         pid: Some(1),
         health: if up { Health::Healthy } else { Health::Unknown { why: None } },
         last_exit: None,

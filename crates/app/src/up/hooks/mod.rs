@@ -94,8 +94,8 @@ fn key(secret: &Secret) -> Result<Vec<u8>, String> {
         }
         Secret::File(path) => {
             let place = format!("the file {path}");
-            let bytes =
-                web::file(path, SECRET_LIMIT).map_err(|error| format!("its secret is missing: {place}: {error}"))?;
+            let bytes = crate::up::web::file(path.as_ref(), SECRET_LIMIT)
+                .map_err(|error| format!("its secret is missing: {place}: {error}"))?;
             let no_text = |_| format!("its secret cannot be used: {place} is no text");
             (String::from_utf8(bytes).map_err(no_text)?, place)
         }

@@ -11,6 +11,8 @@ mod traffic;
 mod world;
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod broken;
 #[cfg(test)]
 mod healthy;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::StableNumbers;
+use super::super::beside::Beside;
 use super::super::sequence::Sequence;
 use super::screen::Screen;
 use super::*;
@@ -58,7 +59,8 @@ proptest! {
     ) {
         let candidate = counts(n, (n as f64 * share.powi(4)) as u64);
         let stable = counts(stable_n, (stable_n as f64 * stable_share) as u64);
-        let screen = Screen::of(&Sequence::new(errors().at_most), &errors(), &BUDGET, (candidate, stable), percent(50));
+        let tests = (&Sequence::new(errors().at_most), &Beside::new(errors().at_most, 0.25));
+        let screen = Screen::of(tests, &errors(), &BUDGET, (candidate, stable), percent(50));
         let told = judge(&errors(), &BUDGET, &evidence(candidate, stable, Rule::PassOrFail), Timestamp(60_000));
         prop_assert!(screen.may_fail || (told.verdict != Verdict::Fail && !told.suspected), "{}", told.sentence);
         prop_assert!(screen.may_pass || told.verdict != Verdict::Pass, "{}", told.sentence);

@@ -5,6 +5,7 @@ use super::tally::Tally;
 use super::traffic::{Request, assigned};
 use super::world::{Comparable, End, Step, Story, World};
 use super::{BEGIN, LONGEST_STEP, Random};
+use crate::judge::beside::Beside;
 use crate::judge::sequence::Sequence;
 use crate::judge::{
     Comparison, Evidence, Judgement, MAX_RESTARTS, Pause, Rule, Stability, Verdict, Watch, judge, stability, watch,
@@ -81,6 +82,8 @@ impl<'a> Run<'a> {
         let limit = began.plus(LONGEST_STEP);
         let (mut next_look, mut earliest) = (began, began);
         self.tallies.iter_mut().for_each(Tally::restart);
+        let besides: Vec<Beside> =
+            self.world.objectives.iter().map(|o| Beside::new(o.at_most, step.weight.share())).collect();
         loop {
             let bad = self.request(step.weight);
             let now = self.now();
@@ -107,7 +110,7 @@ impl<'a> Run<'a> {
                 }
             }
             let over = now.since(began) >= step.length;
-            if !over && !self.may_show(&step) {
+            if !over && !self.may_show(&step, &besides) {
                 self.tallies.iter_mut().for_each(|tally| tally.waiting_since = None);
                 continue;
             }
@@ -143,15 +146,15 @@ impl<'a> Run<'a> {
     }
 
     /// Whether a look can come to anything: most show nothing, and telling so is cheaper than all bounds and sentences.
-    fn may_show(&self, step: &Step) -> bool {
+    fn may_show(&self, step: &Step, besides: &[Beside]) -> bool {
         if self.world.compared != Comparable::Concurrent {
             return true;
         }
         let budget = self.world.budget();
         let screens: Vec<Screen> = (self.tallies.iter().zip(&self.world.objectives))
-            .zip(&self.sequences)
-            .map(|((tally, objective), sequence)| {
-                Screen::of(sequence, objective, &budget, (tally.candidate, tally.stable), step.next)
+            .zip(self.sequences.iter().zip(besides))
+            .map(|((tally, objective), tests)| {
+                Screen::of(tests, objective, &budget, (tally.candidate, tally.stable), step.next)
             })
             .collect();
         let passing = step.rule == Rule::PassOrFail && screens.iter().all(|screen| screen.may_pass);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::super::config::Config;
 use super::super::mistake::{Wrong, nearest, quoted};
-use super::super::model::Run;
+use super::super::model::{EnvironmentSpec, Run, SmokeTest};
 use super::super::reader::{Keys, Reader};
 use super::super::worker::StopSignal;
+use super::smoke::texts;
 use super::{command, duration};
 use crate::units::Millis;
 
@@ -16,10 +18,14 @@ pub(super) const EXAMPLE: &str = r#"run: { command: ["./checkout", "--port", "{p
 const GRACE: Millis = Millis::from_secs(10);
 /// The same for a worker, whose jobs last longer than requests.
 const WORKER_GRACE: Millis = Millis::from_secs(30);
+/// Says that the instance listens on a port.
+const PORT: &str = "{port}";
+/// Says that it listens on a socket.
+const SOCKET: &str = "{socket}";
 /// Filled in by the target.
-const PLACEHOLDERS: [&str; 3] = ["port", "version", "instance"];
+const PLACEHOLDERS: [&str; 4] = ["port", "socket", "version", "instance"];
 /// Set by the target for each instance, over whatever is declared.
-const SET_BY_SLIPWAY: [&str; 3] = ["PORT", "VERSION", "INSTANCE"];
+const SET_BY_SLIPWAY: [&str; 4] = ["PORT", "SOCKET", "VERSION", "INSTANCE"];
 
 /// What is run. A worker has longer to end by itself, and need not listen anywhere.
 pub(super) fn run(reader: &Reader, worker: bool) -> Option<Run> {
@@ -30,12 +36,13 @@ pub(super) fn run(reader: &Reader, worker: bool) -> Option<Run> {
     let declared =
         fields.required("command", "there is nothing to run", r#"command: ["./checkout", "--port", "{port}"]"#)?;
     let command = command(declared)?;
-    placeholders(declared, &command, worker);
+    let socket = env.values().any(|value| value.contains(SOCKET));
+    placeholders(declared, &command, worker || socket);
     Some(Run { command, env, stop_grace, stop_signal })
 }
 
-/// Warns where the port may not reach the program, and where braces look like a slip of the pen.
-fn placeholders(declared: &Reader, command: &[String], worker: bool) {
+/// Warns where the port may not reach the program that needs one, and where braces look like a slip of the pen.
+fn placeholders(declared: &Reader, command: &[String], no_port: bool) {
     let names: Vec<&str> = command.iter().flat_map(|word| braced(word)).collect();
     for name in names.iter().filter(|name| !PLACEHOLDERS.contains(name)) {
         if let Some(near) = nearest(name, PLACEHOLDERS) {
@@ -45,11 +52,36 @@ fn placeholders(declared: &Reader, command: &[String], worker: bool) {
             );
         }
     }
-    if !names.contains(&"port") && !worker {
+    if !names.contains(&"port") && !names.contains(&"socket") && !no_port {
         declared.warn(
             Wrong::new("no {port} in the command: the program must take its port from the environment variable PORT")
                 .hint("pass {port} as an argument if it does not"),
         );
+    }
+}
+
+/// Notes where an instance would have to listen on a port and on a socket, and warns of smoke tests that ask for a port
+/// where there is none.
+pub(super) fn one_place(
+    reader: &Reader,
+    run: &Run,
+    config: &Config,
+    environments: &[EnvironmentSpec],
+    smoke: &[SmokeTest],
+) {
+    let own = run.env.values().chain(config.values.values());
+    let theirs = environments.iter().flat_map(|e| e.env.values().chain(e.config.values.values()));
+    let uses = |name: &str| run.command.iter().any(|word| word.contains(name));
+    if !uses(SOCKET) && !own.chain(theirs).any(|value| value.contains(SOCKET)) {
+        return;
+    }
+    if uses(PORT) {
+        let wrong = Wrong::new("an instance listens on a port or on a socket, and both {port} and {socket} are used");
+        reader.mistake(wrong.hint("leave one of them out"));
+    }
+    if smoke.iter().flat_map(|test| texts(&test.action)).any(|text| text.contains(PORT)) {
+        let wrong = Wrong::new("a smoke test uses {port}, which an instance that listens on a socket does not have");
+        reader.warn(wrong.hint("use {socket}"));
     }
 }
 

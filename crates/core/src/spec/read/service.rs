@@ -81,6 +81,9 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let objectives = declared_or_assumed(&fields, worker.is_some());
     let hooks = fields.or("hooks", Vec::new(), hooks);
     let environments = environments_section.and_then(|r| environments(r, worker));
+    if let (Some(section), Some(run), Some(environments)) = (run_section, &run, &environments) {
+        run::one_place(section, run, &config, environments, &smoke);
+    }
     let own = environments.iter().flatten().flat_map(|e| &e.hooks);
     for (section, asks) in [(fields.get("hooks"), asks(&hooks)), (environments_section, asks(own))] {
         if let Some(section) = section.filter(|_| asks && worker.is_some()) {

@@ -19,7 +19,7 @@ const EXPECT_KEYS: Keys = Keys { known: &["status", "headers", "json", "body"], 
 const EXAMPLE: &str = "for example - { name: it answers, http: { path: /ready } }";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Known to every test without being captured.
-const GIVEN: [&str; 2] = ["url", "port"];
+const GIVEN: [&str; 3] = ["url", "port", "socket"];
 /// Written by whoever sends the request.
 const SET_BY_SLIPWAY: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
 
@@ -207,7 +207,7 @@ fn order_of_captures(tests: &[(&Reader, Option<SmokeTest>)]) {
 }
 
 /// Every text in which placeholders are filled in.
-fn texts(action: &SmokeAction) -> Vec<&str> {
+pub(super) fn texts(action: &SmokeAction) -> Vec<&str> {
     match action {
         SmokeAction::Http { path, headers, json, .. } => {
             let mut texts: Vec<&str> = headers.values().map(String::as_str).chain([path.as_str()]).collect();

@@ -13,10 +13,10 @@ pub(super) fn run() -> Value {
         &["command"],
         json!({
             "command": command(
-                "Program and arguments; no shell is involved. {port}, {version} and {instance} are filled in, and are also set as PORT, VERSION and INSTANCE.",
+                "Program and arguments; no shell is involved. {port}, {version} and {instance} are filled in, and are also set as PORT, VERSION and INSTANCE. {socket} in the place of {port} asks for the path of a Unix socket, which is also set as SOCKET.",
                 json!(["./checkout", "--port", "{port}"])
             ),
-            "env": env("Environment variables, beside PATH, HOME, LANG, TZ, PORT, VERSION and INSTANCE. Values are the text that was written."),
+            "env": env("Environment variables, beside PATH, HOME, LANG, TZ, PORT or SOCKET, VERSION and INSTANCE. Values are the text that was written, with {socket} filled in."),
             "stop_grace": or(duration("From the stop signal to the kill of the whole process group; 30s for a worker where absent.", "30s"), json!("10s")),
             "stop_signal": {
                 "description": "What asks the program to end. A worker's program gets it alone and may finish its jobs with all that it started; elsewhere it goes to the whole process group.",
@@ -28,7 +28,8 @@ pub(super) fn run() -> Value {
 
 fn env(description: &str) -> Value {
     let mut env = texts(description, json!({ "LOG_LEVEL": "info" }));
-    env["propertyNames"] = json!({ "pattern": "^[^=\\s]+$", "not": { "enum": ["PORT", "VERSION", "INSTANCE"] } });
+    env["propertyNames"] =
+        json!({ "pattern": "^[^=\\s]+$", "not": { "enum": ["PORT", "SOCKET", "VERSION", "INSTANCE"] } });
     env
 }
 
@@ -88,7 +89,7 @@ pub(super) fn health() -> Value {
         &[],
         json!({
             "http": path("A GET on this path, query included, answers 200 to 399.", "/healthz"),
-            "tcp": only_true("The port accepts a connection."),
+            "tcp": only_true("The port or the socket accepts a connection."),
             "command": command("A program, run in the instance's working folder and environment, exits with 0 within timeout.", json!(["./healthy.sh"])),
             "running_for": duration("Workers only: the program has run for so long without ending. Below start_limit.", "5s"),
             "interval": or(duration("From one question to the next; until first healthy it is asked every 100ms, or faster if declared.", "2s"), json!("2s")),
@@ -108,7 +109,7 @@ pub(super) fn smoke() -> Value {
         json!({
             "name": text("What works if it passes, for people; unique.", "a user can log in"),
             "http": smoke_http(),
-            "tcp": only_true("The instance's port accepts a connection."),
+            "tcp": only_true("The instance's port or socket accepts a connection."),
             "command": command(
                 "A program, run in the instance's working folder and environment, exits with 0.",
                 json!(["./smoke.sh", "{url}"])
@@ -117,14 +118,14 @@ pub(super) fn smoke() -> Value {
             "capture": {
                 "description": "Values taken from the JSON answer (or from a command's standard output) for later tests, which write {name}: JSON pointers by name.",
                 "type": "object",
-                "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]*$", "not": { "enum": ["url", "port"] } },
+                "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]*$", "not": { "enum": ["url", "port", "socket"] } },
                 "additionalProperties": { "type": "string", "pattern": "^/" },
                 "examples": [{ "token": "/token" }]
             },
         }),
     );
     json!({
-        "description": "What must work before the first user, in order; each may use {url} (http://host:port), {port} and values captured before.",
+        "description": "What must work before the first user, in order; each may use {url} (http://host:port), {port} or {socket}, and values captured before.",
         "type": "array", "maxItems": 200, "default": [],
         "items": exactly_one(test, &["http", "tcp", "command"]),
         "examples": [[{ "name": "it answers", "http": { "path": "/ready" } }]]

@@ -9,6 +9,7 @@ mod mistakes;
 mod page;
 mod policies;
 mod properties;
+mod sockets;
 mod validator;
 mod workers;
 

@@ -1,54 +1,17 @@
-//! Who listens on a port: the instance that was given it, or somebody else.
+//! Who holds the sockets that a connection to a port reaches.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use super::Subject;
+use super::{Proof, processes};
+use crate::process::Subject;
 use crate::procfs;
 
-/// A search that found nothing is not repeated sooner, unless somebody answered: it reads the whole of `/proc`.
-const SEARCH_EVERY: Duration = Duration::from_secs(1);
-
-/// Checks again and again that one incarnation owns its port. The proof is kept: as long as the same descriptor leads
-/// to the same listening socket, nothing has to be searched.
-pub(super) struct Owner {
-    subject: Subject,
-    proof: Vec<(PathBuf, u64)>,
-    failed: Option<(Instant, String)>,
-}
-
-impl Owner {
-    pub(super) fn new(subject: Subject) -> Owner {
-        Owner { subject, proof: Vec::new(), failed: None }
-    }
-
-    /// Whether the instance listens on its port, on which somebody has or has not just `answered`; the error is a
-    /// sentence for people.
-    pub(super) async fn check(&mut self, answered: bool) -> Result<(), String> {
-        let holds = |(path, inode): &(PathBuf, u64)| procfs::socket_inode(path) == Some(*inode);
-        if !self.proof.is_empty() && self.proof.iter().all(holds) {
-            return Ok(());
-        }
-        if let Some((at, why)) = self.failed.as_ref().filter(|_| !answered)
-            && at.elapsed() < SEARCH_EVERY
-        {
-            return Err(why.clone());
-        }
-        let subject = self.subject;
-        let proof = tokio::task::spawn_blocking(move || prove(subject)).await.map_err(|e| e.to_string())?;
-        self.failed = proof.as_ref().err().map(|why| (Instant::now(), why.clone()));
-        self.proof = proof?;
-        Ok(())
-    }
-}
-
 /// The descriptors by which the instance's processes hold what connections to its port reach.
-fn prove(subject: Subject) -> Result<Vec<(PathBuf, u64)>, String> {
+pub(super) fn prove(subject: &Subject, port: u16) -> Result<Proof, String> {
     let listening = listening();
     let own: Vec<(u64, PathBuf)> = processes(subject).into_iter().flat_map(procfs::sockets).collect();
-    let port = subject.port;
     let reached = reached(&listening, port);
     if reached.is_empty() {
         return Err(nothing_listens(&listening, &own, port));
@@ -57,20 +20,8 @@ fn prove(subject: Subject) -> Result<Vec<(PathBuf, u64)>, String> {
         .into_iter()
         .map(|inode| own.iter().find(|(i, _)| *i == inode).map(|(_, path)| (path.clone(), inode)))
         .collect::<Option<Vec<_>>>()
+        .map(Proof::Port)
         .ok_or_else(|| format!("port {port} is listened on by another process"))
-}
-
-/// The program, what descends from it, and what shares its session.
-fn processes(subject: Subject) -> Vec<u32> {
-    let all = procfs::all();
-    let mut pids = vec![subject.program.pid];
-    pids.extend(procfs::descendants(&all, subject.program.pid).iter().map(|stat| stat.pid));
-    // The shim leads the session; its descendants may have taken sessions of their own.
-    pids.extend(procfs::descendants(&all, subject.session).iter().map(|stat| stat.pid));
-    pids.extend(all.iter().filter(|s| s.session == subject.session && s.pid != subject.session).map(|s| s.pid));
-    pids.sort_unstable();
-    pids.dedup();
-    pids
 }
 
 fn nothing_listens(listening: &[Listener], own: &[(u64, PathBuf)], port: u16) -> String {

@@ -1,0 +1,181 @@
+//! Whether the candidate's rate is above stable's by more than so much, by requests of the same time: one e-process for
+//! both sides, in place of two intervals that must not touch. Decides nothing: the rules in `verdict` do.
+//!
+//! **The form.** The sub-Bernoulli form of `sequence`, with a tilt for each side. For `t > 0 > u`, with
+//! `g = e^t - 1`, `h = e^u - 1`, and x bad events of n on either side (c the candidate's, s stable's),
+//!
+//! ```text
+//! F(p, d) = exp(t x_c + u x_s - n_c ln(1 + (p + d) g) - n_s ln(1 + p h))
+//! ```
+//!
+//! is evidence against "stable's rate is p or more and the candidate's p + d or less". Which p it is nobody knows, so the
+//! p that speaks most against the evidence is taken, **for each pair of tilts by itself**:
+//!
+//! ```text
+//! E(d) = sum over k of w_k  min over p of F_k(p, d)
+//! ```
+//!
+//! It ever reaches `1/level` with a chance of at most `level` (Ville), whenever one looks, where the candidate is worse than
+//! stable by at most `d`. Two readings, either of which is enough:
+//! - Each request falls to the candidate with a constant chance `w`, drawn apart from what would happen to it, and its
+//!   chance to be bad on the candidate is at most `d` more than on stable. At the p where
+//!   `w g / (1 + (p + d) g) + (1 - w) h / (1 + p h)` is zero the expected factor of a request is at most 1, *whatever its own
+//!   chance is*: it is linear in it, and the slope is zero. (Where that p is no share, the nearest share has the slope that
+//!   does no harm.) So `F_k` at that p is a supermartingale through every burst and drift; it rests on `w` and the tilts
+//!   alone, and the minimum is never more. `w` need not be known: the minimum is that p with the measured share for `w`.
+//! - Whatever the assignment, the running means of the two rates differ by at most `d`: then the argument of `sequence`
+//!   holds for each side at stable's running mean, and the minimum is never more.
+//!
+//! Sources: Howard, Ramdas, McAuliffe and Sekhon (2021) for the form; Turner, Ly and Grünwald, "Generic E-variables for
+//! exact sequential k-sample tests that allow for optional stopping" (2024), for the choice of p, which makes the evidence
+//! grow as fast as any test's can for the alternative that a pair of tilts stands for; the minimum over p in place of a known
+//! share is ours.
+//!
+//! **The mixture.** An alternative is a pair of rates; its tilts are their odds against those of both together at the step's
+//! declared weight. Most of the weight lies on 20 ratios, log-uniform from 1.5 to 99, of rates that are small, where bad
+//! events alone tell, and whose each one is; a sixth on three grossly bad candidates, where good events tell as much; one
+//! thousandth on 8 nearer ratios, so that the bound closes in on the truth. They are fixed before the step.
+//!
+//! `ln E` is convex in `d`, as a minimum over p of what is convex in both: Newton's method from the left never steps over
+//! the root.
+
+use super::Counts;
+use super::multiple::Side;
+use super::sequence::log_sum;
+
+/// Ratios of small rates.
+const COARSE: usize = 20;
+/// Ratios nearer than those.
+const FINE: usize = 8;
+/// The weight of all the near ratios together.
+const FINE_WEIGHT: f64 = 0.001;
+/// Nearest, first and last ratio.
+const RATIOS: [f64; 3] = [1.02, 1.5, 99.0];
+/// Rates of grossly bad candidates, beside a stable that is at half of what is acceptable.
+const GROSS: [f64; 3] = [0.1, 0.3, 0.99];
+/// The weight of all of these together.
+const GROSS_WEIGHT: f64 = 1.0 / 6.0;
+/// A design for a smaller share than this is as good as one for this.
+const LEAST_SHARE: f64 = 0.0001;
+/// Newton's method ends when a step is smaller than this.
+const PRECISION: f64 = 1e-9;
+/// Newton's method ends here at the latest; it takes about ten.
+const MAX_STEPS: usize = 60;
+
+/// The tilts of one alternative.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    log_weight: f64,
+    /// `t` and `e^t - 1`.
+    candidate: (f64, f64),
+    /// `u` and `e^u - 1`.
+    stable: (f64, f64),
+}
+
+/// The mixture of one objective in one step.
+#[derive(Debug, Clone)]
+pub(super) struct Beside([Pair; COARSE + FINE + GROSS.len()]);
+
+impl Beside {
+    /// For an objective that accepts `at_most`, and a step in which the candidate is to have this share of the requests.
+    pub(super) fn new(at_most: f64, share: f64) -> Beside {
+        let share = share.clamp(LEAST_SHARE, 1.0 - LEAST_SHARE);
+        let ratios = |k: usize| {
+            let [nearest, first, last] = RATIOS;
+            let between = |from: f64, to: f64, k: usize, of: usize| from * (to / from).powf(k as f64 / of as f64);
+            match k < COARSE {
+                true => between(first, last, k, COARSE - 1),
+                false => between(nearest, first, k - COARSE, FINE),
+            }
+        };
+        Beside(std::array::from_fn(|k| {
+            let (weight, [candidate, stable]) = match k.checked_sub(COARSE + FINE) {
+                Some(k) => {
+                    let stable = (at_most / 2.0).min(GROSS[k] / 2.0);
+                    let together = odds(share * GROSS[k] + (1.0 - share) * stable);
+                    (GROSS_WEIGHT / GROSS.len() as f64, [odds(GROSS[k]), odds(stable)].map(|odds| odds / together))
+                }
+                None => {
+                    let (weight, of) = match k < COARSE {
+                        true => (1.0 - GROSS_WEIGHT - FINE_WEIGHT, COARSE),
+                        false => (FINE_WEIGHT, FINE),
+                    };
+                    let together = share * ratios(k) + 1.0 - share;
+                    (weight / of as f64, [ratios(k) / together, 1.0 / together])
+                }
+            };
+            let [candidate, stable] = [candidate, stable].map(|odds| (odds.ln(), odds - 1.0));
+            Pair { log_weight: weight.ln(), candidate, stable }
+        }))
+    }
+
+    /// Whether the candidate's rate is shown to be above stable's by more than `excess`, wrongly with a chance of at most
+    /// `level` over all looks.
+    pub(super) fn shown_above(&self, candidate: Counts, stable: Counts, excess: f64, level: f64) -> bool {
+        candidate.bad > 0 && self.log_evidence(candidate.into(), stable.into(), excess).0 >= -level.ln()
+    }
+
+    /// The lower bound of the candidate's rate minus stable's, too high with a chance of at most `level` over all looks.
+    pub(super) fn lower(&self, candidate: Counts, stable: Counts, level: f64) -> f64 {
+        self.lower_expected(candidate.into(), stable.into(), level)
+    }
+
+    /// The same for numbers that are expected and need not be whole.
+    pub(super) fn lower_expected(&self, candidate: Side, stable: Side, level: f64) -> f64 {
+        let target = -level.ln();
+        let seen = candidate.rate() - stable.rate();
+        let guesses = [0.25, 0.5, 0.75, 0.95].map(|to: f64| seen * (1.0 - to) - to * stable.rate().max(0.0));
+        let found = guesses
+            .into_iter()
+            .chain([-0.01, -0.1, -0.5, -1.0])
+            .map(|excess: f64| (excess, self.log_evidence(candidate, stable, excess)))
+            .find(|(_, (evidence, _))| *evidence >= target);
+        let Some((mut excess, (mut evidence, mut slope))) = found else { return -1.0 };
+        for _ in 0..MAX_STEPS {
+            let next = (excess - (evidence - target) / slope).min(1.0);
+            if next - excess <= PRECISION || !next.is_finite() {
+                break;
+            }
+            let (there, its_slope) = self.log_evidence(candidate, stable, next);
+            if there < target {
+                break; // Rounding: the step before is on the safe side.
+            }
+            (excess, evidence, slope) = (next, there, its_slope);
+        }
+        excess
+    }
+
+    /// `E(d)`.
+    #[cfg(test)]
+    pub(super) fn evidence(&self, candidate: Side, stable: Side, excess: f64) -> f64 {
+        self.log_evidence(candidate, stable, excess).0.exp()
+    }
+
+    /// `ln E(d)` and its derivative by `d`.
+    fn log_evidence(&self, candidate: Side, stable: Side, excess: f64) -> (f64, f64) {
+        let (c, s) = (candidate.n, stable.n);
+        if c + s <= 0.0 {
+            return (0.0, 0.0);
+        }
+        // Both rates have to be shares.
+        let (least, most) = ((-excess).max(0.0), (1.0 - excess).min(1.0));
+        let terms = self.0.map(|pair| {
+            let ((t, g), (u, h)) = (pair.candidate, pair.stable);
+            let balanced = -(c * g + s * h) / ((c + s) * g * h) - s / (c + s) * excess;
+            let p = balanced.max(least).min(most);
+            let (of_candidate, of_stable) = ((p + excess) * g, p * h);
+            let log = t * candidate.bad + u * stable.bad - c * of_candidate.ln_1p() - s * of_stable.ln_1p();
+            // At an end of the scale that moves with the excess, only stable's rate does.
+            let slope = match (p <= least && excess < 0.0) || (p >= most && excess > 0.0) {
+                true => s * h / (1.0 + of_stable),
+                false => -c * g / (1.0 + of_candidate),
+            };
+            (pair.log_weight + log, slope)
+        });
+        log_sum(&terms)
+    }
+}
+
+fn odds(share: f64) -> f64 {
+    share / (1.0 - share)
+}

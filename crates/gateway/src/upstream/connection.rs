@@ -1,0 +1,172 @@
+//! A connection to an instance as something that can be cut, whoever holds it: HTTP, a tunnel, the short way.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+
+use super::{Upstream, lock};
+use crate::places::Place;
+use crate::socket::Stream;
+
+/// One connection to an instance, from its opening to its end, also after it was upgraded.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    id: u64,
+    upstream: Weak<Upstream>,
+    /// It carries a WebSocket, an event stream or the like, and has the longer drain limit.
+    long: AtomicBool,
+    /// Cancelled to cut it.
+    cut: CancellationToken,
+    /// Set before, for who looks for every request.
+    cut_off: AtomicBool,
+    /// Who is woken then besides.
+    waker: Mutex<Option<Waker>>,
+    /// Bytes have come since the last request was handed over.
+    heard: AtomicBool,
+    place: Option<Place>,
+}
+
+impl Connection {
+    /// A new one of `upstream`, which `cut` cuts.
+    pub(super) fn new(id: u64, upstream: Weak<Upstream>, cut: CancellationToken, place: Option<Place>) -> Connection {
+        Connection {
+            id,
+            upstream,
+            long: AtomicBool::new(false),
+            cut,
+            cut_off: AtomicBool::new(false),
+            waker: Mutex::default(),
+            heard: AtomicBool::new(false),
+            place,
+        }
+    }
+
+    /// A request is about to be handed over.
+    pub(crate) fn listen(&self) {
+        self.heard.store(false, Release);
+    }
+
+    /// Whether anything has come since a request was handed over. Where only raw bytes are read, their reader knows.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard.load(Acquire)
+    }
+
+    /// Whether somebody waits for a connection who could have one if this were closed.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        self.place.as_ref().is_some_and(Place::is_wanted)
+    }
+
+    /// From now on the ordinary drain limit holds.
+    pub(super) fn make_ordinary(&self) {
+        self.long.store(false, Release);
+    }
+
+    /// Whether the longer drain limit holds.
+    pub(super) fn is_long(&self) -> bool {
+        self.long.load(Acquire)
+    }
+
+    /// From now on the longer drain limit holds.
+    pub(crate) fn make_long(&self) {
+        self.long.store(true, Release);
+    }
+
+    /// Whether the gateway itself cut it.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
+    /// Whether the gateway itself cut it; where it has not, the task is woken if it does. One task can wait so.
+    pub(crate) fn is_cut(&self, waker: &Waker) -> bool {
+        let mut held = lock(&self.waker);
+        if held.as_ref().is_none_or(|held| !held.will_wake(waker)) {
+            *held = Some(waker.clone());
+        }
+        drop(held);
+        self.is_cut_off()
+    }
+
+    /// Whether its drain limit was over. Unlike `was_cut`, it does not say so where the whole gateway has stopped.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Acquire)
+    }
+
+    pub(super) fn cut_now(&self) {
+        self.cut_off.store(true, Release);
+        self.cut.cancel();
+        let waiting = lock(&self.waker).take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+
+    /// Resolves when the connection is to be cut.
+    pub(crate) async fn cut(&self) {
+        self.cut.cancelled().await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(upstream) = self.upstream.upgrade() {
+            upstream.forget(self.id);
+        }
+    }
+}
+
+/// The bytes of a connection, which notes whether any come: HTTP as a library reads it does not tell half a head from
+/// none.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    stream: Stream,
+    connection: Arc<Connection>,
+}
+
+impl Heard {
+    /// Notes it on `connection`.
+    pub(super) fn new(stream: Stream, connection: Arc<Connection>) -> Heard {
+        Heard { stream, connection }
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.connection.heard.store(true, Release);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
