@@ -81,12 +81,18 @@ impl Router for Gateway {
     fn renew(&self, _: Generation, _: Millis) {}
     fn gateways(&self) -> Vec<GatewayView> {
         let acked = locked(&self.table).generation;
-        vec![GatewayView { name: "crowd".into(), connected: true, acked, lapsed: vec![], in_flight: Some(vec![]) }]
+        vec![GatewayView {
+            name: "crowd".into(),
+            connected: true,
+            acked,
+            in_flight: Some(vec![]),
+            ..GatewayView::default()
+        }]
     }
     fn counts(&self) -> Vec<CountRow> {
         locked(&self.counts).values().cloned().collect()
     }
-    fn take_events(&self) -> Vec<Event> {
+    fn take_events(&self) -> Vec<(String, Event)> {
         Vec::new()
     }
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {

@@ -50,6 +50,11 @@ impl Folder {
         self.0.join("gateway")
     }
 
+    /// Who was invited to be a gateway, and what their certificates are signed with.
+    pub fn gateways(&self) -> PathBuf {
+        self.0.join("gateways")
+    }
+
     /// The account at the server that issues certificates.
     pub fn acme(&self) -> PathBuf {
         self.0.join("acme.json")
@@ -70,7 +75,8 @@ impl Folder {
     }
 }
 
-fn platform() -> Result<PathBuf> {
+/// The platform's place for data.
+pub(crate) fn platform() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("XDG_DATA_HOME").filter(|h| !h.is_empty()) {
         return Ok(PathBuf::from(home).join("slipway"));
     }

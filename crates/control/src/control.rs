@@ -2,6 +2,7 @@
 
 mod choosing;
 mod environments;
+mod gateways;
 mod gating;
 mod hooks;
 mod looking;
@@ -9,6 +10,8 @@ mod migrations;
 mod operating;
 mod outcomes;
 mod returning;
+
+pub use self::gateways::Gateway;
 
 use std::sync::Arc;
 use std::time::Duration;

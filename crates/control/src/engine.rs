@@ -2,6 +2,7 @@
 
 mod cell;
 mod environments;
+pub(crate) mod gateways;
 mod hooks;
 mod outcomes;
 mod seen;

@@ -31,7 +31,7 @@ impl Router for FakeRouter {
     fn counts(&self) -> Vec<CountRow> {
         Vec::new()
     }
-    fn take_events(&self) -> Vec<Event> {
+    fn take_events(&self) -> Vec<(String, Event)> {
         Vec::new()
     }
     fn on_change(&self, _: Arc<dyn Fn() + Send + Sync>) {}

@@ -10,21 +10,38 @@ use slipway_core::rollout::Probing;
 use slipway_core::spec::Hook;
 use slipway_core::traffic::link::{CountRow, Event, Lapse};
 use slipway_core::traffic::{Generation, RoutingTable};
-use slipway_core::units::Millis;
+use slipway_core::units::{Millis, Timestamp};
 
 /// What the control plane knows of one gateway.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GatewayView {
     /// Its name, stable over its restarts.
     pub name: String,
+    /// Where it listens for traffic, for people.
+    pub traffic: String,
+    /// Whether it runs on this machine.
+    pub here: bool,
     /// Whether it can be talked to now.
     pub connected: bool,
+    /// Its process has ended.
+    pub ended: bool,
+    /// Since when it has not been waited for, because it was not heard of for too long.
+    pub lost: Option<Timestamp>,
     /// The newest table that it serves.
     pub acked: Generation,
+    /// The newest table that it may have got; absent where it has not called since this control plane's start.
+    pub sent: Option<Generation>,
     /// Routes whose lease ran out there.
     pub lapsed: Vec<Lapse>,
     /// Requests in flight by instance; absent where it has not reported any yet.
     pub in_flight: Option<Vec<(InstanceId, u64)>>,
+}
+
+impl GatewayView {
+    /// Whether its acknowledgement is waited for: it serves, or may.
+    pub fn counts(&self) -> bool {
+        self.connected || !(self.ended || self.lost.is_some())
+    }
 }
 
 /// What splits traffic.
@@ -37,8 +54,20 @@ pub trait Router: Send + Sync {
     fn gateways(&self) -> Vec<GatewayView>;
     /// What they counted, cumulative, summed over gateways and their restarts.
     fn counts(&self) -> Vec<CountRow>;
-    /// What happened at gateways since the last call.
-    fn take_events(&self) -> Vec<Event>;
+    /// What happened at gateways since the last call, each with its gateway's name.
+    fn take_events(&self) -> Vec<(String, Event)>;
+    /// What a gateway of this name needs to call `address`, or where gateways are expected if absent; or why none can.
+    fn invite(&self, _name: &str, _address: Option<&str>) -> Result<serde_json::Value, String> {
+        Err("no gateway can be invited here".to_string())
+    }
+    /// Names of those that were invited.
+    fn invited(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Forgets a gateway and its invitation, whether it is known or not; or why that cannot be.
+    fn forget(&self, _name: &str) -> Result<(), String> {
+        Ok(())
+    }
     /// Calls `nudge` whenever one of the above may have changed.
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>);
 }

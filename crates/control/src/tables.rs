@@ -1,10 +1,10 @@
 //! The routing tables of this control plane: one route for each lane, numbered, handed out, and kept until every
 //! gateway has a later one. Lives in memory: what it holds follows from the lanes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use slipway_core::names::LaneId;
+use slipway_core::names::{InstanceId, LaneId};
 use slipway_core::rollout::Confirmed;
 use slipway_core::traffic::{Generation, Route, RoutingTable};
 use slipway_core::units::Millis;
@@ -83,13 +83,15 @@ impl Tables {
     /// What gateways have acknowledged of a lane; `None` while one of them cannot be asked or serves a table that
     /// this control plane did not make.
     pub fn confirmed(&self, lane: &LaneId, gateways: &[GatewayView]) -> Option<Confirmed> {
-        if gateways.is_empty() || gateways.iter().any(|g| !g.connected) {
-            return None;
-        }
+        let mut counted = gateways.iter().filter(|g| g.counts()).peekable();
+        counted.peek()?;
         let state = self.lock();
         let wanted = state.routes.get(lane);
         let mut confirmed = Confirmed { routes: Vec::new(), newest: true };
-        for gateway in gateways {
+        for gateway in counted {
+            if !gateway.connected {
+                return None;
+            }
             let later = state.after(gateway.acked)?;
             let changed = later.into_iter().find(|change| change.lane.as_ref() == Some(lane));
             let route = changed.map_or(wanted, |change| change.before.as_ref());
@@ -100,6 +102,28 @@ impl Tables {
             }
         }
         Some(confirmed)
+    }
+
+    /// Whether a table is the newest.
+    pub fn is_newest(&self, table: Generation) -> bool {
+        self.lock().newest() == table
+    }
+
+    /// Every instance in the tables from one to another; `None` where one of them is not remembered, or not this control
+    /// plane's.
+    pub fn instances(&self, first: Generation, last: Generation) -> Option<BTreeSet<InstanceId>> {
+        let state = self.lock();
+        let later = state.after(first)?;
+        let (between, after) = later.split_at(later.len().checked_sub(state.after(last)?.len())?);
+        let mut of_last: BTreeMap<&LaneId, Option<&Arc<Route>>> =
+            state.routes.iter().map(|(lane, route)| (lane, Some(route))).collect();
+        for change in after.iter().rev() {
+            of_last.extend(change.lane.iter().map(|lane| (lane, change.before.as_ref())));
+        }
+        let before = between.iter().filter_map(|change| change.before.as_ref());
+        let routes = of_last.into_values().flatten().chain(before);
+        let endpoints = routes.flat_map(|route| &route.versions).flat_map(|version| &version.endpoints);
+        Some(endpoints.map(|endpoint| endpoint.instance.clone()).collect())
     }
 
     /// Lanes whose routes differ between two tables; `None` where one of them is not remembered, or not this control
@@ -158,7 +182,8 @@ impl State {
 mod tests {
     use super::*;
     use crate::fakes::FakeRouter;
-    use slipway_core::traffic::{Epoch, Limits, Match, Split, Sticky};
+    use slipway_core::traffic::{Endpoint, Epoch, Limits, Match, Role, Split, Sticky, VersionRoute};
+    use slipway_core::units::Timestamp;
 
     fn route(service: &str, epoch: u64) -> Route {
         let version: slipway_core::names::VersionName = "1".parse().expect("a version");
@@ -207,16 +232,54 @@ mod tests {
         let a = route("a", 7);
         tables.put(&a.lane(), Some(a.clone()));
         let newest = router.published().last().map(|t| t.generation).unwrap_or_default();
-        let mut gateway =
-            GatewayView { name: "g".into(), connected: true, acked: newest, lapsed: Vec::new(), in_flight: None };
+        let mut gateway = GatewayView { name: "g".into(), connected: true, acked: newest, ..GatewayView::default() };
         let confirmed = tables.confirmed(&a.lane(), std::slice::from_ref(&gateway));
         assert!(confirmed.is_some_and(|c| c.newest && c.serves(Epoch(7)) && !c.serves(Epoch(8))));
         gateway.connected = false;
         assert_eq!(tables.confirmed(&a.lane(), &[gateway.clone()]), None);
+        let other = GatewayView { name: "h".into(), connected: true, ..gateway.clone() };
+        assert_eq!(tables.confirmed(&a.lane(), &[gateway.clone(), other.clone()]), None, "it may still serve");
+        for gone in [
+            GatewayView { lost: Some(Timestamp(1)), ..gateway.clone() },
+            GatewayView { ended: true, ..gateway.clone() },
+        ] {
+            assert!(tables.confirmed(&a.lane(), &[gone.clone(), other.clone()]).is_some_and(|c| c.newest), "{gone:?}");
+            assert_eq!(tables.confirmed(&a.lane(), &[gone]), None, "nobody is left");
+        }
         gateway.connected = true;
         gateway.acked = Generation(99);
         assert_eq!(tables.confirmed(&a.lane(), &[gateway]), None);
         assert_eq!(tables.confirmed(&a.lane(), &[]), None);
+    }
+
+    #[test]
+    fn the_instances_of_a_stretch_of_tables_are_known() {
+        let tables = Tables::new(Arc::new(FakeRouter::default()), 1);
+        let id = |n: u64| -> InstanceId { format!("a-production-{n}").parse().expect("an id") };
+        let with = |instances: &[u64]| {
+            let endpoint = |n: &u64| Endpoint { instance: id(*n), incarnation: 1, address: ([127, 0, 0, 1], 1).into() };
+            let endpoints = instances.iter().map(endpoint).collect();
+            let version: slipway_core::names::VersionName = "1".parse().expect("a version");
+            let versions = vec![VersionRoute { version, role: Role::Stable, endpoints, protocol: Default::default() }];
+            Some(Route { versions, ..route("a", 1) })
+        };
+        let lane = route("a", 1).lane();
+        tables.put(&lane, with(&[1, 2]));
+        tables.open();
+        tables.put(&lane, with(&[2, 3]));
+        tables.put(&route("b", 1).lane(), Some(route("b", 1)));
+        tables.put(&lane, with(&[4]));
+        let of = |first: u64, last: u64| -> Option<Vec<InstanceId>> {
+            let number = |n| Generation((1 << 40) | n);
+            tables.instances(number(first), number(last)).map(|ids| ids.into_iter().collect())
+        };
+        assert_eq!(of(1, 1), Some(vec![id(1), id(2)]));
+        assert_eq!(of(1, 2), Some(vec![id(1), id(2), id(3)]));
+        assert_eq!(of(2, 3), Some(vec![id(2), id(3)]));
+        assert_eq!(of(4, 4), Some(vec![id(4)]));
+        assert_eq!(of(3, 4), Some(vec![id(2), id(3), id(4)]));
+        assert_eq!(of(0, 4), None, "there is none before the first");
+        assert_eq!(of(4, 3), None);
     }
 
     #[test]
@@ -234,7 +297,7 @@ mod tests {
         assert_eq!(tables_of.len(), 4);
         for table in &tables_of {
             let acked = table.generation;
-            let gateway = GatewayView { name: "g".into(), connected: true, acked, lapsed: Vec::new(), in_flight: None };
+            let gateway = GatewayView { name: "g".into(), connected: true, acked, ..GatewayView::default() };
             for lane in [a(1).lane(), b(1).lane()] {
                 let confirmed = tables.confirmed(&lane, std::slice::from_ref(&gateway)).expect("its own table");
                 let expected: Vec<Route> =

@@ -26,6 +26,7 @@ use crate::inject::Terms;
 use crate::lease::Leases;
 use crate::maintenance::Held;
 use crate::places::Places;
+use crate::pulse::Pulse;
 use crate::served::Served;
 use crate::server::Tuning;
 use crate::table_store::TableStore;
@@ -74,6 +75,8 @@ pub(crate) struct Gateway {
     pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
+    /// Whether this process stood still.
+    pub(crate) pulse: Pulse,
     /// What bounds connections to instances.
     pub(crate) places: Places,
     /// Requests that took the short way.
@@ -148,6 +151,7 @@ impl Gateway {
             certificates: Default::default(),
             api: Mutex::default(),
             in_step: watch::Sender::new(false),
+            pulse: Pulse::default(),
             tables: watch::Sender::new(()),
             short_way: AtomicU64::new(0),
             served: ArcSwap::default(),
@@ -199,11 +203,19 @@ impl Gateway {
         self.served.load_full()
     }
 
+    /// What a request is to be routed by: what is served, once a process that stood still has caught up.
+    pub(crate) async fn current(&self) -> Arc<Served> {
+        if self.is_behind() {
+            self.catch_up().await;
+        }
+        self.served()
+    }
+
     /// Holds off the next change while a request is handed to a connection; `None` where `seen` is no longer what is
-    /// served, and the request has to be routed again. Must not be held over an await.
+    /// served, or this process stood still since, and the request has to be routed again. Must not be held over an await.
     pub(crate) fn dispatch(&self, seen: &Served) -> Option<RwLockReadGuard<'_, ()>> {
         let guard = self.dispatch.read().unwrap_or_else(PoisonError::into_inner);
-        (self.served.load().sequence == seen.sequence).then_some(guard)
+        (self.served.load().sequence == seen.sequence && !self.is_behind()).then_some(guard)
     }
 
     /// What a change makes of the table that was applied last; `None` where it changes another.

@@ -1,22 +1,27 @@
 //! The gateway's end of the control link: it calls, says what it serves, takes tables and renewals, reports counts.
 //!
-//! The data plane never waits for it. When the control plane is away it is called again ten times a second, for ever.
+//! The data plane never waits for it. When the control plane is away it is called again ten times a second, for ever. Each
+//! side says that it is there; one that is not heard of is hung up on.
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::Instant;
 
+use slipway_core::address::Address;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{RoutingTable, TableChange};
+use slipway_core::traffic::{Endpoint, Route, RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
+use crate::hub::SILENCE;
+use crate::invitation::Invitation;
+use crate::machine;
 use crate::report::Reporter;
 use crate::wire::{self, LineReader};
 
@@ -25,9 +30,26 @@ const RETRY: Duration = Duration::from_millis(100);
 /// A control plane that takes nothing for this long is called anew.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
+/// How often it says that it is there.
+const BEAT: Duration = Duration::from_millis(500);
+/// How long a call may take until both sides know each other.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How the control plane is found.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// By the file that it wrote for the gateways of its data folder.
+    Beside(PathBuf),
+    /// By an invitation.
+    Invited(Box<Invitation>),
+}
+
+type Reading = Box<dyn AsyncRead + Send + Unpin>;
+type Writing = Box<dyn AsyncWrite + Send + Unpin>;
+
 /// Where the control plane listens and what it wants to hear, as it wrote it at its start.
 #[derive(Deserialize)]
-struct Control {
+struct Beside {
     address: SocketAddr,
     token: String,
     /// Where its API listens.
@@ -38,44 +60,80 @@ struct Control {
     start: u64,
 }
 
-impl Control {
-    async fn read(file: &Path) -> io::Result<Control> {
+impl Beside {
+    async fn read(file: &Path) -> io::Result<Beside> {
         Ok(serde_json::from_slice(&tokio::fs::read(file).await?)?)
     }
 }
 
+/// A call that was answered.
+struct Called {
+    token: String,
+    read: Reading,
+    write: Writing,
+    /// Under which address the other side was reached.
+    at: IpAddr,
+}
+
 /// Keeps the link up until the gateway ends.
-pub(crate) async fn run(gateway: Arc<Gateway>, control_file: &Path, traffic: SocketAddr) {
+pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: SocketAddr) {
     let (mut told_why, mut newest) = (String::new(), 0);
     loop {
+        let stops = gateway.pulse.stops();
         let ended = tokio::select! {
             () = gateway.ended.cancelled() => return,
-            ended = call(&gateway, control_file, traffic, &mut newest) => ended,
+            ended = call(&gateway, control, traffic, &mut newest) => ended,
         };
         let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
         if why != told_why {
             tracing::info!(why, "not connected to the control plane; serving on");
             told_why = why;
         }
+        if gateway.pulse.stops() > stops {
+            // Requests wait for what it has to say.
+            continue;
+        }
         let jitter = Duration::from_millis(rand::random_range(0..20));
         tokio::time::sleep(RETRY + jitter).await;
     }
 }
 
-async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr, newest: &mut u64) -> io::Result<()> {
-    let control = Control::read(control_file).await?;
-    if control.start < *newest {
-        // Written by one that stood still while another took over.
-        return Err(io::Error::other(format!("it is of start {}; {newest} has driven since", control.start)));
+async fn call(gateway: &Arc<Gateway>, control: &Control, traffic: SocketAddr, newest: &mut u64) -> io::Result<()> {
+    match control {
+        Control::Invited(invitation) => {
+            let stream = tokio::time::timeout(CALL_LIMIT, invitation.connect()).await??;
+            let at = stream.get_ref().0.peer_addr()?.ip();
+            let (read, write) = tokio::io::split(stream);
+            let token = invitation.token.clone();
+            talk(gateway, Called { token, read: Box::new(read), write: Box::new(write), at }, traffic).await
+        }
+        Control::Beside(file) => {
+            let beside = Beside::read(file).await?;
+            if beside.start < *newest {
+                // Written by one that stood still while another took over.
+                return Err(io::Error::other(format!("it is of start {}; {newest} has driven since", beside.start)));
+            }
+            *newest = beside.start;
+            *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = beside.api;
+            let stream = TcpStream::connect(beside.address).await?;
+            stream.set_nodelay(true)?;
+            let (read, write) = stream.into_split();
+            let (token, at) = (beside.token, beside.address.ip());
+            let called = Called { token, read: Box::new(read), write: Box::new(write), at };
+            tokio::select! {
+                ended = talk(gateway, called, traffic) => ended,
+                () = overtaken(file, beside.start) => Err(io::Error::other("another control plane has taken over")),
+            }
+        }
     }
-    *newest = control.start;
-    let start = control.start;
-    *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = control.api;
-    let stream = TcpStream::connect(control.address).await?;
-    stream.set_nodelay(true)?;
-    let (read, mut write) = stream.into_split();
+}
+
+async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr) -> io::Result<()> {
+    let Called { token, read, mut write, at } = called;
+    let since = gateway.pulse.stops();
+    let machine = machine::here();
     let hello = Hello {
-        token: control.token,
+        token,
         gateway: gateway.name.clone(),
         boot: gateway.boot.clone(),
         pid: std::process::id(),
@@ -83,6 +141,7 @@ async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr, 
         serves: gateway.served().generation(),
         lapsed: gateway.lapses().await,
         ejected: gateway.ejections(),
+        machine: Some(machine),
         takes_changes: true,
     };
     send(&mut write, &FromGateway::Hello(hello)).await?;
@@ -91,10 +150,7 @@ async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr, 
     }
     let mut reporter = Reporter::new();
     send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-    tokio::select! {
-        ended = converse(gateway, LineReader::new(read, LINE_LIMIT), write, reporter) => ended,
-        () = overtaken(control_file, start) => Err(io::Error::other("another control plane has taken over")),
-    }
+    Talk { gateway, write, reporter, at, away: false, since, beat: 0, parts: None, catching_up: None }.run(read).await
 }
 
 /// Returns when a later control plane wants to be called: the one at hand may only stand still, and would be listened to
@@ -102,74 +158,149 @@ async fn call(gateway: &Arc<Gateway>, control_file: &Path, traffic: SocketAddr, 
 async fn overtaken(control_file: &Path, start: u64) {
     loop {
         tokio::time::sleep(RETRY).await;
-        if Control::read(control_file).await.is_ok_and(|control| control.start > start) {
+        if Beside::read(control_file).await.is_ok_and(|control| control.start > start) {
             return;
         }
     }
 }
 
-async fn converse(
-    gateway: &Arc<Gateway>,
-    mut lines: LineReader<tokio::net::tcp::OwnedReadHalf>,
-    mut write: OwnedWriteHalf,
-    mut reporter: Reporter,
-) -> io::Result<()> {
-    let mut parts = None;
-    loop {
-        tokio::select! {
-            biased;
-            line = lines.next() => match line? {
-                Some(line) => take(gateway, &line, &mut parts, &mut write, &mut reporter).await?,
-                None => return Ok(()),
-            },
-            () = gateway.events.more() => {
-                for event in gateway.events.take() {
-                    send(&mut write, &FromGateway::Event(event)).await?;
+/// A conversation.
+struct Talk<'a> {
+    gateway: &'a Arc<Gateway>,
+    write: Writing,
+    reporter: Reporter,
+    /// Where the control plane is.
+    at: IpAddr,
+    /// Whether that is another machine.
+    away: bool,
+    /// How often this process had stood still when it called.
+    since: u64,
+    beat: u64,
+    /// What has come of a table in parts.
+    parts: Option<TableChange>,
+    /// The beat whose answer means that everything which was said while this process stood still has been heard.
+    catching_up: Option<u64>,
+}
+
+impl Talk<'_> {
+    async fn run(mut self, read: Reading) -> io::Result<()> {
+        let mut lines = LineReader::new(read, LINE_LIMIT);
+        let (mut beats, mut heard) = (tokio::time::interval(BEAT), Instant::now());
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let gateway = self.gateway;
+        loop {
+            tokio::select! {
+                biased;
+                line = lines.next() => match line? {
+                    Some(line) => {
+                        heard = Instant::now();
+                        self.take(&line).await?;
+                    }
+                    None => return Ok(()),
+                },
+                () = gateway.pulse.stopped(self.since), if self.catching_up.is_none() => {
+                    self.beat().await?;
+                    self.catching_up = Some(self.beat);
+                }
+                () = gateway.events.more() => {
+                    for event in gateway.events.take() {
+                        send(&mut self.write, &FromGateway::Event(event)).await?;
+                    }
+                }
+                () = self.reporter.due(&gateway.counts) => self.report().await?,
+                _ = beats.tick() => self.beat().await?,
+                () = tokio::time::sleep_until(heard + SILENCE) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "it says nothing any more"));
+                }
+                () = gateway.running.wait() => {
+                    // Everything has ended: what is counted now is final.
+                    self.report().await?;
+                    self.write.shutdown().await?;
+                    gateway.told_all.cancel();
+                    return Ok(());
                 }
             }
-            () = reporter.due(&gateway.counts) => report(gateway, &mut reporter, &mut write).await?,
-            () = gateway.running.wait() => {
-                // Everything has ended: what is counted now is final.
-                report(gateway, &mut reporter, &mut write).await?;
-                write.shutdown().await?;
-                gateway.told_all.cancel();
-                return Ok(());
+        }
+    }
+
+    async fn beat(&mut self) -> io::Result<()> {
+        self.beat += 1;
+        send(&mut self.write, &FromGateway::Here { beat: self.beat }).await
+    }
+
+    async fn report(&mut self) -> io::Result<()> {
+        if let Some(in_flight) = self.reporter.leaving(self.gateway.leaving()) {
+            send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
+        }
+        let rows = self.reporter.rows(&self.gateway.counts);
+        if rows.is_empty() { Ok(()) } else { send(&mut self.write, &FromGateway::Counts { rows }).await }
+    }
+
+    /// Serves a table, and says so.
+    async fn serve(&mut self, table: RoutingTable) -> io::Result<()> {
+        let gateway = self.gateway;
+        if let Some(generation) = gateway.apply(table).await {
+            // In this order: whoever hears the acknowledgement knows what is still running.
+            let in_flight = self.reporter.note_leaving(gateway.leaving());
+            send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
+            send(&mut self.write, &FromGateway::Ack { generation }).await?;
+            // One that was said while this process stood still need not be the newest.
+            if gateway.pulse.stops() == self.since {
+                gateway.in_step.send_replace(true);
             }
         }
+        Ok(())
+    }
+
+    /// Does what a line says. One that makes no sense is passed over: it may come from a newer control plane.
+    async fn take(&mut self, line: &[u8]) -> io::Result<()> {
+        let gateway = self.gateway;
+        match serde_json::from_slice(line) {
+            Ok(ToGateway::Welcome { machine }) => self.away = machine != machine::here(),
+            Ok(ToGateway::Table(mut table)) => {
+                if self.away {
+                    reach(&mut table.routes, self.at);
+                }
+                self.serve(table).await?;
+            }
+            Ok(ToGateway::Change(change)) => {
+                if let Some(mut change) = whole(&mut self.parts, change)? {
+                    if self.away {
+                        reach(&mut change.routes, self.at);
+                    }
+                    let Some(table) = gateway.changed(change).await else {
+                        return Err(io::Error::other("it changes a routing table that is not served here"));
+                    };
+                    self.serve(table).await?;
+                }
+            }
+            Ok(ToGateway::Here { beat }) => {
+                if self.catching_up.is_some_and(|asked| beat >= asked) {
+                    self.catching_up = None;
+                    self.since = gateway.pulse.caught_up(self.since);
+                    gateway.in_step.send_replace(true);
+                }
+            }
+            Ok(ToGateway::Renew { generation, term }) => gateway.renew(generation, term.as_duration()).await,
+            Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
+            Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
+        }
+        Ok(())
     }
 }
 
-async fn report(gateway: &Gateway, reporter: &mut Reporter, write: &mut OwnedWriteHalf) -> io::Result<()> {
-    if let Some(in_flight) = reporter.leaving(gateway.leaving()) {
-        send(write, &FromGateway::Leaving { in_flight }).await?;
-    }
-    let rows = reporter.rows(&gateway.counts);
-    if rows.is_empty() { Ok(()) } else { send(write, &FromGateway::Counts { rows }).await }
+/// Instances that listen on their own machine are reached where their control plane is.
+fn reach(routes: &mut [Arc<Route>], at: IpAddr) {
+    let versions = routes.iter_mut().flat_map(|route| &mut Arc::make_mut(route).versions);
+    versions.flat_map(|version| &mut version.endpoints).for_each(|endpoint| reach_one(endpoint, at));
 }
 
-/// Does what a line says. One that makes no sense is passed over: it may come from a newer control plane.
-async fn take(
-    gateway: &Arc<Gateway>,
-    line: &[u8],
-    parts: &mut Option<TableChange>,
-    write: &mut OwnedWriteHalf,
-    reporter: &mut Reporter,
-) -> io::Result<()> {
-    match serde_json::from_slice(line) {
-        Ok(ToGateway::Table(table)) => serve(gateway, table, write, reporter).await?,
-        Ok(ToGateway::Change(change)) => {
-            if let Some(change) = whole(parts, change)? {
-                let Some(table) = gateway.changed(change).await else {
-                    return Err(io::Error::other("it changes a routing table that is not served here"));
-                };
-                serve(gateway, table, write, reporter).await?;
-            }
-        }
-        Ok(ToGateway::Renew { generation, term }) => gateway.renew(generation, term.as_duration()).await,
-        Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
-        Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
+fn reach_one(endpoint: &mut Endpoint, at: IpAddr) {
+    if let Address::Tcp(address) = &mut endpoint.address
+        && address.ip().is_loopback()
+    {
+        address.set_ip(at);
     }
-    Ok(())
 }
 
 /// A change once its last part is here.
@@ -193,22 +324,6 @@ fn whole(parts: &mut Option<TableChange>, part: TableChange) -> io::Result<Optio
     Ok(Some(change))
 }
 
-/// Serves a table, and says so.
-async fn serve(
-    gateway: &Arc<Gateway>,
-    table: RoutingTable,
-    write: &mut OwnedWriteHalf,
-    reporter: &mut Reporter,
-) -> io::Result<()> {
-    if let Some(generation) = gateway.apply(table).await {
-        // In this order: whoever hears the acknowledgement knows what is still running.
-        send(write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-        send(write, &FromGateway::Ack { generation }).await?;
-        gateway.in_step.send_replace(true);
-    }
-    Ok(())
-}
-
 /// Candidates that are lost already, for a control plane that may not have heard of it.
 fn losses(gateway: &Gateway) -> Vec<Event> {
     let served = gateway.served();
@@ -223,7 +338,24 @@ fn losses(gateway: &Gateway) -> Vec<Event> {
     .collect()
 }
 
-async fn send(write: &mut OwnedWriteHalf, message: &FromGateway) -> io::Result<()> {
+async fn send(write: &mut Writing, message: &FromGateway) -> io::Result<()> {
     let line = wire::line(message)?;
     tokio::time::timeout(WRITE_LIMIT, write.write_all(&line)).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_another_machine_instances_are_reached_where_their_control_plane_is() {
+        let endpoint = |address: &str| Endpoint {
+            instance: "shop-production-1".parse().unwrap(),
+            incarnation: 1,
+            address: address.parse().unwrap(),
+        };
+        let mut endpoints = [endpoint("127.0.0.1:4001"), endpoint("192.0.2.7:4002")];
+        endpoints.iter_mut().for_each(|endpoint| reach_one(endpoint, [192, 0, 2, 1].into()));
+        assert_eq!(endpoints.map(|e| e.address.to_string()), ["192.0.2.1:4001", "192.0.2.7:4002"]);
+    }
 }

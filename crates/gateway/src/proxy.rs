@@ -191,7 +191,7 @@ impl<'a> Exchange<'a> {
         let mut fault = Fault::NoInstance;
         let mut held_since = None;
         loop {
-            let served = self.gateway.served();
+            let served = self.gateway.current().await;
             let pick = self.course.choose(&served).map_err(|none| none.unwrap_or(fault))?;
             let mut chosen = Instant::now();
             if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 0) {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::access_log::AccessLog;
 use crate::fast::{self, Rest};
 use crate::gateway::Gateway;
+use crate::link::Control;
 use crate::socket::listen;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
@@ -25,8 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Its own folder: the last table, the lapses, and `admin.json` with the address of `/metrics`.
     pub state_dir: PathBuf,
-    /// Where the control plane writes its address and token.
-    pub control_file: PathBuf,
+    /// How the control plane is found.
+    pub control: Control,
     /// Its name, stable over restarts; two gateways of one control plane have different names.
     pub name: String,
     /// A file for one line of JSON per request.
@@ -131,8 +132,10 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
         secure.as_ref().and_then(|(listener, certificates)| Some((listener.local_addr().ok()?, certificates.obtained)));
     let admin = metrics::bind(&config.state_dir, tls_address).await.map_err(state)?;
     tokio::spawn(metrics::serve(gateway.clone(), admin));
-    let (held, control_file) = (gateway.clone(), config.control_file.clone());
-    tokio::spawn(async move { link::run(held, &control_file, traffic).await });
+    let (held, control) = (gateway.clone(), config.control.clone());
+    tokio::spawn(async move { link::run(held, &control, traffic).await });
+    let held = gateway.clone();
+    tokio::spawn(async move { held.keep_pulse().await });
     let held = gateway.clone();
     tokio::spawn(async move { held.watch_leases().await });
     tokio::spawn(close_idle(gateway.clone()));
@@ -140,7 +143,8 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(state)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 
-    wait_for_table(&gateway).await;
+    // So that a table which was taken back meanwhile is not served.
+    gateway.catch_up().await;
     if let Some((listener, certificates)) = secure {
         let acceptor = tls::acceptor(certificates.clone())?;
         // It is set once, here.
@@ -163,13 +167,6 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
 async fn secure(tls: &Tls, wait: Duration) -> Result<(TcpListener, Arc<Certificates>), Error> {
     let certificates = Certificates::open(tls)?;
     Ok((bind(tls.listen, wait).await?, Arc::new(certificates)))
-}
-
-/// Gives the control plane a moment to say what is newest, so that a table it took back meanwhile is not served.
-async fn wait_for_table(gateway: &Gateway) {
-    let mut in_step = gateway.in_step.subscribe();
-    // A table that does not come in time is no error: then what is on disk is served.
-    let _ = tokio::time::timeout(gateway.tuning.table_wait, in_step.wait_for(|yes| *yes)).await;
 }
 
 async fn bind(address: SocketAddr, wait: Duration) -> Result<TcpListener, Error> {

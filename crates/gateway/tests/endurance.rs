@@ -229,7 +229,7 @@ async fn a_port_that_is_taken_is_a_clear_error() {
     let config = slipway_gateway::Config {
         listen: holder.local_addr().unwrap(),
         state_dir: dir.path().join("state"),
-        control_file: dir.path().join("control.json"),
+        control: slipway_gateway::Control::Beside(dir.path().join("control.json")),
         name: "gw".into(),
         access_log: None,
         tls: None,

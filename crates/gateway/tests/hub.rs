@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::link::{CountRow, FromGateway, Hello, LINE_LIMIT, ToGateway};
+use slipway_core::traffic::link::{CountRow, FromGateway, Hello, LINE_LIMIT, Machine, ToGateway};
 use slipway_core::traffic::{Epoch, Generation, RoutingTable, TableChange};
 use slipway_core::units::Millis;
-use slipway_gateway::hub::Hub;
+use slipway_gateway::hub::{Hub, Invited, Settings};
+use slipway_gateway::{Config, Control, Invitation};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -40,6 +41,7 @@ impl Caller {
             serves: Generation(0),
             lapsed: vec![],
             ejected: vec![],
+            machine: None,
             takes_changes,
         };
         caller.say(&FromGateway::Hello(hello)).await;
@@ -71,6 +73,12 @@ async fn hub() -> (tempfile::TempDir, Hub) {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
     (dir, hub)
+}
+
+fn settings(dir: &std::path::Path, grace: Duration) -> Settings {
+    let invited = Some(Invited { listen: Some(([127, 0, 0, 1], 0).into()), folder: dir.join("gateways") });
+    let control_file = dir.join("control.json");
+    Settings { control_file, token: "secret".into(), api: None, start: 0, grace, invited }
 }
 
 fn row(attempts: u64) -> CountRow {
@@ -229,7 +237,7 @@ async fn nonsense_is_passed_over_and_changes_are_nudged() {
     drop(caller);
     until("the end of the link", || (nudges.load(SeqCst) > before).then_some(())).await;
     assert!(!hub.gateways()[0].connected);
-    hub.forget("gw");
+    hub.forget("gw").unwrap();
     assert!(hub.gateways().is_empty());
 }
 
@@ -249,4 +257,108 @@ async fn a_table_is_confirmed_when_every_gateway_that_may_still_serve_has_confir
     let mut two = Caller::call_as("two", hub.address(), "secret", "b").await;
     two.ack(1).await;
     assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+}
+
+#[tokio::test]
+async fn one_that_runs_elsewhere_counts_until_the_grace_is_over_and_one_that_ended_here_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let grace = Duration::from_millis(600);
+    let settings = settings(dir.path(), grace);
+    let hub = Hub::open(settings).await.unwrap();
+    hub.publish(table(1, 0, &[], &[]).build());
+    let mut one = Caller::call_as("one", hub.address(), "secret", "a").await;
+    one.ack(1).await;
+    // No process has this id: here it has ended, on another machine nobody can tell.
+    let hello = |name: &str, machine: Option<Machine>| {
+        FromGateway::Hello(Hello {
+            token: "secret".into(),
+            gateway: name.into(),
+            boot: name.into(),
+            pid: u32::MAX,
+            traffic: ([192, 0, 2, 1], 80).into(),
+            serves: Generation(0),
+            lapsed: vec![],
+            ejected: vec![],
+            machine,
+            takes_changes: false,
+        })
+    };
+    let mut ended = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+    ended.say(&hello("ended", None)).await;
+    until("it is known", || (hub.gateways().len() == 2).then_some(())).await;
+    assert!(!hub.wait_acked(Generation(1), Duration::from_millis(20)).await, "it is connected");
+    drop(ended);
+    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+    assert!(hub.gateways()[0].ended && hub.gateways()[0].lost.is_none(), "at once, not after the grace");
+
+    let mut far = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+    far.say(&hello("far", Some(Machine("elsewhere".into())))).await;
+    assert!(matches!(far.heard().await, Some(ToGateway::Welcome { .. })));
+    until("it is known", || (hub.gateways().len() == 3).then_some(())).await;
+    drop(far);
+    let far = || hub.gateways().into_iter().find(|g| g.name == "far").unwrap();
+    until("it is away", || (!far().connected).then_some(())).await;
+    assert!(far().counts() && !hub.is_acked(Generation(1)), "it may serve the table of before");
+    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+    assert!(far().lost.is_some() && !far().ended);
+    assert_eq!(far().sent, Some(Generation(1)), "it may have got this one, though it acknowledged none");
+}
+
+#[tokio::test]
+async fn a_beat_is_answered_behind_the_newest_table() {
+    let (_dir, hub) = hub().await;
+    let mut caller = Caller::call(hub.address(), "secret", "a").await;
+    until("it is known", || hub.gateways().first().map(|_| ())).await;
+    hub.publish(table(1, 0, &[], &[]).build());
+    caller.say(&FromGateway::Here { beat: 7 }).await;
+    assert!(matches!(caller.heard().await, Some(ToGateway::Table(t)) if t.generation == Generation(1)));
+    assert_eq!(caller.heard().await, Some(ToGateway::Here { beat: 7 }));
+}
+
+#[tokio::test]
+async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
+    let (dir, stable) = (tempfile::tempdir().unwrap(), Instance::start("s1").await);
+    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
+    let at = hub.invited_at().unwrap();
+    let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
+    let run = |invitation: &Invitation| {
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            state_dir: dir.path().join(&invitation.token),
+            control: Control::Invited(Box::new(invitation.clone())),
+            name: invitation.name.clone(),
+            access_log: None,
+            tls: None,
+        };
+        tokio::spawn(slipway_gateway::run_with(config, quick()))
+    };
+    let edge = run(&invitation);
+    let traffic = until("it calls", || hub.gateways().first().map(|g| g.traffic)).await;
+    hub.publish(table(1, 0, &[&stable], &[]).build());
+    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+    assert_eq!(Client::to(traffic).await.get("/", &[]).await.status, 200);
+
+    // Whoever calls without TLS, or with the invitation of before, hears nothing.
+    let mut plain = Caller::call_as("edge-2", at, &invitation.token, "c").await;
+    assert_eq!(plain.heard().await, None);
+    let newer = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
+    until("it is hung up on", || (!hub.gateways()[0].connected).then_some(())).await;
+    let renewed = run(&newer);
+    until("the newer one calls", || hub.gateways()[0].connected.then_some(())).await;
+    let boot = hub.gateways()[0].boot.clone();
+    until("the older one is left out", || (hub.gateways()[0].boot == boot).then_some(())).await;
+
+    renewed.abort();
+    edge.abort();
+    drop(hub);
+    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
+    let expected = hub.gateways();
+    assert_eq!(
+        expected.iter().map(|g| (g.name.as_str(), g.connected, g.sent)).collect::<Vec<_>>(),
+        [("edge-2", false, None)]
+    );
+    assert!(expected[0].counts(), "it may still serve what an earlier control plane said");
+    until("it is lost in time", || hub.gateways()[0].lost.map(|_| ())).await;
+    hub.forget("edge-2").unwrap();
+    assert!(hub.gateways().is_empty() && hub.invited().is_empty());
 }

@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 use crate::idempotency::Keys;
 use crate::problem::{self, Problem};
 use crate::routes::{
-    artifacts, commands, environments, events, faults, files, gates, groups, hooks, journal, logs, metrics, operating,
-    outcomes, plans, releases, rollouts, services, system, tokens, versions,
+    artifacts, commands, environments, events, faults, files, gates, gateways, groups, hooks, journal, logs, metrics,
+    operating, outcomes, plans, releases, rollouts, services, system, tokens, versions,
 };
 use crate::state::App;
 use crate::{auth, challenges, console, idempotency};
@@ -75,6 +75,8 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
     let admin = OpenApiRouter::new()
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(gateways::invite))
+        .routes(routes!(gateways::forget))
         .routes(routes!(system::down));
     vec![
         (Right::Release, OpenApiRouter::new().routes(routes!(artifacts::put))),
@@ -106,6 +108,7 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(versions::diff))
         .routes(routes!(gates::of_lane))
         .routes(routes!(gates::of_rollout))
+        .routes(routes!(gateways::list))
         .routes(routes!(hooks::list))
         .routes(routes!(hooks::of_environment))
         .routes(routes!(rollouts::show))

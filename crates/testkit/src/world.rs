@@ -62,6 +62,10 @@ pub struct World {
     pub shows_nothing: bool,
     /// The gateway takes no new table and goes on serving the one it has.
     pub silent: bool,
+    /// The epoch whose lease ran out at another gateway, which was cut off.
+    pub cut_off: Option<Epoch>,
+    /// Instances that another gateway may use, which cannot be asked.
+    pub kept: BTreeSet<InstanceId>,
     noted: BTreeMap<VersionName, u64>,
     users_met: BTreeMap<u64, BTreeSet<VersionName>>,
     moved: u64,
@@ -111,6 +115,8 @@ impl World {
             shows_instances: false,
             shows_nothing: false,
             silent: false,
+            cut_off: None,
+            kept: BTreeSet::new(),
             noted: BTreeMap::new(),
             users_met: BTreeMap::new(),
             moved: 0,
@@ -273,6 +279,8 @@ impl World {
             watched_since: Some(self.watched_since),
             looking_since: Some(self.watched_since),
             lapsed: self.lapsed,
+            lapsed_apart: self.cut_off,
+            kept: self.kept.clone(),
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),
             artifacts: Arc::new(self.artifacts.clone()),

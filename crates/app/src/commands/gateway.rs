@@ -1,25 +1,87 @@
-//! `slipway gateway`: the data plane's process.
+//! `slipway gateway`: the data plane's process, and who may be one.
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use slipway_gateway::{Control, Invitation};
+use slipway_server::wire::WireGateway;
 
-use crate::args::Gateway;
-use crate::exit;
+use crate::args::{Common, Gateway, GatewayCommand};
+use crate::client::Client;
+use crate::up::gateway::OWN;
 use crate::up::lock::Lock;
+use crate::{exit, folder, render};
 
-/// Serves until told to end.
-pub(crate) async fn run(gateway: Gateway) -> Result<u8> {
-    std::fs::create_dir_all(&gateway.state)?;
+/// Serves until told to end, or does what is asked about gateways.
+pub(crate) async fn run(common: &Common, gateway: Gateway) -> Result<u8> {
+    match gateway.command {
+        Some(command) => ask(common, command).await,
+        None => serve(gateway).await,
+    }
+}
+
+async fn serve(gateway: Gateway) -> Result<u8> {
+    let invitation = gateway.join.as_deref().map(Invitation::read).transpose()?;
+    let name = invitation.as_ref().map_or(OWN, |invitation| &invitation.name).to_string();
+    let state = match gateway.state {
+        Some(state) => state,
+        None => folder::platform()?.join("gateways").join(&name),
+    };
+    std::fs::create_dir_all(&state).with_context(|| format!("{} cannot be created", state.display()))?;
     // Held until this process ends: whoever wants to know whether the gateway lives looks at the lock.
-    let _lock = Lock::take(&gateway.state.join("lock")).await.context("another gateway uses this folder")?;
+    let _lock = Lock::take(&state.join("lock")).await.context("another gateway uses this folder")?;
     let config = slipway_gateway::Config {
-        listen: gateway.listen,
-        control_file: gateway.state.join("control.json"),
-        state_dir: gateway.state,
-        name: "local".to_string(),
+        listen: gateway.traffic,
+        control: match invitation {
+            Some(invitation) => Control::Invited(Box::new(invitation)),
+            None => Control::Beside(state.join("control.json")),
+        },
+        state_dir: state,
+        name,
         access_log: gateway.access_log,
         tls: gateway.secure.tls(gateway.obtained),
     };
     let tuning = slipway_gateway::Tuning { fast: !gateway.no_fast_path, ..slipway_gateway::Tuning::default() };
     slipway_gateway::run_with(config, tuning).await?;
     Ok(exit::OK)
+}
+
+async fn ask(common: &Common, command: GatewayCommand) -> Result<u8> {
+    let client = Client::find(common)?;
+    match command {
+        GatewayCommand::Invite { name, address, out } => {
+            let invitation: Value =
+                client.post(&format!("/gateways/{name}/invitation"), &json!({ "address": address })).await?;
+            match out {
+                Some(out) => write(&out, &invitation)?,
+                None => outln!("{invitation}"),
+            }
+        }
+        GatewayCommand::List => {
+            let gateways: Vec<WireGateway> = client.get("/gateways").await?;
+            match common.json {
+                true => outln!("{}", serde_json::to_string(&gateways)?),
+                false => out!("{}", render::gateways(&gateways)),
+            }
+        }
+        GatewayCommand::Forget { name } => {
+            let gateway: WireGateway = client.delete(&format!("/gateways/{name}")).await?;
+            match (common.json, gateway.state.as_str()) {
+                (true, _) => outln!("{}", serde_json::to_string(&gateway)?),
+                (false, "connected") => {
+                    outln!("{name} is forgotten; it serves what it has until you stop it, and nobody waits for it");
+                }
+                (false, _) => outln!("{name} is forgotten"),
+            }
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn write(path: &Path, invitation: &Value) -> Result<()> {
+    folder::replace(path, &format!("{invitation}\n"))
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    outln!("{}", path.display());
+    Ok(())
 }

@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Journal(journal) => journal::run(&common, journal).await?,
         Command::Store { command } => store::run(&common, command).await?,
         Command::Down => down::run(&common).await?,
-        Command::Gateway(gateway) => gateway::run(gateway).await?,
+        Command::Gateway(gateway) => gateway::run(&common, gateway).await?,
         Command::RunInstance { folder } => return Ok(slipway_target::shim::main(&folder)),
     };
     Ok(ExitCode::from(code))

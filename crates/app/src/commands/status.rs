@@ -1,7 +1,7 @@
 //! `slipway status`.
 
 use anyhow::Result;
-use slipway_server::wire::{LaneStatus, WireEnvironment};
+use slipway_server::wire::{LaneStatus, WireEnvironment, WireGateway};
 
 use crate::args::Common;
 use crate::client::Client;
@@ -20,6 +20,8 @@ pub(crate) async fn run(common: &Common, service: Option<&str>) -> Result<u8> {
             if service.is_none() {
                 let environments: Vec<WireEnvironment> = client.get("/environments").await?;
                 out!("{}", render::environments(&environments));
+                let gateways: Vec<WireGateway> = client.get("/gateways").await?;
+                out!("{}", render::gateways_in_trouble(&gateways));
             }
         }
     }

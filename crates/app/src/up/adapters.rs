@@ -26,13 +26,6 @@ impl Router for Gateways {
     }
 
     fn gateways(&self) -> Vec<GatewayView> {
-        let view = |g: slipway_gateway::hub::GatewayState| GatewayView {
-            name: g.name,
-            connected: g.connected,
-            acked: g.acked,
-            lapsed: g.lapsed,
-            in_flight: g.leaving,
-        };
         self.0.gateways().into_iter().map(view).collect()
     }
 
@@ -40,12 +33,52 @@ impl Router for Gateways {
         self.0.counts()
     }
 
-    fn take_events(&self) -> Vec<Event> {
-        self.0.drain_events().into_iter().map(|(_, event)| event).collect()
+    fn take_events(&self) -> Vec<(String, Event)> {
+        self.0.drain_events()
+    }
+
+    fn invite(&self, name: &str, address: Option<&str>) -> Result<serde_json::Value, String> {
+        let Some(at) = self.0.invited_at() else {
+            return Err("no gateway can call from elsewhere: start slipway up with --gateways-listen".to_string());
+        };
+        let address = match address {
+            Some(address) => address.to_string(),
+            None if at.ip().is_unspecified() => {
+                return Err(format!(
+                    "gateways are listened for at {at}, which is no place to call: say one with --address"
+                ));
+            }
+            None => at.to_string(),
+        };
+        let invited = self.0.invite(name, address).and_then(|invitation| Ok(serde_json::to_value(invitation)?));
+        invited.map_err(|error| format!("the invitation cannot be made: {error}"))
+    }
+
+    fn invited(&self) -> Vec<String> {
+        self.0.invited()
+    }
+
+    fn forget(&self, name: &str) -> Result<(), String> {
+        self.0.forget(name).map_err(|error| format!("what is known of gateways cannot be written: {error}"))
     }
 
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
         self.0.on_change(nudge);
+    }
+}
+
+fn view(state: slipway_gateway::hub::GatewayState) -> GatewayView {
+    GatewayView {
+        name: state.name,
+        traffic: state.traffic.to_string(),
+        here: state.here,
+        connected: state.connected,
+        ended: state.ended,
+        lost: state.lost,
+        acked: state.acked,
+        sent: state.sent,
+        lapsed: state.lapsed,
+        in_flight: state.leaving,
     }
 }
 

@@ -135,8 +135,20 @@ impl Router for FailingRouter {
         self.0.counts()
     }
 
-    fn take_events(&self) -> Vec<Event> {
+    fn take_events(&self) -> Vec<(String, Event)> {
         self.0.take_events()
+    }
+
+    fn invite(&self, name: &str, address: Option<&str>) -> Result<serde_json::Value, String> {
+        self.0.invite(name, address)
+    }
+
+    fn invited(&self) -> Vec<String> {
+        self.0.invited()
+    }
+
+    fn forget(&self, name: &str) -> Result<(), String> {
+        self.0.forget(name)
     }
 
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {

@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long the gateway may take to call.
 const CALLS_WITHIN: Duration = Duration::from_secs(10);
 
+/// The name of the gateway that is started here.
+pub(crate) const OWN: &str = "local";
+
 /// How the gateway is started.
 #[derive(Debug, Clone)]
 pub(super) struct Starter {
@@ -133,7 +136,7 @@ impl Starter {
             .open(&log)
             .with_context(|| format!("{} cannot be written", log.display()))?;
         let mut command = std::process::Command::new(&self.program);
-        command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--listen").arg(self.listen.to_string());
+        command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--traffic").arg(self.listen.to_string());
         if self.access_log {
             command.arg("--access-log").arg(self.folder.logs().join("access.log"));
         }
@@ -162,7 +165,7 @@ impl Starter {
     pub async fn called(&mut self, hub: &Hub, child: &mut Option<tokio::process::Child>) -> Result<SocketAddr> {
         let begun = tokio::time::Instant::now();
         loop {
-            if let Some(state) = hub.gateways().into_iter().find(|g| g.connected) {
+            if let Some(state) = hub.gateways().into_iter().find(|g| g.connected && g.name == OWN) {
                 if self.listen.port() != 0 && state.traffic != self.listen {
                     bail!(
                         "the gateway of this data folder already listens at {}, not at {}; stop it with slipway down, or ask for {0}",

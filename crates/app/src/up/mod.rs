@@ -6,7 +6,7 @@ mod adapters;
 mod failing;
 mod fence;
 mod front;
-mod gateway;
+pub(crate) mod gateway;
 mod hooks;
 pub(crate) mod lock;
 mod standing;
@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use slipway_control::{Clock, Control, Parts};
 use slipway_core::instance::Target;
-use slipway_gateway::hub::Hub;
+use slipway_gateway::hub::{Hub, Invited, Settings};
 use slipway_registry::Blobs;
 use slipway_server::{App, Challenges, Farewell};
 use slipway_store::{Address, Store};
@@ -156,8 +156,7 @@ impl Ground<'_> {
         };
         starter.check_certificates()?;
         starter.check_port()?;
-        let control_file = folder.gateway().join("control.json");
-        let hub = Hub::bind_beside(control_file, slipway_server::secret(), Some(self.api), start).await?;
+        let hub = self.hub(start).await?;
         let mut child = starter.ensure()?;
         let target = Arc::new(process_target(folder, clock, fence.as_ref().map(|_| start))?);
         let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
@@ -217,6 +216,29 @@ impl Ground<'_> {
         }
         store.close().await;
         Ok(end)
+    }
+
+    /// The other end of gateways' links.
+    async fn hub(&self, start: u64) -> Result<Hub> {
+        let invited = Some(Invited { listen: self.up.gateways_listen, folder: self.folder.gateways() });
+        let settings = Settings {
+            control_file: self.folder.gateway().join("control.json"),
+            token: slipway_server::secret(),
+            api: Some(self.api),
+            start,
+            grace: self.up.gateway_grace.as_duration(),
+            invited,
+        };
+        let begun = tokio::time::Instant::now();
+        loop {
+            match Hub::open(settings.clone()).await {
+                // Another control plane that was overtaken may hold it for another moment.
+                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && begun.elapsed() < API_DRAIN => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                opened => return opened.context("gateways cannot be listened for (see --gateways-listen)"),
+            }
+        }
     }
 
     fn announce(&self, traffic: &str, tls: Option<std::net::SocketAddr>, standby: bool) -> Result<()> {

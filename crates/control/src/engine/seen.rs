@@ -13,6 +13,7 @@ use slipway_core::units::{Millis, Timestamp};
 use slipway_store::EffectId;
 
 use super::Engine;
+use super::gateways::{Kept, at_gateway, in_flight, lapses};
 use crate::ports::GatewayView;
 
 /// A control plane that was not heard of by itself for so long was not looking.
@@ -34,6 +35,8 @@ pub(super) struct Seen {
     /// Whose each instance is.
     homes: BTreeMap<InstanceId, LaneId>,
     gateways: Vec<GatewayView>,
+    /// Instances that gateways may use which cannot be asked.
+    pub(super) kept: Kept,
     /// Requests in flight by instance, over all gateways; absent while one of them has not said.
     in_flight: Option<BTreeMap<InstanceId, u64>>,
     lost: HashMap<LaneId, Vec<Lost>>,
@@ -58,6 +61,16 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Gateways as they last were.
+    pub(super) fn gateways(&self) -> &[GatewayView] {
+        &self.gateways
+    }
+
+    /// Instances that are there.
+    pub(super) fn instances(&self) -> impl Iterator<Item = &InstanceId> {
+        self.instances.keys()
+    }
+
     /// Takes note that this control plane is awake. Where it was not for a while (stopped, frozen, starved) it saw
     /// nothing meanwhile, and whatever has to be watched for a time is watched from now on.
     fn wake(&mut self, now: Timestamp) {
@@ -91,12 +104,13 @@ impl Engine {
         let in_flight = in_flight(&gateways);
         let moved = self.moved(&seen, &gateways, in_flight.as_ref());
         seen.in_flight = in_flight;
-        let watched = !gateways.is_empty() && gateways.iter().all(|g| g.connected);
+        let counted = || gateways.iter().filter(|g| g.counts());
+        let watched = counted().next().is_some() && counted().all(|g| g.connected);
         seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
+        let mut facts = self.follow_gateways(&mut seen, &gateways);
         seen.gateways = gateways;
         seen.looking_since.get_or_insert(now);
-        let mut facts = Vec::new();
-        for event in events {
+        for (gateway, event) in events {
             match event {
                 link::Event::CandidateLost { lane, version, epoch, why } => {
                     touched.insert(lane.clone());
@@ -110,12 +124,14 @@ impl Engine {
                 link::Event::Ejected(e) => {
                     facts.push(at_gateway(
                         "instance.ejected",
+                        &gateway,
                         &e,
                         format!("{} gets no requests: {}", e.instance, e.why),
                     ));
                 }
                 link::Event::Readmitted(e) => {
-                    facts.push(at_gateway("instance.readmitted", &e, format!("{} gets requests again", e.instance)));
+                    let sentence = format!("{} gets requests again", e.instance);
+                    facts.push(at_gateway("instance.readmitted", &gateway, &e, sentence));
                 }
                 // Gateways tell which routes have lapsed for as long as they have.
                 link::Event::Lapsed(_) => {}
@@ -137,7 +153,7 @@ impl Engine {
         in_flight: Option<&BTreeMap<InstanceId, u64>>,
     ) -> Option<BTreeSet<LaneId>> {
         let same = |(before, after): (&GatewayView, &GatewayView)| {
-            before.name == after.name && before.connected == after.connected
+            before.name == after.name && before.connected == after.connected && before.counts() == after.counts()
         };
         if seen.gateways.len() != gateways.len() || !seen.gateways.iter().zip(gateways).all(same) {
             return None;
@@ -297,12 +313,7 @@ impl Engine {
         let mut seen = self.seen();
         seen.wake(now);
         let epoch = lane.routing.as_ref().map(|r| r.epoch);
-        let lapsed = seen
-            .gateways
-            .iter()
-            .flat_map(|g| &g.lapsed)
-            .find(|l| l.lane == lane.id && Some(l.epoch) == epoch)
-            .map(|l| l.epoch);
+        let lapses = lapses(&seen.gateways, &lane.id, epoch);
         let (consumed, results) = seen.results.get(&lane.id).cloned().unwrap_or_default().into_iter().unzip();
         let evidence = seen.book.evidence(&lane.id, lane.stable_version(), now);
         let observed = Observed {
@@ -310,7 +321,9 @@ impl Engine {
             confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
             watched_since: seen.watched_since,
             looking_since: seen.looking_since,
-            lapsed,
+            lapsed: lapses.everywhere,
+            lapsed_apart: lapses.apart,
+            kept: seen.kept.of(lane, now),
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
             in_flight: seen.in_flight.as_ref().map(|all| of_slots(lane, |id| all.get(id).copied())),
             evidence,
@@ -345,32 +358,9 @@ fn take_apart(books: &mut BTreeMap<String, Book>, rows: Vec<link::CountRow>, now
     by_name.into_iter().flat_map(|(name, rows)| books.entry(name).or_default().take(rows, now)).collect()
 }
 
-fn at_gateway(kind: &str, ejection: &link::Ejection, cause: String) -> Fact {
-    Fact {
-        kind: kind.to_string(),
-        lane: Some(ejection.lane.clone()),
-        rollout: None,
-        actor: "gateway".to_string(),
-        cause,
-        evidence: serde_json::json!({
-            "instance": ejection.instance, "version": ejection.version, "incarnation": ejection.incarnation,
-        }),
-    }
-}
-
 /// What is known of each instance of a lane.
 fn of_slots<T>(lane: &Lane, known: impl Fn(&InstanceId) -> Option<T>) -> BTreeMap<InstanceId, T> {
     lane.slots.iter().filter_map(|slot| Some((slot.id.clone(), known(&slot.id)?))).collect()
-}
-
-fn in_flight(gateways: &[GatewayView]) -> Option<BTreeMap<InstanceId, u64>> {
-    let mut sums = BTreeMap::new();
-    for gateway in gateways {
-        for (instance, requests) in gateway.in_flight.as_ref()? {
-            *sums.entry(instance.clone()).or_default() += requests;
-        }
-    }
-    Some(sums)
 }
 
 #[cfg(test)]

@@ -100,13 +100,20 @@ impl Router for Gateway {
     fn renew(&self, _: Generation, _: Millis) {}
     fn gateways(&self) -> Vec<GatewayView> {
         let acked = self.all().last().map(|(table, _)| table.generation).unwrap_or_default();
-        vec![GatewayView { name: "g".into(), connected: true, acked, lapsed: vec![], in_flight: Some(vec![]) }]
+        vec![GatewayView {
+            name: "g".into(),
+            connected: true,
+            acked,
+            in_flight: Some(vec![]),
+            ..GatewayView::default()
+        }]
     }
     fn counts(&self) -> Vec<CountRow> {
         Vec::new()
     }
-    fn take_events(&self) -> Vec<Event> {
-        std::mem::take(&mut self.events.lock().unwrap())
+    fn take_events(&self) -> Vec<(String, Event)> {
+        let events = std::mem::take(&mut *self.events.lock().unwrap());
+        events.into_iter().map(|event| ("g".to_string(), event)).collect()
     }
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
         *self.nudge.lock().unwrap() = Some(nudge);

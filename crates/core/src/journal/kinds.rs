@@ -1,11 +1,15 @@
 //! Kinds of entries that a hook may ask to be told of. The reference page of the journal says what each means.
 
 /// Those that belong to no service, sorted: hooks of an environment's file are told of them.
-pub const OF_NO_SERVICE: [&str; 13] = [
+pub const OF_NO_SERVICE: [&str; 17] = [
     "certificate.obtained",
     "certificate.refused",
     "environment.applied",
     "environment.settled",
+    "gateway.back",
+    "gateway.forgotten",
+    "gateway.invited",
+    "gateway.lost",
     "group.ended",
     "group.planned",
     "group.releasing",

@@ -12,7 +12,7 @@ use super::finish;
 use super::judging;
 use super::model::{Decision, Progress, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
-use super::outage::outage;
+use super::outage::{self, outage};
 use super::plan::{Step, StepKind, counted};
 use super::probing;
 use super::rolling;
@@ -110,6 +110,11 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
         let cause = "the control plane was away for longer than the lease of the split: \
                      the gateways went back to stable by themselves";
         return Some((cause.to_string(), Vec::new()));
+    }
+    if seen.lapsed_apart == Some(epoch)
+        && let Some(cause) = outage::cut_off(turn, now)
+    {
+        return Some((cause, Vec::new()));
     }
     if let Some(lost) = seen.lost.iter().find(|l| l.version == candidate && l.epoch == epoch) {
         return Some((format!("{candidate} lost its last usable instance: {}", lost.why), Vec::new()));

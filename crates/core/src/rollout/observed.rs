@@ -16,14 +16,18 @@ use crate::units::Timestamp;
 pub struct Observed {
     /// Instances as the target last saw them; absent means gone.
     pub instances: BTreeMap<InstanceId, InstanceStatus>,
-    /// The lane's route in the latest table that every live gateway has acknowledged; absent while no gateway has.
+    /// The lane's route in the latest table that every gateway which counts has acknowledged; absent while no gateway has.
     pub confirmed: Option<Confirmed>,
     /// Since when every gateway has been connected without a gap; absent while one is not.
     pub watched_since: Option<Timestamp>,
     /// Since when this control plane has been looking without a gap.
     pub looking_since: Option<Timestamp>,
-    /// The epoch whose lease ran out at some gateway.
+    /// The epoch whose lease ran out at every gateway that can be asked.
     pub lapsed: Option<Epoch>,
+    /// The epoch whose lease ran out at some of them: they were cut off, and the control plane was there.
+    pub lapsed_apart: Option<Epoch>,
+    /// Instances that a gateway which cannot be asked may still use.
+    pub kept: BTreeSet<InstanceId>,
     /// Candidates that lost their last usable instance at a gateway.
     pub lost: Vec<Lost>,
     /// Requests in flight per instance of the lane, over all gateways, where all of them report it. Absent means none.

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::advance::{decide, hold};
 use super::estimate;
 use super::judging;
+use super::model::State;
 use super::observed::Observed;
 use super::shifting::route;
 use super::turn::{ENGINE, Turn};
@@ -53,6 +54,28 @@ fn start_afresh(turn: &mut Turn, since: Timestamp, now: Timestamp) {
     if let Some(open) = &mut turn.lane.open {
         open.progress.attempt += 1;
     }
+}
+
+/// A gateway was cut off for longer than the lease, and went back to stable by itself: only a newer epoch brings the split
+/// back to it, so the step starts afresh. Why it does not, where that has happened too often.
+pub(super) fn cut_off(turn: &mut Turn, now: Timestamp) -> Option<String> {
+    let open = turn.lane.open.as_ref()?;
+    if open.progress.attempt >= MAX_RESTARTS {
+        let times = MAX_RESTARTS + 1;
+        return Some(format!(
+            "gateways were cut off for longer than the lease of the split, {times} times in this step"
+        ));
+    }
+    if open.state != State::Running {
+        return None;
+    }
+    let sentence = "a gateway was cut off for longer than the lease of the split, and is back: the step starts afresh";
+    decide(turn, "restart", ENGINE, sentence.to_string(), Vec::new(), now);
+    restart_step(turn, now);
+    if let Some(open) = &mut turn.lane.open {
+        open.progress.attempt += 1;
+    }
+    None
 }
 
 /// Begins the step's evidence and clock anew, at the same split.

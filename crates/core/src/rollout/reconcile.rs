@@ -149,6 +149,7 @@ fn stop_drained(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         let traffic = turn.lane.release(&slot.version).map(|r| r.spec.traffic.clone());
         let limit = traffic.map_or(Millis::from_secs(300), |t| t.drain_long.max(t.drain));
         let unused = worker || seen.confirmed.as_ref().is_some_and(|c| c.newest && !c.may_use(&slot.id));
+        let unused = unused && (worker || !seen.kept.contains(&slot.id));
         let idle = worker || seen.in_flight.as_ref().is_some_and(|f| f.get(&slot.id).copied().unwrap_or(0) == 0);
         let over = now.since(since) >= limit;
         let never_served = slot.ready.is_none() && slot.exits == 0 && unused;

@@ -38,6 +38,11 @@ pub enum FromGateway {
     },
     /// Something that the control plane should know at once.
     Event(Event),
+    /// It is there; asks for the same number back.
+    Here {
+        /// Grows with each.
+        beat: u64,
+    },
 }
 
 /// Who is calling and what it serves.
@@ -59,10 +64,19 @@ pub struct Hello {
     pub lapsed: Vec<Lapse>,
     /// Instances of the table that it does not use at present.
     pub ejected: Vec<Ejection>,
+    /// Where its process is known by its id; see [`Machine`]. Absent from gateways that say nothing while they have
+    /// nothing to say.
+    #[serde(default)]
+    pub machine: Option<Machine>,
     /// Whether it takes tables as [`ToGateway::Change`]; one that outlived an older control plane may not.
     #[serde(default)]
     pub takes_changes: bool,
 }
+
+/// A place where process ids mean something: one boot of a machine, and one of its name spaces of processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Machine(pub String);
 
 /// A route whose lease ran out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -179,6 +193,16 @@ pub enum ToGateway {
         generation: Generation,
         /// The term, the same for all.
         term: Millis,
+    },
+    /// Whom it has called: the first line to a gateway that says where it runs itself.
+    Welcome {
+        /// Where the control plane and the instances run.
+        machine: Machine,
+    },
+    /// Everything that was said before a gateway's [`FromGateway::Here`] has been answered; the newest table first.
+    Here {
+        /// The gateway's number.
+        beat: u64,
     },
     /// The control plane goes away for good: finish what is in flight, then end.
     Shutdown {

@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
     async fn run_course(&mut self, plan: &mut Plan<'a>) -> Ended {
         let mut fault = Fault::NoInstance;
         loop {
-            let served = self.gateway.served();
+            let served = self.gateway.current().await;
             let pick = match plan.course.choose(&served) {
                 Ok(pick) => pick,
                 Err(none) => return Ended::Faulty(none.unwrap_or(fault)),

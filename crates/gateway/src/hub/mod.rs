@@ -1,29 +1,41 @@
 //! The control plane's end of the control link: hands every gateway the newest table, and knows what each of them
 //! has acknowledged, counted and noticed.
 //!
-//! It decides nothing and remembers nothing on disk. A gateway that calls again after a restart of the control plane
-//! says everything anew. Called by the control plane's drivers; all calls but [`Hub::wait_acked`] return at once.
+//! It decides nothing. A gateway that calls again after a restart of the control plane says everything anew; on disk is
+//! only who was invited. Called by the control plane's drivers; all calls but [`Hub::wait_acked`] return at once.
 
+mod authority;
+mod invite;
+mod roster;
 mod session;
 mod tally;
+mod watch;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch as watch_channel};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, ToGateway};
+use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, Machine, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
 
+use crate::machine;
+
+use self::authority::Authority;
+use self::roster::Roster;
 use self::tally::Tally;
+
+pub(crate) use self::authority::CONTROL;
+pub(crate) use self::watch::SILENCE;
 
 /// Events that wait to be taken, at most; the oldest go first.
 const EVENTS_KEPT: usize = 65_536;
@@ -48,8 +60,16 @@ pub struct GatewayState {
     pub traffic: SocketAddr,
     /// Whether the link is up.
     pub connected: bool,
+    /// Whether it runs on this machine, where its process is known by its id.
+    pub here: bool,
+    /// Its process has ended: it serves nobody.
+    pub ended: bool,
+    /// Since when it has been out of the count, because it was not heard of for longer than the grace.
+    pub lost: Option<Timestamp>,
     /// The newest table that it confirmed: no new request of its is routed by an older one.
     pub acked: Generation,
+    /// The newest table that it may have got; absent where it has not called since this control plane's start.
+    pub sent: Option<Generation>,
     /// Epochs whose lease ran out there and that no newer one has followed.
     pub lapsed: Vec<Lapse>,
     /// Instances that it does not use at present.
@@ -60,14 +80,55 @@ pub struct GatewayState {
     pub last_seen: Timestamp,
 }
 
+impl GatewayState {
+    /// Whether its acknowledgement is waited for: it serves, or may.
+    pub fn counts(&self) -> bool {
+        self.connected || !(self.ended || self.lost.is_some())
+    }
+}
+
+/// How a hub is opened.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where gateways of this data folder find address and token; mode 0600, replaced whole.
+    pub control_file: PathBuf,
+    /// The secret that they say.
+    pub token: String,
+    /// Where the API listens, so that they can pass reports of outcomes on.
+    pub api: Option<SocketAddr>,
+    /// Which start of a control plane this is: gateways leave earlier ones for it, and go back to none.
+    pub start: u64,
+    /// How long a gateway that is not heard of still counts.
+    pub grace: Duration,
+    /// Gateways that are invited, where there may be any.
+    pub invited: Option<Invited>,
+}
+
+/// Where gateways that are invited call.
+#[derive(Debug, Clone)]
+pub struct Invited {
+    /// Where they call, by TLS alone; absent where they cannot at present, and are only waited for.
+    pub listen: Option<SocketAddr>,
+    /// Who was invited, and what certificates are signed with.
+    pub folder: PathBuf,
+}
+
+/// How long a gateway that is not heard of still counts: the silence after which nothing of it is renewed any more, and a
+/// lease of 15 s after that. By then it has stopped to divide traffic by itself.
+pub const GRACE: Duration = Duration::from_secs(20);
+
 /// Called after every acknowledgement, count, event, connection and loss of one.
 type Nudge = Arc<dyn Fn() + Send + Sync>;
 
 struct Shared {
     token: String,
     address: SocketAddr,
+    /// Where invited gateways call, and who vouches for them.
+    invited: Option<(SocketAddr, Authority)>,
+    grace: Duration,
+    machine: Machine,
     /// The newest table.
-    table: watch::Sender<Option<Arc<RoutingTable>>>,
+    table: watch_channel::Sender<Option<Arc<RoutingTable>>>,
     state: Mutex<State>,
     changed: Notify,
     stopped: CancellationToken,
@@ -76,6 +137,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     gateways: HashMap<String, Known>,
+    roster: Roster,
     /// Boots that gave way to a newer one of their name: they may not come back.
     fenced: HashSet<String>,
     tally: Tally,
@@ -86,6 +148,10 @@ struct State {
 
 struct Known {
     state: GatewayState,
+    /// When it last said anything, or this hub began to listen.
+    heard: Instant,
+    /// Whether it says that it is there while it has nothing else to say.
+    beats: bool,
     /// The live connection's number, and where its messages go.
     connection: u64,
     outbox: mpsc::UnboundedSender<ToGateway>,
@@ -96,31 +162,46 @@ struct Known {
 impl Hub {
     /// Listens on a free loopback port and writes it, with `token`, into `control_file` (mode 0600, replaced whole).
     pub async fn bind(control_file: PathBuf, token: impl Into<String>) -> io::Result<Hub> {
-        Hub::bind_beside(control_file, token, None, 0).await
+        let (api, invited) = (None, None);
+        Hub::open(Settings { control_file, token: token.into(), api, start: 0, grace: GRACE, invited }).await
     }
 
-    /// The same, and tells gateways where the API listens, so that they can pass reports of outcomes on, and which start
-    /// of a control plane this is: they leave earlier ones for it, and go back to none.
-    pub async fn bind_beside(
-        control_file: PathBuf,
-        token: impl Into<String>,
-        api: Option<SocketAddr>,
-        start: u64,
-    ) -> io::Result<Hub> {
-        let token = token.into();
+    /// Listens, for gateways of this data folder on a free loopback port, and for those that are invited.
+    pub async fn open(settings: Settings) -> io::Result<Hub> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        write_control_file(&control_file, address, &token, api, start)?;
+        let roster = match &settings.invited {
+            Some(invited) => Roster::open(&invited.folder)?,
+            None => Roster::default(),
+        };
+        let (door, invited) = match &settings.invited {
+            Some(Invited { listen: Some(listen), folder }) => {
+                let authority = Authority::open(folder)?;
+                let listener = TcpListener::bind(listen).await?;
+                let at = listener.local_addr()?;
+                (Some((listener, authority.acceptor()?)), Some((at, authority)))
+            }
+            _ => (None, None),
+        };
+        write_control_file(&settings, address)?;
         let stopped = CancellationToken::new();
+        let state = State { gateways: invite::expected(&roster), roster, ..State::default() };
         let shared = Arc::new(Shared {
-            token,
+            token: settings.token,
             address,
-            table: watch::Sender::new(None),
-            state: Mutex::default(),
+            invited,
+            grace: settings.grace,
+            machine: machine::here(),
+            table: watch_channel::Sender::new(None),
+            state: Mutex::new(state),
             changed: Notify::new(),
             stopped: stopped.clone(),
         });
         tokio::spawn(session::accept(shared.clone(), listener));
+        if let Some((listener, acceptor)) = door {
+            tokio::spawn(session::accept_invited(shared.clone(), listener, acceptor));
+        }
+        tokio::spawn(watch::watch(shared.clone()));
         Ok(Hub { shared, _end: Arc::new(stopped.drop_guard()) })
     }
 
@@ -165,46 +246,29 @@ impl Hub {
         all
     }
 
-    /// Forgets a gateway that will not come back, so that nobody waits for it.
-    pub fn forget(&self, name: &str) {
-        let mut state = self.shared.state();
-        if state.gateways.get(name).is_some_and(|k| !k.state.connected) {
-            state.gateways.remove(name);
-        }
-        drop(state);
-        self.shared.note_change();
-    }
-
-    /// Waits until every live gateway, and at least one, serves this generation or a newer one; false when the time
-    /// is over. A gateway whose link is down counts as live while its process runs: it may still serve an older table.
+    /// Waits until every gateway that counts, and at least one, serves this generation or a newer one; false when the
+    /// time is over.
     pub async fn wait_acked(&self, generation: Generation, timeout: Duration) -> bool {
-        let deadline = tokio::time::Instant::now() + timeout;
-        loop {
-            let changed = self.shared.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.is_acked(generation) {
-                return true;
-            }
-            // A process that ends without a word changes nothing here, so it is looked at again now and then.
-            let look_again = deadline.min(tokio::time::Instant::now() + Duration::from_millis(50));
-            tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep_until(look_again) => {
-                    if look_again == deadline {
-                        return self.is_acked(generation);
-                    }
+        let acked = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if self.is_acked(generation) {
+                    return;
                 }
+                changed.await;
             }
-        }
+        };
+        tokio::time::timeout(timeout, acked).await.is_ok()
     }
 
-    /// Whether every live gateway, and at least one, serves this generation or a newer one.
+    /// Whether every gateway that counts, and at least one, serves this generation or a newer one.
     pub fn is_acked(&self, generation: Generation) -> bool {
         let state = self.shared.state();
-        let behind = |s: &GatewayState| s.acked < generation && (s.connected || runs(s.pid));
-        let connected = state.gateways.values().any(|k| k.state.connected);
-        connected && !state.gateways.values().any(|k| behind(&k.state))
+        let mut states = state.gateways.values().map(|k| &k.state);
+        let connected = states.clone().any(|s| s.connected);
+        connected && !states.any(|s| s.counts() && s.acked < generation)
     }
 
     /// What all gateways counted, summed over them and over their starts: one row per lane, epoch and version, of the
@@ -240,30 +304,14 @@ impl Shared {
     }
 }
 
-/// Whether a process of this machine runs. One that has ended but was not waited for yet does not.
-fn runs(pid: u32) -> bool {
-    if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        && let Some((_, after_name)) = stat.rsplit_once(')')
-    {
-        return !matches!(after_name.trim_start().chars().next(), Some('Z' | 'X'));
-    }
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
-}
-
-fn write_control_file(
-    file: &Path,
-    address: SocketAddr,
-    token: &str,
-    api: Option<SocketAddr>,
-    start: u64,
-) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
+fn write_control_file(settings: &Settings, address: SocketAddr) -> io::Result<()> {
+    let Settings { control_file, token, api, start, .. } = settings;
+    if let Some(folder) = control_file.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let mut content = serde_json::json!({ "address": address, "token": token, "start": start });
     if let Some(api) = api {
         content["api"] = api.to_string().into();
     }
-    crate::table_store::replace(file, format!("{content}\n").as_bytes())
+    crate::table_store::replace(control_file, format!("{content}\n").as_bytes())
 }

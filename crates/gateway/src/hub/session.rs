@@ -4,15 +4,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
+use super::authority::{fingerprint, hash};
+use super::roster::Start;
 use super::{EVENTS_KEPT, GatewayState, Known, Shared, State};
 use crate::access_log::now;
 use crate::wire::{self, LineReader};
@@ -21,24 +24,58 @@ use crate::wire::{self, LineReader};
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
 /// Longest hello; a stranger shall not make us keep more.
 const HELLO_BYTES: usize = 1 << 20;
+/// Strangers at once, until their hello.
+const STRANGERS: usize = 64;
 /// A gateway that takes nothing for this long is hung up on; it will call again.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Takes calls until the hub ends.
+/// How a caller got here, and what it has shown.
+enum Door {
+    /// On this machine, where whoever can read the control file may call.
+    Beside,
+    /// By TLS, with a certificate of this fingerprint.
+    Invited(String),
+}
+
+/// Takes calls of this data folder's gateways until the hub ends.
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    while let Some(stream) = next(&shared, &listener).await {
+        let shared = shared.clone();
+        tokio::spawn(async move { told(serve(&shared, stream, Door::Beside, None).await) });
+    }
+}
+
+/// Takes calls of invited gateways until the hub ends.
+pub(super) async fn accept_invited(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    while let Some(stream) = next(&shared, &listener).await {
+        // Whoever comes while too many are at the door may call again.
+        let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
+        let (shared, acceptor) = (shared.clone(), acceptor.clone());
+        tokio::spawn(async move {
+            let served = async {
+                let stream = tokio::time::timeout(HELLO_LIMIT, acceptor.accept(stream)).await??;
+                let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                let certificate = certificate.map(fingerprint).unwrap_or_default();
+                serve(&shared, stream, Door::Invited(certificate), Some(place)).await
+            };
+            told(served.await);
+        });
+    }
+}
+
+/// The next caller; `None` when the hub has ended.
+async fn next(shared: &Shared, listener: &TcpListener) -> Option<TcpStream> {
     loop {
         let accepted = tokio::select! {
-            () = shared.stopped.cancelled() => return,
+            () = shared.stopped.cancelled() => return None,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let shared = shared.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = serve(&shared, stream).await {
-                        tracing::debug!(%error, "a gateway's link ended");
-                    }
-                });
+                // A socket that refuses is closed anyway.
+                let _ = stream.set_nodelay(true);
+                return Some(stream);
             }
             Err(error) => {
                 tracing::error!(%error, "cannot accept a gateway's call");
@@ -48,23 +85,50 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (read, write) = stream.into_split();
+fn told(ended: io::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a gateway's link ended");
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite>(
+    shared: &Shared,
+    stream: S,
+    door: Door,
+    place: Option<tokio::sync::OwnedSemaphorePermit>,
+) -> io::Result<()> {
+    let (read, write) = tokio::io::split(stream);
     let mut lines = LineReader::new(read, HELLO_BYTES);
     let first = tokio::time::timeout(HELLO_LIMIT, lines.next()).await??;
     let Some(FromGateway::Hello(hello)) = first.and_then(|line| serde_json::from_slice(&line).ok()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the caller said no hello"));
     };
-    if !same(&hello.token, &shared.token) {
-        tracing::warn!(gateway = hello.gateway, "a caller with a wrong token was refused");
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the caller has a wrong token"));
+    if let Err(why) = admit(shared, &hello, &door) {
+        tracing::warn!(gateway = hello.gateway, "a caller {why} was refused");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the caller {why}")));
     }
+    drop(place);
     lines.set_limit(LINE_LIMIT);
     let Some(session) = Session::register(shared, hello) else {
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the caller gave way to a newer start"));
     };
     session.run(lines, write).await
+}
+
+/// Whether a caller is who it says; otherwise what is wrong with it.
+fn admit(shared: &Shared, hello: &Hello, door: &Door) -> Result<(), &'static str> {
+    match door {
+        Door::Beside if same(&hello.token, &shared.token) => Ok(()),
+        Door::Beside => Err("has a wrong token"),
+        Door::Invited(certificate) => {
+            let state = shared.state();
+            let Some(member) = state.roster.get(&hello.gateway) else { return Err("was not invited, or is forgotten") };
+            if !same(certificate, &member.certificate) {
+                return Err("has a certificate that is not, or no longer, its name's");
+            }
+            if same(&hash(hello.token.as_bytes()), &member.token) { Ok(()) } else { Err("has a wrong token") }
+        }
+    }
 }
 
 /// Compares without telling by the time taken where the difference is.
@@ -77,6 +141,7 @@ struct Session<'a> {
     shared: &'a Shared,
     name: String,
     boot: String,
+    beats: bool,
     connection: u64,
     takes_changes: bool,
     /// The last table that it was given on this connection.
@@ -96,7 +161,14 @@ impl<'a> Session<'a> {
         let connection = state.connections;
         let (sender, outbox) = mpsc::unbounded_channel();
         let replaced = shared.stopped.child_token();
-        let (name, boot, takes_changes) = (hello.gateway.clone(), hello.boot.clone(), hello.takes_changes);
+        let (name, boot) = (hello.gateway.clone(), hello.boot.clone());
+        let takes_changes = hello.takes_changes;
+        let beats = hello.machine.is_some();
+        let (pid, traffic, machine) = (hello.pid, hello.traffic, hello.machine.clone());
+        state.roster.note(&name, |member| {
+            member.last = Some(Start { boot: boot.clone(), pid, traffic, machine });
+            member.lost = None;
+        });
         let known = Known {
             state: GatewayState {
                 name: hello.gateway,
@@ -104,12 +176,19 @@ impl<'a> Session<'a> {
                 pid: hello.pid,
                 traffic: hello.traffic,
                 connected: true,
+                // One that does not say where it runs is of before it could be anywhere else.
+                here: hello.machine.is_none_or(|machine| machine == shared.machine),
+                ended: false,
+                lost: None,
                 acked: hello.serves,
+                sent: Some(hello.serves),
                 lapsed: hello.lapsed,
                 ejected: hello.ejected,
                 leaving: None,
                 last_seen: now(),
             },
+            heard: Instant::now(),
+            beats,
             connection,
             outbox: sender,
             replaced: replaced.clone(),
@@ -123,10 +202,18 @@ impl<'a> Session<'a> {
         }
         drop(state);
         shared.note_change();
-        Some(Session { shared, name, boot, connection, takes_changes, sent: None, outbox, replaced })
+        let sent = None;
+        Some(Session { shared, name, boot, beats, connection, takes_changes, sent, outbox, replaced })
     }
 
-    async fn run(mut self, mut lines: LineReader<OwnedReadHalf>, mut write: OwnedWriteHalf) -> io::Result<()> {
+    async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite,
+    {
+        if self.beats {
+            let welcome = ToGateway::Welcome { machine: self.shared.machine.clone() };
+            send(&mut write, &wire::line(&welcome)?).await?;
+        }
         let mut tables = self.shared.table.subscribe();
         tables.mark_changed();
         loop {
@@ -140,6 +227,7 @@ impl<'a> Session<'a> {
                     }
                     let table = tables.borrow_and_update().clone();
                     if let Some(table) = table {
+                        self.note_sent(table.generation);
                         self.give(table, &mut write).await?;
                     }
                 }
@@ -155,8 +243,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// From now on the gateway may serve this table.
+    fn note_sent(&self, generation: Generation) {
+        if let Some(known) =
+            self.shared.state().gateways.get_mut(&self.name).filter(|k| k.connection == self.connection)
+        {
+            known.state.sent = known.state.sent.max(Some(generation));
+        }
+    }
+
     /// Sends a table, of which only what differs from the one that was sent before it.
-    async fn give(&mut self, table: Arc<RoutingTable>, write: &mut OwnedWriteHalf) -> io::Result<()> {
+    async fn give(&mut self, table: Arc<RoutingTable>, write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         if !self.takes_changes {
             return send(write, &wire::line(&ToGateway::Table(RoutingTable::clone(&table)))?).await;
         }
@@ -178,8 +275,14 @@ impl<'a> Session<'a> {
             let State { gateways, tally, events, .. } = &mut *state;
             let Some(known) = gateways.get_mut(&self.name).filter(|k| k.connection == self.connection) else { return };
             known.state.last_seen = now();
+            known.heard = Instant::now();
             match message {
                 FromGateway::Hello(_) => {}
+                FromGateway::Here { beat } => {
+                    // Where the other end of it has gone, so has this session.
+                    let _ = known.outbox.send(ToGateway::Here { beat });
+                    return;
+                }
                 FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.shared),
                 FromGateway::Counts { rows } => tally.report(&self.boot, rows),
                 FromGateway::Leaving { in_flight } => known.state.leaving = Some(in_flight),
@@ -238,6 +341,6 @@ fn note(state: &mut GatewayState, event: &Event) {
     }
 }
 
-async fn send(write: &mut OwnedWriteHalf, line: &[u8]) -> io::Result<()> {
+async fn send(write: &mut (impl AsyncWrite + Unpin), line: &[u8]) -> io::Result<()> {
     tokio::time::timeout(WRITE_LIMIT, write.write_all(line)).await?
 }

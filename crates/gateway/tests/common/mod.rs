@@ -21,7 +21,7 @@ use slipway_core::traffic::{
 };
 use slipway_core::units::{Millis, Weight};
 use slipway_gateway::hub::Hub;
-use slipway_gateway::{Config, Tuning};
+use slipway_gateway::{Config, Control, Tuning};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -89,7 +89,7 @@ impl World {
         Config {
             listen: self.address,
             state_dir: self.dir.path().join("gateway"),
-            control_file: self.dir.path().join("control.json"),
+            control: Control::Beside(self.dir.path().join("control.json")),
             name: "gw".into(),
             access_log: self.logs.then(|| self.dir.path().join("access.log")),
             tls: self.tls.clone(),

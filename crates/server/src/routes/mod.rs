@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod files;
 pub(crate) mod gates;
+pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod hooks;
 pub(crate) mod journal;

@@ -7,6 +7,7 @@ mod environment;
 mod explanation;
 mod faults;
 mod gates;
+mod gateway;
 mod group;
 mod hook;
 mod operating;
@@ -29,6 +30,7 @@ pub use environment::{
 pub use explanation::{Explanation, WireBeside, WireDecision, WireJudgement, WireStable};
 pub use faults::{NewEnd, NewFault, WireFault};
 pub use gates::{NewApproval, WireApproval, WireGate, WireGates};
+pub use gateway::{NewInvitation, WireGateway};
 pub use group::{NewGroupMember, NewGroupRelease, WireGroupMember, WireGroupPlan, WireGroupRun, WirePlannedMember};
 pub use hook::WireHook;
 pub use operating::{NewMaintenance, NewScale, WireRestart};

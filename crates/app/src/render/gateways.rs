@@ -1,0 +1,91 @@
+//! Gateways as text.
+
+use slipway_core::units::Timestamp;
+use slipway_server::wire::WireGateway;
+
+use super::flat;
+use super::table::columns;
+
+/// Each gateway and how it is.
+pub(crate) fn gateways(gateways: &[WireGateway]) -> String {
+    let mut rows = vec![["name", "state", "traffic", "table", ""].map(str::to_string).to_vec()];
+    for gateway in gateways {
+        let table = match (gateway.state.as_str(), gateway.newest) {
+            ("connected", true) => "newest",
+            ("connected", false) => "older",
+            ("invited", _) => "none",
+            _ => "not known",
+        };
+        let traffic = gateway.traffic.clone().unwrap_or_else(|| "not yet".to_string());
+        let cells = [gateway.name.clone(), gateway.state.clone(), flat(&traffic), table.to_string(), lost(gateway)];
+        rows.push(cells.to_vec());
+    }
+    columns(&rows)
+}
+
+/// Gateways that a person should know of beside what serves; nothing where all is well.
+pub(crate) fn gateways_in_trouble(gateways: &[WireGateway]) -> String {
+    let troubled = gateways.iter().filter(|g| !matches!(g.state.as_str(), "connected" | "invited"));
+    troubled.map(|g| format!("⚠ gateway {} is {}: {}\n", g.name, g.state, lost(g))).collect()
+}
+
+fn lost(gateway: &WireGateway) -> String {
+    let name = &gateway.name;
+    match (gateway.lost_since, gateway.kept_until) {
+        (Some(since), Some(until)) => format!(
+            "since {}; {} instances are kept for it until {}, or until slipway gateway forget {name}",
+            Timestamp(since),
+            gateway.kept,
+            Timestamp(until)
+        ),
+        _ if gateway.state == "away" => "a shift waits for it".to_string(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_lost_says_since_when_and_what_to_do() {
+        let connected = WireGateway {
+            name: "local".to_string(),
+            state: "connected".to_string(),
+            traffic: Some("127.0.0.1:8080".to_string()),
+            invited: false,
+            here: true,
+            newest: true,
+            lost_since: None,
+            kept: 0,
+            kept_until: None,
+        };
+        let lost = WireGateway {
+            name: "edge-2".to_string(),
+            state: "lost".to_string(),
+            invited: true,
+            here: false,
+            newest: false,
+            lost_since: Some(1_800_000_000_000),
+            kept: 4,
+            kept_until: Some(1_800_086_400_000),
+            ..connected.clone()
+        };
+        let invited = WireGateway {
+            name: "edge-3".to_string(),
+            state: "invited".to_string(),
+            traffic: None,
+            lost_since: None,
+            kept_until: None,
+            ..lost.clone()
+        };
+        let all = [lost, invited, connected];
+        insta::assert_snapshot!(gateways(&all), @"
+        name    state      traffic         table
+        edge-2  lost       127.0.0.1:8080  not known  since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
+        edge-3  invited    not yet         none
+        local   connected  127.0.0.1:8080  newest
+        ");
+        insta::assert_snapshot!(gateways_in_trouble(&all), @"⚠ gateway edge-2 is lost: since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2");
+    }
+}

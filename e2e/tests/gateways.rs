@@ -1,0 +1,275 @@
+//! Several gateways on one routing stream, as processes of their own: a shift waits for all that are alive; one that cannot
+//! be reached is left out in time, keeps its instances, and comes back with the newest table.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Stage, alone, nothing_failed_by_slipway};
+use serde_json::Value;
+use slipway_e2e::process::{self, Signal};
+use slipway_e2e::{Options, Slipway, program, until, until_within};
+use slipway_load::{Load, LoadHandle};
+use tokio::process::{Child, Command};
+
+const PRODUCTION: &str =
+    "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], step_limit: 3m, verify: 2s, standby: 1s } } }";
+
+/// Long enough for a slow machine to act within, short enough to be waited for.
+const GRACE: &str = "5s";
+
+/// A Slipway that gateways may join.
+async fn slipway() -> Slipway {
+    let further = ["--gateways-listen", "127.0.0.1:0", "--gateway-grace", GRACE].map(str::to_string).to_vec();
+    Slipway::start(Options { further, ..Options::default() }).await.expect("Slipway starts")
+}
+
+/// A gateway that joined. Killed when dropped.
+struct Edge {
+    child: Child,
+    name: String,
+    invitation: PathBuf,
+    traffic: SocketAddr,
+}
+
+impl Edge {
+    /// Invites one and starts it.
+    async fn join(slipway: &Slipway, name: &str) -> Edge {
+        let invitation = slipway.scratch().join(format!("{name}.json"));
+        let out = invitation.to_string_lossy();
+        slipway
+            .cli(&["gateway", "invite", name, "--out", &out])
+            .await
+            .expect("it runs")
+            .expect(0)
+            .expect("an invitation");
+        let traffic = ([127, 0, 0, 1], 0).into();
+        let child = start(slipway, name, &invitation, traffic);
+        let mut edge = Edge { child, name: name.to_string(), invitation, traffic };
+        edge.traffic =
+            edge.is(slipway, "connected").await["traffic"].as_str().expect("an address").parse().expect("one");
+        edge
+    }
+
+    /// Starts it again, after its process has ended.
+    fn again(&mut self, slipway: &Slipway) {
+        self.child = start(slipway, &self.name, &self.invitation, self.traffic);
+    }
+
+    fn signal(&self, signal: Signal) {
+        process::signal(self.child.id().expect("it runs"), signal).expect("a signal");
+    }
+
+    /// Waits until it is in this state; how it is.
+    async fn is(&self, slipway: &Slipway, state: &str) -> Value {
+        until(&format!("{} is {state}", self.name), async || {
+            gateway(slipway, &self.name).await.filter(|gateway| gateway["state"] == state)
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}; the control plane said {}", slipway.said()))
+    }
+
+    fn load(&self) -> LoadHandle {
+        let options = slipway_load::Options {
+            host: Some("shop.local".into()),
+            rate: 100.0,
+            users: 500,
+            ..slipway_load::Options::new(format!("http://{}/", self.traffic))
+        };
+        Load::start(options).expect("the load starts")
+    }
+}
+
+fn start(slipway: &Slipway, name: &str, invitation: &std::path::Path, traffic: SocketAddr) -> Child {
+    let mut command = Command::new(program("slipway").expect("the program"));
+    command.arg("gateway").arg("--join").arg(invitation).arg("--traffic").arg(traffic.to_string());
+    command.arg("--state").arg(slipway.scratch().join(format!("state-{name}")));
+    command.current_dir(slipway.scratch()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.kill_on_drop(true).spawn().expect("a gateway")
+}
+
+async fn gateway(slipway: &Slipway, name: &str) -> Option<Value> {
+    let all = slipway.json(&["gateway", "list"]).await.ok()?;
+    all.as_array()?.iter().find(|gateway| gateway["name"] == name).cloned()
+}
+
+/// The whole journal, oldest first.
+async fn journal(slipway: &Slipway) -> Vec<Value> {
+    let mut entries = slipway.get("/journal?limit=1000").await.expect("a journal").as_array().expect("entries").clone();
+    entries.reverse();
+    entries
+}
+
+/// Which version answers at a gateway.
+async fn asked(client: &reqwest::Client, at: SocketAddr) -> anyhow::Result<String> {
+    let answer = client.get(format!("http://{at}/")).header("host", "shop.local").send().await?;
+    let version = answer.headers().get("x-version").map(|v| v.to_str().map(str::to_string)).transpose()?;
+    Ok(version.unwrap_or_else(|| format!("{} of no version", answer.status())))
+}
+
+/// Instances of a version that run.
+async fn running(stage: &Stage, version: &str) -> usize {
+    let of_version = |p: &process::Process| {
+        std::fs::read_to_string(format!("/proc/{}/environ", p.pid))
+            .is_ok_and(|e| e.split('\0').any(|line| line == format!("VERSION={version}")))
+    };
+    stage.slipway.processes().iter().filter(|p| !p.command.contains("run-instance") && of_version(p)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_stands_still_is_left_out_in_time_and_comes_back_with_the_newest_table() {
+    let _alone = alone().await;
+    let stage = Stage::set_on(slipway().await, PRODUCTION, 100.0).await;
+    let slipway = &stage.slipway;
+    let (two, three) = (Edge::join(slipway, "edge-2").await, Edge::join(slipway, "edge-3").await);
+    let load = two.load();
+    let client = reqwest::Client::new();
+    until("edge-3 serves", async || (asked(&client, three.traffic).await.ok()? == "1.0.0").then_some(()))
+        .await
+        .expect("it");
+
+    let rollout = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&rollout, "10%").await;
+    three.signal(Signal::STOP);
+    // On their way to a gateway that stands still: it reads them before it can read anything newer.
+    let held: Vec<_> = (0..8)
+        .map(|_| {
+            let (client, at) = (client.clone(), three.traffic);
+            tokio::spawn(async move { asked(&client, at).await })
+        })
+        .collect();
+    let promoted = stage.say("promote", &[]).await;
+    assert_eq!(promoted.code, 0, "{promoted}");
+    three.is(slipway, "lost").await;
+    stage.at_step(&rollout, "50%").await;
+    let entries = journal(slipway).await;
+    // By what they say of themselves: what happens at gateways is written down beside what lanes decide.
+    let at = |kind: &str, about: Option<u64>| {
+        let is_it = |e: &&Value| e["kind"] == kind && e["evidence"]["weight_bp"].as_u64() == about;
+        let found = entries.iter().find(is_it).and_then(|e| e["at"].as_u64());
+        found.unwrap_or_else(|| panic!("no {kind} of {about:?} in {entries:#?}"))
+    };
+    let lost = at("gateway.lost", None);
+    assert!(at("traffic.shifting", Some(5_000)) < lost, "it was there when the shift began");
+    assert!(lost <= at("traffic.confirmed", Some(5_000)), "and was waited for until it was lost");
+
+    let ended = stage.outcome(&rollout).await;
+    assert_eq!(ended["outcome"], "succeeded", "{ended:#}");
+    until("the standby is given up", async || {
+        journal(slipway).await.iter().any(|e| e["kind"] == "standby.ended").then_some(())
+    })
+    .await
+    .expect("it ends");
+    // A rollout more: what only others used ends, what edge-3 may use does not.
+    let (again, code) = stage.release("1.2.0", &[], &[]).await;
+    assert_eq!(code, 0, "{again:#}");
+    until("the second instance of 1.1.0 ends, which edge-3 never heard of", async || {
+        (running(&stage, "1.1.0").await == 1).then_some(())
+    })
+    .await
+    .expect("it ends");
+    assert_eq!(running(&stage, "1.0.0").await, 2);
+    assert!(gateway(slipway, "edge-3").await.expect("it is known")["kept"].as_u64() >= Some(3));
+    let status = slipway.cli(&["status"]).await.expect("it runs");
+    assert!(status.stdout.contains("gateway edge-3 is lost"), "{status}");
+
+    three.signal(Signal::CONT);
+    for asked in held {
+        let version = asked.await.expect("it ends").expect("an answer");
+        assert_eq!(version, "1.2.0", "nothing is served by the table of before");
+    }
+    three.is(slipway, "connected").await;
+    until("nothing is kept any more", async || {
+        (running(&stage, "1.0.0").await + running(&stage, "1.1.0").await == 0).then_some(())
+    })
+    .await
+    .expect("they end");
+    assert!(journal(slipway).await.iter().any(|e| e["kind"] == "gateway.back"));
+    nothing_failed_by_slipway(&load.stop().await);
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_killed_is_not_waited_for_and_serves_what_it_has_when_it_is_alone() {
+    let _alone = alone().await;
+    let mut stage = Stage::set_on(slipway().await, PRODUCTION, 100.0).await;
+    let mut two = Edge::join(&stage.slipway, "edge-2").await;
+    let client = reqwest::Client::new();
+    let serves = async |version: &str, at: SocketAddr| {
+        until(&format!("{version} is served"), async || (asked(&client, at).await.ok()? == version).then_some(()))
+            .await
+            .expect("it is")
+    };
+    serves("1.0.0", two.traffic).await;
+    let rollout = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&rollout, "10%").await;
+    two.child.kill().await.expect("it is killed");
+    let ended = stage.outcome(&rollout).await;
+    assert_eq!(ended["outcome"], "succeeded", "{ended:#}");
+    two.again(&stage.slipway);
+    two.is(&stage.slipway, "connected").await;
+    // Never the older one, which still runs for it.
+    assert_eq!(asked(&client, two.traffic).await.expect("an answer"), "1.1.0");
+
+    stage.slipway.kill_control_plane().await.expect("it is killed");
+    two.child.kill().await.expect("it is killed");
+    two.again(&stage.slipway);
+    serves("1.1.0", two.traffic).await;
+    stage.slipway.restart().await.expect("it starts again");
+    let gone = stage.slipway.cli(&["gateway", "forget", "edge-2"]).await.expect("it runs");
+    assert_eq!(gone.code, 0, "{gone}");
+    assert!(gateway(&stage.slipway, "edge-2").await.is_none());
+    serves("1.1.0", two.traffic).await;
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_invited_or_is_forgotten_is_refused() {
+    let _alone = alone().await;
+    let slipway = slipway().await;
+    let two = Edge::join(&slipway, "edge-2").await;
+    let refused = async |what: &str, change: &dyn Fn(&mut Value)| {
+        let mut invitation: Value =
+            serde_json::from_slice(&std::fs::read(&two.invitation).expect("an invitation")).expect("JSON");
+        change(&mut invitation);
+        let file = slipway.scratch().join("changed.json");
+        std::fs::write(&file, invitation.to_string()).expect("a file");
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its mode");
+        let log = slipway.scratch().join("refused.log");
+        let mut command = Command::new(program("slipway").expect("the program"));
+        command.arg("gateway").arg("--join").arg(&file).arg("--traffic").arg("127.0.0.1:0");
+        command.arg("--state").arg(slipway.scratch().join(format!("state-{what}"))).stdin(Stdio::null());
+        command.env("SLIPWAY_LOG", "info").stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log"));
+        let mut stranger = command.kill_on_drop(true).spawn().expect("a gateway");
+        until(&format!("the caller with {what} is told"), async || {
+            let said = slipway.said();
+            let told = std::fs::read_to_string(&log).unwrap_or_default();
+            (told.contains("not connected") && (said.contains(what) || told.contains(what))).then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {}", slipway.said()));
+        stranger.kill().await.expect("it ends");
+    };
+    let other = slipway.json(&["gateway", "invite", "edge-3"]).await.expect("another invitation");
+    refused("a wrong token", &|invitation| invitation["token"] = "0".repeat(64).into()).await;
+    refused("not, or no longer, its name's", &|invitation| {
+        invitation["certificate"] = other["certificate"].clone();
+        invitation["key"] = other["key"].clone();
+    })
+    .await;
+    refused("was not invited", &|invitation| invitation["name"] = "edge-9".into()).await;
+    refused("UnknownIssuer", &|invitation| invitation["authority"] = invitation["certificate"].clone()).await;
+    two.is(&slipway, "connected").await;
+
+    slipway.cli(&["gateway", "forget", "edge-2"]).await.expect("it runs").expect(0).expect("it is forgotten");
+    until_within(Duration::from_secs(60), "the forgotten one is refused", async || {
+        slipway.said().contains("is forgotten").then_some(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {}", slipway.said()));
+    assert!(gateway(&slipway, "edge-2").await.is_none());
+    slipway.down().await.expect("it ends");
+}
