@@ -5,18 +5,18 @@
 //! It judges nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use slipway_core::judge::UserCap;
 use slipway_core::names::{LaneId, VersionName};
-use slipway_core::traffic::link::{CountRow, ObjectiveCount};
+use slipway_core::traffic::link::CountRow;
 use slipway_core::traffic::{Counted, CountedBad, Epoch};
 
 use crate::histogram::Histogram;
+use crate::tally::Tally;
 use crate::users::Users;
 
 /// Epochs of a lane that are remembered; requests of older ones that are still running are no longer reported.
@@ -294,53 +294,6 @@ impl VersionCounts {
             objectives: self.objectives.iter().map(Tally::count).collect(),
             latency_us: self.latency.sparse(),
         }
-    }
-}
-
-/// One objective's events under the cap.
-#[derive(Debug)]
-struct Tally {
-    name: String,
-    bad: CountedBad,
-    /// Events, bad ones and distinct bad keys, changed and read together.
-    numbers: Mutex<(u64, u64, u64)>,
-    cap: Mutex<UserCap>,
-    /// Whether any key had a bad event: until then none can be over the cap.
-    any_bad: AtomicBool,
-}
-
-impl Tally {
-    fn new(counted: &Counted) -> Tally {
-        Tally {
-            name: counted.name.clone(),
-            bad: counted.bad,
-            numbers: Mutex::default(),
-            cap: Mutex::default(),
-            any_bad: AtomicBool::new(false),
-        }
-    }
-
-    fn event(&self, key: u64, bad: bool) {
-        if bad {
-            self.any_bad.store(true, Release);
-        }
-        let mut bad_keys = None;
-        if self.any_bad.load(Acquire) {
-            let mut cap = self.cap.lock().unwrap_or_else(PoisonError::into_inner);
-            if !cap.record(key, bad) {
-                return;
-            }
-            bad_keys = Some(cap.bad_keys());
-        }
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.0 += 1;
-        numbers.1 += u64::from(bad);
-        numbers.2 = numbers.2.max(bad_keys.unwrap_or_default());
-    }
-
-    fn count(&self) -> ObjectiveCount {
-        let (n, bad, bad_keys) = *self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        ObjectiveCount { name: self.name.clone(), n, bad, bad_keys }
     }
 }
 

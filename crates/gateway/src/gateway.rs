@@ -3,7 +3,7 @@
 //! A change swaps everything that is served at once and then waits until no request is between looking at the old
 //! state and being handed to a connection. Only after that is a table acknowledged.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::api::Passing;
 use crate::connection;
 use crate::count::Counts;
 use crate::eject;
+use crate::events::Events;
 use crate::inject::Terms;
 use crate::lease::Leases;
 use crate::maintenance::Held;
@@ -32,9 +33,6 @@ use crate::server::Tuning;
 use crate::table_store::TableStore;
 use crate::tls::Certificates;
 use crate::upstream::Upstream;
-
-/// Events that wait for the control plane, at most; the oldest go first.
-const EVENTS_KEPT: usize = 4096;
 
 /// Everything that the gateway's tasks share.
 #[derive(Debug)]
@@ -96,35 +94,6 @@ struct Control {
     table: Option<Arc<RoutingTable>>,
     leases: Leases,
     terms: Terms,
-}
-
-/// Events on their way to the control plane.
-#[derive(Debug, Default)]
-pub(crate) struct Events {
-    waiting: Mutex<VecDeque<Event>>,
-    more: Notify,
-}
-
-impl Events {
-    /// Adds one.
-    pub(crate) fn push(&self, event: Event) {
-        let mut waiting = lock(&self.waiting);
-        if waiting.len() >= EVENTS_KEPT {
-            waiting.pop_front();
-        }
-        waiting.push_back(event);
-        self.more.notify_one();
-    }
-
-    /// All that wait.
-    pub(crate) fn take(&self) -> Vec<Event> {
-        lock(&self.waiting).drain(..).collect()
-    }
-
-    /// Resolves when there may be more.
-    pub(crate) async fn more(&self) {
-        self.more.notified().await;
-    }
 }
 
 impl Gateway {

@@ -21,7 +21,9 @@ use tokio::time::Sleep;
 
 use crate::body::ResponseBody;
 use crate::cohort;
+use crate::fault::Fault;
 use crate::fields::Fields;
+use crate::gateway::Gateway;
 use crate::grpc;
 use crate::served::{Pick, RouteState};
 use crate::share::Share;
@@ -199,6 +201,34 @@ impl Slow {
 /// version that serves would hide what a candidate does.
 pub(crate) fn is_evidence(pick: &Pick) -> bool {
     pick.version().role == Role::Candidate
+}
+
+/// Holds a request back for so long, unless the fault ends meanwhile or the gateway does.
+pub(crate) async fn hold(gateway: &Gateway, hit: &FaultState, delay: Duration) {
+    let mut tables = gateway.tables();
+    let mut over = std::pin::pin!(tokio::time::sleep(delay));
+    while hit.goes_on() {
+        tokio::select! {
+            () = &mut over => return,
+            () = gateway.closing.cancelled() => return,
+            changed = tables.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Why a request has no answer of an instance.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The gateway has to answer itself.
+    Faulty(Fault),
+    /// On purpose, and nobody answers.
+    Reset,
+}
+
+impl From<Fault> for Unanswered {
+    fn from(fault: Fault) -> Unanswered {
+        Unanswered::Faulty(fault)
+    }
 }
 
 /// What a client is told whose request is aborted. Nothing in it is an instance's.

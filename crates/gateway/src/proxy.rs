@@ -26,7 +26,7 @@ use crate::gateway::Gateway;
 use crate::grpc;
 use crate::guard;
 use crate::headers::{self, Origin};
-use crate::inject::{self, Draw, FaultState, Reset};
+use crate::inject::{self, Draw, FaultState, Reset, Unanswered};
 use crate::key::Key;
 use crate::maintenance;
 use crate::mirror;
@@ -128,20 +128,6 @@ struct Exchange<'a> {
     injected: Option<FaultKind>,
 }
 
-/// Why a request has no answer of an instance.
-enum Unanswered {
-    /// The gateway has to answer itself.
-    Faulty(Fault),
-    /// On purpose, and nobody answers.
-    Reset,
-}
-
-impl From<Fault> for Unanswered {
-    fn from(fault: Fault) -> Unanswered {
-        Unanswered::Faulty(fault)
-    }
-}
-
 /// How to go on after an attempt.
 enum Next {
     /// With this answer.
@@ -198,7 +184,8 @@ impl<'a> Exchange<'a> {
                 match (hit.fault.what, held_since) {
                     (FaultKind::Latency(delay), None) => {
                         held_since = Some(chosen);
-                        self.hold(&hit, delay.as_duration()).await;
+                        self.injected = Some(hit.fault.what);
+                        inject::hold(self.gateway, &hit, delay.as_duration()).await;
                         continue;
                     }
                     // What it was held for is a part of its time, where it still goes to the version whose fault that is.
@@ -228,20 +215,6 @@ impl<'a> Exchange<'a> {
                     self.last = Some(pick.clone());
                     fault = self.course.unreachable(pick, chosen, error)?;
                 }
-            }
-        }
-    }
-
-    /// Holds the request back for so long, unless the fault ends meanwhile.
-    async fn hold(&mut self, hit: &FaultState, delay: Duration) {
-        self.injected = Some(hit.fault.what);
-        let mut tables = self.gateway.tables();
-        let mut over = std::pin::pin!(tokio::time::sleep(delay));
-        while hit.goes_on() {
-            tokio::select! {
-                () = &mut over => return,
-                () = self.gateway.closing.cancelled() => return,
-                changed = tables.changed() => if changed.is_err() { return },
             }
         }
     }
