@@ -16,6 +16,8 @@ mod drilling;
 mod effect;
 mod estimate;
 mod finish;
+#[cfg(test)]
+mod fixture;
 pub mod gates;
 mod housekeeping;
 mod judging;
