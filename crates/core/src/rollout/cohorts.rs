@@ -52,17 +52,13 @@ pub(super) fn beside(lane: &Lane) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::{Digest, RolloutId, VersionName};
-    use crate::rollout::begin::open;
-    use crate::rollout::lane::Asked;
+    use crate::names::VersionName;
+    use crate::rollout::fixture;
     use crate::rollout::model::{Outcome, Undo};
     use crate::rollout::observed::{Confirmed, Observed};
-    use crate::rollout::plan::plan;
     use crate::rollout::routing::route_of;
     use crate::rollout::shifting::route;
     use crate::rollout::turn::{Turn, turn};
-    use crate::spec;
-    use crate::traffic::Endpoint;
     use crate::units::{Millis, Timestamp};
 
     const FILE: &str = "
@@ -76,58 +72,11 @@ environments:
     strategy: { canary: { steps: [5%, 100%] } }
 ";
 
-    fn release(version: &str) -> Release {
-        let spec = spec::parse(FILE).unwrap().spec;
-        let config = spec::config_digest(&spec);
-        Release { version: version.parse().unwrap(), artifact: Digest::of(b"shop"), config, spec }
-    }
-
     /// 1 serves, and 2 is being rolled out: at the step of this name.
     fn at_step(name: &str) -> Lane {
-        let environment = "production".parse().unwrap();
-        let mut lane = Lane::new(LaneId { service: "shop".parse().unwrap(), environment });
-        lane.stable = Some(release("1"));
-        let release = release("2");
-        let strategy = release.environment(&lane.id).unwrap().strategy.clone();
-        let asked = Asked {
-            id: RolloutId::numbered(1),
-            kind: RolloutKind::Release,
-            release: release.clone(),
-            strategy: strategy.clone(),
-            actor: "user:test".into(),
-            key: None,
-            at: Timestamp(0),
-            overriding: None,
-            approvals: Vec::new(),
-        };
-        let plan = plan(&lane, RolloutKind::Release, &release, &strategy, &Default::default());
-        let mut rollout = open(&lane, asked, plan, Timestamp(0));
-        let names: Vec<&str> = rollout.plan.steps.iter().map(|step| step.name.as_str()).collect();
-        rollout.step = names.iter().position(|step| *step == name).unwrap_or_else(|| panic!("{name}: {names:?}"));
-        rollout.steps[rollout.step].began_at = Some(Timestamp(0));
-        lane.open = Some(rollout);
-        for (number, version) in [(1, "1"), (2, "2")] {
-            lane.slots.push(ready(&lane, number, version));
-        }
+        let mut lane = fixture::at_step(FILE, name);
+        lane.slots = [(1, "1"), (2, "2")].map(|(number, version)| fixture::slot(&lane, number, version, true)).into();
         lane
-    }
-
-    fn ready(lane: &Lane, number: u64, version: &str) -> crate::rollout::lane::Slot {
-        let id = crate::names::InstanceId::numbered(&lane.id.service, &lane.id.environment, number);
-        let endpoint = Endpoint { instance: id.clone(), incarnation: 1, address: ([127, 0, 0, 1], 1).into() };
-        crate::rollout::lane::Slot {
-            id,
-            version: version.parse().unwrap(),
-            state: crate::rollout::lane::SlotState::Wanted,
-            since: Timestamp(0),
-            started: false,
-            ready: Some(endpoint),
-            smoke: None,
-            running: None,
-            exits: 0,
-            unhealthy_since: None,
-            replace: false,
-        }
     }
 
     fn names(lane: &Lane, split: &Split) -> Vec<String> {

@@ -17,6 +17,8 @@ mod effect;
 mod estimate;
 mod faults;
 mod finish;
+#[cfg(test)]
+mod fixture;
 pub mod gates;
 mod housekeeping;
 mod judging;

@@ -155,13 +155,10 @@ pub(super) fn end(turn: &mut Turn, undo: &Undo, kind: &str, now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::{Digest, InstanceId, LaneId, RolloutId};
-    use crate::rollout::begin::open;
-    use crate::rollout::lane::{Asked, Release, Routing, Slot, SlotState};
-    use crate::rollout::plan::plan;
+    use crate::rollout::fixture;
+    use crate::rollout::lane::Routing;
     use crate::rollout::turn::turn;
-    use crate::spec;
-    use crate::traffic::{Endpoint, Epoch};
+    use crate::traffic::Epoch;
 
     const FILE: &str = "
 service: shop
@@ -171,55 +168,12 @@ environments:
   production: { instances: 2, strategy: { canary: { steps: [60%, 100%] } } }
 ";
 
-    fn release(version: &str) -> Release {
-        let spec = spec::parse(FILE).unwrap().spec;
-        let config = spec::config_digest(&spec);
-        Release { version: version.parse().unwrap(), artifact: Digest::of(b"shop"), config, spec }
-    }
-
-    fn slot(lane: &Lane, number: u64, version: &str, ready: bool) -> Slot {
-        let id = InstanceId::numbered(&lane.id.service, &lane.id.environment, number);
-        let endpoint = Endpoint { instance: id.clone(), incarnation: 1, address: ([127, 0, 0, 1], 1).into() };
-        Slot {
-            id,
-            version: version.parse().unwrap(),
-            state: SlotState::Wanted,
-            since: Timestamp(0),
-            started: false,
-            ready: ready.then_some(endpoint),
-            smoke: None,
-            running: None,
-            exits: 0,
-            unhealthy_since: None,
-            replace: false,
-        }
-    }
-
     /// 2 has half of the traffic, one of its two instances died, and the next does not become ready.
     fn short() -> Lane {
-        let id = LaneId { service: "shop".parse().unwrap(), environment: "production".parse().unwrap() };
-        let mut lane = Lane { stable: Some(release("1")), ..Lane::new(id) };
-        let release = release("2");
-        let strategy = release.environment(&lane.id).unwrap().strategy.clone();
-        let plan = plan(&lane, RolloutKind::Release, &release, &strategy, &Default::default());
-        let asked = Asked {
-            id: RolloutId::numbered(1),
-            kind: RolloutKind::Release,
-            release,
-            strategy,
-            actor: "user:test".into(),
-            key: None,
-            at: Timestamp(0),
-            overriding: None,
-            approvals: Vec::new(),
-        };
-        let mut rollout = open(&lane, asked, plan, Timestamp(0));
-        rollout.step = rollout.plan.steps.iter().position(|step| step.name == "60%").unwrap();
-        rollout.steps[rollout.step].began_at = Some(Timestamp(0));
-        rollout.progress.short_since = Some(Timestamp(0));
-        lane.open = Some(rollout);
+        let mut lane = fixture::at_step(FILE, "60%");
+        lane.open.as_mut().unwrap().progress.short_since = Some(Timestamp(0));
         lane.slots = [(1, "1", true), (2, "1", true), (3, "2", true), (4, "2", false)]
-            .map(|(number, version, ready)| slot(&lane, number, version, ready))
+            .map(|(number, version, ready)| fixture::slot(&lane, number, version, ready))
             .into();
         let half = Weight::from_bp(5_000).unwrap();
         lane.routing = Some(Routing {

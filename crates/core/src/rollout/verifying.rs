@@ -36,6 +36,7 @@ pub(super) fn verified(turn: &mut Turn, seen: &Observed, step: &Step, length: Mi
     let Some(closing) = progress.closing else {
         return close_verification(turn, step, now);
     };
+    test_again(turn, closing, now);
     let candidate = turn.lane.candidate_version().cloned();
     let slots: Vec<&Slot> = candidate.iter().flat_map(|v| turn.lane.wanted(v)).filter(|s| s.ready.is_some()).collect();
     let tested = |s: &&Slot| s.smoke.as_ref().is_some_and(|run| run.asked >= closing && run.passed == Some(true));
@@ -59,15 +60,56 @@ pub(super) fn verified(turn: &mut Turn, seen: &Observed, step: &Step, length: Mi
 fn close_verification(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
     let Some(open) = &mut turn.lane.open else { return false };
     open.progress.closing = Some(now);
-    let release = open.release.clone();
-    let mut slots = std::mem::take(&mut turn.lane.slots);
-    let ours = |s: &&mut Slot| s.version == release.version && s.state == SlotState::Wanted && s.ready.is_some();
-    for slot in slots.iter_mut().filter(ours) {
-        let incarnation = slot.ready.as_ref().map_or(0, |e| e.incarnation);
-        let round = slot.smoke.as_ref().map_or(0, |run| run.round) + 1;
-        ask_smoke(turn, slot, &release, incarnation, round, now);
-    }
-    turn.lane.slots = slots;
+    test_again(turn, now, now);
     turn.record("verification.closing", ENGINE, "health and smoke tests once more", json!({ "step": step.name }));
     false
+}
+
+/// Asks for a run of the smoke tests of every ready instance that has had none since `closing`: also of one that was not
+/// ready then and is now.
+fn test_again(turn: &mut Turn, closing: Timestamp, now: Timestamp) {
+    let Some(open) = &turn.lane.open else { return };
+    let release = open.release.clone();
+    let mut slots = std::mem::take(&mut turn.lane.slots);
+    let tested = |slot: &Slot| slot.smoke.as_ref().is_some_and(|run| run.asked >= closing);
+    let ours = |s: &&mut Slot| s.version == release.version && s.state == SlotState::Wanted && s.ready.is_some();
+    for slot in slots.iter_mut().filter(ours).filter(|slot| !tested(slot)) {
+        let incarnation = slot.ready.as_ref().map_or(0, |e| e.incarnation);
+        let round = slot.smoke.as_ref().map_or(0, |run| run.round) + 1;
+        // A clock that went back does not ask again and again.
+        ask_smoke(turn, slot, &release, incarnation, round, now.max(closing));
+    }
+    turn.lane.slots = slots;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::effect::Effect;
+    use crate::rollout::fixture;
+    use crate::rollout::lane::SmokeRun;
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+environments:
+  production: { instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 5s } } }
+";
+
+    #[test]
+    fn an_instance_that_was_not_ready_when_verification_closed_is_tested_once_it_is() {
+        let mut lane = fixture::at_step(FILE, "verification");
+        let mut slot = fixture::slot(&lane, 1, "2", true);
+        slot.smoke = Some(SmokeRun { incarnation: 1, round: 1, asked: Timestamp(1_000), passed: Some(true) });
+        lane.slots.push(slot);
+        let closing = Timestamp(60_000);
+        // The clock goes back meanwhile: that is no reason to ask twice.
+        for (now, asked) in [(61_000, 1), (50_000, 0), (62_000, 0)] {
+            let mut turn = Turn::new(&lane);
+            test_again(&mut turn, closing, Timestamp(now));
+            assert_eq!(turn.effects.iter().filter(|e| matches!(e, Effect::Smoke { round: 2, .. })).count(), asked);
+            lane = turn.lane;
+        }
+    }
 }

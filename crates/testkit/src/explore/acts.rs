@@ -63,7 +63,10 @@ pub enum Act {
 impl State {
     /// What can happen here. What would change nothing is found out by trying.
     pub fn acts(&self) -> Vec<Act> {
-        let mut acts = vec![Act::Silence];
+        let mut acts = Vec::new();
+        if !self.is_crowded() {
+            acts.push(Act::Silence);
+        }
         if self.instances.values().any(|healthy| !healthy) {
             acts.push(Act::Healthy);
             if self.fixed.prompt && self.left > 0 {
@@ -87,7 +90,9 @@ impl State {
             acts.push(Act::Look);
             return acts;
         }
-        acts.push(Act::Time);
+        if !self.is_crowded() {
+            acts.push(Act::Time);
+        }
         if self.gateway != self.published || self.deaf {
             acts.push(Act::Hears);
         }
@@ -108,6 +113,13 @@ impl State {
             }
         }
         acts
+    }
+
+    /// Where all states are visited, time stands still while there are more instances than this: whoever never becomes healthy
+    /// is replaced by somebody who does not either, and while a gateway hears nothing none of them is stopped.
+    fn is_crowded(&self) -> bool {
+        let declared = self.fixed.spec.environments.first().map_or(1, |e| e.instances) as usize;
+        self.fixed.prompt && self.lane.slots.len() > 2 * declared + 1
     }
 
     /// What people may ask for here.
