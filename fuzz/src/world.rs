@@ -42,12 +42,18 @@ impl ports::Router for Gateway {
     fn renew(&self, _: Generation, _: Millis) {}
     fn gateways(&self) -> Vec<GatewayView> {
         let acked = *self.acked.lock().unwrap_or_else(PoisonError::into_inner);
-        vec![GatewayView { name: "gw".into(), connected: true, acked, lapsed: vec![], in_flight: Some(vec![]) }]
+        vec![GatewayView {
+            name: "gw".into(),
+            connected: true,
+            acked,
+            in_flight: Some(vec![]),
+            ..GatewayView::default()
+        }]
     }
     fn counts(&self) -> Vec<CountRow> {
         Vec::new()
     }
-    fn take_events(&self) -> Vec<Event> {
+    fn take_events(&self) -> Vec<(String, Event)> {
         Vec::new()
     }
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {

@@ -260,7 +260,13 @@ mod tests {
             let endpoint = |n: &u64| Endpoint { instance: id(*n), incarnation: 1, address: ([127, 0, 0, 1], 1).into() };
             let endpoints = instances.iter().map(endpoint).collect();
             let version: slipway_core::names::VersionName = "1".parse().expect("a version");
-            let versions = vec![VersionRoute { version, role: Role::Stable, endpoints, protocol: Default::default() }];
+            let versions = vec![VersionRoute {
+                version,
+                role: Role::Stable,
+                endpoints,
+                protocol: Default::default(),
+                health: None,
+            }];
             Some(Route { versions, ..route("a", 1) })
         };
         let lane = route("a", 1).lane();

@@ -85,6 +85,20 @@ impl Pair {
     }
 }
 
+/// Both sides as they would be if nobody had more than one bad event. Whoever was failed tries again and is failed again: what
+/// `cap` lets through of one user tells no more than the first of it. As is usual with counts that come in clusters
+/// (McCullagh and Nelder, "Generalized Linear Models", 1989, section 4.5), everything is divided by the clusters' mean size,
+/// that of both sides together; the rates stay what they are.
+pub(super) fn one_each(candidate: Counts, stable: Counts, keys_known: bool) -> (Side, Side) {
+    let (bad, keys) = (candidate.bad + stable.bad, candidate.bad_keys + stable.bad_keys);
+    let size = if keys_known && keys > 0 { (bad as f64 / keys as f64).max(1.0) } else { 1.0 };
+    let divided = |counts: Counts| {
+        let side = Side::from(counts);
+        Side { n: side.n / size, bad: side.bad / size }
+    };
+    (divided(candidate), divided(stable))
+}
+
 /// The mixture of one objective in one step.
 #[derive(Debug, Clone)]
 pub(super) struct Beside(Vec<Pair>);
@@ -115,17 +129,20 @@ impl Beside {
 
     /// Whether the candidate's rate is shown to be above stable's by more than `excess`, wrongly with a chance of at most
     /// `level` over all looks.
-    pub(super) fn shown_above(&self, candidate: Counts, stable: Counts, excess: f64, level: f64) -> bool {
-        candidate.bad > 0 && self.log_evidence(candidate.into(), stable.into(), excess).0 >= -level.ln()
+    pub(super) fn shown_above(
+        &self,
+        candidate: impl Into<Side>,
+        stable: impl Into<Side>,
+        excess: f64,
+        level: f64,
+    ) -> bool {
+        let (candidate, stable) = (candidate.into(), stable.into());
+        candidate.bad > 0.0 && self.log_evidence(candidate, stable, excess).0 >= -level.ln()
     }
 
     /// The lower bound of the candidate's rate minus stable's, too high with a chance of at most `level` over all looks.
-    pub(super) fn lower(&self, candidate: Counts, stable: Counts, level: f64) -> f64 {
-        self.lower_expected(candidate.into(), stable.into(), level)
-    }
-
-    /// The same for numbers that are expected and need not be whole.
-    pub(super) fn lower_expected(&self, candidate: Side, stable: Side, level: f64) -> f64 {
+    pub(super) fn lower(&self, candidate: impl Into<Side>, stable: impl Into<Side>, level: f64) -> f64 {
+        let (candidate, stable) = (candidate.into(), stable.into());
         let target = -level.ln();
         let seen = candidate.rate() - stable.rate();
         let guesses = [0.25, 0.5, 0.75, 0.95].map(|to: f64| seen * (1.0 - to) - to * stable.rate().max(0.0));

@@ -78,7 +78,7 @@ pub fn requests_to_catch(objective: &Objective, budget: &Budget, forecast: &Fore
         if let Some(of) = alongside(n, forecast.weight) {
             let (candidate, stable) = (Side { n, bad }, Side { n: of, bad: of * forecast.stable_rate });
             return match objective.tolerate {
-                Tolerate::Share(share) => beside.lower_expected(candidate, stable, level) > share,
+                Tolerate::Share(share) => beside.lower(candidate, stable, level) > share,
                 Tolerate::Times(times) => multiple.concurrent(candidate, stable, level, level).lower > times,
             };
         }

@@ -25,7 +25,7 @@
 //! before this rule), and a candidate that is slightly worse than stable by itself was due to be found in the steps
 //! before.
 
-use super::beside::Beside;
+use super::beside::{Beside, one_each};
 use super::multiple::{Multiple, Side, largest_ratio};
 use super::outage;
 use super::requests_needed::{more_requests, more_requests_by_multiple};
@@ -134,7 +134,10 @@ impl<'a> Look<'a> {
         });
         let excess = stable.map(|s| Bounds {
             lower: match evidence.stable {
-                Comparison::Concurrent(counts) => beside.lower(evidence.candidate, counts, alpha),
+                Comparison::Concurrent(counts) => {
+                    let (candidate, stable) = one_each(evidence.candidate, counts, evidence.keys_known);
+                    beside.lower(candidate, stable, alpha)
+                }
                 _ => candidate.lower - s.upper,
             },
             upper: candidate.upper - s.lower,
@@ -204,7 +207,8 @@ impl<'a> Look<'a> {
         };
         let spoken = match self.evidence.stable {
             Comparison::Concurrent(counts) => {
-                self.beside.shown_above(self.evidence.candidate, counts, 0.0, self.budget.alpha)
+                let (candidate, stable) = one_each(self.evidence.candidate, counts, self.evidence.keys_known);
+                self.beside.shown_above(candidate, stable, 0.0, self.budget.alpha)
             }
             _ => self.candidate.lower > self.sequence.upper(meanwhile, self.budget.alpha / 2.0),
         };
