@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             println!("{name}: {}: {} after {way:?}", broken.invariant, broken.sentence);
         }
         println!(
-            "explored kind={name} faults={faults} states={} steps={} depth={} whole={} seconds={:.0} failures={}",
+            "explored kind={name} prompt={prompt} faults={faults} states={} steps={} depth={} whole={} seconds={:.0} failures={}",
             found.states,
             found.steps,
             found.depth,
