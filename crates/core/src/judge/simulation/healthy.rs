@@ -1,8 +1,6 @@
 //! Healthy candidates are not rolled back more often than declared, over whole rollouts: four canary steps and
 //! verification, two objectives, looks after every bad event, no step ended early.
 
-use std::cell::Cell;
-
 use super::*;
 
 fn world<'a>(
@@ -80,26 +78,5 @@ fn with_sticky_unequal_users_one_of_whom_retries() {
             _ => 0.002,
         };
         scaled(rng, request, rate)
-    });
-}
-
-/// Whoever is failed tries again at once, is failed twice more, and gives up: as much as the cap lets through.
-#[test]
-fn with_users_who_each_retry_and_fail_again() {
-    let retrying = Cell::new((0, 0));
-    let user = |rng: &mut Random| match retrying.get() {
-        (user, 1..) => user,
-        _ => rng.below(1_000_000),
-    };
-    assert_kept(&user, &|rng, request| {
-        if request.objective > 0 {
-            return rng.chance(0.001);
-        }
-        match retrying.get() {
-            (user, left @ 1..) if user == request.user => retrying.set((user, left - 1)),
-            _ if rng.chance(0.003) => retrying.set((request.user, 2)),
-            _ => return false,
-        }
-        true
     });
 }
