@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
 use slipway_core::names::InstanceId;
@@ -46,7 +45,7 @@ impl World {
             lapsed: self.gateways.iter().filter(|g| self.now >= g.deaf_until).find_map(|g| g.lapsed),
             in_flight: Some(BTreeMap::new()),
             evidence: self.evidence(),
-            artifacts: Arc::new(self.artifacts.iter().filter(|a| self.is_here(a)).cloned().collect()),
+            artifacts: self.artifacts.iter().filter(|a| self.is_here(a)).map(|a| (a.clone(), ())).collect(),
             results,
             ..Observed::default()
         }
