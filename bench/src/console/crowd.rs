@@ -10,7 +10,7 @@ use slipway_control::ports::{Artifacts, GatewayView, NoReceivers, Router};
 use slipway_control::{By, Clock, Control, Parts, ReleaseRequest};
 use slipway_core::instance::Pending;
 use slipway_core::names::Digest;
-use slipway_core::traffic::link::{CountRow, Event};
+use slipway_core::traffic::link::{CountRow, Event, ObjectiveCount};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
 use slipway_registry::Blobs;
@@ -60,12 +60,14 @@ impl Gateway {
                     failed_by_slipway: 0,
                     injected: 0,
                     mirrored: false,
-                    objectives: Vec::new(),
-                    latency_us: Vec::new(),
+                    objectives: vec![ObjectiveCount { name: "errors".into(), n: 0, bad: 0, bad_keys: 0 }],
+                    latency_us: vec![(1_000, 0)],
                 });
                 let requests = u64::from(share.weight.bp()) / 100;
                 (row.assigned, row.users, row.attempts) =
                     (row.assigned + requests, row.users + requests, row.attempts + requests);
+                row.objectives[0].n = row.attempts;
+                row.latency_us[0].1 = row.attempts;
             }
         }
         drop(counts);
@@ -113,7 +115,7 @@ impl Artifacts for Kept {
 pub fn file(service: &str) -> String {
     format!(
         "service: {service}\ntraffic: {{ host: {service}.local }}\nrun: {{ command: [\"./it\"] }}\nhealth: {{ http: /healthz }}\n\
-         objectives:\n  - {{ name: errors, bad: failed, at_most: 1% }}\n\
+         objectives:\n  - {{ name: errors, bad: failed, at_most: 1%, tolerate: 0.001% }}\n\
          environments:\n  production: {{ instances: 2, strategy: {{ canary: {{ steps: [10%, 100%], step_limit: 1h, verify: 1s }} }} }}\n"
     )
 }
@@ -224,9 +226,12 @@ pub async fn serve(services: usize, moving: usize) -> anyhow::Result<()> {
 async fn until(control: &Control, holds: impl Fn(usize, usize) -> bool) -> anyhow::Result<()> {
     let waiting = async {
         loop {
-            let lanes = control.lanes().await?;
-            let serving = lanes.iter().filter(|now| now.lane.stable.is_some() && now.lane.open.is_none()).count();
-            let split = lanes.iter().filter(|now| now.split.len() > 1).count();
+            let (lanes, mut serving, mut split) = (control.known(), 0, 0);
+            for id in &lanes {
+                let Some(now) = control.lane(id).await? else { continue };
+                serving += usize::from(now.lane.stable.is_some() && now.lane.open.is_none());
+                split += usize::from(now.split.len() > 1);
+            }
             if holds(serving, split) {
                 return Ok(());
             }

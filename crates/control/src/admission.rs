@@ -110,7 +110,7 @@ async fn no_cycle(engine: &Engine, lane: &LaneId, release: &Release) -> Result<(
         if !visited.insert(last.clone()) || !engine.knows(&last) {
             continue;
         }
-        let stable = engine.lane(&last).await?.and_then(|lane| lane.stable);
+        let stable = engine.lane(&last).await?.and_then(|lane| lane.stable.clone());
         for next in stable.iter().flat_map(|stable| after(&last, stable)) {
             open.push([way.as_slice(), &[next]].concat());
         }
@@ -177,7 +177,7 @@ async fn running(engine: &Engine, request: &ReleaseRequest, spec: &ServiceSpec) 
         true => engine.lane(&lane).await?,
         false => None,
     };
-    kept.and_then(|kept| kept.stable).ok_or_else(|| {
+    kept.and_then(|kept| kept.stable.clone()).ok_or_else(|| {
         let reason = format!("no version serves {lane}, so there is no artifact to configure; release one with --path");
         refused("nothing_serves", reason)
     })

@@ -227,7 +227,8 @@ impl Control {
         // Only a release makes a lane known: one that is known is being driven.
         let known = self.engine.knows(lane);
         let kept = if known { self.engine.lane(lane).await? } else { None };
-        Ok(Lane { bound: self.engine.bound(lane), ..kept.unwrap_or_else(|| Lane::new(lane.clone())) })
+        let kept = kept.map_or_else(|| Lane::new(lane.clone()), Arc::unwrap_or_clone);
+        Ok(Lane { bound: self.engine.bound(lane), ..kept })
     }
 
     /// Passes a person's word to the open rollout.
@@ -245,7 +246,7 @@ impl Control {
     ) -> Result<RolloutId, Error> {
         let kept = self.existing(lane).await?;
         let first = kept.queue.first().map(|asked| asked.id.clone()).filter(|_| command == Command::Abort);
-        let meant = only.cloned().or(kept.open.map(|r| r.id)).or(first);
+        let meant = only.cloned().or(kept.open.as_ref().map(|r| r.id.clone())).or(first);
         if let Some(before) = by.before(&self.engine, lane).await? {
             return Ok(before);
         }
@@ -325,10 +326,10 @@ impl Control {
     async fn stable(&self, lane: &LaneId) -> Result<Option<Release>, Error> {
         let known = self.engine.knows(lane);
         let kept = if known { self.engine.lane(lane).await? } else { None };
-        Ok(kept.and_then(|lane| lane.stable))
+        Ok(kept.and_then(|lane| lane.stable.clone()))
     }
 
-    async fn existing(&self, lane: &LaneId) -> Result<Lane, Error> {
+    async fn existing(&self, lane: &LaneId) -> Result<Arc<Lane>, Error> {
         let known = self.engine.knows(lane);
         let kept = if known { self.engine.lane(lane).await? } else { None };
         kept.ok_or_else(|| Error::NotFound(format!("nothing was ever released to {lane}")))

@@ -23,7 +23,9 @@ pub(crate) async fn drive(engine: Arc<Engine>, lane: LaneId) {
     let (cell, _) = engine.cell(&lane);
     loop {
         let now = engine.clock.now();
-        let sleep = match engine.turn(&lane, None).await {
+        // On the heap for as long as it goes on: what a turn needs is much more than what a lane that waits does.
+        let turned = Box::pin(engine.turn(&lane, None)).await;
+        let sleep = match turned {
             Ok(Some(wake)) => wake.since(now).max(Millis(5)),
             Ok(None) => IDLE,
             Err(error) => {

@@ -133,17 +133,17 @@ impl Engine {
     }
 
     /// The lane as it is kept, if it exists.
-    pub async fn lane(&self, lane: &LaneId) -> Result<Option<Lane>, Error> {
+    pub async fn lane(&self, lane: &LaneId) -> Result<Option<Arc<Lane>>, Error> {
         self.stands(lane).await.map(|(kept, _)| kept)
     }
 
     /// The same, and the rollouts of it that ended while the store was away: what is recorded of those is older. Both of one
     /// moment, so that a rollout that ends meanwhile is found in one of them.
-    pub async fn stands(&self, lane: &LaneId) -> Result<(Option<Lane>, Vec<Rollout>), Error> {
+    pub async fn stands(&self, lane: &LaneId) -> Result<(Option<Arc<Lane>>, Vec<Rollout>), Error> {
         let (cell, _) = self.cell(lane);
         let mut state = cell.state.lock().await;
         if let Some(unkept) = &state.unkept {
-            return Ok((Some(unkept.lane.clone()), unkept.ended.clone()));
+            return Ok((Some(Arc::new(unkept.lane.clone())), unkept.ended.clone()));
         }
         self.load(lane, &mut state).await?;
         Ok((state.kept.as_ref().map(|(_, lane)| lane.clone()), Vec::new()))
@@ -162,8 +162,8 @@ impl Engine {
             found
         };
         let mut found = found.map(|v| (v.generation, v.doc));
-        let generation = |kept: &Option<(u64, Lane)>| kept.as_ref().map(|(generation, _)| *generation);
-        if state.doubted && generation(&found) != generation(&state.kept) {
+        let generation = found.as_ref().map(|(generation, _)| *generation);
+        if state.doubted && generation != state.kept.as_ref().map(|(generation, _)| *generation) {
             // It was kept after all, or what it rests on was: nothing of that is to be recorded again, and its effects are
             // there. What somebody was told since then still has to be done.
             if let (Some(unkept), Some((_, lane))) = (state.unkept.take(), &mut found) {
@@ -177,7 +177,8 @@ impl Engine {
                 self.note_hooks(lane, &[]).await;
             }
         }
-        (state.kept, state.doubted) = (found, false);
+        state.kept = found.map(|(generation, lane)| (generation, Arc::new(lane)));
+        state.doubted = false;
         Ok(())
     }
 
@@ -216,9 +217,9 @@ impl Engine {
         let generation = state.kept.as_ref().map_or(0, |(g, _)| *g);
         let unkept = state.unkept.take();
         let before = match (&unkept, &state.kept) {
-            (Some(unkept), _) => unkept.lane.clone(),
+            (Some(unkept), _) => Arc::new(unkept.lane.clone()),
             (None, Some((_, lane))) => lane.clone(),
-            (None, None) => Lane::new(id.clone()),
+            (None, None) => Arc::new(Lane::new(id.clone())),
         };
         let now = self.clock.now();
         let (seen, consumed) = self.observe(&before, now);
@@ -267,7 +268,7 @@ impl Engine {
                 self.serve(id, &decided.lane);
                 self.note_serving(&decided.lane);
                 self.note_hooks(&decided.lane, &decided.ended).await;
-                state.kept = Some((generation, decided.lane));
+                state.kept = Some((generation, Arc::new(decided.lane)));
                 state.granted.clear();
                 self.forget_results(id, &consumed);
                 if !decided.effects.is_empty() {

@@ -170,6 +170,9 @@ pub trait Target: Send + Sync {
     /// Every instance that the target has, as last seen. An instance that is absent is gone.
     fn instances(&self) -> Vec<InstanceStatus>;
 
+    /// One of them.
+    fn instance(&self, id: &InstanceId) -> Option<InstanceStatus>;
+
     /// The log files of an instance, oldest first; those of instances that ended are kept for a while.
     fn log_files(&self, id: &InstanceId) -> Vec<PathBuf>;
 

@@ -16,6 +16,7 @@ pub mod names;
 pub mod outcome;
 pub mod rights;
 pub mod rollout;
+pub mod shared_map;
 pub mod smoke;
 pub mod spec;
 pub mod traffic;

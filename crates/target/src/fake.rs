@@ -262,6 +262,10 @@ impl Target for FakeTarget {
         self.inner().instances.values().map(|fake| fake.status.clone()).collect()
     }
 
+    fn instance(&self, id: &InstanceId) -> Option<InstanceStatus> {
+        self.inner().instances.get(id).map(|fake| fake.status.clone())
+    }
+
     fn log_files(&self, _: &InstanceId) -> Vec<PathBuf> {
         Vec::new()
     }

@@ -10,7 +10,6 @@ mod service;
 mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use slipway_core::journal::Fact;
 use slipway_core::judge::UserCap;
@@ -283,11 +282,11 @@ impl World {
             kept: self.kept.clone(),
             lost: Vec::new(),
             in_flight: Some(BTreeMap::new()),
-            artifacts: Arc::new(self.artifacts.clone()),
+            artifacts: self.artifacts.iter().map(|artifact| (artifact.clone(), ())).collect(),
             evidence,
             cohorts,
             probes,
-            serving: Arc::new(self.serving.clone()),
+            serving: self.serving.clone().into_iter().collect(),
             results: self.results.clone(),
         }
     }

@@ -82,6 +82,10 @@ impl Target for FailingTarget {
         self.0.instances()
     }
 
+    fn instance(&self, id: &InstanceId) -> Option<InstanceStatus> {
+        self.0.instance(id)
+    }
+
     fn log_files(&self, id: &InstanceId) -> Vec<PathBuf> {
         self.0.log_files(id)
     }

@@ -109,6 +109,10 @@ impl Target for Fenced {
         self.target.instances()
     }
 
+    fn instance(&self, id: &InstanceId) -> Option<InstanceStatus> {
+        self.target.instance(id)
+    }
+
     fn log_files(&self, id: &InstanceId) -> Vec<PathBuf> {
         self.target.log_files(id)
     }

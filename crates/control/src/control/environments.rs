@@ -119,7 +119,7 @@ impl Control {
         let mut lanes = BTreeMap::new();
         for id in self.engine.lanes().into_iter().filter(|id| id.environment == *name) {
             if let Some(lane) = self.engine.lane(&id).await? {
-                lanes.insert(id, lane);
+                lanes.insert(id, Arc::unwrap_or_clone(lane));
             }
         }
         Ok(lanes)

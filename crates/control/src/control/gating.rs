@@ -49,7 +49,7 @@ impl Control {
         .await
     }
 
-    async fn waiting(&self, id: &RolloutId) -> Result<(Lane, Asked), Error> {
+    async fn waiting(&self, id: &RolloutId) -> Result<(std::sync::Arc<Lane>, Asked), Error> {
         for lane in self.engine.lanes() {
             let Some(lane) = self.engine.lane(&lane).await? else { continue };
             if let Some(asked) = lane.queue.iter().find(|asked| asked.id == *id).cloned() {
@@ -65,7 +65,7 @@ impl Control {
         }
     }
 
-    fn gates_of(&self, lane: Lane, asked: Asked, waiting: bool) -> GatesNow {
+    fn gates_of(&self, lane: std::sync::Arc<Lane>, asked: Asked, waiting: bool) -> GatesNow {
         let now = self.now();
         let (seen, _) = self.engine.observe(&lane, now);
         let mut gates: Vec<Gate> = gates::of(&lane, &asked, &seen, now);
@@ -84,7 +84,7 @@ impl Control {
         GatesNow {
             seal: gates::seal(&lane, &asked),
             plan: plan(&lane, asked.kind, &asked.release, &asked.strategy, &today),
-            lane: lane.id,
+            lane: lane.id.clone(),
             gates,
             changes: stable.map(|stable| Compared::of(stable, asked.release.clone())),
             watchers,

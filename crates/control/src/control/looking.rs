@@ -45,7 +45,7 @@ impl Control {
         Ok(self.engine.lane(id).await?.map(|lane| self.at_this_moment(lane)))
     }
 
-    fn at_this_moment(&self, lane: Lane) -> LaneNow {
+    fn at_this_moment(&self, lane: Arc<Lane>) -> LaneNow {
         let now = self.now();
         let (seen, _) = self.engine.observe(&lane, now);
         LaneNow {
@@ -54,7 +54,7 @@ impl Control {
             report: rollout::report(&lane, &seen, now),
             instances: seen.instances.into_values().collect(),
             rate: seen.evidence.rate,
-            lane: Arc::new(lane),
+            lane,
             at: now,
         }
     }

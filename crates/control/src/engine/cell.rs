@@ -1,5 +1,7 @@
 //! A lane in memory between its turns: what is known to be kept, and what could not be kept yet. Decides nothing.
 
+use std::sync::Arc;
+
 use slipway_core::journal::Fact;
 use slipway_core::names::RolloutId;
 use slipway_core::rollout::trail::Sample;
@@ -16,8 +18,8 @@ pub(crate) struct Cell {
 
 #[derive(Default)]
 pub(super) struct CellState {
-    /// As it was committed, with its generation; absent before the first load.
-    pub kept: Option<(u64, Lane)>,
+    /// As it was committed, with its generation; absent before the first load. Shared with whoever looks at it.
+    pub kept: Option<(u64, Arc<Lane>)>,
     /// A commit has failed since, and an answer that got lost looks the same: what is kept may be later than this.
     pub doubted: bool,
     /// Decided on the way back while the store was away: acted upon already, to be committed first.

@@ -1,12 +1,12 @@
 //! What is seen of the world between turns: taken in whenever somebody says that something changed, shown to each turn.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use slipway_core::instance::InstanceStatus;
 use slipway_core::journal::Fact;
 use slipway_core::names::{Digest, InstanceId, LaneId};
 use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed, Serving};
+use slipway_core::shared_map::SharedMap;
 use slipway_core::spec::Hook;
 use slipway_core::traffic::link;
 use slipway_core::units::{Millis, Timestamp};
@@ -48,8 +48,8 @@ pub(super) struct Seen {
     awake: Option<Timestamp>,
     results: HashMap<LaneId, Vec<(EffectId, EffectResult)>>,
     /// Shared with every turn, which must not cost more for every service that there is.
-    artifacts: Arc<BTreeSet<Digest>>,
-    serving: Arc<BTreeMap<LaneId, Serving>>,
+    artifacts: SharedMap<Digest, ()>,
+    serving: SharedMap<LaneId, Serving>,
     /// Lanes in which an incident is open.
     incidents: BTreeSet<LaneId>,
     /// Lanes whose drills come by themselves.
@@ -220,6 +220,16 @@ impl Engine {
         }
     }
 
+    /// Looks at one instance.
+    fn look_at_instance(&self, id: &InstanceId) {
+        // Under the lock, as above.
+        let mut seen = self.seen();
+        match self.target.instance(id) {
+            Some(status) => drop(seen.instances.insert(id.clone(), status)),
+            None => drop(seen.instances.remove(id)),
+        }
+    }
+
     /// Notes what others need to know of a lane: what it serves, whether it is in trouble, whose an outcome is.
     pub fn note_serving(&self, lane: &Lane) {
         self.ledger().follow(lane, self.clock.now());
@@ -227,10 +237,9 @@ impl Engine {
         seen.homes.extend(lane.slots.iter().map(|slot| (slot.id.clone(), lane.id.clone())));
         let serving = lane.stable_version().map(|v| Serving { version: v.clone(), since: lane.deployed_at });
         if seen.serving.get(&lane.id) != serving.as_ref() {
-            let all = Arc::make_mut(&mut seen.serving);
             match serving {
-                Some(serving) => drop(all.insert(lane.id.clone(), serving)),
-                None => drop(all.remove(&lane.id)),
+                Some(serving) => seen.serving.insert(lane.id.clone(), serving),
+                None => seen.serving.remove(&lane.id),
             }
         }
         match lane.watching.incident {
@@ -272,9 +281,9 @@ impl Engine {
         let here = self.artifacts.path(digest).await.is_some();
         let mut seen = self.seen();
         match here {
-            true if !seen.artifacts.contains(digest) => drop(Arc::make_mut(&mut seen.artifacts).insert(digest.clone())),
-            false if seen.artifacts.contains(digest) => drop(Arc::make_mut(&mut seen.artifacts).remove(digest)),
-            _ => {}
+            true if !seen.artifacts.contains(digest) => seen.artifacts.insert(digest.clone(), ()),
+            true => {}
+            false => seen.artifacts.remove(digest),
         }
         here
     }
@@ -303,7 +312,9 @@ impl Engine {
 
     /// Hands what came of an effect to its lane's next turn.
     pub fn came_of(&self, lane: &LaneId, id: EffectId, result: EffectResult) {
-        self.look_at_target();
+        if let Some(instance) = result.instance() {
+            self.look_at_instance(instance);
+        }
         self.seen().results.entry(lane.clone()).or_default().push((id, result));
         self.nudge(lane);
     }

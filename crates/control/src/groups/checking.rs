@@ -1,7 +1,6 @@
 //! Whether a group could be released: every member is admitted, planned and put before its gates, in order, and nothing is
 //! kept.
 
-use std::sync::Arc;
 
 use slipway_core::group::in_order;
 use slipway_core::names::{LaneId, ServiceName};
@@ -51,7 +50,7 @@ impl Control {
             let kept = self.kept_or_new(lane).await?;
             let mut seen = self.observed(&kept);
             // What comes before it will serve by then.
-            Arc::make_mut(&mut seen.serving).extend(before.iter().cloned());
+            before.iter().cloned().for_each(|(lane, serving)| seen.serving.insert(lane, serving));
             let today = Today::of(&kept, &seen.evidence);
             let plan = rollout::plan(&kept, RolloutKind::Release, release, strategy, &today);
             let asked = rollout::Asked {

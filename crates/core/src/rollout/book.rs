@@ -1,5 +1,5 @@
 //! What the gateways counted, kept so that a turn can be shown it: totals by stretch of evidence, and each version's
-//! last ten minutes by the second. Gateways report cumulative counts, so losing a book loses only the minutes before.
+//! last ten minutes, of which the last one by the second. Gateways report cumulative counts, so losing a book loses only the minutes before.
 //! A value that whoever observes keeps; turns are shown [`Evidence`] from it.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,11 +12,13 @@ use crate::traffic::Epoch;
 use crate::traffic::link::CountRow;
 use crate::units::{Millis, Timestamp};
 
-/// How far back single seconds are kept.
+/// How far back anything is kept.
 const KEPT: Millis = Millis::from_secs(600);
+/// How fine the time before the last minute is kept.
+const TEN: Millis = Millis::from_secs(10);
 /// What counts as now when an outage of stable is looked for.
 pub(super) const NOW: Millis = Millis::from_secs(10);
-/// Over how long the rate is measured.
+/// Over how long the rate is measured, and how far back single seconds are kept.
 const RATE: Millis = Millis::from_secs(60);
 
 /// The counts of all lanes.
@@ -28,16 +30,89 @@ pub struct Book {
 #[derive(Debug, Default)]
 struct Lane {
     rows: BTreeMap<(Epoch, VersionName), Tally>,
-    seconds: BTreeMap<VersionName, VecDeque<Second>>,
+    lately: BTreeMap<VersionName, Lately>,
     latency: BTreeMap<VersionName, Latency>,
     first_seen: Option<Timestamp>,
 }
 
+/// What one version did lately. Thousands of these are kept, so each stretch of time is a row of numbers.
+#[derive(Debug, Default)]
+struct Lately {
+    /// What the counts of each stretch are of.
+    objectives: Vec<String>,
+    /// Ten seconds each, up to the first of `seconds`.
+    tens: VecDeque<Stretch>,
+    /// The last minute.
+    seconds: VecDeque<Stretch>,
+}
+
 #[derive(Debug)]
-struct Second {
+struct Stretch {
+    /// Its beginning.
     at: Timestamp,
     requests: u64,
-    objectives: BTreeMap<String, Counts>,
+    /// By place in `objectives`; nothing of those beyond.
+    counts: Vec<Counts>,
+}
+
+impl Lately {
+    fn note(&mut self, before: &Tally, after: &Tally, now: Timestamp) {
+        let at = Timestamp(now.0 / 1000 * 1000);
+        if self.seconds.back().is_none_or(|second| second.at != at) {
+            self.seconds.push_back(Stretch { at, requests: 0, counts: Vec::new() });
+        }
+        let Some(last) = self.seconds.back_mut() else { return };
+        last.requests += after.attempts.saturating_sub(before.attempts);
+        for (name, counts) in &after.objectives {
+            let old = before.objectives.get(name).copied().unwrap_or_default();
+            let place = self.objectives.iter().position(|known| known == name).unwrap_or_else(|| {
+                self.objectives.push(name.clone());
+                self.objectives.len() - 1
+            });
+            last.add(place, |sum| {
+                sum.n += counts.n.saturating_sub(old.n);
+                sum.bad += counts.bad.saturating_sub(old.bad);
+                sum.bad_keys += counts.bad_keys.saturating_sub(old.bad_keys);
+            });
+        }
+    }
+
+    /// Puts seconds of more than a minute ago together, and forgets what is too old. Whether anything is left.
+    fn forget(&mut self, now: Timestamp) -> bool {
+        while let Some(old) = self.seconds.pop_front_if(|second| now.since(second.at) > RATE) {
+            let at = Timestamp(old.at.0 / TEN.0 * TEN.0);
+            match self.tens.back_mut().filter(|ten| ten.at == at) {
+                None => self.tens.push_back(Stretch { at, ..old }),
+                Some(ten) => {
+                    ten.requests += old.requests;
+                    for (place, counts) in old.counts.iter().enumerate() {
+                        ten.add(place, |sum| {
+                            sum.n += counts.n;
+                            sum.bad += counts.bad;
+                            sum.bad_keys += counts.bad_keys;
+                        });
+                    }
+                }
+            }
+        }
+        while self.tens.pop_front_if(|ten| now.since(ten.at) > KEPT).is_some() {}
+        !self.seconds.is_empty() || !self.tens.is_empty()
+    }
+
+    /// The stretches of the last so much, newest first.
+    fn within(&self, length: Millis, now: Timestamp) -> impl Iterator<Item = &Stretch> {
+        self.seconds.iter().rev().chain(self.tens.iter().rev()).take_while(move |s| now.since(s.at) <= length)
+    }
+}
+
+impl Stretch {
+    fn add(&mut self, place: usize, add: impl FnOnce(&mut Counts)) {
+        if self.counts.len() <= place {
+            self.counts.reserve_exact(place + 1 - self.counts.len());
+            self.counts.resize(place + 1, Counts::default());
+        }
+        add(&mut self.counts[place]);
+    }
 }
 
 impl Book {
@@ -102,36 +177,14 @@ impl Lane {
         }
         // What a gateway had counted before this control plane began to look belongs to no second that is known.
         if now > first || !before.objectives.is_empty() {
-            self.note(&key.1, &before, &tally, now);
+            self.lately.entry(key.1.clone()).or_default().note(&before, &tally, now);
         }
         self.rows.insert(key, tally);
         true
     }
 
-    fn note(&mut self, version: &VersionName, before: &Tally, after: &Tally, now: Timestamp) {
-        let seconds = self.seconds.entry(version.clone()).or_default();
-        let second = Timestamp(now.0 / 1000 * 1000);
-        if seconds.back().is_none_or(|s| s.at != second) {
-            seconds.push_back(Second { at: second, requests: 0, objectives: BTreeMap::new() });
-        }
-        let Some(last) = seconds.back_mut() else { return };
-        last.requests += after.attempts.saturating_sub(before.attempts);
-        for (name, counts) in &after.objectives {
-            let old = before.objectives.get(name).copied().unwrap_or_default();
-            let entry = last.objectives.entry(name.clone()).or_default();
-            entry.n += counts.n.saturating_sub(old.n);
-            entry.bad += counts.bad.saturating_sub(old.bad);
-            entry.bad_keys += counts.bad_keys.saturating_sub(old.bad_keys);
-        }
-    }
-
     fn forget(&mut self, now: Timestamp) {
-        for seconds in self.seconds.values_mut() {
-            while seconds.front().is_some_and(|s| now.since(s.at) > KEPT) {
-                seconds.pop_front();
-            }
-        }
-        self.seconds.retain(|_, s| !s.is_empty());
+        self.lately.retain(|_, lately| lately.forget(now));
         let rows = &self.rows;
         self.latency
             .retain(|version, latency| latency.forget(now, KEPT, |epoch| rows.contains_key(&(epoch, version.clone()))));
@@ -139,9 +192,9 @@ impl Lane {
 
     fn window(&self, version: &VersionName, length: Millis, now: Timestamp) -> BTreeMap<String, Counts> {
         let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
-        let seconds = self.seconds.get(version).into_iter().flatten().rev();
-        for second in seconds.take_while(|s| now.since(s.at) <= length) {
-            for (name, counts) in &second.objectives {
+        let Some(lately) = self.lately.get(version) else { return sums };
+        for stretch in lately.within(length, now) {
+            for (name, counts) in lately.objectives.iter().zip(&stretch.counts) {
                 let sum = sums.entry(name.clone()).or_default();
                 sum.n += counts.n;
                 sum.bad += counts.bad;
@@ -158,10 +211,10 @@ impl Lane {
             return None;
         }
         let requests: u64 = self
-            .seconds
+            .lately
             .values()
-            .flat_map(|s| s.iter().rev().take_while(|s| now.since(s.at).0 <= span))
-            .map(|s| s.requests)
+            .flat_map(|lately| lately.within(Millis(span), now))
+            .map(|stretch| stretch.requests)
             .sum();
         Some(requests as f64 / (span as f64 / 1000.0))
     }
@@ -210,6 +263,24 @@ mod tests {
         assert_eq!(evidence.stable_ten_minutes["errors"], Counts { n: 60, bad: 1, bad_keys: 1 });
         assert_eq!(evidence.stable_ten_seconds["errors"], Counts { n: 10, bad: 0, bad_keys: 0 });
         assert_eq!(evidence.counts(Epoch(1), &version, "errors").n, 160);
+    }
+
+    #[test]
+    fn ten_minutes_are_kept_in_little_room_and_forgotten_in_time() {
+        let mut book = Book::default();
+        let version = "1".parse().expect("a version");
+        for second in 0..=900 {
+            book.take(vec![row(1, second * 10, 0)], Timestamp(second * 1_000));
+        }
+        let (lately, now) = (&book.lanes[&lane()].lately[&version], Timestamp(900_000));
+        assert_eq!((lately.seconds.len(), lately.tens.len()), (61, 54), "a minute by the second, the rest by ten");
+        let evidence = book.evidence(&lane(), Some(&version), now);
+        assert_eq!(evidence.stable_ten_minutes["errors"].n, 6_010);
+        assert_eq!(evidence.stable_ten_seconds["errors"].n, 110);
+        assert_eq!(evidence.rate, Some(610.0 / 60.0));
+        book.take(vec![row(1, 9_001, 0)], Timestamp(1_500_000));
+        let lately = &book.lanes[&lane()].lately[&version];
+        assert_eq!((lately.seconds.len(), lately.tens.len()), (1, 1), "what is left is ten minutes old");
     }
 
     #[test]

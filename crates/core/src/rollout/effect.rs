@@ -114,3 +114,16 @@ pub enum EffectResult {
         answer: Result<Answer, String>,
     },
 }
+
+impl EffectResult {
+    /// The instance that it says something of.
+    pub fn instance(&self) -> Option<&InstanceId> {
+        match self {
+            EffectResult::Started { instance }
+            | EffectResult::NotStarted { instance, .. }
+            | EffectResult::Stopped { instance, .. } => Some(instance),
+            EffectResult::Smoked { report, .. } => Some(&report.instance),
+            EffectResult::Ran { .. } | EffectResult::Answered { .. } => None,
+        }
+    }
+}

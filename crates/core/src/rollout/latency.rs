@@ -17,7 +17,8 @@ type Buckets = BTreeMap<u64, u64>;
 pub(super) struct Latency {
     /// All pieces together.
     pub(super) sum: Buckets,
-    pieces: VecDeque<(Timestamp, Buckets)>,
+    /// Each a list, since that takes the least room and there are many.
+    pieces: VecDeque<(Timestamp, Vec<(u64, u64)>)>,
     /// As each stretch was last reported.
     told: BTreeMap<Epoch, Buckets>,
 }
@@ -34,10 +35,13 @@ impl Latency {
                 continue;
             }
             if self.pieces.back().is_none_or(|(at, _)| now.since(*at) >= PIECE) {
-                self.pieces.push_back((now, Buckets::new()));
+                self.pieces.push_back((now, Vec::new()));
             }
             if let Some((_, piece)) = self.pieces.back_mut() {
-                *piece.entry(*upper).or_default() += new;
+                match piece.iter_mut().find(|(known, _)| known == upper) {
+                    Some((_, count)) => *count += new,
+                    None => piece.push((*upper, new)),
+                }
                 *self.sum.entry(*upper).or_default() += new;
             }
         }

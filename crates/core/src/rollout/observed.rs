@@ -1,12 +1,12 @@
 //! What is seen of a lane at one moment: the other half of what a turn decides from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::effect::EffectResult;
 use crate::instance::InstanceStatus;
 use crate::judge::Counts;
 use crate::names::{Digest, InstanceId, LaneId, VersionName};
+use crate::shared_map::SharedMap;
 use crate::traffic::link::USERS_KEPT;
 use crate::traffic::{Epoch, Route};
 use crate::units::Timestamp;
@@ -39,9 +39,9 @@ pub struct Observed {
     /// What became of probes: synthetic, a stratum of its own, never added to `evidence`.
     pub probes: Evidence,
     /// Artifacts that are here.
-    pub artifacts: Arc<BTreeSet<Digest>>,
+    pub artifacts: SharedMap<Digest, ()>,
     /// What other services serve, by lane.
-    pub serving: Arc<BTreeMap<LaneId, Serving>>,
+    pub serving: SharedMap<LaneId, Serving>,
     /// Hooks that cannot be told at the moment, and why.
     pub silent_hooks: BTreeMap<String, String>,
     /// What came of effects since the last turn that was committed.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Generation, Route, RoutingTable};
+use super::table::{Generation, Route, RoutingTable, shared};
 use crate::names::{EnvironmentName, LaneId, ServiceName};
 
 /// Routes that one part holds at most.
@@ -24,6 +24,7 @@ pub struct TableChange {
     /// The table that comes of it.
     pub generation: Generation,
     /// Routes that are new, or other than they were.
+    #[serde(with = "shared")]
     pub routes: Vec<Arc<Route>>,
     /// Lanes that have no route any more. They go before the routes come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

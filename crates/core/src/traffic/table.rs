@@ -30,7 +30,25 @@ pub struct RoutingTable {
     /// Larger than that of every table before it.
     pub generation: Generation,
     /// One route for each service in an environment that has traffic. Shared by all the tables that have it.
+    #[serde(with = "shared")]
     pub routes: Vec<Arc<Route>>,
+}
+
+/// Shared routes as they are written: each for itself.
+pub(super) mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Route;
+
+    pub(in super::super) fn serialize<S: Serializer>(routes: &[Arc<Route>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(routes.iter().map(|route| &**route))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Arc<Route>>, D::Error> {
+        Ok(Vec::<Route>::deserialize(from)?.into_iter().map(Arc::new).collect())
+    }
 }
 
 /// How the requests of one service in one environment are recognised and split.

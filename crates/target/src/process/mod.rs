@@ -155,6 +155,10 @@ impl Target for ProcessTarget {
         self.shared.entries().values().map(|entry| entry.status.clone()).collect()
     }
 
+    fn instance(&self, id: &InstanceId) -> Option<InstanceStatus> {
+        self.shared.entries().get(id).map(|entry| entry.status.clone())
+    }
+
     /// The last one is still being written to, and renamed to `out.log.1` when it is full.
     fn log_files(&self, id: &InstanceId) -> Vec<PathBuf> {
         let running = logs::files(&self.shared.folder(id).logs());

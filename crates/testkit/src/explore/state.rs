@@ -188,7 +188,7 @@ impl State {
             lapsed: self.lapsed.filter(|_| !self.deaf),
             in_flight: Some(BTreeMap::new()),
             evidence: self.evidence(),
-            artifacts: Arc::new(releases.chain(waiting).map(|r| r.artifact.clone()).collect()),
+            artifacts: releases.chain(waiting).map(|r| (r.artifact.clone(), ())).collect(),
             results: self.replies.clone(),
             ..Observed::default()
         }

@@ -59,8 +59,7 @@ impl Sabotage {
             Sabotage::BlindWayBack => {
                 let lane = &turn.lane;
                 let known = lane.stable.iter().chain(lane.queue.iter().map(|asked| &asked.release));
-                let all = known.map(|release| release.artifact.clone()).collect();
-                seen.artifacts = std::sync::Arc::new(all);
+                seen.artifacts = known.map(|release| (release.artifact.clone(), ())).collect();
             }
             Sabotage::SilencePasses => {
                 let Some(open) = turn.lane.open.as_mut().filter(|open| open.state == State::Running) else { return };

@@ -2,7 +2,6 @@
 //! wakes up.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
 use slipway_core::names::InstanceId;
@@ -47,7 +46,7 @@ impl World {
             in_flight: Some(BTreeMap::new()),
             evidence,
             cohorts,
-            artifacts: Arc::new(self.artifacts.iter().filter(|a| self.is_here(a)).cloned().collect()),
+            artifacts: self.artifacts.iter().filter(|a| self.is_here(a)).map(|a| (a.clone(), ())).collect(),
             results,
             ..Observed::default()
         }
