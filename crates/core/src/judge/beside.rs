@@ -88,7 +88,8 @@ impl Pair {
 /// Both sides as they would be if nobody had more than one bad event. Whoever was failed tries again and is failed again: what
 /// `cap` lets through of one user tells no more than the first of it. As is usual with counts that come in clusters
 /// (McCullagh and Nelder, "Generalized Linear Models", 1989, section 4.5), everything is divided by the clusters' mean size,
-/// that of both sides together; the rates stay what they are.
+/// that of both sides together; the rates stay what they are. It only ever takes evidence away: a root of a mean is no less
+/// than the mean of the roots.
 pub(super) fn one_each(candidate: Counts, stable: Counts, keys_known: bool) -> (Side, Side) {
     let (bad, keys) = (candidate.bad + stable.bad, candidate.bad_keys + stable.bad_keys);
     let size = if keys_known && keys > 0 { (bad as f64 / keys as f64).max(1.0) } else { 1.0 };
