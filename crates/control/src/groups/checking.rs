@@ -1,7 +1,6 @@
 //! Whether a group could be released: every member is admitted, planned and put before its gates, in order, and nothing is
 //! kept.
 
-
 use slipway_core::group::in_order;
 use slipway_core::names::{LaneId, ServiceName};
 use slipway_core::rollout::{self, Lane, Refusal, Release, RolloutKind, Serving, Today, gates};
