@@ -148,14 +148,15 @@ impl<'a> Course<'a> {
         let failed = status.is_none_or(|status| status.is_server_error());
         for counts in [pick.counts(), &pick.version().lifetime] {
             counts.injected();
-            match (inject::is_evidence(pick), status) {
-                (false, _) => counts.ended_apart(failed),
-                (true, Some(_)) => counts.head(self.hash, chosen.elapsed()),
-                (true, None) => counts.no_head(self.hash, chosen.elapsed()),
+            // A refusal that nobody's instance has made is no proof of anything good.
+            if !(failed && inject::is_evidence(pick)) {
+                counts.ended_apart(failed);
+                continue;
             }
-            if inject::is_evidence(pick) {
-                counts.ended(self.hash, failed);
+            if status.is_none() {
+                counts.no_head(self.hash, chosen.elapsed());
             }
+            counts.ended(self.hash, true);
         }
     }
 

@@ -17,6 +17,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// What tells a service that a request is no user's: Slipway's own word, so nobody else's is passed on.
+pub(crate) const SYNTHETIC: &str = "slipway-synthetic";
+
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin<'a> {
@@ -49,6 +52,7 @@ pub(crate) fn to_instance(headers: &mut HeaderMap, origin: Origin<'_>, upgrade: 
     // The gateway itself answers `100 Continue`, once it has an instance that takes the body.
     headers.remove(header::EXPECT);
     headers.remove(header::PROXY_AUTHORIZATION);
+    headers.remove(SYNTHETIC);
     cookies::withhold(headers);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -119,7 +123,9 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 fn remove_aliases(headers: &mut HeaderMap) {
     let aliases = |name: &&HeaderName| {
         let dashed = name.as_str().contains('_').then(|| name.as_str().replace('_', "-"));
-        dashed.is_some_and(|n| n.starts_with("x-forwarded-") || n == "content-length" || n == "transfer-encoding")
+        dashed.is_some_and(|n| {
+            ["content-length", "transfer-encoding", SYNTHETIC].contains(&&*n) || n.starts_with("x-forwarded-")
+        })
     };
     let named: Vec<HeaderName> = headers.keys().filter(aliases).cloned().collect();
     named.iter().for_each(|name| drop(headers.remove(name)));

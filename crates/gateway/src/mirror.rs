@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use slipway_core::traffic::{Mirror, Role};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -18,13 +19,13 @@ use crate::body::RequestBody;
 use crate::count::VersionCounts;
 use crate::gateway::Gateway;
 use crate::guard;
+use crate::headers;
 use crate::request::copy_head;
+use crate::sender::Sender;
 use crate::served::{Pick, RouteState};
 use crate::share::Share;
-use crate::upstream::{Ready, Upstream};
+use crate::upstream::{ConnectError, Connection, Ready, Upstream};
 
-/// What tells a service that this is a copy, as it is told of probes.
-const MARK: &str = "slipway-synthetic";
 /// How long a connection may have been idle that a copy goes on: nothing is sent a second time.
 const FRESH: Duration = Duration::from_millis(500);
 
@@ -76,7 +77,7 @@ pub(crate) fn copy(pick: &Pick, request: &mut Request<RequestBody>, key: u64) ->
     };
     let body = request.body_mut().tee(mirror.rule.body_bytes);
     let mut copy = copy_head(request);
-    copy.headers_mut().insert(MARK, HeaderValue::from_static("mirror"));
+    copy.headers_mut().insert(headers::SYNTHETIC, HeaderValue::from_static("mirror"));
     Some(Copy { state: pick.route.clone(), request: copy, body, key, _place: place })
 }
 
@@ -105,52 +106,111 @@ impl Copy {
             None => Some(None),
             Some(body) => tokio::time::timeout(limit, body).await.ok().and_then(Result::ok).map(Some),
         };
-        let upstream = state.versions[mirror.to].any();
-        let (Some(body), Some(upstream)) = (whole, upstream) else {
-            mirror.dropped.fetch_add(1, Relaxed);
-            return;
-        };
+        let Some(body) = whole else { return mirror.drop_one() };
         if let Some(bytes) = body {
             *request.body_mut() = RequestBody::whole(bytes);
         }
         let Some(counts) = mirror.counts.get(mirror.to) else { return };
+        let Some(upstream) = mirror.begin(gateway, &state) else { return mirror.drop_one() };
         let began = Instant::now();
-        upstream.begin(false);
-        let answered = tokio::time::timeout(limit, answer(gateway, &upstream, request, (key, began), counts)).await;
-        upstream.end();
+        let answered = tokio::time::timeout(limit, head(gateway, &upstream, request)).await;
         match answered {
-            Ok(Some(failed)) => counts.ended(key, failed),
-            Ok(None) | Err(_) => {
+            Ok(Came::Head(answer)) => {
+                let failed = answer.response.status().is_server_error();
+                // As with the request itself, whose latency is not looked at either.
+                let stream = headers::is_event_stream(answer.response.headers());
+                if !stream {
+                    counts.head(key, began.elapsed());
+                }
+                let broke_off = !stream && tokio::time::timeout(limit, answer.rest(&upstream)).await == Ok(false);
+                counts.ended(key, failed || broke_off);
+            }
+            Ok(Came::Nothing) => {
                 counts.no_head(key, began.elapsed());
                 counts.ended(key, true);
             }
+            Ok(Came::NotSent) => mirror.drop_one(),
+            Err(_) => {
+                counts.no_head(key, began.elapsed());
+                // The request itself may take longer: then nothing is known of its copy yet.
+                match limit < state.route.limits.response.as_duration() {
+                    true => mirror.drop_one(),
+                    false => counts.ended(key, true),
+                }
+            }
         }
+        upstream.end();
     }
 }
 
-/// The answer's end: whether it failed; `None` where there was none.
-async fn answer(
-    gateway: &Gateway,
-    upstream: &Arc<Upstream>,
-    request: Request<RequestBody>,
-    (key, began): (u64, Instant),
-    counts: &VersionCounts,
-) -> Option<bool> {
-    let Ready { mut sender, connection, .. } =
-        upstream.connection(FRESH, &gateway.places, gateway.tuning.connect_timeout).await.ok()?;
-    connection.listen();
-    let response = sender.try_send_request(request).await.ok()?;
-    if !guard::response::is_sound(&response) {
-        return None;
+impl MirrorState {
+    /// Notes a copy that was not made, or of which nothing is known.
+    fn drop_one(&self) {
+        self.dropped.fetch_add(1, Relaxed);
     }
-    counts.head(key, began.elapsed());
-    let failed = response.status().is_server_error();
-    let mut body = response.into_body();
-    while let Some(frame) = body.frame().await {
-        if frame.is_err() {
-            return Some(true);
+
+    /// An instance for a copy, which counts as in flight there from now on; `None` where none may be made any more: the table
+    /// that ended it may be acknowledged already.
+    fn begin(&self, gateway: &Gateway, state: &RouteState) -> Option<Arc<Upstream>> {
+        let served = gateway.served();
+        let _unchanged = gateway.dispatch(&served)?;
+        let now = served.route(&state.lane)?;
+        if !now.mirror.as_ref().is_some_and(|mirror| mirror.rule == self.rule) || now.route.epoch != state.route.epoch {
+            return None;
         }
+        let upstream = now.versions.get(self.to)?.any()?;
+        upstream.begin(false);
+        Some(upstream)
     }
-    upstream.put_back(sender, connection);
-    Some(failed)
+}
+
+/// What came of a copy that was to be sent.
+enum Came {
+    /// An answer has begun.
+    Head(Box<Answer>),
+    /// It was sent, and no answer begins any more.
+    Nothing,
+    /// It was not sent: the gateway itself had no room for it.
+    NotSent,
+}
+
+/// An answer, of which only the end is of interest.
+struct Answer {
+    response: Response<Incoming>,
+    sender: Sender,
+    connection: Arc<Connection>,
+}
+
+impl Answer {
+    /// Waits for its end; whether it came to one.
+    async fn rest(self, upstream: &Upstream) -> bool {
+        let mut body = self.response.into_body();
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                return false;
+            }
+        }
+        upstream.put_back(self.sender, self.connection);
+        true
+    }
+}
+
+async fn head(gateway: &Gateway, upstream: &Arc<Upstream>, request: Request<RequestBody>) -> Came {
+    // Users come first: nobody is made to wait for a place, or to give one up.
+    if !gateway.places.has_room() {
+        return Came::NotSent;
+    }
+    let ready = match upstream.connection(FRESH, &gateway.places, gateway.tuning.connect_timeout).await {
+        Ok(ready) => ready,
+        Err(ConnectError::Own(_)) => return Came::NotSent,
+        Err(_) => return Came::Nothing,
+    };
+    let Ready { mut sender, connection, .. } = ready;
+    connection.listen();
+    match sender.try_send_request(request).await {
+        Ok(response) if guard::response::is_sound(&response) => {
+            Came::Head(Box::new(Answer { response, sender, connection }))
+        }
+        _ => Came::Nothing,
+    }
 }

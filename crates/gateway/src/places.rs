@@ -38,6 +38,11 @@ impl Places {
         Places { free: Arc::new(Semaphore::new(many.clamp(1, MOST))), waiting: Arc::default(), wanted: Notify::new() }
     }
 
+    /// Whether one more is free at present.
+    pub(crate) fn has_room(&self) -> bool {
+        self.free.available_permits() > 0
+    }
+
     /// A place for one more connection, at once or when one becomes free within `patience`.
     pub(crate) async fn take(&self, patience: Duration) -> Option<Place> {
         let place = |permit| Place { waiting: self.waiting.clone(), _permit: permit };

@@ -162,7 +162,7 @@ impl Router for FailingRouter {
 
 /// A publication by what each route gives, in percent, and whether it has a lease: `effect:publish 50+50 leased`.
 fn published(table: &RoutingTable) -> String {
-    let given = |route: &slipway_core::traffic::Route| {
+    let given = |route: &Arc<slipway_core::traffic::Route>| {
         let shares = route.split.shares().iter().map(|share| (share.weight.bp() / 100).to_string());
         let leased = if route.lease.is_some() { " leased" } else { "" };
         format!("{}{leased}", shares.collect::<Vec<_>>().join("+"))

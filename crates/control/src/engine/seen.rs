@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use slipway_core::instance::InstanceStatus;
 use slipway_core::journal::Fact;
 use slipway_core::names::{Digest, InstanceId, LaneId};
-use slipway_core::rollout::{Book, EffectResult, Lane, Lost, Observed, Serving};
+use slipway_core::rollout::{self, Book, EffectResult, Lane, Lost, Observed, Serving};
 use slipway_core::shared_map::SharedMap;
 use slipway_core::spec::Hook;
 use slipway_core::traffic::link;
@@ -27,6 +27,8 @@ pub(super) struct Seen {
     cohorts: BTreeMap<String, Book>,
     /// Of probes, kept apart.
     probes: Book,
+    /// Of copies of users' requests, and of what was copied. What is taken of the one must not be held for all of the other.
+    mirrored: Book,
     instances: BTreeMap<InstanceId, InstanceStatus>,
     /// Hooks of each lane that cannot be told at the moment, and why.
     silent_hooks: BTreeMap<LaneId, BTreeMap<String, String>>,
@@ -100,7 +102,7 @@ impl Engine {
         let (apart, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.cohort.is_some());
         let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
         touched.extend(take_apart(&mut seen.cohorts, apart, now));
-        touched.extend(seen.probes.take(mirrored, now));
+        touched.extend(seen.mirrored.take(mirrored, now));
         let in_flight = in_flight(&gateways);
         let moved = self.moved(&seen, &gateways, in_flight.as_ref());
         seen.in_flight = in_flight;
@@ -343,7 +345,10 @@ impl Engine {
                 .iter()
                 .map(|(name, book)| (name.clone(), book.evidence(&lane.id, lane.stable_version(), now)))
                 .collect(),
-            probes: seen.probes.evidence(&lane.id, lane.stable_version(), now),
+            probes: {
+                let synthetic = if rollout::by_copies(lane) { &seen.mirrored } else { &seen.probes };
+                synthetic.evidence(&lane.id, lane.stable_version(), now)
+            },
             artifacts: seen.artifacts.clone(),
             serving: seen.serving.clone(),
             silent_hooks: seen.silent_hooks.get(&lane.id).cloned().unwrap_or_default(),

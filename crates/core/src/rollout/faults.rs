@@ -17,6 +17,9 @@ use crate::units::Timestamp;
 pub struct Begun {
     /// What is done, and until when.
     pub fault: InjectedFault,
+    /// It was injected into a version that was coming and judged: it ends where that one comes to serve everybody.
+    #[serde(default)]
+    pub of_candidate: bool,
     /// Who began it.
     pub by: String,
     /// Why, in their words.
@@ -34,24 +37,29 @@ pub(super) fn candidate(lane: &Lane) -> Option<&VersionName> {
 
 /// Those that gateways are told of: of versions that stand in the route.
 pub(super) fn in_force(lane: &Lane, versions: &[&VersionName]) -> Vec<InjectedFault> {
-    let faults = lane.faults.iter().filter(|begun| is_met(lane, &begun.fault.version));
+    let faults = lane.faults.iter().filter(|begun| is_met(lane, begun));
     faults.map(|begun| begun.fault.clone()).filter(|fault| versions.contains(&&fault.version)).collect()
 }
 
-/// Whether a version serves or is coming.
-fn is_met(lane: &Lane, version: &VersionName) -> bool {
-    lane.stable_version() == Some(version) || candidate(lane) == Some(version)
+/// Whether a fault's version serves or is coming, as it was when the fault began.
+fn is_met(lane: &Lane, begun: &Begun) -> bool {
+    let version = &begun.fault.version;
+    let serves = lane.stable_version() == Some(version);
+    (serves && !begun.of_candidate) || (candidate(lane) == Some(version) && !serves)
 }
 
 /// Ends what is over, and what has lost its version.
 pub(super) fn tend(turn: &mut Turn, now: Timestamp) {
     let lane = &turn.lane;
     let (over, rest): (Vec<Begun>, Vec<Begun>) =
-        lane.faults.iter().cloned().partition(|begun| begun.fault.until <= now || !is_met(lane, &begun.fault.version));
+        lane.faults.iter().cloned().partition(|begun| begun.fault.until <= now || !is_met(lane, begun));
     turn.lane.faults = rest;
     for begun in &over {
         let why = match begun.fault.until <= now {
             true => format!("its {} are over", begun.fault.length),
+            false if turn.lane.stable_version() == Some(&begun.fault.version) => {
+                format!("{} was coming, and serves everybody now", begun.fault.version)
+            }
             false => format!("{} neither serves nor is coming any more", begun.fault.version),
         };
         ended(turn, begun, ENGINE, &why);
@@ -154,6 +162,31 @@ environments:
         let fact = turn.facts.last().unwrap();
         assert!(fact.actor == "user:bob" && fact.cause.ends_with("user:bob ended it: enough"), "{}", fact.cause);
         assert_eq!(end_faults(&mut turn, None, "user:bob").unwrap_err().code, "already_so");
+    }
+
+    #[test]
+    fn all_faults_together_leave_half_of_everybody_alone() {
+        let mut turn = serving();
+        let share = |bp| NewFault { share: Weight::from_bp(bp).unwrap(), ..abort() };
+        begin_fault(&mut turn, share(3_000), "user:ann", BEGUN).unwrap();
+        let refused = begin_fault(&mut turn, share(2_001), "user:ann", BEGUN).unwrap_err();
+        assert!(refused.code == "too_many" && refused.reason.contains("50.01%"), "{}", refused.reason);
+        begin_fault(&mut turn, share(2_000), "user:ann", BEGUN).unwrap();
+        let mut turn = serving();
+        begin_fault(&mut turn, share(5_000), "user:ann", BEGUN).unwrap();
+        assert!(!turn.traffic_first);
+        end_faults(&mut turn, None, "user:ann").unwrap();
+        assert!(turn.traffic_first, "nothing has to be written first for users to be let alone");
+    }
+
+    #[test]
+    fn one_of_a_candidate_ends_where_it_comes_to_serve_everybody() {
+        let mut turn = serving();
+        begin_fault(&mut turn, abort(), "user:ann", BEGUN).unwrap();
+        turn.lane.faults[0].of_candidate = true;
+        assert_eq!(in_force(&turn.lane, &[&"1".parse().unwrap()]), [], "at once");
+        tend(&mut turn, BEGUN);
+        assert!(turn.lane.faults.is_empty() && turn.facts.last().unwrap().cause.contains("serves everybody now"));
     }
 
     #[test]

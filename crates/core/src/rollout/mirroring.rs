@@ -15,8 +15,8 @@ pub(super) fn before_users(release: &Release) -> Option<&spec::Mirror> {
     release.spec.mirror.as_ref().filter(|_| judged && !release.spec.is_worker())
 }
 
-/// Whether the step at hand is judged by copies.
-pub(super) fn at_hand(lane: &Lane) -> bool {
+/// Whether the step at hand is judged by copies, so that they are the synthetic evidence about it.
+pub fn at_hand(lane: &Lane) -> bool {
     let step = lane.open.as_ref().and_then(|open| open.plan.steps.get(open.step));
     matches!(step.map(|step| step.kind), Some(StepKind::Probe { mirrored: true, .. }))
 }

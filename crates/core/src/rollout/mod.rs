@@ -57,6 +57,7 @@ pub use faults::Begun;
 pub use gates::{Approval, Gate, Standing};
 pub use judging::judge_all;
 pub use lane::{Asked, Counters, Lane, Lately, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
+pub use mirroring::at_hand as by_copies;
 pub use model::{
     Decision, Exposure, Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing, Undo,
 };

@@ -119,6 +119,8 @@ pub(crate) fn meaning(name: &str) -> Meaning {
         | b"http2-settings"
         | b"proxy-authorization"
         | b"proxy-authenticate"
+        | b"slipway-synthetic"
+        | b"slipway_synthetic"
         | b"close" => Meaning::Unknown,
         _ => Meaning::Passes,
     }

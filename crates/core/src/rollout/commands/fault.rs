@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Refusal, refuse};
 use crate::names::VersionName;
 use crate::rollout::faults::{self, Begun};
-use crate::rollout::{Turn, cohorts};
+use crate::rollout::{RolloutKind, Turn, cohorts};
 use crate::traffic::{FaultCohort, FaultKind, InjectedFault, LONGEST_FAULT, LONGEST_LATENCY, MOST_FAULTS};
 use crate::units::{Millis, Timestamp, Weight};
 
@@ -69,11 +69,16 @@ pub fn begin_fault(turn: &mut Turn, new: NewFault, actor: &str, now: Timestamp) 
             Some(FaultCohort { name: cohort.name.clone(), rule: cohort.rule.clone() })
         }
     };
-    if coming.is_none() && cohort.is_none() && new.share > MOST_OF_STABLE {
+    // Nobody judges what comes back.
+    let judged = coming.is_some() && lane.open.as_ref().is_some_and(|open| open.kind == RolloutKind::Release);
+    let everybodys =
+        lane.faults.iter().map(|begun| &begun.fault).filter(|f| f.cohort.is_none() && f.version == version);
+    let all = everybodys.map(|fault| fault.share.bp()).sum::<u16>().saturating_add(new.share.bp());
+    if !judged && cohort.is_none() && all > MOST_OF_STABLE.bp() {
         let reason = format!(
-            "{version} serves everybody: a fault for {} of its requests is an outage, and {MOST_OF_STABLE} is the most; name \
-             a cohort, or put the service into maintenance",
-            new.share
+            "{version} serves everybody, or is about to: faults for {}% of its requests are an outage, and {MOST_OF_STABLE} is \
+             the most, all of them together; name a cohort, or put the service into maintenance",
+            f64::from(all) / 100.0
         );
         return refuse("too_many", reason);
     }
@@ -89,7 +94,8 @@ pub fn begin_fault(turn: &mut Turn, new: NewFault, actor: &str, now: Timestamp) 
     let fault = InjectedFault { number, what: new.what, version, cohort, share, length, until };
     let why = new.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     turn.record("fault.begun", actor, format!("{actor} injects {fault} for {length}{why}"), json!({ "fault": fault }));
-    turn.lane.faults.push(Begun { fault, by: actor.to_string(), reason: new.reason, at: now });
+    let by = actor.to_string();
+    turn.lane.faults.push(Begun { fault, of_candidate: judged, by, reason: new.reason, at: now });
     turn.wake(until);
     Ok(())
 }
@@ -100,6 +106,8 @@ pub fn end_faults(turn: &mut Turn, reason: Option<&str>, actor: &str) -> Result<
     if all.is_empty() {
         return refuse("already_so", format!("no fault is injected into {}", turn.lane.id));
     }
+    // Users have what they have for as long as this waits for anything.
+    turn.traffic_first = true;
     let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     for begun in &all {
         faults::ended(turn, begun, actor, &format!("{actor} ended it{why}"));
