@@ -11,7 +11,7 @@ mod operating;
 mod outcomes;
 mod returning;
 
-pub use self::gateways::Gateway;
+pub use self::gateways::{Gateway, OWN_GATEWAY};
 
 use std::sync::Arc;
 use std::time::Duration;

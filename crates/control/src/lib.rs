@@ -28,6 +28,6 @@ mod fakes;
 pub use by::By;
 pub use clock::Clock;
 pub use compare::Compared;
-pub use control::{Command, Control, Gateway, Parts, ReleaseRequest};
+pub use control::{Command, Control, Gateway, OWN_GATEWAY, Parts, ReleaseRequest};
 pub use error::Error;
 pub use groups::{GroupMemberRequest, GroupRequest, PlannedMember};

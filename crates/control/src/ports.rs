@@ -56,8 +56,12 @@ pub trait Router: Send + Sync {
     fn counts(&self) -> Vec<CountRow>;
     /// What happened at gateways since the last call, each with its gateway's name.
     fn take_events(&self) -> Vec<(String, Event)>;
-    /// What a gateway of this name needs to call `address`, or where gateways are expected if absent; or why none can.
-    fn invite(&self, _name: &str, _address: Option<&str>) -> Result<serde_json::Value, String> {
+    /// Where an invited gateway calls: `address`, or where gateways are expected if absent; or why none can.
+    fn called_at(&self, _address: Option<&str>) -> Result<String, String> {
+        Err("no gateway can be invited here".to_string())
+    }
+    /// What a gateway of this name needs to call `address`; or why none can. What was made for the name before is void.
+    fn invite(&self, _name: &str, _address: &str) -> Result<serde_json::Value, String> {
         Err("no gateway can be invited here".to_string())
     }
     /// Names of those that were invited.

@@ -27,6 +27,8 @@ use crate::wire::{self, LineReader};
 
 /// Pause between two calls.
 const RETRY: Duration = Duration::from_millis(100);
+/// The same where whoever was invited is not let in: it grows to this.
+const REFUSED_RETRY: Duration = Duration::from_secs(5);
 /// A control plane that takes nothing for this long is called anew.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -77,13 +79,18 @@ struct Called {
 
 /// Keeps the link up until the gateway ends.
 pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: SocketAddr) {
-    let (mut told_why, mut newest) = (String::new(), 0);
+    let (mut told_why, mut newest, mut pause) = (String::new(), 0, RETRY);
     loop {
         let stops = gateway.pulse.stops();
+        let mut welcomed = false;
         let ended = tokio::select! {
             () = gateway.ended.cancelled() => return,
-            ended = call(&gateway, control, traffic, &mut newest) => ended,
+            ended = call(&gateway, control, traffic, &mut newest, &mut welcomed) => ended,
         };
+        // Where nobody listens, the control plane is away, and costs nobody anything to be called.
+        let is_away = ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        let is_refused = matches!(control, Control::Invited(_)) && !welcomed && !is_away;
+        pause = if is_refused { (pause * 2).min(REFUSED_RETRY) } else { RETRY };
         let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
         if why != told_why {
             tracing::info!(why, "not connected to the control plane; serving on");
@@ -94,18 +101,27 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: Socke
             continue;
         }
         let jitter = Duration::from_millis(rand::random_range(0..20));
-        tokio::time::sleep(RETRY + jitter).await;
+        tokio::select! {
+            () = gateway.ended.cancelled() => return,
+            () = tokio::time::sleep(pause + jitter) => {}
+        }
     }
 }
 
-async fn call(gateway: &Arc<Gateway>, control: &Control, traffic: SocketAddr, newest: &mut u64) -> io::Result<()> {
+async fn call(
+    gateway: &Arc<Gateway>,
+    control: &Control,
+    traffic: SocketAddr,
+    newest: &mut u64,
+    welcomed: &mut bool,
+) -> io::Result<()> {
     match control {
         Control::Invited(invitation) => {
             let stream = tokio::time::timeout(CALL_LIMIT, invitation.connect()).await??;
             let at = stream.get_ref().0.peer_addr()?.ip();
             let (read, write) = tokio::io::split(stream);
             let token = invitation.token.clone();
-            talk(gateway, Called { token, read: Box::new(read), write: Box::new(write), at }, traffic).await
+            talk(gateway, Called { token, read: Box::new(read), write: Box::new(write), at }, traffic, welcomed).await
         }
         Control::Beside(file) => {
             let beside = Beside::read(file).await?;
@@ -121,14 +137,14 @@ async fn call(gateway: &Arc<Gateway>, control: &Control, traffic: SocketAddr, ne
             let (token, at) = (beside.token, beside.address.ip());
             let called = Called { token, read: Box::new(read), write: Box::new(write), at };
             tokio::select! {
-                ended = talk(gateway, called, traffic) => ended,
+                ended = talk(gateway, called, traffic, welcomed) => ended,
                 () = overtaken(file, beside.start) => Err(io::Error::other("another control plane has taken over")),
             }
         }
     }
 }
 
-async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr) -> io::Result<()> {
+async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
     let Called { token, read, mut write, at } = called;
     let since = gateway.pulse.stops();
     let machine = machine::here();
@@ -150,7 +166,9 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr) -> io
     }
     let mut reporter = Reporter::new();
     send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-    Talk { gateway, write, reporter, at, away: false, since, beat: 0, parts: None, catching_up: None }.run(read).await
+    Talk { gateway, write, reporter, at, away: false, welcomed, since, beat: 0, parts: None, catching_up: None }
+        .run(read)
+        .await
 }
 
 /// Returns when a later control plane wants to be called: the one at hand may only stand still, and would be listened to
@@ -173,6 +191,8 @@ struct Talk<'a> {
     at: IpAddr,
     /// Whether that is another machine.
     away: bool,
+    /// Set once it has let this gateway in.
+    welcomed: &'a mut bool,
     /// How often this process had stood still when it called.
     since: u64,
     beat: u64,
@@ -245,9 +265,7 @@ impl Talk<'_> {
             send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
             send(&mut self.write, &FromGateway::Ack { generation }).await?;
             // One that was said while this process stood still need not be the newest.
-            if gateway.pulse.stops() == self.since {
-                gateway.in_step.send_replace(true);
-            }
+            gateway.note_in_step(self.since);
         }
         Ok(())
     }
@@ -256,7 +274,10 @@ impl Talk<'_> {
     async fn take(&mut self, line: &[u8]) -> io::Result<()> {
         let gateway = self.gateway;
         match serde_json::from_slice(line) {
-            Ok(ToGateway::Welcome { machine }) => self.away = machine != machine::here(),
+            Ok(ToGateway::Welcome { machine }) => {
+                *self.welcomed = true;
+                self.away = machine != machine::here();
+            }
             Ok(ToGateway::Table(mut table)) => {
                 if self.away {
                     reach(&mut table.routes, self.at);
@@ -277,8 +298,8 @@ impl Talk<'_> {
             Ok(ToGateway::Here { beat }) => {
                 if self.catching_up.is_some_and(|asked| beat >= asked) {
                     self.catching_up = None;
-                    self.since = gateway.pulse.caught_up(self.since);
-                    gateway.in_step.send_replace(true);
+                    self.since += 1;
+                    gateway.note_in_step(self.since);
                 }
             }
             Ok(ToGateway::Renew { generation, term }) => gateway.renew(generation, term.as_duration()).await,

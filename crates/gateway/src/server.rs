@@ -113,7 +113,11 @@ pub async fn run(config: Config) -> Result<(), Error> {
 /// As [`run`], with other limits and intervals. Dropping the future ends everything that the gateway does.
 pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let state = |source| Error::State { path: config.state_dir.clone(), source };
-    let store = TableStore::open(&config.state_dir).map_err(state)?;
+    let store = match &config.control {
+        Control::Invited(invitation) => TableStore::open_for(&config.state_dir, &invitation.authority),
+        Control::Beside(_) => TableStore::open(&config.state_dir),
+    };
+    let store = store.map_err(state)?;
     let access_log = match &config.access_log {
         Some(path) => Some(AccessLog::open(path).map_err(|source| Error::AccessLog { path: path.clone(), source })?),
         None => None,

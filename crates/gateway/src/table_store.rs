@@ -67,6 +67,26 @@ impl TableStore {
         Ok(TableStore { folder: folder.to_path_buf() })
     }
 
+    /// Keeps it for the control plane of this authority: what another one said is thrown away.
+    pub(crate) fn open_for(folder: &Path, authority: &str) -> io::Result<TableStore> {
+        let store = TableStore::open(folder)?;
+        let (file, authority) = (folder.join("authority"), crate::hub::hash(authority.as_bytes()));
+        let before = fs::read_to_string(&file).ok();
+        if before.as_ref().is_some_and(|before| *before != authority) {
+            tracing::warn!("the routing table on disk is of another control plane and is thrown away");
+            for of_another in [store.table_file(), store.renewal_file()] {
+                match fs::remove_file(of_another) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        if before.as_ref() != Some(&authority) {
+            replace(&file, authority.as_bytes())?;
+        }
+        Ok(store)
+    }
+
     fn table_file(&self) -> PathBuf {
         self.folder.join("table.json")
     }
@@ -181,6 +201,15 @@ mod tests {
         fs::create_dir_all(folder.path().join("table.tmp/x")).unwrap();
         store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![], vec![]).unwrap_err();
         assert!(store.read().is_none());
+    }
+
+    #[test]
+    fn a_table_of_another_control_plane_is_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TableStore::open_for(folder.path(), "one").unwrap();
+        store.write(&RoutingTable { generation: Generation(9), routes: vec![] }, vec![], vec![]).unwrap();
+        assert!(TableStore::open_for(folder.path(), "one").unwrap().read().is_some());
+        assert!(TableStore::open_for(folder.path(), "two").unwrap().read().is_none());
     }
 
     #[test]

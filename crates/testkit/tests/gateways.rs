@@ -57,3 +57,19 @@ fn what_a_gateway_may_use_that_cannot_be_asked_is_not_stopped() {
     world.kept.clear();
     assert!(world.run_until(Millis::from_secs(10), |w| !is_there(w)));
 }
+
+#[test]
+fn one_that_was_cut_off_while_the_next_step_waits_for_instances_gets_its_split_back() {
+    let mut world = sharing();
+    let waits = |w: &World| w.lane.open.as_ref().is_some_and(|o| o.step > 0 && o.progress.shifted.is_none());
+    assert!(world.run_until(Millis::from_secs(3600), waits));
+    let epoch = world.lane.routing.as_ref().unwrap().epoch;
+    world.cut_off = Some(epoch);
+    let again = |w: &World| told(w, "decided.restart") > 0;
+    assert!(world.run_until(Millis::from_secs(10), again));
+    assert!(waits(&world) && world.lane.routing.as_ref().unwrap().epoch > epoch, "the split at hand, anew");
+    assert!(world.settle(Millis::from_secs(3600)));
+    assert_eq!(told(&world, "decided.restart"), 1);
+    let State::Ended { outcome, .. } = &world.ended.last().unwrap().state else { panic!("it has ended") };
+    assert_eq!(*outcome, Outcome::Succeeded);
+}

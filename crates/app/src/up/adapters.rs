@@ -37,20 +37,22 @@ impl Router for Gateways {
         self.0.drain_events()
     }
 
-    fn invite(&self, name: &str, address: Option<&str>) -> Result<serde_json::Value, String> {
+    fn called_at(&self, address: Option<&str>) -> Result<String, String> {
         let Some(at) = self.0.invited_at() else {
             return Err("no gateway can call from elsewhere: start slipway up with --gateways-listen".to_string());
         };
-        let address = match address {
-            Some(address) => address.to_string(),
+        match address {
+            Some(address) => Ok(address.to_string()),
             None if at.ip().is_unspecified() => {
-                return Err(format!(
-                    "gateways are listened for at {at}, which is no place to call: say one with --address"
-                ));
+                Err(format!("gateways are listened for at {at}, which is no place to call: say one with --address"))
             }
-            None => at.to_string(),
-        };
-        let invited = self.0.invite(name, address).and_then(|invitation| Ok(serde_json::to_value(invitation)?));
+            None => Ok(at.to_string()),
+        }
+    }
+
+    fn invite(&self, name: &str, address: &str) -> Result<serde_json::Value, String> {
+        let invited =
+            self.0.invite(name, address.to_string()).and_then(|invitation| Ok(serde_json::to_value(invitation)?));
         invited.map_err(|error| format!("the invitation cannot be made: {error}"))
     }
 

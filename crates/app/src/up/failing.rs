@@ -143,7 +143,11 @@ impl Router for FailingRouter {
         self.0.take_events()
     }
 
-    fn invite(&self, name: &str, address: Option<&str>) -> Result<serde_json::Value, String> {
+    fn called_at(&self, address: Option<&str>) -> Result<String, String> {
+        self.0.called_at(address)
+    }
+
+    fn invite(&self, name: &str, address: &str) -> Result<serde_json::Value, String> {
         self.0.invite(name, address)
     }
 

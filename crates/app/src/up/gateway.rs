@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const CALLS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The name of the gateway that is started here.
-pub(crate) const OWN: &str = "local";
+pub(crate) const OWN: &str = slipway_control::OWN_GATEWAY;
 
 /// How the gateway is started.
 #[derive(Debug, Clone)]
@@ -122,6 +122,13 @@ impl Starter {
             );
         }
         Ok(())
+    }
+
+    /// Has the hub wait for a gateway that runs already.
+    pub fn expect(&self, hub: &Hub) {
+        if let Some(pid) = holder(&self.lock()) {
+            hub.expect(OWN, pid.as_raw_nonzero().get().unsigned_abs(), self.listen);
+        }
     }
 
     /// Starts the gateway unless one runs.

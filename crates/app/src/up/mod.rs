@@ -157,6 +157,7 @@ impl Ground<'_> {
         starter.check_certificates()?;
         starter.check_port()?;
         let hub = self.hub(start).await?;
+        starter.expect(&hub);
         let mut child = starter.ensure()?;
         let target = Arc::new(process_target(folder, clock, fence.as_ref().map(|_| start))?);
         let blobs = Blobs::open(folder.artifacts()).context("the artifacts cannot be opened")?;
@@ -229,16 +230,7 @@ impl Ground<'_> {
             grace: self.up.gateway_grace.as_duration(),
             invited,
         };
-        let begun = tokio::time::Instant::now();
-        loop {
-            match Hub::open(settings.clone()).await {
-                // Another control plane that was overtaken may hold it for another moment.
-                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && begun.elapsed() < API_DRAIN => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                opened => return opened.context("gateways cannot be listened for (see --gateways-listen)"),
-            }
-        }
+        Hub::open(settings).await.context("gateways cannot be listened for (see --gateways-listen)")
     }
 
     fn announce(&self, traffic: &str, tls: Option<std::net::SocketAddr>, standby: bool) -> Result<()> {

@@ -27,6 +27,9 @@ pub struct Gateway {
     pub kept_until: Option<u64>,
 }
 
+/// The name of the gateway that is started beside a control plane.
+pub const OWN_GATEWAY: &str = "local";
+
 impl Control {
     /// Every gateway, by name.
     pub fn gateways(&self) -> Vec<Gateway> {
@@ -55,14 +58,15 @@ impl Control {
     /// Invites a gateway of this name; what it needs to call. An earlier invitation of the name is worth nothing from then
     /// on.
     pub async fn invite_gateway(&self, name: &str, address: Option<&str>, by: &By) -> Result<Value, Error> {
-        if self.gateways().iter().any(|g| g.name == name && !g.invited) {
+        if name == OWN_GATEWAY || self.gateways().iter().any(|g| g.name == name && !g.invited) {
             let reason = format!("{name} is the data folder's own gateway: take another name");
             return Err(Error::Refused(Refusal { code: "gateway_taken", reason }));
         }
         let refused = |reason| Error::Refused(Refusal { code: "no_invitation", reason });
-        let invitation = self.engine.router.invite(name, address).map_err(refused)?;
+        let address = self.engine.router.called_at(address).map_err(refused)?;
+        // Before the earlier invitation is void.
         self.record("gateway.invited", name, format!("a gateway may join as {name}"), by).await?;
-        Ok(invitation)
+        self.engine.router.invite(name, &address).map_err(refused)
     }
 
     /// Forgets a gateway and its invitation: nobody waits for it, nothing is kept for it, and it cannot call again.

@@ -70,8 +70,13 @@ pub(super) fn cut_off(turn: &mut Turn, now: Timestamp) -> Option<String> {
         return None;
     }
     let sentence = "a gateway was cut off for longer than the lease of the split, and is back: the step starts afresh";
+    let shifted = open.progress.shifted.is_some();
     decide(turn, "restart", ENGINE, sentence.to_string(), Vec::new(), now);
     restart_step(turn, now);
+    if !shifted {
+        // The split of the step before is still in force.
+        route_again(turn);
+    }
     if let Some(open) = &mut turn.lane.open {
         open.progress.attempt += 1;
     }
@@ -90,8 +95,13 @@ pub(super) fn restart_step(turn: &mut Turn, now: Timestamp) {
     progress.waiting_for_stable.clear();
     if shifted {
         progress.shifted = Some(now);
-        if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {
-            route(turn, split, true);
-        }
+        route_again(turn);
+    }
+}
+
+/// Brings the split at hand in a new epoch.
+fn route_again(turn: &mut Turn) {
+    if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {
+        route(turn, split, true);
     }
 }

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use slipway_core::traffic::Generation;
+use slipway_core::units::Timestamp;
 
 use super::authority::hash;
-use super::roster::{Member, Roster};
+use super::roster::{Member, Roster, Start};
 use super::{GatewayState, Hub, Known};
 use crate::access_log::now;
 use crate::invitation::Invitation;
@@ -52,9 +53,9 @@ impl Hub {
     pub fn forget(&self, name: &str) -> io::Result<()> {
         let mut state = self.shared.state();
         state.roster.remove(name)?;
+        // Its counts stay open: one that calls again says them again, from its start on.
         if let Some(known) = state.gateways.remove(name) {
             known.replaced.cancel();
-            state.tally.close(&known.state.boot);
         }
         drop(state);
         self.shared.note_change();
@@ -62,30 +63,44 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// A gateway of this data folder runs already, as this process: it may still serve what an earlier control plane said,
+    /// and is waited for. Nothing where it has called.
+    pub fn expect(&self, name: &str, pid: u32, traffic: std::net::SocketAddr) {
+        let mut state = self.shared.state();
+        let last = Start { boot: String::new(), pid, traffic, machine: Some(self.shared.machine.clone()) };
+        state.gateways.entry(name.to_string()).or_insert_with(|| away(name, last, None));
+    }
+}
+
 /// Those that were there before this control plane: they may still serve, and are waited for.
 pub(super) fn expected(roster: &Roster) -> HashMap<String, Known> {
-    let here = machine::here();
     let known = roster.iter().filter_map(|(name, member)| {
         let last = member.last.clone()?;
-        let state = GatewayState {
-            name: name.clone(),
-            boot: last.boot,
-            pid: last.pid,
-            traffic: last.traffic,
-            connected: false,
-            here: last.machine.is_some_and(|machine| machine == here),
-            ended: false,
-            lost: member.lost,
-            acked: Generation(0),
-            sent: None,
-            lapsed: Vec::new(),
-            ejected: Vec::new(),
-            leaving: None,
-            last_seen: now(),
-        };
-        let (outbox, _) = mpsc::unbounded_channel();
-        let (heard, replaced) = (Instant::now(), CancellationToken::new());
-        Some((name.clone(), Known { state, heard, beats: true, connection: 0, outbox, replaced }))
+        Some((name.clone(), away(name, last, member.lost)))
     });
     known.collect()
+}
+
+/// One that has not called this control plane.
+fn away(name: &str, last: Start, lost: Option<Timestamp>) -> Known {
+    let state = GatewayState {
+        name: name.to_string(),
+        boot: last.boot,
+        pid: last.pid,
+        traffic: last.traffic,
+        connected: false,
+        here: last.machine.is_some_and(|machine| machine == machine::here()),
+        ended: false,
+        lost,
+        acked: Generation(0),
+        sent: None,
+        lapsed: Vec::new(),
+        ejected: Vec::new(),
+        leaving: None,
+        last_seen: now(),
+    };
+    let (outbox, _) = mpsc::unbounded_channel();
+    let (heard, replaced) = (Instant::now(), CancellationToken::new());
+    Known { state, heard, beats: true, connection: 0, outbox, replaced }
 }

@@ -34,7 +34,7 @@ use self::authority::Authority;
 use self::roster::Roster;
 use self::tally::Tally;
 
-pub(crate) use self::authority::CONTROL;
+pub(crate) use self::authority::{CONTROL, hash};
 pub(crate) use self::watch::SILENCE;
 
 /// Events that wait to be taken, at most; the oldest go first.
@@ -140,6 +140,8 @@ struct State {
     roster: Roster,
     /// Boots that gave way to a newer one of their name: they may not come back.
     fenced: HashSet<String>,
+    /// Who was refused, and why, as far as it was said.
+    refused: HashSet<(String, &'static str)>,
     tally: Tally,
     events: VecDeque<(String, Event)>,
     nudge: Option<Nudge>,
@@ -177,8 +179,15 @@ impl Hub {
         let (door, invited) = match &settings.invited {
             Some(Invited { listen: Some(listen), folder }) => {
                 let authority = Authority::open(folder)?;
-                let listener = TcpListener::bind(listen).await?;
-                let at = listener.local_addr()?;
+                let (listener, at) = match TcpListener::bind(listen).await {
+                    // Another control plane that was overtaken may hold it, for as long as it stands still.
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => (None, *listen),
+                    bound => {
+                        let listener = bound?;
+                        let at = listener.local_addr()?;
+                        (Some(listener), at)
+                    }
+                };
                 (Some((listener, authority.acceptor()?)), Some((at, authority)))
             }
             _ => (None, None),
@@ -199,7 +208,17 @@ impl Hub {
         });
         tokio::spawn(session::accept(shared.clone(), listener));
         if let Some((listener, acceptor)) = door {
-            tokio::spawn(session::accept_invited(shared.clone(), listener, acceptor));
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                let listener = match listener {
+                    Some(listener) => listener,
+                    None => match session::bind(&shared).await {
+                        Some(listener) => listener,
+                        None => return,
+                    },
+                };
+                session::accept_invited(shared, listener, acceptor).await;
+            });
         }
         tokio::spawn(watch::watch(shared.clone()));
         Ok(Hub { shared, _end: Arc::new(stopped.drop_guard()) })

@@ -18,12 +18,17 @@ use super::authority::{fingerprint, hash};
 use super::roster::Start;
 use super::{EVENTS_KEPT, GatewayState, Known, Shared, State};
 use crate::access_log::now;
+use crate::machine;
 use crate::wire::{self, LineReader};
 
+/// Pause between two attempts to listen where another program has the port.
+const BIND_AGAIN: Duration = Duration::from_millis(100);
 /// A caller that has not said hello by then is hung up on.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
 /// Longest hello; a stranger shall not make us keep more.
 const HELLO_BYTES: usize = 1 << 20;
+/// Refusals that are remembered, and said, at most.
+const REFUSALS_KEPT: usize = 1024;
 /// Strangers at once, until their hello.
 const STRANGERS: usize = 64;
 /// A gateway that takes nothing for this long is hung up on; it will call again.
@@ -42,6 +47,22 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     while let Some(stream) = next(&shared, &listener).await {
         let shared = shared.clone();
         tokio::spawn(async move { told(serve(&shared, stream, Door::Beside, None).await) });
+    }
+}
+
+/// Listens for invited gateways once nobody else has the port; `None` when the hub has ended before.
+pub(super) async fn bind(shared: &Shared) -> Option<TcpListener> {
+    let (address, _) = shared.invited.as_ref()?;
+    tracing::warn!(%address, "invited gateways cannot call yet: another program has the port; it is tried on");
+    loop {
+        tokio::select! {
+            () = shared.stopped.cancelled() => return None,
+            () = tokio::time::sleep(BIND_AGAIN) => {}
+        }
+        if let Ok(listener) = TcpListener::bind(address).await {
+            tracing::info!(%address, "invited gateways can call");
+            return Some(listener);
+        }
     }
 }
 
@@ -104,15 +125,26 @@ async fn serve<S: AsyncRead + AsyncWrite>(
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the caller said no hello"));
     };
     if let Err(why) = admit(shared, &hello, &door) {
-        tracing::warn!(gateway = hello.gateway, "a caller {why} was refused");
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the caller {why}")));
+        return Err(refuse(shared, hello.gateway, why));
     }
     drop(place);
     lines.set_limit(LINE_LIMIT);
-    let Some(session) = Session::register(shared, hello) else {
-        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the caller gave way to a newer start"));
+    let name = hello.gateway.clone();
+    let session = match Session::register(shared, hello, &door) {
+        Ok(session) => session,
+        Err(why) => return Err(refuse(shared, name, why)),
     };
     session.run(lines, write).await
+}
+
+/// Says that a caller is refused, once for every reason until somebody of its name is let in: it will call again.
+fn refuse(shared: &Shared, gateway: String, why: &'static str) -> io::Error {
+    let mut state = shared.state();
+    // Names come from outside.
+    if state.refused.len() < REFUSALS_KEPT && state.refused.insert((gateway.clone(), why)) {
+        tracing::warn!(gateway, "a caller {why} was refused");
+    }
+    io::Error::new(io::ErrorKind::PermissionDenied, format!("the caller {why}"))
 }
 
 /// Whether a caller is who it says; otherwise what is wrong with it.
@@ -144,6 +176,8 @@ struct Session<'a> {
     beats: bool,
     connection: u64,
     takes_changes: bool,
+    /// What it served when it called.
+    serves: Generation,
     /// The last table that it was given on this connection.
     sent: Option<Arc<RoutingTable>>,
     outbox: mpsc::UnboundedReceiver<ToGateway>,
@@ -151,18 +185,26 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Makes this the gateway's live connection; `None` where the caller gave way to a newer start of its name.
-    fn register(shared: &'a Shared, hello: Hello) -> Option<Session<'a>> {
+    /// Makes this the gateway's live connection; otherwise what is wrong with the caller.
+    fn register(shared: &'a Shared, hello: Hello, door: &Door) -> Result<Session<'a>, &'static str> {
         let mut state = shared.state();
         if state.fenced.contains(&hello.boot) {
-            return None;
+            return Err("that gave way to a newer start");
         }
+        // Two that were given one invitation would take the name from each other for ever.
+        let speaks = |known: &Known| known.state.connected && !(known.state.here && !machine::runs(known.state.pid));
+        if matches!(door, Door::Invited(_))
+            && state.gateways.get(&hello.gateway).is_some_and(|known| known.state.boot != hello.boot && speaks(known))
+        {
+            return Err("whose name another process has, which is connected,");
+        }
+        state.refused.retain(|(name, _)| *name != hello.gateway);
         state.connections += 1;
         let connection = state.connections;
         let (sender, outbox) = mpsc::unbounded_channel();
         let replaced = shared.stopped.child_token();
         let (name, boot) = (hello.gateway.clone(), hello.boot.clone());
-        let takes_changes = hello.takes_changes;
+        let (takes_changes, serves) = (hello.takes_changes, hello.serves);
         let beats = hello.machine.is_some();
         let (pid, traffic, machine) = (hello.pid, hello.traffic, hello.machine.clone());
         state.roster.note(&name, |member| {
@@ -203,7 +245,7 @@ impl<'a> Session<'a> {
         drop(state);
         shared.note_change();
         let sent = None;
-        Some(Session { shared, name, boot, beats, connection, takes_changes, sent, outbox, replaced })
+        Ok(Session { shared, name, boot, beats, connection, takes_changes, serves, sent, outbox, replaced })
     }
 
     async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
@@ -245,10 +287,15 @@ impl<'a> Session<'a> {
 
     /// From now on the gateway may serve this table.
     fn note_sent(&self, generation: Generation) {
+        self.note(|known| known.state.sent = known.state.sent.max(Some(generation)));
+    }
+
+    /// Notes something of the gateway, unless another connection speaks for it by now.
+    fn note(&self, change: impl FnOnce(&mut Known)) {
         if let Some(known) =
             self.shared.state().gateways.get_mut(&self.name).filter(|k| k.connection == self.connection)
         {
-            known.state.sent = known.state.sent.max(Some(generation));
+            change(known);
         }
     }
 
@@ -257,8 +304,14 @@ impl<'a> Session<'a> {
         if !self.takes_changes {
             return send(write, &wire::line(&ToGateway::Table(RoutingTable::clone(&table)))?).await;
         }
+        // The link may have been cut by how long this table took, and would be again.
+        if self.sent.is_none() && self.serves == table.generation {
+            self.sent = Some(table.clone());
+        }
         for part in TableChange::between(self.sent.as_deref(), &table).parts() {
             send(write, &wire::line(&ToGateway::Change(part))?).await?;
+            // Nothing that it says is read meanwhile, but it takes what is sent.
+            self.note(|known| known.heard = Instant::now());
         }
         self.sent = Some(table);
         Ok(())
