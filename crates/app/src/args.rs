@@ -156,7 +156,7 @@ pub(crate) enum Command {
     },
     /// Inject a fault into a share of a version's requests, for a while; or end all of them.
     #[command(
-        after_help = "Example:\n  slipway fault checkout --env production --version 1.4.2 --share 5% --abort 503 --for 2m\n  slipway fault checkout --env production --cohort staff --share 100% --latency 300ms --for 5m --reason 'game day'\n  slipway fault checkout --env production --end"
+        after_help = "Example:\n  slipway fault checkout --env production --version 1.4.2 --share 5% --abort 503 --for 2m\n  slipway fault checkout --env production --cohort staff --share 100% --latency 300ms --for 5m --reason drill\n  slipway fault checkout --env production --end"
     )]
     Fault(Fault),
     /// Show what is known of a service's database; say what a migration has done that was cut off.
@@ -535,7 +535,7 @@ pub(crate) struct Gateway {
     #[command(flatten)]
     pub secure: Secure,
     /// The control plane obtains the certificates: there may be none yet, and it knows what proves a host.
-    #[arg(long, requires = "tls")]
+    #[arg(long, requires = "tls", hide = true)]
     pub obtained: bool,
 }
 

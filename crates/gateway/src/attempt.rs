@@ -26,8 +26,10 @@ pub(crate) struct Attempt {
     progress: Option<Arc<Progress>>,
     /// It is counted, but is no evidence: a fault was injected into it, and its version is the one that serves.
     apart: bool,
-    /// Where it is counted as well: a copy of it went elsewhere.
-    twin: Option<Arc<VersionCounts>>,
+    /// Where it is counted as well, since a copy of it went elsewhere, and how long that one's answer is waited for.
+    twin: Option<(Arc<VersionCounts>, Duration)>,
+    /// Its answer began later than a copy's is waited for.
+    late: bool,
     state: State,
 }
 
@@ -49,11 +51,11 @@ impl Attempt {
         progress: Option<Arc<Progress>>,
     ) -> Attempt {
         pick.upstream.begin(retry);
-        Attempt { pick, key, started, progress, apart: false, twin: None, state: State::Waiting }
+        Attempt { pick, key, started, progress, apart: false, twin: None, late: false, state: State::Waiting }
     }
 
-    /// A copy of it goes elsewhere: what comes of it is counted there too.
-    pub(crate) fn copied(&mut self, twin: Option<Arc<VersionCounts>>) {
+    /// A copy of it goes elsewhere: what comes of it is counted there too, by the limit that holds for the copy.
+    pub(crate) fn copied(&mut self, twin: Option<(Arc<VersionCounts>, Duration)>) {
         self.twin = twin;
     }
 
@@ -88,6 +90,7 @@ impl Attempt {
     /// The response head has come.
     pub(crate) fn head(&mut self, status: http::StatusCode, stream: bool) {
         let (key, waited) = (self.key, self.waited());
+        self.late = self.twin.as_ref().is_some_and(|(_, limit)| waited > *limit);
         if !stream && !self.apart {
             self.each(|counts| counts.head(key, waited));
         }
@@ -120,8 +123,15 @@ impl Attempt {
             return;
         }
         self.state = State::Counted;
-        let (key, apart) = (self.key, self.apart);
-        self.each(|counts| if apart { counts.ended_apart(failed) } else { counts.ended(key, failed) });
+        let (key, apart, late) = (self.key, self.apart, self.late);
+        let end = |counts: &VersionCounts, failed| match apart {
+            true => counts.ended_apart(failed),
+            false => counts.ended(key, failed),
+        };
+        self.own(|counts| end(counts, failed));
+        if let Some((twin, _)) = &self.twin {
+            end(twin, failed || late);
+        }
         if failed {
             self.pick.upstream.tallies.failed.fetch_add(1, Relaxed);
         }
@@ -134,11 +144,14 @@ impl Attempt {
         }
     }
 
-    fn each(&self, act: impl Fn(&VersionCounts)) {
-        let version = self.pick.version();
+    fn own(&self, act: impl Fn(&VersionCounts)) {
         act(self.pick.counts());
-        act(&version.lifetime);
-        self.twin.iter().for_each(|twin| act(twin));
+        act(&self.pick.version().lifetime);
+    }
+
+    fn each(&self, act: impl Fn(&VersionCounts)) {
+        self.own(&act);
+        self.twin.iter().for_each(|(twin, _)| act(twin));
     }
 }
 

@@ -83,8 +83,9 @@ pub(crate) fn copy(pick: &Pick, request: &mut Request<RequestBody>, key: u64) ->
 
 impl Copy {
     /// What the request itself is counted for beside the rest.
-    pub(crate) fn twin(&self, pick: &Pick) -> Option<Arc<VersionCounts>> {
-        self.state.mirror.as_ref()?.counts.get(pick.version).cloned()
+    pub(crate) fn twin(&self, pick: &Pick) -> Option<(Arc<VersionCounts>, Duration)> {
+        let mirror = self.state.mirror.as_ref()?;
+        Some((mirror.counts.get(pick.version)?.clone(), mirror.rule.timeout.as_duration()))
     }
 
     /// Sends it, and forgets the answer. Nobody waits for this.
@@ -125,19 +126,12 @@ impl Copy {
                 let broke_off = !stream && tokio::time::timeout(limit, answer.rest(&upstream)).await == Ok(false);
                 counts.ended(key, failed || broke_off);
             }
-            Ok(Came::Nothing) => {
+            // Of the request itself the same is held against its version, beside its copy.
+            Ok(Came::Nothing) | Err(_) => {
                 counts.no_head(key, began.elapsed());
                 counts.ended(key, true);
             }
             Ok(Came::NotSent) => mirror.drop_one(),
-            Err(_) => {
-                counts.no_head(key, began.elapsed());
-                // The request itself may take longer: then nothing is known of its copy yet.
-                match limit < state.route.limits.response.as_duration() {
-                    true => mirror.drop_one(),
-                    false => counts.ended(key, true),
-                }
-            }
         }
         upstream.end();
     }

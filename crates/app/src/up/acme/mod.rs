@@ -95,7 +95,8 @@ impl Keeper {
         let fact = match kept {
             Ok(validity) => {
                 // However odd what came is, or the clock: an issuer is not asked again and again.
-                (host.due, host.failures) = (due(validity).max(now.plus(pause(0))), 0);
+                let due = due(validity);
+                (host.due, host.failures) = (if due > now { due } else { now.plus(pause(0)) }, 0);
                 let until = Timestamp(seconds(validity.not_after));
                 let evidence = json!({ "host": name, "until": until, "renewed_at": host.due });
                 fact("certificate.obtained", format!("a certificate for {name} that holds until {until}"), evidence)
