@@ -126,7 +126,8 @@ async fn one_that_stands_still_is_left_out_in_time_and_comes_back_with_the_newes
     let slipway = &stage.slipway;
     let (two, three) = (Edge::join(slipway, "edge-2").await, Edge::join(slipway, "edge-3").await);
     let load = two.load();
-    let client = reqwest::Client::new();
+    // A connection of its own for each: an idle one may be closed in the moment in which the gateway wakes up.
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
     until("edge-3 serves", async || (asked(&client, three.traffic).await.ok()? == "1.0.0").then_some(()))
         .await
         .expect("it");

@@ -97,7 +97,10 @@ async fn a_cohort_alone_is_held_back_until_the_time_is_over_with_the_control_pla
     .expect("it is recorded");
 
     // And ended early, by a person.
+    let before = stage.load.snapshot().failures.total();
     stage.say("fault", &["--share", "50%", "--abort", "503", "--for", "1h"]).await.expect(0).expect("it begins");
+    let met = async || (stage.load.snapshot().failures.total() > before).then_some(());
+    until("somebody meets it", met).await.expect("a failure");
     let status = stage.slipway.cli(&["status", "shop"]).await.expect("it runs");
     assert!(status.stdout.contains("abort with 503 in 50%"), "{status}");
     let end = "slipway fault shop --env production --end --reason \"seen enough\"";
