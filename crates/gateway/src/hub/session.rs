@@ -192,7 +192,7 @@ impl<'a> Session<'a> {
             return Err("that gave way to a newer start");
         }
         // Two that were given one invitation would take the name from each other for ever.
-        let speaks = |known: &Known| known.state.connected && !(known.state.here && !machine::runs(known.state.pid));
+        let speaks = |known: &Known| known.state.connected && (!known.state.here || machine::runs(known.state.pid));
         if matches!(door, Door::Invited(_))
             && state.gateways.get(&hello.gateway).is_some_and(|known| known.state.boot != hello.boot && speaks(known))
         {
