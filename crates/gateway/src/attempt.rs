@@ -17,6 +17,9 @@ use crate::inject;
 use crate::served::Pick;
 use crate::upstream::{Connection, Sender, Upstream};
 
+/// What an attempt is counted for as well, and how long the answer to its copy is waited for.
+pub(crate) type Twin = (Arc<VersionCounts>, Duration);
+
 /// One attempt.
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -27,7 +30,7 @@ pub(crate) struct Attempt {
     /// It is counted, but is no evidence: a fault was injected into it, and its version is the one that serves.
     apart: bool,
     /// Where it is counted as well, since a copy of it went elsewhere, and how long that one's answer is waited for.
-    twin: Option<(Arc<VersionCounts>, Duration)>,
+    twin: Option<Twin>,
     /// Its answer began later than a copy's is waited for.
     late: bool,
     state: State,
@@ -55,14 +58,16 @@ impl Attempt {
     }
 
     /// A copy of it goes elsewhere: what comes of it is counted there too, by the limit that holds for the copy.
-    pub(crate) fn copied(&mut self, twin: Option<(Arc<VersionCounts>, Duration)>) {
+    pub(crate) fn copied(&mut self, twin: Option<Twin>) {
         self.twin = twin;
     }
 
-    /// A fault was injected.
-    pub(crate) fn injected(&mut self) {
+    /// A fault was injected; `newly`: into no attempt before that was none.
+    pub(crate) fn injected(&mut self, newly: bool) {
         self.apart = !inject::is_evidence(&self.pick);
-        self.each(VersionCounts::injected);
+        if newly {
+            self.each(VersionCounts::injected);
+        }
     }
 
     /// Where it went.

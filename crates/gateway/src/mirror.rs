@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use slipway_core::traffic::{Mirror, Role};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::attempt::Twin;
 use crate::body::RequestBody;
 use crate::count::VersionCounts;
 use crate::gateway::Gateway;
@@ -83,7 +84,7 @@ pub(crate) fn copy(pick: &Pick, request: &mut Request<RequestBody>, key: u64) ->
 
 impl Copy {
     /// What the request itself is counted for beside the rest.
-    pub(crate) fn twin(&self, pick: &Pick) -> Option<(Arc<VersionCounts>, Duration)> {
+    pub(crate) fn twin(&self, pick: &Pick) -> Option<Twin> {
         let mirror = self.state.mirror.as_ref()?;
         Some((mirror.counts.get(pick.version)?.clone(), mirror.rule.timeout.as_duration()))
     }

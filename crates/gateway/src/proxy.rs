@@ -15,7 +15,7 @@ use hyper::upgrade::OnUpgrade;
 use slipway_core::traffic::FaultKind;
 
 use crate::access_log::Pending;
-use crate::attempt::{Answer, Attempt};
+use crate::attempt::{Answer, Attempt, Twin};
 use crate::body::{RequestBody, ResponseBody};
 use crate::challenges;
 use crate::client::Client;
@@ -126,6 +126,10 @@ struct Exchange<'a> {
     draw: Draw,
     /// What was.
     injected: Option<FaultKind>,
+    /// Whether that is counted.
+    noted: bool,
+    /// Whether a copy of it is made, once that is decided, and what it is counted for beside that one.
+    copied: Option<Option<Twin>>,
 }
 
 /// How to go on after an attempt.
@@ -169,7 +173,8 @@ impl<'a> Exchange<'a> {
         let grpc = grpc::is(&parts.headers);
         make_forwardable(&mut parts, origin, upgrade.as_ref().map(|(protocol, _)| protocol))?;
         let course = Course::new(gateway, (host, path), (key, cohort), route.clone(), repeatable);
-        let exchange = Exchange { gateway, course, grpc, upgrade, last: None, draw, injected: None };
+        let exchange =
+            Exchange { gateway, course, grpc, upgrade, last: None, draw, injected: None, noted: false, copied: None };
         Ok((exchange, rebuild(parts, body)))
     }
 
@@ -257,17 +262,21 @@ impl<'a> Exchange<'a> {
                 pick.upstream.put_back(sender, connection);
                 return Ok(Next::Again(Box::new(request)));
             };
-            let copied = (self.upgrade.is_none() && !self.grpc && self.course.attempts == 0)
-                .then(|| mirror::copy(&pick, &mut request, self.course.hash()))
-                .flatten();
+            // Decided once: where a pooled connection had run out, the first attempt comes again.
+            let first = self.course.attempts == 0;
+            let mut copy = None;
+            if first && self.copied.is_none() && self.upgrade.is_none() && !self.grpc {
+                copy = mirror::copy(&pick, &mut request, self.course.hash());
+                self.copied = Some(copy.as_ref().and_then(|copy| copy.twin(&pick)));
+            }
             let mut attempt = self.course.begin(&pick, chosen, progress.clone());
-            if let Some(copy) = copied {
-                attempt.copied(copy.twin(&pick));
+            if let Some(copy) = copy {
                 copy.send(self.gateway);
             }
-            if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 1) {
-                attempt.injected();
+            attempt.copied(self.copied.clone().flatten().filter(|_| first));
+            if let Some(hit) = self.draw.hit(&pick).filter(|_| first) {
                 self.injected = Some(hit.fault.what);
+                attempt.injected(!std::mem::replace(&mut self.noted, true));
             }
             connection.listen();
             (attempt, sender.try_send_request(request))

@@ -155,6 +155,9 @@ pub(super) fn probed(turn: &mut Turn, seen: &Observed, step: &Step, now: Timesta
     {
         // Gateways stopped to copy, and nobody was harmed: once more from the beginning.
         route(turn, split, true);
+        if let Some(open) = &mut turn.lane.open {
+            (open.progress.confirmed, open.progress.forgiven) = (Some(now), Millis(0));
+        }
         turn.wake(now.plus(Millis::from_secs(1)));
         return false;
     }
