@@ -1,14 +1,18 @@
 //! The command line as types.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use slipway_core::units::Millis;
 
+mod fault;
+mod running;
 mod secure;
+mod sub;
 
+pub(crate) use fault::Fault;
+pub(crate) use running::{Gateway, GatewayCommand, Up};
 pub(crate) use secure::{Acme, Secure};
+pub(crate) use sub::{EnvCommand, JournalCommand, MaintenanceCommand, StoreCommand, TokenCommand};
 
 /// Takes a change from build to every user, and takes it back faster than it went out.
 #[derive(Debug, Parser)]
@@ -246,36 +250,6 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Up {
-    /// Where the API listens.
-    #[arg(long, default_value = "127.0.0.1:7070")]
-    pub api: SocketAddr,
-    /// Where the gateway listens for traffic.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    pub traffic: SocketAddr,
-    /// Keep everything in a PostgreSQL database in place of a file in the data folder: postgres://user@host:port/database.
-    /// A password belongs into the variable, PGPASSWORD or ~/.pgpass, not into the command line.
-    #[arg(long, env = "SLIPWAY_DATABASE", hide_env_values = true, value_name = "URL")]
-    pub database: Option<String>,
-    /// Write one line for each request into the data folder's logs/access.log.
-    #[arg(long)]
-    pub access_log: bool,
-    /// Where gateways that were invited call, by TLS alone; without it there is only the one that is started here.
-    #[arg(long, value_name = "ADDRESS")]
-    pub gateways_listen: Option<SocketAddr>,
-    /// How long a gateway that cannot be reached is still waited for before a shift counts without it: 2s to 25s.
-    #[arg(long, default_value = "20s", value_name = "DURATION", value_parser = grace)]
-    pub gateway_grace: Millis,
-    /// Let plain HTTP/1.1 requests take the long way through the gateway as all others do, which costs more.
-    #[arg(long)]
-    pub no_fast_path: bool,
-    #[command(flatten)]
-    pub secure: Secure,
-    #[command(flatten)]
-    pub acme: Acme,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct File {
     /// The declared file.
     #[arg(short, long = "file", default_value = "slipway.yaml", value_name = "FILE")]
@@ -331,43 +305,6 @@ pub(crate) struct Lane {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["latency", "abort", "reset", "slow_body", "end"]))]
-pub(crate) struct Fault {
-    #[command(flatten)]
-    pub lane: Lane,
-    /// Requests to this version; the one that serves by default.
-    #[arg(long, value_name = "VERSION", value_parser = version, conflicts_with = "end")]
-    pub version: Option<String>,
-    /// Of these only who is one of this cohort, as the version declares it.
-    #[arg(long, value_name = "COHORT", conflicts_with = "end")]
-    pub cohort: Option<String>,
-    /// How many of them.
-    #[arg(long, value_name = "PERCENT", required_unless_present = "end", conflicts_with = "end")]
-    pub share: Option<String>,
-    /// Hold them back for so long, 60s at the most.
-    #[arg(long, value_name = "DURATION")]
-    pub latency: Option<String>,
-    /// Answer them with this status, 400 to 599, instead of reaching anybody.
-    #[arg(long, value_name = "STATUS")]
-    pub abort: Option<u16>,
-    /// Reset their connection instead of answering.
-    #[arg(long)]
-    pub reset: bool,
-    /// Pass the answer's body on at this rate, such as 1KB/s.
-    #[arg(long, value_name = "SIZE/s")]
-    pub slow_body: Option<String>,
-    /// How long; it ends by itself, after 1h at the most.
-    #[arg(long = "for", value_name = "DURATION", default_value = "1m", conflicts_with = "end")]
-    pub length: String,
-    /// End all faults now.
-    #[arg(long)]
-    pub end: bool,
-    /// Why, for the journal.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct Rollback {
     /// The service.
     #[arg(required_unless_present = "group")]
@@ -411,164 +348,6 @@ pub(crate) enum Settled {
     Applied,
     /// It has nothing of it.
     NotApplied,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum MaintenanceCommand {
-    /// Begin maintenance, or change what is said meanwhile.
-    #[command(after_help = "Example:\n  slipway maintenance on checkout --env production --hold 20s")]
-    On {
-        #[command(flatten)]
-        lane: Lane,
-        /// How long a request waits for the end before it is told, 60s at the most.
-        #[arg(long, default_value = "0s", value_name = "DURATION")]
-        hold: String,
-        /// A file with what it is told: HTML, or plain text.
-        #[arg(long, value_name = "FILE")]
-        page: Option<PathBuf>,
-    },
-    /// End it: requests that are held go on.
-    #[command(after_help = "Example:\n  slipway maintenance off checkout --env production")]
-    Off(Lane),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EnvCommand {
-    /// Bring an environment to what a file says, service by service; refused whole where anything in it cannot be.
-    #[command(after_help = "Example:\n  slipway env apply -f production.yaml")]
-    Apply {
-        /// The environment's file.
-        #[arg(short, long, value_name = "FILE")]
-        file: PathBuf,
-        /// Do not wait for the end.
-        #[arg(long)]
-        detach: bool,
-    },
-    /// Show what differs between an environment and its file, or another file.
-    #[command(
-        after_help = "Example:\n  slipway env diff production\n  slipway env diff -f production.yaml --exit-code"
-    )]
-    Diff {
-        /// An environment that a file was applied to.
-        #[arg(conflicts_with = "file")]
-        environment: Option<String>,
-        /// Another file.
-        #[arg(short, long, value_name = "FILE", required_unless_present = "environment")]
-        file: Option<PathBuf>,
-        /// Exit with 14 where something differs.
-        #[arg(long)]
-        exit_code: bool,
-    },
-    /// Write down an environment as it is. Applied, the file changes nothing.
-    #[command(after_help = "Example:\n  slipway env export production > production.yaml")]
-    Export {
-        /// The environment.
-        environment: String,
-    },
-    /// Print the JSON Schema of an environment's file.
-    #[command(after_help = "Example:\n  slipway env schema > environment.schema.json")]
-    Schema,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token; its text is printed this once.
-    #[command(after_help = "Example:\n  slipway token create alice --may approve,rollback")]
-    Create {
-        /// Whose it is; the journal says user:NAME.
-        name: String,
-        /// What its holder may do: release, rollback, operate, approve, override, admin, report, apply, inject. By default the
-        /// first four.
-        #[arg(long, value_delimiter = ',', value_name = "RIGHT,…")]
-        may: Option<Vec<String>>,
-    },
-    /// List tokens and what their holders may do.
-    #[command(after_help = "Example:\n  slipway token list")]
-    List,
-    /// Revoke a token.
-    #[command(after_help = "Example:\n  slipway token revoke alice")]
-    Revoke {
-        /// Whose.
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StoreCommand {
-    /// Copy the data folder's database into an empty one on a server, compare every row, and drive from there. With the
-    /// control plane stopped by SIGTERM; gateway and instances go on.
-    #[command(after_help = "Example:\n  slipway store move --to postgres://slipway@127.0.0.1:5432/slipway")]
-    Move {
-        /// Where to: postgres://user@host:port/database. A password belongs into the variable, PGPASSWORD or ~/.pgpass.
-        #[arg(long, env = "SLIPWAY_DATABASE", hide_env_values = true, value_name = "URL")]
-        to: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum JournalCommand {
-    /// Check the whole chain against the anchor outside the database.
-    #[command(after_help = "Example:\n  slipway journal verify")]
-    Verify,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(crate) struct Gateway {
-    #[command(subcommand)]
-    pub command: Option<GatewayCommand>,
-    /// The invitation to join by.
-    #[arg(long, value_name = "FILE", required_unless_present = "state")]
-    pub join: Option<PathBuf>,
-    /// Its folder; by default the platform's, by the invitation's name.
-    #[arg(long, value_name = "DIR")]
-    pub state: Option<PathBuf>,
-    /// Where it listens for traffic.
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-    pub traffic: SocketAddr,
-    /// One line of JSON for each request.
-    #[arg(long)]
-    pub access_log: Option<PathBuf>,
-    /// Plain HTTP/1.1 requests take the long way as all others do.
-    #[arg(long)]
-    pub no_fast_path: bool,
-    #[command(flatten)]
-    pub secure: Secure,
-    /// The control plane obtains the certificates: there may be none yet, and it knows what proves a host.
-    #[arg(long, requires = "tls", hide = true)]
-    pub obtained: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum GatewayCommand {
-    /// Let a gateway join under a name. What it needs is printed this once: whoever has it can call in its name.
-    #[command(after_help = "Example:\n  slipway gateway invite edge-2 --out edge-2.json")]
-    Invite {
-        /// Its name. An earlier invitation of the name is worth nothing from then on.
-        name: String,
-        /// Where it calls, where that is not the address that --gateways-listen has: HOST:PORT.
-        #[arg(long, value_name = "HOST:PORT")]
-        address: Option<String>,
-        /// The file to write, which only you can read; by default it is printed.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// List gateways and how they are.
-    #[command(after_help = "Example:\n  slipway gateway list")]
-    List,
-    /// Forget a gateway: nobody waits for it, nothing is kept for it, and its invitation is worth nothing. Stop it first.
-    #[command(after_help = "Example:\n  slipway gateway forget edge-2")]
-    Forget {
-        /// Which.
-        name: String,
-    },
-}
-
-/// How long a gateway is waited for. More, and the step that waits would need a person first.
-fn grace(text: &str) -> Result<Millis, String> {
-    let grace = slipway_core::spec::duration(text)?;
-    let fits = (Millis::from_secs(2)..=Millis::from_secs(25)).contains(&grace);
-    fits.then_some(grace).ok_or_else(|| "it is 2s to 25s".to_string())
 }
 
 /// A rollout's id, before it becomes part of an address.
