@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{Stage, alone, nothing_failed_by_slipway};
 use serde_json::Value;
-use slipway_e2e::{Options, Page, Slipway, build, until};
-use slipway_load::Load;
+use slipway_e2e::{Page, Slipway, build, until};
 
 const PAGE: &str = "docs/how-to/cohorts.md";
 const PRODUCTION: &str = "{ instances: 1, cohorts: [{ name: internal, header: \"X-Internal: 1\" }], strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 2s } } }";
@@ -63,23 +62,7 @@ fn step(told: &Value, name: &str) -> String {
 }
 
 async fn stage() -> Stage {
-    let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
-    slipway.declare(&format!("production: {PRODUCTION}")).expect("a declared file");
-    let file = slipway.scratch().join("slipway.yaml");
-    let text = fs::read_to_string(&file).expect("it is there");
-    let (head, tail) = text.split_once("objectives:\n").expect("objectives");
-    let rest = tail.split_once("environments:").expect("environments").1;
-    fs::write(&file, format!("{head}objectives:\n{OBJECTIVES}environments:{rest}")).expect("it is written");
-    let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
-    slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
-    let options = slipway_load::Options {
-        host: Some("shop.local".into()),
-        users: 2_000,
-        ..slipway_load::Options::new(slipway.traffic_url())
-    };
-    let load = Load::start(options).expect("the load starts");
-    until("answers come", async || (load.snapshot().requests > 200).then_some(())).await.expect("answers");
-    Stage { slipway, load }
+    Stage::set_declared(PRODUCTION, &format!("objectives:\n{OBJECTIVES}")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,12 +3,9 @@
 
 mod common;
 
-use std::fs;
-
 use common::{Stage, alone, nothing_failed_by_slipway};
 use serde_json::Value;
-use slipway_e2e::{Options, Page, Slipway, build, until};
-use slipway_load::Load;
+use slipway_e2e::{Page, build};
 
 const PAGE: &str = "docs/how-to/mirror.md";
 const PRODUCTION: &str = "{ instances: 1, strategy: { blue-green: { verify: 2s } } }";
@@ -16,23 +13,7 @@ const PRODUCTION: &str = "{ instances: 1, strategy: { blue-green: { verify: 2s }
 const SECTIONS: &str = "mirror: { share: 50%, at_once: 50 }\nobjectives:\n  - { name: errors, bad: failed, at_most: 20%, tolerate: 10% }\n";
 
 async fn stage() -> Stage {
-    let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
-    slipway.declare(&format!("production: {PRODUCTION}")).expect("a declared file");
-    let file = slipway.scratch().join("slipway.yaml");
-    let text = fs::read_to_string(&file).expect("it is there");
-    let (head, tail) = text.split_once("objectives:\n").expect("objectives");
-    let rest = tail.split_once("environments:").expect("environments").1;
-    fs::write(&file, format!("{head}{SECTIONS}environments:{rest}")).expect("it is written");
-    let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
-    slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
-    let options = slipway_load::Options {
-        host: Some("shop.local".into()),
-        users: 2_000,
-        ..slipway_load::Options::new(slipway.traffic_url())
-    };
-    let load = Load::start(options).expect("the load starts");
-    until("answers come", async || (load.snapshot().requests > 200).then_some(())).await.expect("answers");
-    Stage { slipway, load }
+    Stage::set_declared(PRODUCTION, SECTIONS).await
 }
 
 fn step(told: &Value, name: &str) -> String {

@@ -35,6 +35,28 @@ impl Stage {
         Stage::set_with(production, 300.0).await
     }
 
+    /// The same of a shop whose objectives, with what stands before them, are these `sections`, by 2,000 users; once some
+    /// hundred answers have come.
+    pub async fn set_declared(production: &str, sections: &str) -> Stage {
+        let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+        slipway.declare(&format!("production: {production}")).expect("a declared file");
+        let file = slipway.scratch().join("slipway.yaml");
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        let (head, tail) = text.split_once("objectives:\n").expect("objectives");
+        let rest = tail.split_once("environments:").expect("environments").1;
+        std::fs::write(&file, format!("{head}{sections}environments:{rest}")).expect("it is written");
+        let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
+        slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
+        let options = slipway_load::Options {
+            host: Some("shop.local".into()),
+            users: 2_000,
+            ..slipway_load::Options::new(slipway.traffic_url())
+        };
+        let load = Load::start(options).expect("the load starts");
+        until("answers come", async || (load.snapshot().requests > 200).then_some(())).await.expect("answers");
+        Stage { slipway, load }
+    }
+
     /// The same at another rate.
     pub async fn set_with(production: &str, rate: f64) -> Stage {
         Stage::set_on(Slipway::start(Options::default()).await.expect("Slipway starts"), production, rate).await
