@@ -90,14 +90,23 @@ impl Pair {
 /// (McCullagh and Nelder, "Generalized Linear Models", 1989, section 4.5), everything is divided by the clusters' mean size,
 /// that of both sides together; the rates stay what they are. It only ever takes evidence away: a root of a mean is no less
 /// than the mean of the roots.
-pub(super) fn one_each(candidate: Counts, stable: Counts, keys_known: bool) -> (Side, Side) {
+pub(super) fn one_each(candidate: Counts, stable: Counts, keys_known: bool) -> OneEach {
     let (bad, keys) = (candidate.bad + stable.bad, candidate.bad_keys + stable.bad_keys);
     let size = if keys_known && keys > 0 { (bad as f64 / keys as f64).max(1.0) } else { 1.0 };
     let divided = |counts: Counts| {
         let side = Side::from(counts);
         Side { n: side.n / size, bad: side.bad / size }
     };
-    (divided(candidate), divided(stable))
+    OneEach { candidate: divided(candidate), stable: divided(stable), size }
+}
+
+/// What [`one_each`] makes of both sides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OneEach {
+    pub(super) candidate: Side,
+    pub(super) stable: Side,
+    /// The bad events of a user who has any, on the mean; 1 where users are not known.
+    pub(super) size: f64,
 }
 
 /// The mixture of one objective in one step.

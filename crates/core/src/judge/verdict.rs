@@ -26,7 +26,7 @@
 //! before.
 
 use super::beside::{Beside, one_each};
-use super::multiple::{Multiple, Side, largest_ratio};
+use super::multiple::{Multiple, largest_ratio};
 use super::outage;
 use super::requests_needed::{more_requests, more_requests_by_multiple};
 use super::sentence::{self, Waiting};
@@ -135,8 +135,8 @@ impl<'a> Look<'a> {
         let excess = stable.map(|s| Bounds {
             lower: match evidence.stable {
                 Comparison::Concurrent(counts) => {
-                    let (candidate, stable) = one_each(evidence.candidate, counts, evidence.keys_known);
-                    beside.lower(candidate, stable, alpha)
+                    let each = one_each(evidence.candidate, counts, evidence.keys_known);
+                    beside.lower(each.candidate, each.stable, alpha)
                 }
                 _ => candidate.lower - s.upper,
             },
@@ -144,12 +144,11 @@ impl<'a> Look<'a> {
         });
         let times =
             matches!(objective.tolerate, Tolerate::Times(_)).then_some(()).and(stable).map(|s| match evidence.stable {
-                Comparison::Concurrent(counts) => Multiple::new(evidence.candidate_weight).concurrent(
-                    Side::from(evidence.candidate),
-                    Side::from(counts),
-                    budget.alpha,
-                    budget.beta,
-                ),
+                Comparison::Concurrent(counts) => {
+                    let each = one_each(evidence.candidate, counts, evidence.keys_known);
+                    let multiple = Multiple::new(evidence.candidate_weight);
+                    multiple.concurrent(each.candidate, each.stable, budget.alpha, budget.beta)
+                }
                 _ => Multiple::before(candidate, Bounds { lower: s.lower, upper: s.upper }),
             });
         Look { objective, budget, evidence, sequence, beside, candidate, stable, excess, times }
@@ -207,8 +206,8 @@ impl<'a> Look<'a> {
         };
         let spoken = match self.evidence.stable {
             Comparison::Concurrent(counts) => {
-                let (candidate, stable) = one_each(self.evidence.candidate, counts, self.evidence.keys_known);
-                self.beside.shown_above(candidate, stable, 0.0, self.budget.alpha)
+                let each = one_each(self.evidence.candidate, counts, self.evidence.keys_known);
+                self.beside.shown_above(each.candidate, each.stable, 0.0, self.budget.alpha)
             }
             _ => self.candidate.lower > self.sequence.upper(meanwhile, self.budget.alpha / 2.0),
         };
@@ -237,8 +236,10 @@ impl<'a> Look<'a> {
             let counts = self.evidence.candidate;
             let by_rate = more_requests(&self.sequence, counts, harm.max_upper, harm.level);
             let by_multiple = self.ratio_limit().and_then(|(ratio, stable)| {
-                let sides = (Side::from(counts), Side::from(stable));
-                more_requests_by_multiple(self.evidence.candidate_weight, sides, ratio, self.budget.beta)
+                let each = one_each(counts, stable, self.evidence.keys_known);
+                let sides = (each.candidate, each.stable);
+                let more = more_requests_by_multiple(self.evidence.candidate_weight, sides, ratio, self.budget.beta);
+                more.map(|more| (more as f64 * each.size).ceil() as u64)
             });
             let more = by_rate.into_iter().chain(by_multiple).min().map(|more| more.max(missing));
             (Verdict::Inconclusive, Waiting::Requests(if shown { Some(missing) } else { more }))

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::beside::{Beside, one_each};
-use super::super::multiple::Side;
+use super::super::multiple::{Multiple, Side};
 use super::*;
 
 const AT_MOST: f64 = 0.01;
@@ -127,14 +127,15 @@ fn whatever_befalls_both_is_blamed_on_nobody() {
 }
 
 /// One step in which whoever is failed tries again at once, is failed twice more and gives up, as the cap lets through, on
-/// either side alike: whether the candidate is shown to be worse, by the events as they come and by users.
-fn shown_by_users_who_retry(seed: u64, weight: f64) -> [bool; 2] {
-    let beside = Beside::new(AT_MOST, weight);
+/// either side alike: whether the candidate is shown to be worse, by the events as they come and by users; each by the
+/// difference of the rates and by their ratio.
+fn shown_by_users_who_retry(seed: u64, weight: Weight) -> [bool; 4] {
+    let (beside, multiple) = (Beside::new(AT_MOST, weight.share()), Multiple::new(weight));
     let mut random = Random::new(seed);
     let (mut candidate, mut stable) = (Counts::default(), Counts::default());
-    let mut shown = [false; 2];
+    let mut shown = [false; 4];
     for _ in 0..18_000 {
-        let ours = random.chance(weight);
+        let ours = random.chance(weight.share());
         let side = if ours { &mut candidate } else { &mut stable };
         if !random.chance(0.003) {
             *side += Counts { n: 1, ..Counts::default() };
@@ -142,9 +143,12 @@ fn shown_by_users_who_retry(seed: u64, weight: f64) -> [bool; 2] {
         }
         *side += Counts { n: 3, bad: 3, bad_keys: 1 };
         if ours {
-            let (by_users, theirs) = one_each(candidate, stable, true);
-            shown[0] |= beside.shown_above(candidate, stable, 0.0, 0.01);
-            shown[1] |= beside.shown_above(by_users, theirs, 0.0, 0.01);
+            for (place, keys_known) in [false, true].into_iter().enumerate() {
+                let each = one_each(candidate, stable, keys_known);
+                let ratio = multiple.concurrent(each.candidate, each.stable, 0.01, 0.05);
+                shown[place] |= beside.shown_above(each.candidate, each.stable, 0.0, 0.01);
+                shown[2 + place] |= ratio.lower > 1.0;
+            }
         }
     }
     shown
@@ -152,10 +156,14 @@ fn shown_by_users_who_retry(seed: u64, weight: f64) -> [bool; 2] {
 
 #[test]
 fn users_who_retry_and_are_failed_again_are_no_false_alarm() {
-    let all: Vec<[bool; 2]> = (0..2_000).map(|seed| shown_by_users_who_retry(seed, 0.05)).collect();
-    let [by_events, by_users] = [0, 1].map(|place| all.iter().filter(|shown| shown[place]).count());
-    assert!(by_users <= 20, "{by_users} of 2,000 at a level of 1%");
-    assert!(by_events > 20, "{by_events} of 2,000: it would not have been needed");
+    let weight = Weight::from_bp(500).unwrap();
+    let all: Vec<[bool; 4]> = (0..2_000).map(|seed| shown_by_users_who_retry(seed, weight)).collect();
+    let times = |place: usize| all.iter().filter(|shown| shown[place]).count();
+    for (name, place) in [("difference", 0), ("ratio", 2)] {
+        let (by_events, by_users) = (times(place), times(place + 1));
+        assert!(by_users <= 20, "{name}: {by_users} of 2,000 at a level of 1%");
+        assert!(by_events > 20, "{name}: {by_events} of 2,000: it would not have been needed");
+    }
 }
 
 /// The most that any test's evidence grows with a request of the candidate's, and with what stable gets meanwhile.
