@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::access_log::Pending;
 use crate::attempt::Answer;
 use crate::headers;
-use crate::inject::{FaultState, Slow};
+use crate::inject::Slow;
 use crate::server::Tuning;
 
 /// What a body may fail with.
@@ -267,8 +267,8 @@ impl ResponseBody {
     }
 
     /// Passes it on at so many bytes a second, for as long as the fault goes on.
-    pub(crate) fn slow_down(&mut self, fault: Arc<FaultState>, rate: u64) {
-        self.slow = Some(Box::new(Slow::new(fault, rate)));
+    pub(crate) fn slow_down(&mut self, slow: Slow) {
+        self.slow = Some(Box::new(slow));
     }
 
     /// Writes a line of the access log when the body has ended, however it ends.

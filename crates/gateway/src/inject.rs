@@ -18,6 +18,7 @@ use slipway_core::names::LaneId;
 use slipway_core::traffic::{InjectedFault, LONGEST_FAULT, Role, Route, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::ResponseBody;
 use crate::cohort;
@@ -160,14 +161,16 @@ impl Draw {
 pub(crate) struct Slow {
     fault: Arc<FaultState>,
     rate: u64,
+    closing: CancellationToken,
     held: Bytes,
     next: Pin<Box<Sleep>>,
 }
 
 impl Slow {
-    /// So many bytes a second, at least one.
-    pub(crate) fn new(fault: Arc<FaultState>, rate: u64) -> Slow {
-        Slow { fault, rate: rate.max(1), held: Bytes::new(), next: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+    /// So many bytes a second, at least one, until the gateway is `closing`: what it drains is not to take longer.
+    pub(crate) fn new(fault: Arc<FaultState>, rate: u64, closing: CancellationToken) -> Slow {
+        let next = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Slow { fault, rate: rate.max(1), closing, held: Bytes::new(), next }
     }
 
     /// Holds what has come. Called only while nothing is held.
@@ -180,12 +183,12 @@ impl Slow {
         self.held.len() as u64
     }
 
-    /// The next piece of what is held, once it is time; all of it once the fault is over.
+    /// The next piece of what is held, once it is time; all of it once the fault is over, or the gateway closes.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.held.is_empty() {
             return Poll::Ready(None);
         }
-        if !self.fault.goes_on() {
+        if !self.fault.goes_on() || self.closing.is_cancelled() {
             return Poll::Ready(Some(std::mem::take(&mut self.held)));
         }
         ready!(self.next.as_mut().poll(cx));

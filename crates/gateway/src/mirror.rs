@@ -114,8 +114,8 @@ impl Copy {
         }
         let Some(counts) = mirror.counts.get(mirror.to) else { return };
         let Some(upstream) = mirror.begin(gateway, &state) else { return mirror.drop_one() };
-        let began = Instant::now();
-        let answered = tokio::time::timeout(limit, head(gateway, &upstream, request)).await;
+        let mut began = Instant::now();
+        let answered = tokio::time::timeout(limit, head(gateway, &upstream, request, &mut began)).await;
         match answered {
             Ok(Came::Head(answer)) => {
                 let failed = answer.response.status().is_server_error();
@@ -190,22 +190,36 @@ impl Answer {
     }
 }
 
-async fn head(gateway: &Gateway, upstream: &Arc<Upstream>, request: Request<RequestBody>) -> Came {
-    // Users come first: nobody is made to wait for a place, or to give one up.
-    if !gateway.places.has_room() {
-        return Came::NotSent;
-    }
-    let ready = match upstream.connection(FRESH, &gateway.places, gateway.tuning.connect_timeout).await {
-        Ok(ready) => ready,
-        Err(ConnectError::Own(_)) => return Came::NotSent,
-        Err(_) => return Came::Nothing,
-    };
-    let Ready { mut sender, connection, .. } = ready;
-    connection.listen();
-    match sender.try_send_request(request).await {
-        Ok(response) if guard::response::is_sound(&response) => {
-            Came::Head(Box::new(Answer { response, sender, connection }))
+async fn head(
+    gateway: &Gateway,
+    upstream: &Arc<Upstream>,
+    mut request: Request<RequestBody>,
+    began: &mut Instant,
+) -> Came {
+    let mut fresh_enough = FRESH;
+    loop {
+        // Users come first: nobody is made to wait for a place, or to give one up.
+        if !gateway.places.has_room() {
+            return Came::NotSent;
         }
-        _ => Came::Nothing,
+        let limit = gateway.tuning.connect_timeout;
+        let Ready { mut sender, connection, idle_for } =
+            match upstream.connection(fresh_enough, &gateway.places, limit, began).await {
+                Ok(ready) => ready,
+                Err(ConnectError::Own(_)) => return Came::NotSent,
+                Err(_) => return Came::Nothing,
+            };
+        connection.listen();
+        match sender.try_send_request(request).await {
+            Ok(response) if guard::response::is_sound(&response) => {
+                return Came::Head(Box::new(Answer { response, sender, connection }));
+            }
+            // As with a request of a user: a pooled connection that had run out was no attempt.
+            Err(mut error) if idle_for.is_some() => match error.take_message() {
+                Some(unsent) => (request, fresh_enough) = (unsent, Duration::ZERO),
+                None => return Came::Nothing,
+            },
+            _ => return Came::Nothing,
+        }
     }
 }

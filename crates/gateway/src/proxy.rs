@@ -26,7 +26,7 @@ use crate::gateway::Gateway;
 use crate::grpc;
 use crate::guard;
 use crate::headers::{self, Origin};
-use crate::inject::{self, Draw, FaultState, Reset, Unanswered};
+use crate::inject::{self, Draw, FaultState, Reset, Slow, Unanswered};
 use crate::key::Key;
 use crate::maintenance;
 use crate::mirror;
@@ -35,7 +35,7 @@ use crate::patience::{Patience, Sent, wait_for_head};
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
 use crate::served::{Pick, Served};
 use crate::tunnel;
-use crate::upstream::{ConnectError, Ready};
+use crate::upstream::Ready;
 
 use slipway_core::traffic::Protocol;
 
@@ -209,7 +209,8 @@ impl<'a> Exchange<'a> {
                     (FaultKind::SlowBody(_), _) => {}
                 }
             }
-            match self.connect(&pick).await {
+            let (fresh_enough, limit) = (self.course.fresh_enough(), self.gateway.tuning.connect_timeout);
+            match pick.upstream.connection(fresh_enough, &self.gateway.places, limit, &mut chosen).await {
                 Ok(ready) => match self.send(&served, (pick, chosen), ready, request).await? {
                     Next::Answer(response) => return Ok(*response),
                     Next::Again(again) => request = *again,
@@ -239,11 +240,6 @@ impl<'a> Exchange<'a> {
         self.injected = Some(hit.fault.what);
         self.last = Some(pick.clone());
         true
-    }
-
-    async fn connect(&self, pick: &Pick) -> Result<Ready, ConnectError> {
-        let tuning = &self.gateway.tuning;
-        pick.upstream.connection(self.course.fresh_enough(), &self.gateway.places, tuning.connect_timeout).await
     }
 
     /// Hands the request to the connection, unless something else is served by now, and waits for the head.
@@ -310,7 +306,7 @@ impl<'a> Exchange<'a> {
                 if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 1)
                     && let FaultKind::SlowBody(rate) = hit.fault.what
                 {
-                    body.slow_down(hit, rate);
+                    body.slow_down(Slow::new(hit, rate, self.gateway.closing.clone()));
                 }
                 let mut answer = Response::new(body);
                 *answer.status_mut() = parts.status;

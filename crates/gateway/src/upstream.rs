@@ -129,11 +129,13 @@ impl Upstream {
     }
 
     /// A pooled connection that was idle for at most `fresh_enough`, or a new one; always a new one where that is zero.
+    /// `since`, from when on the instance is waited for, moves on by what the gateway itself had no room for.
     pub(crate) async fn connection(
         self: &Arc<Self>,
         fresh_enough: Duration,
         places: &Places,
         time_limit: Duration,
+        since: &mut Instant,
     ) -> Result<Ready, ConnectError> {
         while let Some(mut idle) = self.pop_idle(fresh_enough) {
             if idle.sender.ready().await {
@@ -141,7 +143,7 @@ impl Upstream {
                 return Ok(Ready { sender: idle.sender, connection: idle.connection, idle_for });
             }
         }
-        self.connect(places, time_limit).await
+        self.connect(places, time_limit, since).await
     }
 
     fn pop_idle(&self, fresh_enough: Duration) -> Option<Idle> {
@@ -160,8 +162,13 @@ impl Upstream {
         None
     }
 
-    async fn connect(self: &Arc<Self>, places: &Places, time_limit: Duration) -> Result<Ready, ConnectError> {
-        let (stream, connection) = self.open(places, time_limit).await?;
+    async fn connect(
+        self: &Arc<Self>,
+        places: &Places,
+        time_limit: Duration,
+        since: &mut Instant,
+    ) -> Result<Ready, ConnectError> {
+        let (stream, connection) = self.open(places, time_limit, since).await?;
         let stream = Heard::new(stream, connection.clone());
         let handshake = Sender::handshake(self.protocol, TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|e| ConnectError::Refused(e.to_string()))?;
@@ -183,8 +190,11 @@ impl Upstream {
         self: &Arc<Self>,
         places: &Places,
         time_limit: Duration,
+        since: &mut Instant,
     ) -> Result<(Stream, Arc<Connection>), ConnectError> {
+        let asked = Instant::now();
         let place = places.take(time_limit).await;
+        *since += asked.elapsed();
         let place = place.ok_or_else(|| ConnectError::Own(io::Error::other("no place for another connection")))?;
         let stream = dial(&self.endpoint.address, time_limit).await?;
         Ok((stream, self.new_connection(Some(place))))
@@ -197,9 +207,14 @@ impl Upstream {
         connection
     }
 
-    /// Opens a connection for the short way.
-    pub(crate) async fn open_raw(self: &Arc<Self>, places: &Places, limit: Duration) -> Result<Raw, ConnectError> {
-        let (stream, connection) = self.open(places, limit).await?;
+    /// Opens a connection for the short way; `since` as in [`Upstream::connection`].
+    pub(crate) async fn open_raw(
+        self: &Arc<Self>,
+        places: &Places,
+        limit: Duration,
+        since: &mut Instant,
+    ) -> Result<Raw, ConnectError> {
+        let (stream, connection) = self.open(places, limit, since).await?;
         Ok(Raw::new(stream, connection))
     }
 

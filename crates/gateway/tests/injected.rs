@@ -209,6 +209,23 @@ async fn a_slow_body_comes_in_pieces_and_whole_once_the_fault_has_ended() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_ends_does_not_wait_for_a_slow_body() {
+    let (s, c) = (Instance::start("s").await, Instance::start("c").await);
+    let mut world = World::start().await;
+    let mut all = table(1, 10_000, &[&s], &[&c]);
+    all.faults = vec![fault(FaultKind::SlowBody(1), "c", 10_000)];
+    world.publish(all.build()).await;
+    let mut client = Client::to(world.address).await;
+    let text = "a body of which a byte a second would take a minute and more";
+    let mut response = client.send(request("POST", "/echo", &[], text)).await.unwrap();
+    let first = response.frame().await.unwrap().unwrap().into_data().unwrap();
+    world.hub.shutdown(Millis(PATIENCE.as_millis() as u64));
+    let rest = tokio::time::timeout(PATIENCE, response.collect()).await.expect("at full speed").unwrap().to_bytes();
+    assert_eq!([&first[..], &rest[..]].concat(), text.as_bytes());
+    world.gateway_ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn it_ends_by_itself_and_does_not_begin_anew_with_a_table_or_a_start() {
     let (s, c) = (Instance::start("s").await, Instance::start("c").await);
     let mut world = World::start().await;

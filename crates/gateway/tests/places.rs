@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::time::{Duration, Instant};
 
 use common::*;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -58,4 +59,41 @@ async fn requests_of_one_connection_do_not_take_all_connections_to_instances() {
         assert_eq!(status.await.unwrap(), 200);
     }
     assert_eq!(highest.load(SeqCst), MOST as u64);
+}
+
+#[tokio::test]
+async fn a_wait_for_a_place_is_not_the_versions_time() {
+    const REQUESTS: u32 = 8;
+    const TAKES: Duration = Duration::from_millis(150);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut bytes = [0; 4096];
+                while stream.read(&mut bytes).await.unwrap_or(0) > 0 {
+                    tokio::time::sleep(TAKES).await;
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                }
+            });
+        }
+    });
+    let tuning = Tuning { instance_connections: 1, connect_timeout: PATIENCE, ..quick() };
+    let world = Arc::new(World::start_with(tuning).await);
+    let mut only = table(1, 0, &[], &[]);
+    only.stable = vec![Endpoint { instance: "s1".parse().unwrap(), incarnation: 1, address: address.into() }];
+    world.publish(only.build()).await;
+    let began = Instant::now();
+    let ask = |_| {
+        let world = world.clone();
+        tokio::spawn(async move { world.get("/").await.status })
+    };
+    for status in (0..REQUESTS).map(ask).collect::<Vec<_>>() {
+        assert_eq!(status.await.unwrap(), 200);
+    }
+    // They were answered one after another, so that whoever came last was there for about all of this.
+    let all = began.elapsed();
+    let row = world.counts("s", "all", |row| row.attempts == u64::from(REQUESTS)).await;
+    let longest = row.latency_us.iter().map(|(us, _)| Duration::from_micros(*us)).max().unwrap();
+    assert!(longest * 2 < all, "{longest:?} of {all:?} in all: {:?}", row.latency_us);
 }

@@ -96,8 +96,8 @@ impl<'a> Session<'a> {
                 // A newer table says so. Where something was sent already, that was the last attempt.
                 return if plan.course.is_assigned() { Ended::Faulty(fault) } else { Ended::NotTaken };
             }
-            let chosen = Instant::now();
-            let ready = match self.connection(plan, &pick, chosen).await {
+            let mut chosen = Instant::now();
+            let ready = match self.connection(plan, &pick, &mut chosen).await {
                 Some(ready) => ready,
                 None => return Ended::Gone,
             };
@@ -139,12 +139,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A connection to the instance, pooled or new; `None` where the client has gone meanwhile.
-    async fn connection(&mut self, plan: &Plan<'a>, pick: &Pick, now: Instant) -> Option<Result<Ready, ConnectError>> {
-        if let Some((raw, idle)) = pick.upstream.raw.take(plan.course.fresh_enough(), now) {
+    /// A connection to the instance, pooled or new; `None` where the client has gone meanwhile. `chosen` moves on by what
+    /// the gateway itself had no room for.
+    async fn connection(
+        &mut self,
+        plan: &Plan<'a>,
+        pick: &Pick,
+        chosen: &mut Instant,
+    ) -> Option<Result<Ready, ConnectError>> {
+        if let Some((raw, idle)) = pick.upstream.raw.take(plan.course.fresh_enough(), *chosen) {
             return Some(Ok((raw, Some(idle))));
         }
-        let mut opening = Box::pin(pick.upstream.open_raw(&self.gateway.places, self.gateway.tuning.connect_timeout));
+        let limit = self.gateway.tuning.connect_timeout;
+        let mut opening = Box::pin(pick.upstream.open_raw(&self.gateway.places, limit, chosen));
         self.watch.until(None);
         poll_fn(|cx| {
             if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
