@@ -25,21 +25,29 @@ impl Row {
         let rank = (q * sorted.len() as f64).ceil() as usize;
         sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
     }
+
+    /// Whether something is asked for, and not shown to be there.
+    fn is_missed(&self) -> bool {
+        self.limit.is_some_and(|limit| self.quantile(0.99).total_cmp(&limit).is_gt())
+    }
 }
 
-/// The table.
+/// The table, and the line for scripts.
 pub fn render(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0);
     let mut text = format!("{:width$}  {:>5}  {:>9}  {:>9}  {:>9}  limit\n", "", "n", "median", "p99", "max");
     for row in rows {
         let limit = row.limit.map_or("-".to_string(), |limit| {
-            let kept = if row.quantile(0.99) <= limit { "kept" } else { "MISSED" };
+            let kept = if row.is_missed() { "MISSED" } else { "kept" };
             format!("{limit} {} {kept}", row.unit)
         });
         let number = |q| format!("{:.1} {}", row.quantile(q), row.unit);
         let (n, median, p99, max) = (row.samples.len(), number(0.5), number(0.99), number(1.0));
         let _ = writeln!(text, "{:width$}  {n:>5}  {median:>9}  {p99:>9}  {max:>9}  {limit}", row.what);
     }
+    let bars = rows.iter().filter(|row| row.limit.is_some()).count();
+    let missed = rows.iter().filter(|row| row.is_missed()).count();
+    let _ = writeln!(text, "bench figures rows={} bars={bars} bars_missed={missed}", rows.len());
     text
 }
 
@@ -61,6 +69,7 @@ mod tests {
         let row = |limit| Row { what: "a".into(), samples: (1..=200).map(f64::from).collect(), unit: "ms", limit };
         assert_eq!((row(None).quantile(0.5), row(None).quantile(0.99), row(None).quantile(1.0)), (100.0, 198.0, 200.0));
         assert!(render(&[row(Some(198.0))]).contains("198 ms kept"));
-        assert!(render(&[row(Some(197.0))]).contains("197 ms MISSED"));
+        let missed = render(&[row(Some(197.0)), row(None), row(Some(200.0))]);
+        assert!(missed.contains("197 ms MISSED") && missed.ends_with("bench figures rows=3 bars=2 bars_missed=1\n"));
     }
 }

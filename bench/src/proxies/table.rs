@@ -66,11 +66,13 @@ pub fn render(rounds: &[Round]) -> String {
     }
     text.push_str("\nSlipway against the better of nginx and HAProxy (over sockets against nginx over TCP), median of the ratios of the\nrounds (range)\n");
     let mut script = format!("bench proxies rounds={}", rounds.iter().map(|r| r.round + 1).max().unwrap_or(0));
+    let mut missed = 0;
     for &shape in &shapes {
         for bar in &BARS {
             let (ratios, at) = (ratios(rounds, shape, bar), name(shape));
             let (low, ratio, high) = spread(&ratios);
             let met = if ratio <= bar.limit { "met" } else { "MISSED" };
+            missed += u32::from(met == "MISSED");
             let _ = writeln!(
                 text,
                 "{:7} at {at:>9}: {ratio:.3} ({low:.3}-{high:.3})  at most {:.2}: {met}",
@@ -79,7 +81,7 @@ pub fn render(rounds: &[Round]) -> String {
             let _ = write!(script, " {}_{}={ratio:.3}", bar.name, at.replace(' ', "_"));
         }
     }
-    text + &script + "\n"
+    format!("{text}{script} bars={} bars_missed={missed}\n", shapes.len() * BARS.len())
 }
 
 fn name(shape: Shape) -> String {
@@ -148,7 +150,7 @@ mod tests {
         let text = render(&all);
         assert!(text.contains("cpu     at        32: 0.900 (0.900-0.900)  at most 0.95: met"), "{text}");
         assert!(
-            text.ends_with("bench proxies rounds=2 cpu_32=0.900 p99_32=1.000 memory_32=1.000 sockets_32=0.550\n"),
+            text.ends_with("bench proxies rounds=2 cpu_32=0.900 p99_32=1.000 memory_32=1.000 sockets_32=0.550 bars=4 bars_missed=0\n"),
             "{text}"
         );
     }
