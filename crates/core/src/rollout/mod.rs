@@ -45,6 +45,7 @@ mod turn;
 mod undo;
 mod verifying;
 mod watching;
+mod wording;
 mod workers;
 
 pub use asking::{Question, Reply};
