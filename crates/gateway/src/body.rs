@@ -1,22 +1,18 @@
-//! Bodies on their way through: streamed in both directions, counted, limited, never held.
+//! Requests' bodies on their way to instances: streamed, limited, never held.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use crate::access_log::Pending;
-use crate::attempt::Answer;
 use crate::headers;
-use crate::inject::Slow;
 use crate::server::Tuning;
 
 /// What a body may fail with.
@@ -236,130 +232,5 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         let whole = self.whole.as_ref().map_or(0, |whole| whole.len() as u64);
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(whole), Body::size_hint)
-    }
-}
-
-/// A response's body on its way to the client.
-#[derive(Debug)]
-pub(crate) struct ResponseBody {
-    kind: Kind,
-    log: Option<Pending>,
-    slow: Option<Box<Slow>>,
-}
-
-#[derive(Debug)]
-enum Kind {
-    /// The gateway's own words.
-    Own(Full<Bytes>),
-    /// An instance's. The answer is told how it ends.
-    Passing { inner: Incoming, answer: Option<Box<Answer>> },
-}
-
-impl ResponseBody {
-    /// The gateway's own words.
-    pub(crate) fn own(text: impl Into<Bytes>) -> ResponseBody {
-        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None, slow: None }
-    }
-
-    /// An instance's body.
-    pub(crate) fn passing(inner: Incoming, answer: Answer) -> ResponseBody {
-        ResponseBody { kind: Kind::Passing { inner, answer: Some(Box::new(answer)) }, log: None, slow: None }
-    }
-
-    /// Passes it on at so many bytes a second, for as long as the fault goes on.
-    pub(crate) fn slow_down(&mut self, slow: Slow) {
-        self.slow = Some(Box::new(slow));
-    }
-
-    /// Writes a line of the access log when the body has ended, however it ends.
-    pub(crate) fn log(&mut self, pending: Pending) {
-        self.log = Some(pending);
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if let Some(slow) = &mut this.slow
-            && let Some(piece) = ready!(slow.poll_piece(cx))
-        {
-            if let Some(log) = &mut this.log {
-                log.sent(piece.len() as u64);
-            }
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        let frame = match &mut this.kind {
-            Kind::Own(own) => {
-                return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
-            }
-            Kind::Passing { inner, answer } => match ready!(Pin::new(inner).poll_frame(cx)) {
-                Some(Ok(mut frame)) => {
-                    // Nothing comes after trailers, and not every reader asks for it.
-                    if let Some(trailers) = frame.trailers_mut() {
-                        headers::fit_trailers(trailers);
-                        answer.take().into_iter().for_each(|a| a.trailers(trailers));
-                    }
-                    Some(Ok(frame))
-                }
-                None => {
-                    answer.take().into_iter().for_each(|a| a.complete());
-                    None
-                }
-                // Also where the gateway cut the connection: hyper ends the body of a dropped connection with an error.
-                Some(Err(error)) => {
-                    answer.take().into_iter().for_each(|a| a.truncated());
-                    Some(Err(BoxError::from(error)))
-                }
-            },
-        };
-        let frame = match (frame, &mut this.slow) {
-            (Some(Ok(frame)), Some(slow)) if frame.is_data() => {
-                slow.hold(frame.into_data().unwrap_or_default());
-                return Pin::new(this).poll_frame(cx);
-            }
-            (frame, _) => frame,
-        };
-        if let (Some(Ok(frame)), Some(log)) = (&frame, &mut this.log) {
-            log.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        if self.slow.as_ref().is_some_and(|slow| slow.held() > 0) {
-            return false;
-        }
-        match &self.kind {
-            Kind::Own(own) => own.is_end_stream(),
-            Kind::Passing { inner, .. } => inner.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Own(own) => own.size_hint(),
-            Kind::Passing { inner, .. } => {
-                let (mut hint, held) = (inner.size_hint(), self.slow.as_ref().map_or(0, |slow| slow.held()));
-                if let Some(upper) = hint.upper() {
-                    hint.set_upper(upper.saturating_add(held));
-                }
-                hint.set_lower(hint.lower().saturating_add(held));
-                hint
-            }
-        }
-    }
-}
-
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        // A body of known length is dropped after its last byte without being asked for its end.
-        if let Kind::Passing { inner, answer } = &mut self.kind
-            && inner.is_end_stream()
-        {
-            answer.take().into_iter().for_each(|a| a.complete());
-        }
     }
 }

@@ -9,8 +9,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::api;
-use crate::body::ResponseBody;
 use crate::gateway::Gateway;
+use crate::response::ResponseBody;
 
 /// Where issuers look.
 pub(crate) const PREFIX: &str = "/.well-known/acme-challenge/";

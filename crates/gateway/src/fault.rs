@@ -4,8 +4,8 @@
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::body::ResponseBody;
 use crate::grpc;
+use crate::response::ResponseBody;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 

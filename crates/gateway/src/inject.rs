@@ -20,12 +20,12 @@ use slipway_core::units::{Millis, Timestamp};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::ResponseBody;
 use crate::cohort;
 use crate::fault::Fault;
 use crate::fields::Fields;
 use crate::gateway::Gateway;
 use crate::grpc;
+use crate::response::ResponseBody;
 use crate::served::{Pick, RouteState};
 use crate::share::Share;
 

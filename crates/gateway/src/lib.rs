@@ -46,6 +46,7 @@ mod proxy;
 mod pulse;
 mod report;
 mod request;
+mod response;
 mod sender;
 mod served;
 mod server;

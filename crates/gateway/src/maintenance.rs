@@ -9,8 +9,8 @@ use http::{Response, StatusCode};
 use slipway_core::traffic::Maintenance;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::ResponseBody;
 use crate::gateway::Gateway;
+use crate::response::ResponseBody;
 use crate::served::RouteState;
 
 /// Requests that may be held at once; more are told at once.

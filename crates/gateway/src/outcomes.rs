@@ -14,11 +14,11 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::body::ResponseBody;
 use crate::cohort;
 use crate::gateway::Gateway;
 use crate::key::Key;
 use crate::request::{check, host_name};
+use crate::response::ResponseBody;
 
 /// The path.
 pub(crate) const PATH: &str = "/.slipway/outcomes";

@@ -16,7 +16,7 @@ use slipway_core::traffic::FaultKind;
 
 use crate::access_log::Pending;
 use crate::attempt::{Answer, Attempt, Twin};
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::RequestBody;
 use crate::challenges;
 use crate::client::Client;
 use crate::cohort;
@@ -33,6 +33,7 @@ use crate::mirror;
 use crate::outcomes;
 use crate::patience::{Patience, Sent, wait_for_head};
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
+use crate::response::ResponseBody;
 use crate::served::{Pick, Served};
 use crate::tunnel;
 use crate::upstream::Ready;
@@ -302,7 +303,7 @@ impl<'a> Exchange<'a> {
                 headers::to_client(&mut parts.headers, None);
                 let answer = Answer::new(attempt, sender, connection, &parts.headers);
                 self.hand_back_key(&mut parts.headers);
-                let mut body = ResponseBody::passing(body, answer);
+                let mut body = ResponseBody::passing(body, answer, (!stream && !self.grpc).then_some(limit));
                 if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 1)
                     && let FaultKind::SlowBody(rate) = hit.fault.what
                 {

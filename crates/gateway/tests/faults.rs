@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
+use http_body_util::BodyExt;
 use slipway_core::traffic::link::Event;
 use slipway_core::traffic::{CohortRoute, CohortRule, Endpoint, Limits};
 use slipway_core::units::Millis;
@@ -190,6 +191,25 @@ async fn an_instance_that_is_silent_for_too_long_times_out() {
     assert_eq!((reply.status, error_of(&reply)), (504, "http_response_timeout"));
     let row = world.counts("s", "it is counted", |r| r.attempts == 1).await;
     assert_eq!((row.failed, row.failed_by_slipway), (1, 0));
+}
+
+#[tokio::test]
+async fn an_instance_that_falls_silent_in_its_answer_has_failed_and_a_quiet_event_stream_has_not() {
+    const LIMIT: Duration = Duration::from_millis(100);
+    let stable = Instance::start("s1").await;
+    let world = World::start().await;
+    let mut quick = table(1, 0, &[&stable], &[]);
+    quick.limits = Limits { response: Millis(LIMIT.as_millis() as u64), ..Limits::default() };
+    world.publish(quick.build()).await;
+    let mut clients = (Client::to(world.address).await, Client::to(world.address).await);
+    let stuck = clients.0.send(request("GET", "/stuck", &[], "")).await.unwrap();
+    let cut = tokio::time::timeout(PATIENCE, stuck.collect()).await.expect("it is not held for ever");
+    assert!(cut.is_err(), "it does not look whole");
+    let row = world.counts("s", "it is counted", |r| r.attempts == 1).await;
+    assert_eq!((row.failed, row.failed_by_slipway), (1, 0));
+    let mut quiet = clients.1.send(request("GET", "/quiet", &[], "")).await.unwrap();
+    quiet.frame().await.unwrap().unwrap();
+    assert!(tokio::time::timeout(LIMIT * 3, quiet.frame()).await.is_err(), "it goes on");
 }
 
 #[tokio::test]

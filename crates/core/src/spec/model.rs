@@ -187,7 +187,7 @@ pub struct Traffic {
     pub sticky_cookie: Option<String>,
     /// Header that names a user, lower case.
     pub sticky_header: Option<String>,
-    /// From the request's end to the response head. Default 60s.
+    /// From the request's end to the response head, and from one part of its body to the next. Default 60s.
     pub timeout: Millis,
     /// How long requests on the old version may go on after a switch. Default 30s.
     pub drain: Millis,

@@ -393,7 +393,7 @@ impl CountedBad {
 /// Limits on the requests of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// From the request's end to the response head.
+    /// From the request's end to the response head, and from one part of its body to the next.
     pub response: Millis,
     /// How long ordinary requests of a version that is no longer chosen may go on.
     pub drain: Millis,

@@ -239,6 +239,7 @@ impl<'a> Session<'a> {
             self.reply.extend_from_slice(b"\r\n");
         }
         let close = self.end_head(plan);
+        let limit = (!answer.stream).then(|| attempt.pick().route.route.limits.response.as_duration());
         let mut body = Body::of(answer.framing);
         loop {
             match body.take(&mut raw.answer, &mut self.reply) {
@@ -254,11 +255,12 @@ impl<'a> Session<'a> {
                     return Ended::Gone;
                 }
             }
+            self.watch.until(limit.map(|limit| Instant::now() + limit));
             match self.receive(&mut raw).await {
                 Came::Bytes(size) if size > 0 => {}
                 Came::Bytes(_) if body.ends_with_connection(&mut self.reply) => break,
-                Came::Bytes(_) | Came::Broken | Came::Cut => return truncated(attempt, &raw),
-                Came::Late | Came::Gone => return Ended::Gone,
+                Came::Bytes(_) | Came::Broken | Came::Cut | Came::Late => return truncated(attempt, &raw),
+                Came::Gone => return Ended::Gone,
             }
         }
         attempt.complete();

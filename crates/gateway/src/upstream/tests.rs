@@ -15,7 +15,7 @@ async fn upstream() -> (Arc<Upstream>, tokio::net::TcpListener) {
 #[tokio::test]
 async fn where_only_a_new_connection_will_do_no_pooled_one_is_taken() {
     let (upstream, _listener) = upstream().await;
-    let raw = upstream.open_raw(&Places::new(1), Duration::from_secs(20)).await.unwrap();
+    let raw = upstream.open_raw(&Places::new(1), Duration::from_secs(20), &mut Instant::now()).await.unwrap();
     let since = raw.since;
     upstream.put_back_raw(raw);
     assert!(upstream.raw.take(Duration::ZERO, since).is_none(), "not even one that was put back just now");

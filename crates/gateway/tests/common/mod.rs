@@ -318,6 +318,16 @@ async fn answer(
             response.headers_mut().insert("etag", "\"1\"".parse().unwrap());
             Ok(response)
         }
+        "/stuck" | "/quiet" => {
+            let (feed, body) = tokio::sync::mpsc::channel::<Bytes>(4);
+            tokio::spawn(async move {
+                let _ = feed.send(Bytes::from("data: so far\n\n")).await;
+                feed.closed().await;
+            });
+            let kind = if path == "/quiet" { "text/event-stream" } else { "text/plain" };
+            let body = Fed { body, ends_badly: false }.boxed();
+            Ok(Response::builder().header("content-type", kind).body(body).unwrap())
+        }
         "/events" | "/download" | "/cut" => {
             let (feed, body) = tokio::sync::mpsc::channel::<Bytes>(4);
             let ends_badly = path == "/cut";

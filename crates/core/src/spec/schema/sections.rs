@@ -222,7 +222,7 @@ pub(super) fn traffic() -> Value {
             "host": host("The host name that requests ask for; any host where absent."),
             "path": or(path("Path prefix: whole segments, everything below included.", "/api"), json!("/")),
             "sticky": sticky,
-            "timeout": or(duration("From the end of the request to the head of the answer.", "30s"), json!("60s")),
+            "timeout": or(duration("From the end of the request to the head of the answer, and from one part of the answer to the next.", "30s"), json!("60s")),
             "drain": or(duration("How long requests on the old version may go on after a switch.", "1m"), json!("30s")),
             "drain_long": or(duration("The same for WebSockets and event streams.", "10m"), json!("5m")),
             "max_body": or(size("The largest request body.", "10MB"), json!("1GiB")),

@@ -1,0 +1,193 @@
+//! Answers' bodies on their way to clients: counted by how they end, logged, slowed down on purpose, never held.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::access_log::Pending;
+use crate::attempt::Answer;
+use crate::body::BoxError;
+use crate::headers;
+use crate::inject::Slow;
+
+/// How long an instance may be silent in the middle of its answer. Costs a timer only where it is waited for at all.
+#[derive(Debug)]
+struct Silence {
+    limit: Duration,
+    /// Since when; `None` while something is there.
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Silence {
+        Silence { limit, since: None, timer: None }
+    }
+
+    /// Whether it has run out. Called while nothing is there; wakes the task when it has.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            // It was set for an earlier part.
+            timer.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+}
+
+/// The next part of an instance's body, or an error where it does not come in time.
+fn poll_for_so_long(
+    inner: &mut Incoming,
+    silence: &mut Option<Silence>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    let polled = Pin::new(inner).poll_frame(cx);
+    match (polled, silence) {
+        (Poll::Pending, Some(silence)) => {
+            silence.poll(cx).map(|()| Some(Err("the instance fell silent in the middle of its answer".into())))
+        }
+        (polled, silence) => {
+            if let Some(silence) = silence {
+                silence.since = None;
+            }
+            polled.map(|frame| frame.map(|frame| frame.map_err(BoxError::from)))
+        }
+    }
+}
+
+/// A response's body on its way to the client.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    kind: Kind,
+    log: Option<Pending>,
+    slow: Option<Box<Slow>>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// The gateway's own words.
+    Own(Full<Bytes>),
+    /// An instance's. The answer is told how it ends.
+    Passing { inner: Incoming, answer: Option<Box<Answer>>, silence: Option<Silence> },
+}
+
+impl ResponseBody {
+    /// The gateway's own words.
+    pub(crate) fn own(text: impl Into<Bytes>) -> ResponseBody {
+        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None, slow: None }
+    }
+
+    /// An instance's body. Where there is a `limit`, the instance has failed that sends nothing of it for so long.
+    pub(crate) fn passing(inner: Incoming, answer: Answer, limit: Option<Duration>) -> ResponseBody {
+        let kind = Kind::Passing { inner, answer: Some(Box::new(answer)), silence: limit.map(Silence::new) };
+        ResponseBody { kind, log: None, slow: None }
+    }
+
+    /// Passes it on at so many bytes a second, for as long as the fault goes on.
+    pub(crate) fn slow_down(&mut self, slow: Slow) {
+        self.slow = Some(Box::new(slow));
+    }
+
+    /// Writes a line of the access log when the body has ended, however it ends.
+    pub(crate) fn log(&mut self, pending: Pending) {
+        self.log = Some(pending);
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Some(slow) = &mut this.slow
+            && let Some(piece) = ready!(slow.poll_piece(cx))
+        {
+            if let Some(log) = &mut this.log {
+                log.sent(piece.len() as u64);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let frame = match &mut this.kind {
+            Kind::Own(own) => {
+                return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
+            }
+            Kind::Passing { inner, answer, silence } => match poll_for_so_long(inner, silence, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(mut frame))) => {
+                    // Nothing comes after trailers, and not every reader asks for it.
+                    if let Some(trailers) = frame.trailers_mut() {
+                        headers::fit_trailers(trailers);
+                        answer.take().into_iter().for_each(|a| a.trailers(trailers));
+                    }
+                    Some(Ok(frame))
+                }
+                Poll::Ready(None) => {
+                    answer.take().into_iter().for_each(|a| a.complete());
+                    None
+                }
+                // Also where the gateway cut the connection: hyper ends the body of a dropped connection with an error.
+                Poll::Ready(Some(Err(error))) => {
+                    answer.take().into_iter().for_each(|a| a.truncated());
+                    Some(Err(error))
+                }
+            },
+        };
+        let frame = match (frame, &mut this.slow) {
+            (Some(Ok(frame)), Some(slow)) if frame.is_data() => {
+                slow.hold(frame.into_data().unwrap_or_default());
+                return Pin::new(this).poll_frame(cx);
+            }
+            (frame, _) => frame,
+        };
+        if let (Some(Ok(frame)), Some(log)) = (&frame, &mut this.log) {
+            log.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        if self.slow.as_ref().is_some_and(|slow| slow.held() > 0) {
+            return false;
+        }
+        match &self.kind {
+            Kind::Own(own) => own.is_end_stream(),
+            Kind::Passing { inner, .. } => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Own(own) => own.size_hint(),
+            Kind::Passing { inner, .. } => {
+                let (mut hint, held) = (inner.size_hint(), self.slow.as_ref().map_or(0, |slow| slow.held()));
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper.saturating_add(held));
+                }
+                hint.set_lower(hint.lower().saturating_add(held));
+                hint
+            }
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // A body of known length is dropped after its last byte without being asked for its end.
+        if let Kind::Passing { inner, answer, .. } = &mut self.kind
+            && inner.is_end_stream()
+        {
+            answer.take().into_iter().for_each(|a| a.complete());
+        }
+    }
+}
