@@ -1,11 +1,12 @@
 //! The API's front: one listener for as long as the process lives, whoever drives. Where this control plane drives, its
 //! own API answers; where another does, requests are passed on to it, so that any of them can be asked.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
@@ -19,6 +20,8 @@ const HOP: [HeaderName; 4] = [header::CONNECTION, header::TRANSFER_ENCODING, hea
 /// What a request carries that another control plane has passed on: it is not passed on once more, so that two that take
 /// each other for the one that drives send nothing round in circles.
 const PASSED: HeaderName = HeaderName::from_static("slipway-passed");
+/// Who asks, for the one that drives: it believes those on its machine.
+const ASKED_BY: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The front. Clones are the same one.
 #[derive(Clone)]
@@ -118,6 +121,12 @@ async fn pass(front: &Front, address: &str, request: Request) -> Response {
         head.headers.remove(name);
     }
     head.headers.insert(PASSED, HeaderValue::from_static("1"));
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let asked_by = slipway_server::client(peer, &head.headers);
+    head.headers.remove(ASKED_BY);
+    if let Some(client) = asked_by.and_then(|client| HeaderValue::from_str(&client.to_string()).ok()) {
+        head.headers.insert(ASKED_BY, client);
+    }
     let passed = front.http.request(head.method, url).headers(head.headers);
     let answer = match passed.body(reqwest::Body::wrap_stream(body.into_data_stream())).send().await {
         Ok(answer) => answer,
@@ -184,6 +193,29 @@ mod tests {
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         let said = answer.text().await.unwrap();
         assert!(said.contains("which control plane drives") && said.contains("\"nobody_drives\""), "{said}");
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_told_to_the_one_that_drives_and_not_what_they_say_of_themselves() {
+        let driver = Router::new().fallback(async |request: Request| {
+            let told: Vec<_> = request.headers().get_all(ASKED_BY).iter().map(|v| v.to_str().unwrap()).collect();
+            told.join(" and ")
+        });
+        let front = Front::new().unwrap();
+        front.pass_to(&served(driver).await);
+        let ask = |peer: &str| {
+            let mut request = Request::new(Body::empty());
+            request.headers_mut().insert(ASKED_BY, HeaderValue::from_static("203.0.113.9, 198.51.100.7"));
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer.parse().unwrap()));
+            let front = front.clone();
+            async move {
+                let answer = answer(State(front), request).await;
+                let body = axum::body::to_bytes(answer.into_body(), 1_000).await.unwrap();
+                String::from_utf8(body.to_vec()).unwrap()
+            }
+        };
+        assert_eq!(ask("192.0.2.1:4000").await, "192.0.2.1");
+        assert_eq!(ask("127.0.0.1:4000").await, "198.51.100.7", "a proxy on this machine is believed");
     }
 
     #[tokio::test]

@@ -19,7 +19,6 @@ mod overview;
 mod palette;
 #[cfg(test)]
 mod phases;
-mod proxy;
 mod refusal;
 mod rollout;
 mod service;

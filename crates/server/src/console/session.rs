@@ -10,9 +10,9 @@ use slipway_core::rights::{Right, Rights};
 use slipway_core::traffic::CONSOLE_COOKIE;
 use slipway_store::{Error, TokenRecord};
 
-use super::proxy;
 use crate::auth;
 use crate::problem::Problem;
+use crate::proxied;
 use crate::state::App;
 
 /// How long a session lasts, in seconds.
@@ -56,7 +56,7 @@ pub(super) fn csrf(secret: &str) -> String {
 /// that a link from a chat leads to the page: nothing is changed by a GET, and every form carries its own proof.
 pub(super) fn cookie(secret: &str, headers: &HeaderMap) -> HeaderValue {
     let age = if secret.is_empty() { 0 } else { LENGTH_SECS };
-    let secure = if proxy::speaks_tls(headers) { "; Secure" } else { "" };
+    let secure = if proxied::speaks_tls(headers) { "; Secure" } else { "" };
     let text = format!("{CONSOLE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -13,12 +13,12 @@ use slipway_store::Error;
 
 use super::forms::{Form, Nothing, Open};
 use super::frame::{Frame, made};
-use super::proxy;
 use super::session::{self, LENGTH_SECS};
 use super::tries::Tries;
 use crate::auth;
 use crate::body::Asked;
 use crate::problem::Problem;
+use crate::proxied;
 use crate::state::App;
 
 #[derive(Template)]
@@ -68,7 +68,7 @@ pub(super) async fn enter(
     Open(given): Open<Given>,
 ) -> Result<Response, Problem> {
     let now = app.control.now();
-    let client = proxy::client(peer.map(|Extension(ConnectInfo(address))| address), &headers);
+    let client = proxied::client(peer.map(|Extension(ConnectInfo(address))| address), &headers);
     if tries.too_many(client, now) {
         let detail = "too many wrong tokens from your address: wait a minute and try again";
         let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", detail).into_response();

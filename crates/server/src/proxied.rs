@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 
 /// The address of whoever asks. A proxy on this machine is believed: what it was told is the last of
 /// `X-Forwarded-For`. Others are not, since anybody may send that header.
-pub(super) fn client(peer: Option<SocketAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+pub fn client(peer: Option<SocketAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     let peer = peer.map(|address| address.ip().to_canonical());
     let told = || {
         let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?.rsplit(',').next()?;
@@ -19,7 +19,7 @@ pub(super) fn client(peer: Option<SocketAddr>, headers: &HeaderMap) -> Option<Ip
 }
 
 /// Whether they speak TLS, by `X-Forwarded-Proto` or `Forwarded` (RFC 7239): the first of either is the browser's.
-pub(super) fn speaks_tls(headers: &HeaderMap) -> bool {
+pub(crate) fn speaks_tls(headers: &HeaderMap) -> bool {
     let first = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
     let proto = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
