@@ -94,8 +94,9 @@ impl Standby {
         })
     }
 
-    /// Takes the lease if nobody has it, and the connections along; `address` is where those that have not are sent.
-    pub async fn try_lead(&self, address: &str) -> Result<Option<Store>, Error> {
+    /// Takes the lease if nobody has it, and the connections along; `address` is where those that have not are sent. `seen` is
+    /// the newest start that this one has seen drive, if any: what that or a later one has taken down it does not bring back.
+    pub async fn try_lead(&self, address: &str, seen: Option<u64>) -> Result<Option<Store>, Error> {
         if matches!(self.look().await?, Place::Driven(_)) {
             return Ok(None);
         }
@@ -106,10 +107,12 @@ impl Standby {
         let sql = format!(
             "INSERT INTO leases (name, start, address, expires_at) VALUES ('control', $1, $2, {now} + $3) \
              ON CONFLICT (name) DO UPDATE SET start = excluded.start, address = excluded.address, \
-             expires_at = excluded.expires_at WHERE leases.expires_at <= {now}",
+             expires_at = excluded.expires_at \
+             WHERE leases.expires_at <= {now} AND (leases.expires_at <> {TAKEN_DOWN} OR leases.start < $4)",
             now = dialect::NOW_MS
         );
-        if query(sql).bind(start as i64).bind(address).bind(TERM_MS).execute(&mut writing).await? != 1 {
+        let seen = seen.map_or(i64::MAX, |seen| seen as i64);
+        if query(sql).bind(start as i64).bind(address).bind(TERM_MS).bind(seen).execute(&mut writing).await? != 1 {
             return Ok(None);
         }
         Store::begin(&self.folder, self.claim.clone(), self.pools.clone(), writing, start).await.map(Some)

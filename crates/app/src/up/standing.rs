@@ -66,7 +66,7 @@ impl Standing {
             }
             Place::TakenDown { start } if self.seen > 0 && start >= self.seen => Ok(Some(Stood::TakenDown)),
             Place::Free | Place::TakenDown { .. } => {
-                let leads = self.standby.try_lead(&self.address).await?;
+                let leads = self.standby.try_lead(&self.address, (self.seen > 0).then_some(self.seen)).await?;
                 if let Some(store) = &leads {
                     self.seen = store.start_number();
                     front.wait();

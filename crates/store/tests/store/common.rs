@@ -106,7 +106,7 @@ pub async fn open(folder: &Path, database: Option<&str>) -> Result<Store, Error>
     let Some(database) = database else { return Store::open(folder).await };
     let standby = Standby::join(folder, &database.parse().expect("an address")).await?;
     loop {
-        match standby.try_lead("http://here").await? {
+        match standby.try_lead("http://here", None).await? {
             Some(store) => return Ok(store),
             None => tokio::time::sleep(Duration::from_millis(20)).await,
         }

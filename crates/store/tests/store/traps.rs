@@ -198,12 +198,12 @@ async fn one_that_drives_keeps_its_lease_and_one_that_stands_still_loses_it_and_
     // Longer than a lease: it is renewed.
     let until = tokio::time::Instant::now() + Duration::from_millis(3_500);
     while tokio::time::Instant::now() < until {
-        assert!(standby.try_lead("http://there").await.unwrap().is_none(), "it is driven");
+        assert!(standby.try_lead("http://there", None).await.unwrap().is_none(), "it is driven");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     holding.abort();
     let second = loop {
-        match standby.try_lead("http://there").await.unwrap() {
+        match standby.try_lead("http://there", None).await.unwrap() {
             Some(store) => break store,
             None => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -217,12 +217,14 @@ async fn one_that_drives_keeps_its_lease_and_one_that_stands_still_loses_it_and_
     second.close().await;
     let standby = Standby::join(ground.path(), &address).await.unwrap();
     assert_eq!(standby.look().await.unwrap(), Place::Free);
-    let third = standby.try_lead("http://there").await.unwrap().expect("one that ends hands over at once");
+    let third = standby.try_lead("http://there", None).await.unwrap().expect("one that ends hands over at once");
     assert!(third.take_down().await.unwrap());
     third.close().await;
     let standby = Standby::join(ground.path(), &address).await.unwrap();
     assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
-    assert!(standby.try_lead("http://there").await.unwrap().is_some(), "whoever starts later drives");
+    // It looked while the lease had run out, and comes to take it only now.
+    assert!(standby.try_lead("http://there", Some(3)).await.unwrap().is_none(), "what was taken down stays down");
+    assert!(standby.try_lead("http://there", None).await.unwrap().is_some(), "whoever starts later drives");
 }
 
 #[tokio::test]
