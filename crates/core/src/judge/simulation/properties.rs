@@ -215,7 +215,7 @@ fn a_judgement_reads_as_documented() {
 }
 
 #[test]
-fn a_gross_failure_waits_three_seconds_for_a_stable_that_hardly_serves() {
+fn a_gross_failure_waits_three_seconds_for_a_stable_that_hardly_serves_and_eight_for_one_that_says_nothing() {
     let mut late = evidence(counts(3_000, 600), counts(30, 0), Rule::FailOnly);
     late.stable_ten_minutes = counts(50_000, 100);
     late.candidate_weight = percent(99);
@@ -228,6 +228,9 @@ fn a_gross_failure_waits_three_seconds_for_a_stable_that_hardly_serves() {
     late.waiting_since = Some(Timestamp(60_000));
     assert!(at(&late, 2_999).waiting_for_stable);
     assert_eq!(at(&late, 3_000).verdict, Verdict::Fail);
+    let says_nothing = Evidence { stable: Comparison::Concurrent(counts(2, 0)), ..late };
+    assert!(at(&says_nothing, 7_999).waiting_for_stable);
+    assert_eq!(at(&says_nothing, 8_000).verdict, Verdict::Fail);
 
     let also_above = Evidence { stable_ten_seconds: counts(20, 1), ..late };
     let judgement = at(&also_above, 3_000);

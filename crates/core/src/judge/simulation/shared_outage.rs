@@ -86,7 +86,7 @@ fn a_candidate_that_breaks_in_verification_is_failed_once_stable_had_its_say() {
     const BREAKS: u64 = STEP_BEGINS + 10_000;
     let broken =
         |rng: &mut Random, request: &Request| request.to_candidate && request.at.0 >= BREAKS || rng.chance(0.001);
-    for (rps, limit) in [(300.0, 10), (30.0, 15), (1.0, 35)] {
+    for (rps, limit) in [(300.0, 10), (30.0, 15), (1.0, 40)] {
         for seed in 0..10 {
             let end = world(rps, 99, &broken).rollout(seed);
             let End::Failed { at, .. } = end else { panic!("{rps} per second: {end:?}") };
