@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use slipway_core::address::Address;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{Endpoint, Route, RoutingTable, TableChange};
+use slipway_core::traffic::{Endpoint, READS, Route, RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
 use crate::hub::SILENCE;
@@ -159,6 +159,7 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
         ejected: gateway.ejections(),
         machine: Some(machine),
         takes_changes: true,
+        reads: READS,
     };
     send(&mut write, &FromGateway::Hello(hello)).await?;
     for event in losses(gateway) {

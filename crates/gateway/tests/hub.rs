@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::link::{CountRow, FromGateway, Hello, LINE_LIMIT, Machine, ToGateway};
-use slipway_core::traffic::{Epoch, Generation, RoutingTable, TableChange};
+use slipway_core::traffic::link::{CountRow, Event, FromGateway, Hello, LINE_LIMIT, Machine, ToGateway};
+use slipway_core::traffic::{Endpoint, Epoch, Generation, READS, RoutingTable, TableChange};
 use slipway_core::units::Millis;
 use slipway_gateway::hub::{Hub, Invited, Settings};
 use slipway_gateway::{Config, Control, Invitation};
@@ -43,6 +43,7 @@ impl Caller {
             ejected: vec![],
             machine: None,
             takes_changes,
+            reads: READS,
         };
         caller.say(&FromGateway::Hello(hello)).await;
         caller
@@ -281,6 +282,7 @@ async fn one_that_runs_elsewhere_counts_until_the_grace_is_over_and_one_that_end
             ejected: vec![],
             machine,
             takes_changes: false,
+            reads: READS,
         })
     };
     let mut ended = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
@@ -316,6 +318,52 @@ async fn a_gateway_that_runs_beside_is_waited_for_before_it_has_called() {
     let mut local = Caller::call_as("local", hub.address(), "secret", "b").await;
     local.ack(1).await;
     assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_gateway_of_an_earlier_release_is_given_what_it_can_read_and_confirms_it() {
+    let (_dir, hub) = hub().await;
+    let mut both = crowd(1, 2, 0);
+    let at = |address: &str| Endpoint {
+        instance: "shop-production-1".parse().unwrap(),
+        incarnation: 1,
+        address: address.parse().unwrap(),
+    };
+    for (service, address) in ["127.0.0.1:9", "unix:/run/shop"].into_iter().enumerate() {
+        Arc::make_mut(&mut both.routes[service]).versions[0].endpoints = vec![at(address)];
+    }
+    hub.publish(both.clone());
+    for (boot, takes_changes) in [("a", false), ("b", true)] {
+        let mut old = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+        // It says nothing of what it can read.
+        old.line(
+            &format!(
+                r#"{{"type":"hello","token":"secret","gateway":"old","boot":"{boot}","pid":1,"traffic":"192.0.2.1:80",
+               "serves":0,"lapsed":[],"ejected":[],"takes_changes":{takes_changes}}}"#
+            )
+            .replace('\n', ""),
+        )
+        .await;
+        let given = match old.heard().await {
+            Some(ToGateway::Table(table)) => table,
+            Some(ToGateway::Change(change)) => change.apply(None).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let endpoints: Vec<usize> = given.routes.iter().map(|route| route.versions[0].endpoints.len()).collect();
+        assert_eq!(endpoints, [1, 0], "both routes, and of the one that it cannot read nobody who listens");
+        old.ack(1).await;
+        assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+        assert_eq!(hub.gateways()[0].without, [both.routes[1].lane()]);
+        let (lane, version) = (both.routes[1].lane(), "c".parse().unwrap());
+        let lost = Event::CandidateLost { lane, version, epoch: Epoch(1), why: "it has no instance".into() };
+        old.say(&FromGateway::Event(lost)).await;
+        let told = until("the loss is told", || hub.drain_events().pop()).await;
+        let (gateway, Event::CandidateLost { why, .. }) = told else { panic!("{told:?}") };
+        assert!(gateway == "old" && why.contains("earlier release"), "{why}");
+    }
+    let mut new = Caller::call_as("old", hub.address(), "secret", "c").await;
+    assert!(matches!(new.heard().await, Some(ToGateway::Table(table)) if table == both));
+    assert!(hub.gateways()[0].without.is_empty());
 }
 
 #[tokio::test]

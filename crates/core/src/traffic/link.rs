@@ -71,6 +71,9 @@ pub struct Hello {
     /// Whether it takes tables as [`ToGateway::Change`]; one that outlived an older control plane may not.
     #[serde(default)]
     pub takes_changes: bool,
+    /// What of a table it can read; see [`super::READS`].
+    #[serde(default)]
+    pub reads: u32,
 }
 
 /// A place where process ids mean something: one boot of a machine, and one of its name spaces of processes.

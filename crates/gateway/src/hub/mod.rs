@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc, watch as watch_channel};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use slipway_core::names::InstanceId;
+use slipway_core::names::{InstanceId, LaneId};
 use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, Machine, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
@@ -76,6 +76,8 @@ pub struct GatewayState {
     pub ejected: Vec<Ejection>,
     /// Requests in flight on instances that have left its table; absent until it has told.
     pub leaving: Option<Vec<(InstanceId, u64)>>,
+    /// Lanes some of whose instances it was not told of: it is of an earlier release, and cannot read where they listen.
+    pub without: Vec<LaneId>,
     /// When it last said anything.
     pub last_seen: Timestamp,
 }

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use slipway_core::names::LaneId;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{Generation, RoutingTable, TableChange};
+use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange, as_read};
 
 use super::authority::{fingerprint, hash};
 use super::roster::Start;
@@ -176,6 +177,8 @@ struct Session<'a> {
     beats: bool,
     connection: u64,
     takes_changes: bool,
+    /// What of a table it can read.
+    reads: u32,
     /// What it served when it called.
     serves: Generation,
     /// The last table that it was given on this connection.
@@ -204,7 +207,9 @@ impl<'a> Session<'a> {
         let (sender, outbox) = mpsc::unbounded_channel();
         let replaced = shared.stopped.child_token();
         let (name, boot) = (hello.gateway.clone(), hello.boot.clone());
-        let (takes_changes, serves) = (hello.takes_changes, hello.serves);
+        let (takes_changes, reads, serves) = (hello.takes_changes, hello.reads, hello.serves);
+        // Until it is given a table, it misses what it missed before.
+        let without = state.gateways.get(&name).filter(|_| reads < READS).map(|known| known.state.without.clone());
         let beats = hello.machine.is_some();
         let (pid, traffic, machine) = (hello.pid, hello.traffic, hello.machine.clone());
         state.roster.note(&name, |member| {
@@ -227,6 +232,7 @@ impl<'a> Session<'a> {
                 lapsed: hello.lapsed,
                 ejected: hello.ejected,
                 leaving: None,
+                without: without.unwrap_or_default(),
                 last_seen: now(),
             },
             heard: Instant::now(),
@@ -245,7 +251,7 @@ impl<'a> Session<'a> {
         drop(state);
         shared.note_change();
         let sent = None;
-        Ok(Session { shared, name, boot, beats, connection, takes_changes, serves, sent, outbox, replaced })
+        Ok(Session { shared, name, boot, beats, connection, takes_changes, reads, serves, sent, outbox, replaced })
     }
 
     async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
@@ -269,7 +275,8 @@ impl<'a> Session<'a> {
                     }
                     let table = tables.borrow_and_update().clone();
                     if let Some(table) = table {
-                        self.note_sent(table.generation);
+                        let (table, without) = as_read(&table, self.reads);
+                        self.note_sent(table.generation, without);
                         self.give(table, &mut write).await?;
                     }
                 }
@@ -285,9 +292,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// From now on the gateway may serve this table.
-    fn note_sent(&self, generation: Generation) {
-        self.note(|known| known.state.sent = known.state.sent.max(Some(generation)));
+    /// From now on the gateway may serve this table, without some instances of these lanes.
+    fn note_sent(&self, generation: Generation, without: Vec<LaneId>) {
+        self.note(|known| {
+            known.state.sent = known.state.sent.max(Some(generation));
+            known.state.without = without;
+        });
     }
 
     /// Notes something of the gateway, unless another connection speaks for it by now.
@@ -339,7 +349,8 @@ impl<'a> Session<'a> {
                 FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.shared),
                 FromGateway::Counts { rows } => tally.report(&self.boot, rows),
                 FromGateway::Leaving { in_flight } => known.state.leaving = Some(in_flight),
-                FromGateway::Event(event) => {
+                FromGateway::Event(mut event) => {
+                    explain(&known.state, &mut event);
                     note(&mut known.state, &event);
                     if events.len() >= EVENTS_KEPT {
                         events.pop_front();
@@ -374,6 +385,15 @@ fn acknowledge(state: &mut GatewayState, generation: Generation, shared: &Shared
         let version = route(&e.lane).and_then(|r| r.version(&e.version));
         version.is_some_and(|v| v.endpoints.iter().any(|x| x.instance == e.instance && x.incarnation == e.incarnation))
     });
+}
+
+/// A candidate that a gateway was told no instances of is lost there for another reason than it knows.
+fn explain(state: &GatewayState, event: &mut Event) {
+    if let Event::CandidateLost { lane, why, .. } = event
+        && state.without.contains(lane)
+    {
+        *why = "it is of an earlier release, which cannot reach instances on Unix sockets; upgrade it".to_string();
+    }
 }
 
 fn note(state: &mut GatewayState, event: &Event) {

@@ -100,6 +100,7 @@ mod tests {
             lapsed: vec![],
             ejected: vec![],
             leaving: None,
+            without: vec![],
             last_seen: now(),
         };
         let (outbox, _) = tokio::sync::mpsc::unbounded_channel();
