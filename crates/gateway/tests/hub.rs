@@ -378,6 +378,36 @@ async fn a_beat_is_answered_behind_the_newest_table() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_says_nothing_keeps_no_invited_gateway_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::open(settings(dir.path(), Duration::from_secs(20))).await.unwrap();
+    let at = hub.invited_at().unwrap();
+    let mut crowd = Vec::new();
+    for _ in 0..65 {
+        crowd.push(TcpStream::connect(at).await.unwrap());
+    }
+    let (mut last, mut first) = (crowd.pop().unwrap(), crowd.remove(0));
+    let (mut one, mut other) = ([0], [0]);
+    tokio::select! {
+        biased;
+        _ = first.read(&mut one) => {}
+        _ = last.read(&mut other) => panic!("who comes last is turned out, as an invited gateway would be"),
+    }
+    let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        state_dir: dir.path().join("edge"),
+        control: Control::Invited(Box::new(invitation)),
+        name: "edge-2".into(),
+        access_log: None,
+        tls: None,
+    };
+    let edge = tokio::spawn(slipway_gateway::run_with(config, quick()));
+    until("it is let in", || hub.gateways().first().map(|_| ())).await;
+    edge.abort();
+}
+
+#[tokio::test]
 async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
     let (dir, stable) = (tempfile::tempdir().unwrap(), Instance::start("s1").await);
     let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();

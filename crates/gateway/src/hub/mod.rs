@@ -5,6 +5,7 @@
 //! only who was invited. Called by the control plane's drivers; all calls but [`Hub::wait_acked`] return at once.
 
 mod authority;
+mod door;
 mod invite;
 mod roster;
 mod session;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGatew
 use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange, as_read};
 
 use super::authority::{fingerprint, hash};
+use super::door::{Door, Place};
 use super::roster::Start;
 use super::{EVENTS_KEPT, GatewayState, Known, Shared, State};
 use crate::access_log::now;
@@ -25,18 +26,16 @@ use crate::wire::{self, LineReader};
 /// Pause between two attempts to listen where another program has the port.
 const BIND_AGAIN: Duration = Duration::from_millis(100);
 /// A caller that has not said hello by then is hung up on.
-const HELLO_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(5);
 /// Longest hello; a stranger shall not make us keep more.
 const HELLO_BYTES: usize = 1 << 20;
 /// Refusals that are remembered, and said, at most.
 const REFUSALS_KEPT: usize = 1024;
-/// Strangers at once, until their hello.
-const STRANGERS: usize = 64;
 /// A gateway that takes nothing for this long is hung up on; it will call again.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a caller got here, and what it has shown.
-enum Door {
+enum Way {
     /// On this machine, where whoever can read the control file may call.
     Beside,
     /// By TLS, with a certificate of this fingerprint.
@@ -47,7 +46,7 @@ enum Door {
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     while let Some(stream) = next(&shared, &listener).await {
         let shared = shared.clone();
-        tokio::spawn(async move { told(serve(&shared, stream, Door::Beside, None).await) });
+        tokio::spawn(async move { told(serve(&shared, stream, Way::Beside, None).await) });
     }
 }
 
@@ -69,17 +68,18 @@ pub(super) async fn bind(shared: &Shared) -> Option<TcpListener> {
 
 /// Takes calls of invited gateways until the hub ends.
 pub(super) async fn accept_invited(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let door = Arc::new(Door::default());
     while let Some(stream) = next(&shared, &listener).await {
-        // Whoever comes while too many are at the door may call again.
-        let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
+        // One that has hung up already has no address.
+        let Ok(from) = stream.peer_addr() else { continue };
+        let place = door.enter(from.ip());
         let (shared, acceptor) = (shared.clone(), acceptor.clone());
         tokio::spawn(async move {
             let served = async {
-                let stream = tokio::time::timeout(HELLO_LIMIT, acceptor.accept(stream)).await??;
+                let stream = place.wait(acceptor.accept(stream)).await?;
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                 let certificate = certificate.map(fingerprint).unwrap_or_default();
-                serve(&shared, stream, Door::Invited(certificate), Some(place)).await
+                serve(&shared, stream, Way::Invited(certificate), Some(place)).await
             };
             told(served.await);
         });
@@ -116,22 +116,25 @@ fn told(ended: io::Result<()>) {
 async fn serve<S: AsyncRead + AsyncWrite>(
     shared: &Shared,
     stream: S,
-    door: Door,
-    place: Option<tokio::sync::OwnedSemaphorePermit>,
+    way: Way,
+    place: Option<Place>,
 ) -> io::Result<()> {
     let (read, write) = tokio::io::split(stream);
     let mut lines = LineReader::new(read, HELLO_BYTES);
-    let first = tokio::time::timeout(HELLO_LIMIT, lines.next()).await??;
+    let first = match &place {
+        Some(place) => place.wait(lines.next()).await?,
+        None => tokio::time::timeout(HELLO_LIMIT, lines.next()).await??,
+    };
     let Some(FromGateway::Hello(hello)) = first.and_then(|line| serde_json::from_slice(&line).ok()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the caller said no hello"));
     };
-    if let Err(why) = admit(shared, &hello, &door) {
+    if let Err(why) = admit(shared, &hello, &way) {
         return Err(refuse(shared, hello.gateway, why));
     }
     drop(place);
     lines.set_limit(LINE_LIMIT);
     let name = hello.gateway.clone();
-    let session = match Session::register(shared, hello, &door) {
+    let session = match Session::register(shared, hello, &way) {
         Ok(session) => session,
         Err(why) => return Err(refuse(shared, name, why)),
     };
@@ -149,11 +152,11 @@ fn refuse(shared: &Shared, gateway: String, why: &'static str) -> io::Error {
 }
 
 /// Whether a caller is who it says; otherwise what is wrong with it.
-fn admit(shared: &Shared, hello: &Hello, door: &Door) -> Result<(), &'static str> {
-    match door {
-        Door::Beside if same(&hello.token, &shared.token) => Ok(()),
-        Door::Beside => Err("has a wrong token"),
-        Door::Invited(certificate) => {
+fn admit(shared: &Shared, hello: &Hello, way: &Way) -> Result<(), &'static str> {
+    match way {
+        Way::Beside if same(&hello.token, &shared.token) => Ok(()),
+        Way::Beside => Err("has a wrong token"),
+        Way::Invited(certificate) => {
             let state = shared.state();
             let Some(member) = state.roster.get(&hello.gateway) else { return Err("was not invited, or is forgotten") };
             if !same(certificate, &member.certificate) {
@@ -189,14 +192,14 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Makes this the gateway's live connection; otherwise what is wrong with the caller.
-    fn register(shared: &'a Shared, hello: Hello, door: &Door) -> Result<Session<'a>, &'static str> {
+    fn register(shared: &'a Shared, hello: Hello, way: &Way) -> Result<Session<'a>, &'static str> {
         let mut state = shared.state();
         if state.fenced.contains(&hello.boot) {
             return Err("that gave way to a newer start");
         }
         // Two that were given one invitation would take the name from each other for ever.
         let speaks = |known: &Known| known.state.connected && (!known.state.here || machine::runs(known.state.pid));
-        if matches!(door, Door::Invited(_))
+        if matches!(way, Way::Invited(_))
             && state.gateways.get(&hello.gateway).is_some_and(|known| known.state.boot != hello.boot && speaks(known))
         {
             return Err("whose name another process has, which is connected,");
