@@ -161,7 +161,10 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
         takes_changes: true,
         reads: READS,
     };
-    send(&mut write, &FromGateway::Hello(hello)).await?;
+        more: false,
+    for part in hello.parts() {
+        send(&mut write, &part).await?;
+    }
     for event in losses(gateway) {
         send(&mut write, &FromGateway::Event(event)).await?;
     }

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::link::{CountRow, Event, FromGateway, Hello, LINE_LIMIT, Machine, ToGateway};
+use slipway_core::names::LaneId;
+use slipway_core::traffic::link::{
+    CountRow, Ejection, Event, FromGateway, Hello, LINE_LIMIT, Lapse, Machine, ToGateway,
+};
 use slipway_core::traffic::{Endpoint, Epoch, Generation, READS, RoutingTable, TableChange};
 use slipway_core::units::Millis;
 use slipway_gateway::hub::{Hub, Invited, Settings};
@@ -44,6 +47,7 @@ impl Caller {
             machine: None,
             takes_changes,
             reads: READS,
+            more: false,
         };
         caller.say(&FromGateway::Hello(hello)).await;
         caller
@@ -283,6 +287,7 @@ async fn one_that_runs_elsewhere_counts_until_the_grace_is_over_and_one_that_end
             machine,
             takes_changes: false,
             reads: READS,
+            more: false,
         })
     };
     let mut ended = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
@@ -375,6 +380,62 @@ async fn a_beat_is_answered_behind_the_newest_table() {
     caller.say(&FromGateway::Here { beat: 7 }).await;
     assert!(matches!(caller.heard().await, Some(ToGateway::Table(t)) if t.generation == Generation(1)));
     assert_eq!(caller.heard().await, Some(ToGateway::Here { beat: 7 }));
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_much_to_say_says_it_in_parts_and_is_let_in() {
+    let (_dir, hub) = hub().await;
+    let long = "w".repeat(400);
+    let ejected = |n: u32| Ejection {
+        lane: table(1, 0, &[], &[]).route().lane(),
+        version: "c".parse().unwrap(),
+        instance: format!("shop-production-{n}").parse().unwrap(),
+        incarnation: 1,
+        why: long.clone(),
+    };
+    let lapsed = |n: u32| Lapse {
+        lane: LaneId { service: format!("s-{n}").parse().unwrap(), environment: "production".parse().unwrap() },
+        epoch: Epoch(1),
+    };
+    let (ejected, lapsed): (Vec<_>, Vec<_>) = ((0..6_000).map(ejected).collect(), (0..700).map(lapsed).collect());
+    let hello = Hello {
+        token: "secret".into(),
+        gateway: "gw".into(),
+        boot: "a".into(),
+        pid: 1,
+        traffic: hub.address(),
+        serves: Generation(0),
+        lapsed: lapsed.clone(),
+        ejected: ejected.clone(),
+        machine: None,
+        takes_changes: true,
+        reads: READS,
+        more: false,
+    };
+    let parts = hello.parts();
+    assert!(parts.len() > 1 && parts.iter().all(|part| serde_json::to_vec(part).unwrap().len() < 1 << 20));
+    let mut caller = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+    for part in parts {
+        caller.say(&part).await;
+    }
+    let known = until("it is let in", || hub.gateways().pop()).await;
+    let by_instance = |e: &Ejection| e.instance.clone();
+    let sorted = |mut of: Vec<Ejection>| {
+        of.sort_by_key(by_instance);
+        of
+    };
+    assert_eq!(sorted(known.ejected), sorted(ejected));
+    assert_eq!(known.lapsed.len(), 700);
+    // What is no part.
+    for line in [r#"{"type":"more","lapsed":[],"ejected":[]}"#, r#"{"type":"ack","generation":7}"#] {
+        let mut caller = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+        let hello = r#"{"type":"hello","token":"secret","gateway":"x","boot":"x","pid":1,"traffic":"192.0.2.1:80","serves":0,
+            "lapsed":[],"ejected":[],"more":true}"#;
+        caller.line(&hello.replace('\n', "")).await;
+        caller.line(line).await;
+        assert_eq!(caller.heard().await, None, "{line}");
+    }
+    assert_eq!(hub.gateways().len(), 1);
 }
 
 #[tokio::test]

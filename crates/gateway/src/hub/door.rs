@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::session::HELLO_LIMIT;
+use super::hello::HELLO_LIMIT;
 use crate::gateway::lock;
 
 /// Callers at once, until their hello.

@@ -6,7 +6,9 @@
 
 mod authority;
 mod door;
+mod hello;
 mod invite;
+mod notes;
 mod roster;
 mod session;
 mod tally;

@@ -12,11 +12,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use slipway_core::names::LaneId;
-use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
+use slipway_core::traffic::link::{FromGateway, Hello, LINE_LIMIT, ToGateway};
 use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange, as_read};
 
 use super::authority::{fingerprint, hash};
 use super::door::{Door, Place};
+use super::hello::{self, HELLO_BYTES};
+use super::notes::{acknowledge, explain, note};
 use super::roster::Start;
 use super::{EVENTS_KEPT, GatewayState, Known, Shared, State};
 use crate::access_log::now;
@@ -25,10 +27,6 @@ use crate::wire::{self, LineReader};
 
 /// Pause between two attempts to listen where another program has the port.
 const BIND_AGAIN: Duration = Duration::from_millis(100);
-/// A caller that has not said hello by then is hung up on.
-pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(5);
-/// Longest hello; a stranger shall not make us keep more.
-const HELLO_BYTES: usize = 1 << 20;
 /// Refusals that are remembered, and said, at most.
 const REFUSALS_KEPT: usize = 1024;
 /// A gateway that takes nothing for this long is hung up on; it will call again.
@@ -121,16 +119,14 @@ async fn serve<S: AsyncRead + AsyncWrite>(
 ) -> io::Result<()> {
     let (read, write) = tokio::io::split(stream);
     let mut lines = LineReader::new(read, HELLO_BYTES);
-    let first = match &place {
-        Some(place) => place.wait(lines.next()).await?,
-        None => tokio::time::timeout(HELLO_LIMIT, lines.next()).await??,
-    };
-    let Some(FromGateway::Hello(hello)) = first.and_then(|line| serde_json::from_slice(&line).ok()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the caller said no hello"));
+    let mut hello = match &place {
+        Some(place) => place.wait(hello::first(&mut lines)).await?,
+        None => hello::first(&mut lines).await?,
     };
     if let Err(why) = admit(shared, &hello, &way) {
         return Err(refuse(shared, hello.gateway, why));
     }
+    hello::rest(&mut lines, &mut hello).await?;
     drop(place);
     lines.set_limit(LINE_LIMIT);
     let name = hello.gateway.clone();
@@ -343,7 +339,7 @@ impl<'a> Session<'a> {
             known.state.last_seen = now();
             known.heard = Instant::now();
             match message {
-                FromGateway::Hello(_) => {}
+                FromGateway::Hello(_) | FromGateway::More { .. } => {}
                 FromGateway::Here { beat } => {
                     // Where the other end of it has gone, so has this session.
                     let _ = known.outbox.send(ToGateway::Here { beat });
@@ -374,46 +370,6 @@ impl Drop for Session<'_> {
         }
         drop(state);
         self.shared.note_change();
-    }
-}
-
-/// The gateway serves this generation; what it said of splits and instances that are gone is forgotten.
-fn acknowledge(state: &mut GatewayState, generation: Generation, shared: &Shared) {
-    state.acked = state.acked.max(generation);
-    let table = shared.table.borrow().clone();
-    let Some(table) = table.filter(|table| table.generation == generation) else { return };
-    let route = |lane: &_| table.routes.iter().find(move |r| r.lane() == *lane);
-    state.lapsed.retain(|l| route(&l.lane).is_some_and(|r| r.epoch <= l.epoch));
-    state.ejected.retain(|e| {
-        let version = route(&e.lane).and_then(|r| r.version(&e.version));
-        version.is_some_and(|v| v.endpoints.iter().any(|x| x.instance == e.instance && x.incarnation == e.incarnation))
-    });
-}
-
-/// A candidate that a gateway was told no instances of is lost there for another reason than it knows.
-fn explain(state: &GatewayState, event: &mut Event) {
-    if let Event::CandidateLost { lane, why, .. } = event
-        && state.without.contains(lane)
-    {
-        *why = "it is of an earlier release, which cannot reach instances on Unix sockets; upgrade it".to_string();
-    }
-}
-
-fn note(state: &mut GatewayState, event: &Event) {
-    let same = |a: &slipway_core::traffic::link::Ejection, b: &slipway_core::traffic::link::Ejection| {
-        a.instance == b.instance && a.incarnation == b.incarnation
-    };
-    match event {
-        Event::Ejected(ejection) => {
-            state.ejected.retain(|e| !same(e, ejection));
-            state.ejected.push(ejection.clone());
-        }
-        Event::Readmitted(ejection) => state.ejected.retain(|e| !same(e, ejection)),
-        Event::Lapsed(lapse) => {
-            state.lapsed.retain(|l| l.lane != lapse.lane);
-            state.lapsed.push(lapse.clone());
-        }
-        Event::CandidateLost { .. } => {}
     }
 }
 
