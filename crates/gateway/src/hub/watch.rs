@@ -12,6 +12,8 @@ use crate::machine;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it is tried to write what could not be written.
+const WRITE: Duration = Duration::from_secs(1);
 /// A look that comes so late was not one of many: this process stood still, and heard nobody meanwhile.
 const STOOD_STILL: Duration = Duration::from_secs(2);
 /// A gateway says twice a second that it is there; after so long without a word it is hung up on, and its leases are no
@@ -28,12 +30,17 @@ fn silence(grace: Duration) -> Duration {
 /// Looks until the hub ends.
 pub(super) async fn watch(shared: Arc<Shared>) {
     let mut last = Instant::now();
+    let mut write = last;
     loop {
         tokio::select! {
             () = shared.stopped.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
         let at = Instant::now();
+        if at >= write {
+            shared.state().roster.retry();
+            write = at + WRITE;
+        }
         let slept = at - last > STOOD_STILL;
         last = at;
         if look(&mut shared.state(), shared.grace, at, slept) {
