@@ -193,8 +193,8 @@ impl Gateway {
     }
 
     /// Serves `table` if it is newer and holds together. The generation that is served afterwards, by every request
-    /// that is dispatched from now on; `None` where the table makes no sense.
-    pub(crate) async fn apply(&self, table: RoutingTable) -> Option<Generation> {
+    /// that is dispatched from now on; `None` where the table makes no sense. Its leases run from `said` on.
+    pub(crate) async fn apply(&self, table: RoutingTable, said: Instant) -> Option<Generation> {
         if let Err(error) = table.check() {
             tracing::warn!(generation = table.generation.0, %error, "a routing table does not hold together: ignored");
             return None;
@@ -204,9 +204,8 @@ impl Gateway {
         if table.generation <= served {
             return Some(served);
         }
-        let now = Instant::now();
-        control.leases.start(&table, |term| now + term);
-        control.terms.start(&table, now, access_log::now());
+        control.leases.start(&table, |term| said + term);
+        control.terms.start(&table, Instant::now(), access_log::now());
         let table = Arc::new(table);
         control.table = Some(table.clone());
         self.swap(&control);
@@ -217,17 +216,18 @@ impl Gateway {
         Some(table.generation)
     }
 
-    /// The leases hold for another term, if `generation` is what is served.
-    pub(crate) async fn renew(&self, generation: Generation, term: Duration) {
+    /// The leases hold for a term from `said` on, if `generation` is what is served.
+    pub(crate) async fn renew(&self, generation: Generation, term: Duration, said: Instant) {
         let mut control = self.control.lock().await;
         if self.served.load().generation() != generation {
             return;
         }
         // What ran out before the renewal was handled has run out.
         self.lapse(&mut control).await;
-        control.leases.renew(Instant::now() + term);
+        control.leases.renew(said + term);
+        let left = (said + term).saturating_duration_since(Instant::now());
         let store = self.store.clone();
-        let noted = tokio::task::spawn_blocking(move || store.renew(generation, term)).await;
+        let noted = tokio::task::spawn_blocking(move || store.renew(generation, left)).await;
         if let Ok(Err(error)) = noted {
             tracing::warn!(%error, "a lease's renewal could not be written");
         }
@@ -384,7 +384,7 @@ mod tests {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             let table = RoutingTable { generation: Generation(7), routes: vec![] };
-            acknowledge.send(runtime.block_on(applying.apply(table))).unwrap();
+            acknowledge.send(runtime.block_on(applying.apply(table, Instant::now()))).unwrap();
         });
         assert_eq!(acknowledged.recv_timeout(Duration::from_millis(100)), Err(RecvTimeoutError::Timeout));
         drop(dispatching);

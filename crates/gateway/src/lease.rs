@@ -42,9 +42,9 @@ impl Leases {
         }
     }
 
-    /// All leases that have not lapsed hold until `until`.
+    /// All leases that have not lapsed hold until `until`, or longer.
     pub(crate) fn renew(&mut self, until: Instant) {
-        self.running.values_mut().for_each(|(_, at)| *at = until);
+        self.running.values_mut().for_each(|(_, at)| *at = until.max(*at));
     }
 
     /// Marks what has run out, and says what.
@@ -122,6 +122,7 @@ mod tests {
         assert_eq!(leases.next(), Some(start + TERM));
         assert_eq!(leases.expire(start + TERM - Duration::from_millis(1)), []);
         leases.renew(start + TERM * 2);
+        leases.renew(start);
         assert_eq!(leases.expire(start + TERM), []);
         assert_eq!(leases.expire(start + TERM * 2), [Lapse { lane: lane.clone(), epoch: Epoch(4) }]);
         assert_eq!(leases.expire(start + TERM * 9), []);

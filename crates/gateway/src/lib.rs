@@ -27,6 +27,7 @@ mod grpc;
 mod guard;
 mod headers;
 mod health;
+mod heard;
 mod histogram;
 pub mod hub;
 mod inject;

@@ -19,6 +19,7 @@ use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGatew
 use slipway_core::traffic::{Endpoint, READS, Route, RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
+use crate::heard::Heard;
 use crate::hub::SILENCE;
 use crate::invitation::Invitation;
 use crate::machine;
@@ -146,7 +147,7 @@ async fn call(
 
 async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
     let Called { token, read, mut write, at } = called;
-    let since = gateway.pulse.stops();
+    let (since, called_at) = (gateway.pulse.stops(), Instant::now());
     let machine = machine::here();
     let hello = Hello {
         token,
@@ -160,8 +161,8 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
         machine: Some(machine),
         takes_changes: true,
         reads: READS,
-    };
         more: false,
+    };
     for part in hello.parts() {
         send(&mut write, &part).await?;
     }
@@ -170,7 +171,8 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
     }
     let mut reporter = Reporter::new();
     send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-    Talk { gateway, write, reporter, at, away: false, welcomed, since, beat: 0, parts: None, catching_up: None }
+    let heard = Heard::since(called_at);
+    Talk { gateway, write, reporter, at, away: false, welcomed, since, beat: 0, heard, parts: None, catching_up: None }
         .run(read)
         .await
 }
@@ -200,6 +202,8 @@ struct Talk<'a> {
     /// How often this process had stood still when it called.
     since: u64,
     beat: u64,
+    /// What the control plane has heard of it.
+    heard: Heard,
     /// What has come of a table in parts.
     parts: Option<TableChange>,
     /// The beat whose answer means that everything which was said while this process stood still has been heard.
@@ -249,6 +253,7 @@ impl Talk<'_> {
 
     async fn beat(&mut self) -> io::Result<()> {
         self.beat += 1;
+        self.heard.ask(self.beat, Instant::now());
         send(&mut self.write, &FromGateway::Here { beat: self.beat }).await
     }
 
@@ -263,7 +268,10 @@ impl Talk<'_> {
     /// Serves a table, and says so.
     async fn serve(&mut self, table: RoutingTable) -> io::Result<()> {
         let gateway = self.gateway;
-        if let Some(generation) = gateway.apply(table).await {
+        // What was said while this process stood still may be long over.
+        let stood_still = gateway.is_behind() || gateway.pulse.stops() > self.since;
+        let said = if stood_still { self.heard.when() } else { Instant::now() };
+        if let Some(generation) = gateway.apply(table, said.into_std()).await {
             // In this order: whoever hears the acknowledgement knows what is still running.
             let in_flight = self.reporter.note_leaving(gateway.leaving());
             send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
@@ -280,6 +288,7 @@ impl Talk<'_> {
         match serde_json::from_slice(line) {
             Ok(ToGateway::Welcome { machine }) => {
                 *self.welcomed = true;
+                self.heard.welcome();
                 self.away = machine != machine::here();
             }
             Ok(ToGateway::Table(mut table)) => {
@@ -300,13 +309,16 @@ impl Talk<'_> {
                 }
             }
             Ok(ToGateway::Here { beat }) => {
+                self.heard.answer(beat);
                 if self.catching_up.is_some_and(|asked| beat >= asked) {
                     self.catching_up = None;
                     self.since += 1;
                     gateway.note_in_step(self.since);
                 }
             }
-            Ok(ToGateway::Renew { generation, term }) => gateway.renew(generation, term.as_duration()).await,
+            Ok(ToGateway::Renew { generation, term }) => {
+                gateway.renew(generation, term.as_duration(), self.heard.when().into_std()).await;
+            }
             Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
             Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
         }

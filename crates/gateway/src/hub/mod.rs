@@ -118,8 +118,8 @@ pub struct Invited {
     pub folder: PathBuf,
 }
 
-/// How long a gateway that is not heard of still counts: the silence after which nothing of it is renewed any more, and a
-/// lease of 15 s after that. By then it has stopped to divide traffic by itself.
+/// How long a gateway that is not heard of still counts: the silence after which nothing of it is renewed any more, a lease of
+/// 15 s after that, and a second to spare. By then it has stopped to divide traffic by itself.
 pub const GRACE: Duration = Duration::from_secs(20);
 
 /// Called after every acknowledgement, count, event, connection and loss of one.

@@ -18,13 +18,13 @@ const WRITE: Duration = Duration::from_secs(1);
 const STOOD_STILL: Duration = Duration::from_secs(2);
 /// A gateway says twice a second that it is there; after so long without a word it is hung up on, and its leases are no
 /// longer renewed.
-pub const SILENCE: Duration = Duration::from_secs(5);
+pub const SILENCE: Duration = Duration::from_secs(4);
 /// The same where the grace is short; a few beats at the least.
 const SHORT_SILENCE: Duration = Duration::from_secs(2);
 
-/// How long a gateway may say nothing, so that a lease still fits into the grace.
+/// How long a gateway may say nothing, so that a lease still fits into the grace, with a second to spare.
 fn silence(grace: Duration) -> Duration {
-    (grace / 4).clamp(SHORT_SILENCE, SILENCE)
+    (grace / 5).clamp(SHORT_SILENCE, SILENCE)
 }
 
 /// Looks until the hub ends.
