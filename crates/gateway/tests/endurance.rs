@@ -206,8 +206,10 @@ async fn instances_of_another_boot_of_the_machine_are_not_used() {
     assert_eq!(reply.status, 503);
     assert!(reply.header("proxy-status").contains("destination_unavailable"));
     assert_eq!(stable.seen(), 0);
+    // Its own control plane, which was there all the time, has nothing newer for it.
     control_plane_returns(&mut world).await;
-    world.publish(table(2, 0, &[&stable], &[]).build()).await;
+    world.hub.publish(table(1, 0, &[&stable], &[]).build());
+    until("it is told all of it", || world.hub.is_acked(Generation(1)).then_some(())).await;
     assert_eq!(world.get("/").await.body, "s1");
 }
 
