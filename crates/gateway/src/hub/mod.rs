@@ -6,6 +6,7 @@
 
 mod authority;
 mod door;
+mod fence;
 mod hello;
 mod invite;
 mod notes;
@@ -34,6 +35,7 @@ use slipway_core::units::{Millis, Timestamp};
 use crate::machine;
 
 use self::authority::Authority;
+use self::fence::Fence;
 use self::roster::Roster;
 use self::tally::Tally;
 
@@ -143,8 +145,7 @@ struct Shared {
 struct State {
     gateways: HashMap<String, Known>,
     roster: Roster,
-    /// Boots that gave way to a newer one of their name: they may not come back.
-    fenced: HashSet<String>,
+    fenced: Fence,
     /// Who was refused, and why, as far as it was said.
     refused: HashSet<(String, &'static str)>,
     tally: Tally,
