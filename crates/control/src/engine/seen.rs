@@ -134,7 +134,7 @@ impl Engine {
                     if lost.len() >= 16 {
                         lost.remove(0);
                     }
-                    lost.push(Lost { version, epoch, why });
+                    lost.push(Lost { gateway, version, epoch, why });
                 }
                 link::Event::Ejected(e) => {
                     facts.push(at_gateway(
