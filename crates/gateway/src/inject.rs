@@ -203,7 +203,9 @@ impl Slow {
 /// Whether injected faults count like a version's own. Those of a candidate do, so that the judge can be tried; those of the
 /// version that serves would hide what a candidate does.
 pub(crate) fn is_evidence(pick: &Pick) -> bool {
-    pick.version().role == Role::Candidate
+    let version = pick.version();
+    let judged = |state: &Arc<FaultState>| state.fault.judged && state.fault.version == version.name;
+    version.role == Role::Candidate || pick.route.faults.iter().any(judged)
 }
 
 /// Holds a request back for so long, unless the fault ends meanwhile or the gateway does.
