@@ -47,6 +47,11 @@ impl Leases {
         self.running.values_mut().for_each(|(_, at)| *at = until.max(*at));
     }
 
+    /// The clock that these run by stood still for so long, and time did not.
+    pub(crate) fn pass(&mut self, time: Duration, now: Instant) {
+        self.running.values_mut().for_each(|(_, at)| *at = at.checked_sub(time).unwrap_or(now));
+    }
+
     /// Marks what has run out, and says what.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Lapse> {
         let due = self.running.iter().filter(|(_, (_, at))| *at <= now);
@@ -130,6 +135,16 @@ mod tests {
         assert_eq!(leases.next(), None, "what lapsed is not renewed");
         assert!(leases.is_lapsed(&lane, Epoch(4)) && leases.is_lapsed(&lane, Epoch(3)));
         assert!(!leases.is_lapsed(&lane, Epoch(5)));
+    }
+
+    #[test]
+    fn a_lease_runs_on_while_its_clock_stands_still() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        leases.start(&table(4, true), |term| start + term);
+        leases.pass(TERM - Duration::from_secs(1), start);
+        assert_eq!(leases.expire(start), []);
+        leases.pass(Duration::from_secs(1), start);
+        assert_eq!(leases.expire(start).len(), 1);
     }
 
     #[test]

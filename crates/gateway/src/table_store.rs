@@ -291,7 +291,7 @@ fn boot_id() -> String {
 }
 
 /// Milliseconds since the machine's boot, suspended time included; zero where the system does not say.
-fn since_boot_ms() -> u64 {
+pub(crate) fn since_boot_ms() -> u64 {
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let seconds: Option<f64> = uptime.split_whitespace().next().and_then(|s| s.parse().ok());
     seconds.map_or(0, |s| (s * 1000.0) as u64)
