@@ -45,6 +45,7 @@ mod patience;
 mod places;
 mod proxy;
 mod pulse;
+mod reach;
 mod report;
 mod request;
 mod sender;

@@ -14,15 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use slipway_core::address::Address;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{Endpoint, READS, Route, RoutingTable, TableChange};
+use slipway_core::traffic::{READS, RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
 use crate::heard::Heard;
 use crate::hub::SILENCE;
 use crate::invitation::Invitation;
 use crate::machine;
+use crate::reach::reach;
 use crate::report::Reporter;
 use crate::wire::{self, LineReader};
 
@@ -91,7 +91,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: Socke
         // Where nobody listens, the control plane is away, and costs nobody anything to be called.
         let is_away = ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         let is_refused = matches!(control, Control::Invited(_)) && !welcomed && !is_away;
-        pause = if is_refused { (pause * 2).min(REFUSED_RETRY) } else { RETRY };
+        pause = pause_after(pause, is_refused);
         let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
         if why != told_why {
             tracing::info!(why, "not connected to the control plane; serving on");
@@ -107,6 +107,11 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: Socke
             () = tokio::time::sleep(pause + jitter) => {}
         }
     }
+}
+
+/// From one call to the next: longer each time for one that is not let in.
+fn pause_after(pause: Duration, is_refused: bool) -> Duration {
+    if is_refused { (pause * 2).min(REFUSED_RETRY) } else { RETRY }
 }
 
 async fn call(
@@ -326,20 +331,6 @@ impl Talk<'_> {
     }
 }
 
-/// Instances that listen on their own machine are reached where their control plane is.
-fn reach(routes: &mut [Arc<Route>], at: IpAddr) {
-    let versions = routes.iter_mut().flat_map(|route| &mut Arc::make_mut(route).versions);
-    versions.flat_map(|version| &mut version.endpoints).for_each(|endpoint| reach_one(endpoint, at));
-}
-
-fn reach_one(endpoint: &mut Endpoint, at: IpAddr) {
-    if let Address::Tcp(address) = &mut endpoint.address
-        && address.ip().is_loopback()
-    {
-        address.set_ip(at);
-    }
-}
-
 /// A change once its last part is here.
 fn whole(parts: &mut Option<TableChange>, part: TableChange) -> io::Result<Option<TableChange>> {
     // One that made no sense was passed over: what follows it must not be taken for all that there is.
@@ -385,14 +376,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn from_another_machine_instances_are_reached_where_their_control_plane_is() {
-        let endpoint = |address: &str| Endpoint {
-            instance: "shop-production-1".parse().unwrap(),
-            incarnation: 1,
-            address: address.parse().unwrap(),
-        };
-        let mut endpoints = [endpoint("127.0.0.1:4001"), endpoint("192.0.2.7:4002")];
-        endpoints.iter_mut().for_each(|endpoint| reach_one(endpoint, [192, 0, 2, 1].into()));
-        assert_eq!(endpoints.map(|e| e.address.to_string()), ["192.0.2.1:4001", "192.0.2.7:4002"]);
+    fn whoever_is_not_let_in_calls_ever_less_often_and_at_once_again_after_that() {
+        let mut pause = RETRY;
+        let pauses: Vec<Duration> = std::iter::repeat_with(|| {
+            pause = pause_after(pause, true);
+            pause
+        })
+        .take(9)
+        .collect();
+        assert!(pauses.is_sorted() && pauses[0] > RETRY);
+        assert_eq!(pauses[8], REFUSED_RETRY);
+        assert_eq!(pause_after(REFUSED_RETRY, false), RETRY);
     }
 }

@@ -1,6 +1,8 @@
 //! The control plane's end of the link against callers of every kind.
 
 mod common;
+#[path = "common/invited.rs"]
+mod invited;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
+use invited::settings;
 use slipway_core::names::LaneId;
 use slipway_core::traffic::link::{
     CountRow, Ejection, Event, FromGateway, Hello, LINE_LIMIT, Lapse, Machine, ToGateway,
 };
 use slipway_core::traffic::{Endpoint, Epoch, Generation, READS, RoutingTable, TableChange};
 use slipway_core::units::Millis;
-use slipway_gateway::hub::{Hub, Invited, Settings};
-use slipway_gateway::{Config, Control, Invitation};
+use slipway_gateway::hub::Hub;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -78,12 +80,6 @@ async fn hub() -> (tempfile::TempDir, Hub) {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
     (dir, hub)
-}
-
-fn settings(dir: &std::path::Path, grace: Duration) -> Settings {
-    let invited = Some(Invited { listen: Some(([127, 0, 0, 1], 0).into()), folder: dir.join("gateways") });
-    let control_file = dir.join("control.json");
-    Settings { control_file, token: "secret".into(), api: None, start: 0, grace, invited }
 }
 
 fn row(attempts: u64) -> CountRow {
@@ -436,92 +432,4 @@ async fn a_gateway_that_has_much_to_say_says_it_in_parts_and_is_let_in() {
         assert_eq!(caller.heard().await, None, "{line}");
     }
     assert_eq!(hub.gateways().len(), 1);
-}
-
-#[tokio::test]
-async fn a_crowd_that_says_nothing_keeps_no_invited_gateway_out() {
-    let dir = tempfile::tempdir().unwrap();
-    let hub = Hub::open(settings(dir.path(), Duration::from_secs(20))).await.unwrap();
-    let at = hub.invited_at().unwrap();
-    let mut crowd = Vec::new();
-    for _ in 0..65 {
-        crowd.push(TcpStream::connect(at).await.unwrap());
-    }
-    let (mut last, mut first) = (crowd.pop().unwrap(), crowd.remove(0));
-    let (mut one, mut other) = ([0], [0]);
-    tokio::select! {
-        biased;
-        _ = first.read(&mut one) => {}
-        _ = last.read(&mut other) => panic!("who comes last is turned out, as an invited gateway would be"),
-    }
-    let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
-    let config = Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        state_dir: dir.path().join("edge"),
-        control: Control::Invited(Box::new(invitation)),
-        name: "edge-2".into(),
-        access_log: None,
-        tls: None,
-    };
-    let edge = tokio::spawn(slipway_gateway::run_with(config, quick()));
-    until("it is let in", || hub.gateways().first().map(|_| ())).await;
-    edge.abort();
-}
-
-#[tokio::test]
-async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
-    let (dir, stable) = (tempfile::tempdir().unwrap(), Instance::start("s1").await);
-    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
-    let at = hub.invited_at().unwrap();
-    let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
-    let run = |invitation: &Invitation| {
-        let config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            state_dir: dir.path().join(&invitation.token),
-            control: Control::Invited(Box::new(invitation.clone())),
-            name: invitation.name.clone(),
-            access_log: None,
-            tls: None,
-        };
-        tokio::spawn(slipway_gateway::run_with(config, quick()))
-    };
-    let edge = run(&invitation);
-    let traffic = until("it calls", || hub.gateways().first().map(|g| g.traffic)).await;
-    hub.publish(table(1, 0, &[&stable], &[]).build());
-    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
-    assert_eq!(Client::to(traffic).await.get("/", &[]).await.status, 200);
-
-    // Whoever calls without TLS, or with the invitation of before, hears nothing.
-    let mut plain = Caller::call_as("edge-2", at, &invitation.token, "c").await;
-    let mut said = Vec::new();
-    // What there may be is an alert of TLS.
-    let _ = tokio::time::timeout(PATIENCE, plain.stream.read_to_end(&mut said)).await.expect("it is hung up on");
-    assert!(!said.contains(&b'{'), "{said:?}");
-    let newer = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
-    until("it is hung up on", || (!hub.gateways()[0].connected).then_some(())).await;
-    let renewed = run(&newer);
-    until("the newer one calls", || hub.gateways()[0].connected.then_some(())).await;
-    let boot = hub.gateways()[0].boot.clone();
-    until("the older one is left out", || (hub.gateways()[0].boot == boot).then_some(())).await;
-
-    // Two with one invitation do not take the name from each other.
-    let twin = run(&newer);
-    let taken = async { until("it is taken", || (hub.gateways()[0].boot != boot).then_some(())).await };
-    assert!(tokio::time::timeout(Duration::from_millis(500), taken).await.is_err());
-    renewed.abort();
-    until("the name is free", || (hub.gateways()[0].boot != boot).then_some(())).await;
-
-    twin.abort();
-    edge.abort();
-    drop(hub);
-    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
-    let expected = hub.gateways();
-    assert_eq!(
-        expected.iter().map(|g| (g.name.as_str(), g.connected, g.sent)).collect::<Vec<_>>(),
-        [("edge-2", false, None)]
-    );
-    assert!(expected[0].counts(), "it may still serve what an earlier control plane said");
-    until("it is lost in time", || hub.gateways()[0].lost.map(|_| ())).await;
-    hub.forget("edge-2").unwrap();
-    assert!(hub.gateways().is_empty() && hub.invited().is_empty());
 }

@@ -94,10 +94,14 @@ mod tests {
         let all = [old, lost, invited, connected];
         insta::assert_snapshot!(gateways(&all), @"
         name    state      traffic         table
+        edge-1  connected  127.0.0.1:8080  newest     of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
         edge-2  lost       127.0.0.1:8080  not known  since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
         edge-3  invited    not yet         none
         local   connected  127.0.0.1:8080  newest
         ");
-        insta::assert_snapshot!(gateways_in_trouble(&all), @"⚠ gateway edge-2 is lost: since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2");
+        insta::assert_snapshot!(gateways_in_trouble(&all), @"
+        ⚠ gateway edge-1 is connected: of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
+        ⚠ gateway edge-2 is lost: since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
+        ");
     }
 }
