@@ -12,7 +12,7 @@ use slipway_core::traffic::Generation;
 use slipway_gateway::Invitation;
 use slipway_gateway::hub::Hub;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test]
 async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
@@ -93,7 +93,7 @@ async fn a_crowd_that_says_nothing_keeps_no_invited_gateway_out() {
 
 #[tokio::test]
 async fn invited_gateways_can_call_once_nobody_else_has_the_address() {
-    let (dir, taken) = (tempfile::tempdir().unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let (dir, taken) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let at = taken.local_addr().unwrap();
     let mut settings = settings(dir.path(), Duration::from_secs(20));
     settings.invited.as_mut().unwrap().listen = Some(at);
@@ -102,9 +102,9 @@ async fn invited_gateways_can_call_once_nobody_else_has_the_address() {
     let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
     let edge = tokio::spawn(slipway_gateway::run_with(edge(invitation, dir.path().join("edge")), quick()));
     // Whoever has it takes the call, and says nothing.
-    taken.accept().unwrap();
+    let call = taken.accept().await.unwrap();
     assert!(hub.gateways().is_empty());
-    drop(taken);
+    drop((taken, call));
     until("it is let in", || hub.gateways().first().map(|_| ())).await;
     edge.abort();
 }
