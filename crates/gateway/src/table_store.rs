@@ -58,7 +58,9 @@ pub(crate) struct Kept {
     boot_id: String,
     /// When, in milliseconds since that boot, suspended time included.
     at_ms: u64,
-    /// The table, with its fall-backs.
+    /// The table, with its fall-backs. By another name than before there were changes after it: an earlier release, which does not
+    /// look for them, must not take it for the last one.
+    #[serde(rename = "whole", alias = "table")]
     pub(crate) table: RoutingTable,
     /// Epochs whose lease ran out.
     pub(crate) lapses: Vec<Lapse>,

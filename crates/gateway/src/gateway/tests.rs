@@ -22,3 +22,27 @@ fn a_table_is_not_acknowledged_while_a_request_is_being_dispatched_by_an_older_o
     thread.join().unwrap();
     assert!(gateway.dispatch(&seen).is_none(), "what was seen before has to be routed again");
 }
+
+#[tokio::test]
+async fn a_table_of_the_same_number_is_served_where_it_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    let gateway = Gateway::start("gw".into(), Tuning::default(), store, None);
+    let table = |epoch: u64| -> RoutingTable {
+        serde_json::from_value(serde_json::json!({ "generation": 7, "routes": [{
+            "service": "shop", "environment": "production", "matches": [], "epoch": epoch, "salt": "", "objectives": [],
+            "split": [{ "version": "s", "weight": 10_000 }], "fallback": null, "lease": null,
+            "sticky": { "cookie": null, "header": null },
+            "versions": [{ "version": "s", "role": "stable", "endpoints": [] }],
+            "limits": { "response": 1_000, "drain": 1_000, "drain_long": 1_000, "body_bytes": 1_000 },
+        }] }))
+        .unwrap()
+    };
+    let mut served = Vec::new();
+    for epoch in [1, 2, 2] {
+        assert_eq!(gateway.apply(table(epoch), Instant::now()).await, Some(Generation(7)));
+        served.push((gateway.served().routes[0].route.epoch.0, gateway.served().sequence));
+    }
+    assert_eq!((served[0].0, served[1].0), (1, 2));
+    assert_eq!(served[1], served[2], "nothing new");
+}

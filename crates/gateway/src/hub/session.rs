@@ -206,9 +206,12 @@ impl<'a> Session<'a> {
         let (sender, outbox) = mpsc::unbounded_channel();
         let replaced = shared.stopped.child_token();
         let (name, boot) = (hello.gateway.clone(), hello.boot.clone());
-        let (takes_changes, reads, serves) = (hello.takes_changes, hello.reads, hello.serves);
+        let (takes_changes, reads) = (hello.takes_changes, hello.reads);
+        let missed = state.gateways.get(&name).map(|known| known.state.without.clone()).unwrap_or_default();
+        // What an earlier release of it left behind is not all of the table.
+        let serves = if missed.is_empty() { hello.serves } else { Generation(0) };
         // Until it is given a table, it misses what it missed before.
-        let without = state.gateways.get(&name).filter(|_| reads < READS).map(|known| known.state.without.clone());
+        let without = if reads < READS { missed } else { Vec::new() };
         let beats = hello.machine.is_some();
         let (pid, traffic, machine) = (hello.pid, hello.traffic, hello.machine.clone());
         state.roster.note(&name, |member| {
@@ -231,7 +234,7 @@ impl<'a> Session<'a> {
                 lapsed: hello.lapsed,
                 ejected: hello.ejected,
                 leaving: None,
-                without: without.unwrap_or_default(),
+                without,
                 last_seen: now(),
             },
             heard: Instant::now(),

@@ -125,3 +125,19 @@ fn a_renewal_counts_for_its_own_table_only() {
     store.renew(Generation(2), Duration::from_secs(60)).unwrap();
     assert!(store.read().unwrap().renewed_for.is_some_and(|left| left > Duration::from_secs(1)));
 }
+
+#[test]
+fn what_an_earlier_release_left_is_read_and_what_this_one_leaves_is_nothing_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    store.write(&table(7), vec![], vec![]).unwrap();
+    let file = folder.path().join("table.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let fields = kept.as_object_mut().unwrap();
+    assert!(!fields.contains_key("table"), "it would serve this although it has acknowledged a later one");
+    let whole = fields.remove("whole").unwrap();
+    fields.insert("table".into(), whole);
+    fields.remove("series");
+    fs::write(&file, kept.to_string()).unwrap();
+    assert_eq!(store.read().unwrap().kept.table, *table(7));
+}
