@@ -166,8 +166,9 @@ impl Engine {
         if state.doubted && generation != state.kept.as_ref().map(|(generation, _)| *generation) {
             // It was kept after all, or what it rests on was: nothing of that is to be recorded again, and its effects are
             // there. What somebody was told since then still has to be done.
-            if let (Some(unkept), Some((_, lane))) = (state.unkept.take(), &mut found) {
-                lane.counters = lane.counters.beyond(unkept.lane.counters);
+            let unkept = state.unkept.take().map(|unkept| unkept.lane.counters).unwrap_or_default();
+            if let Some((_, lane)) = &mut found {
+                lane.counters = lane.counters.beyond(unkept).beyond(std::mem::take(&mut state.given));
             }
             let kept = found.as_ref().map_or(0, |(_, lane)| lane.attempt);
             state.granted.retain(|granted| granted.attempt > kept);
@@ -216,6 +217,7 @@ impl Engine {
         self.load(id, state).await?;
         let generation = state.kept.as_ref().map_or(0, |(g, _)| *g);
         let unkept = state.unkept.take();
+        let earlier = unkept.clone();
         let before = match (&unkept, &state.kept) {
             (Some(unkept), _) => Arc::new(unkept.lane.clone()),
             (None, Some((_, lane))) => lane.clone(),
@@ -278,6 +280,9 @@ impl Engine {
                 Ok(wake)
             }
             Err(error @ Error::Store(slipway_store::Error::Conflict { .. } | slipway_store::Error::Fenced { .. })) => {
+                // What it is to be taken again on top of may not be found at once, and must not get the same numbers.
+                state.unkept = earlier;
+                state.given = state.given.beyond(decided.lane.counters);
                 Err(error)
             }
             Err(error) if in_a_hurry => {

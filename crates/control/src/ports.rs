@@ -35,6 +35,8 @@ pub struct GatewayView {
     pub lapsed: Vec<Lapse>,
     /// Requests in flight by instance; absent where it has not reported any yet.
     pub in_flight: Option<Vec<(InstanceId, u64)>>,
+    /// Lanes some of whose instances it cannot reach, because it is of an earlier release.
+    pub without: Vec<LaneId>,
 }
 
 impl GatewayView {

@@ -7,7 +7,6 @@ use slipway_control::views::RolloutNow;
 use slipway_control::{By, Command, Error};
 use slipway_core::names::RolloutId;
 use slipway_core::rollout::Lane;
-use slipway_core::traffic::link;
 use slipway_core::units::{Millis, Timestamp, Weight};
 use slipway_store::{Commit, NewEffect};
 
@@ -382,27 +381,6 @@ async fn a_request_that_comes_again_under_its_key_is_carried_out_once_even_after
     assert_eq!(world.ask_as("1.1.0", false, &by("release")).await, first, "ended");
     assert_eq!(world.end(&queued).await, "rolled_back");
     assert_eq!(world.entries("rollout.asked").await.len(), 3);
-}
-
-#[tokio::test]
-async fn what_a_gateway_stops_using_is_in_the_journal() {
-    let world = World::new().await;
-    world.serving("1.0.0").await;
-    let instance = world.now().await.instances[0].id.clone();
-    let ejection = link::Ejection {
-        lane: shop(),
-        version: name("1.0.0"),
-        instance: instance.clone(),
-        incarnation: 1,
-        why: "connection refused".into(),
-    };
-    world.gateway.tell(link::Event::Ejected(ejection.clone()));
-    until("it is recorded", async || (world.entries("instance.ejected").await.len() == 1).then_some(())).await;
-    world.gateway.tell(link::Event::Readmitted(ejection));
-    until("the end of it as well", async || (world.entries("instance.readmitted").await.len() == 1).then_some(()))
-        .await;
-    let entry = world.journal().await.into_iter().find(|e| e.fact.kind == "instance.ejected").unwrap();
-    assert_eq!(entry.fact.cause, format!("{instance} gets no requests: connection refused"));
 }
 
 #[tokio::test]

@@ -64,6 +64,11 @@ impl Terms {
         }
     }
 
+    /// The clock that these run by stood still for so long, and time did not.
+    pub(crate) fn pass(&mut self, time: Duration, now: Instant) {
+        self.ends.values_mut().for_each(|end| *end = end.checked_sub(time).unwrap_or(now));
+    }
+
     /// When the next fault ends.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         self.ends.values().copied().filter(|end| *end > now).min()
@@ -98,7 +103,7 @@ pub(crate) struct FaultState {
 }
 
 impl FaultState {
-    /// The faults of a route that are not over; those that were in force before go on.
+    /// The faults of a route that are not over; those that were in force before go on, where they end when they were to.
     pub(crate) fn of(
         route: &Route,
         lane: &LaneId,
@@ -106,14 +111,17 @@ impl FaultState {
         earlier: Option<&RouteState>,
     ) -> Vec<Arc<FaultState>> {
         let now = Instant::now();
-        let known = |fault: &InjectedFault| {
-            earlier.and_then(|route| route.faults.iter().find(|known| known.fault == *fault)).cloned()
+        let known = |fault: &InjectedFault, until: Instant| {
+            let is_same = |known: &&Arc<FaultState>| known.fault == *fault && known.until == until;
+            earlier.and_then(|route| route.faults.iter().find(is_same)).cloned()
         };
-        let new = |fault: &InjectedFault| {
-            let until = terms.end(lane, fault, now);
+        let new = |fault: &InjectedFault, until: Instant| {
             Arc::new(FaultState { fault: fault.clone(), until, ended: false.into(), share: Share::default() })
         };
-        let all = route.faults.iter().map(|fault| known(fault).unwrap_or_else(|| new(fault)));
+        let all = route.faults.iter().map(|fault| {
+            let until = terms.end(lane, fault, now);
+            known(fault, until).unwrap_or_else(|| new(fault, until))
+        });
         all.filter(|state| state.until > now).collect()
     }
 
@@ -200,10 +208,12 @@ impl Slow {
     }
 }
 
-/// Whether injected faults count like a version's own. Those of a candidate do, so that the judge can be tried; those of the
-/// version that serves would hide what a candidate does.
+/// Whether injected faults count like a version's own. Those of one that is coming do, a first release too, so that the judge can
+/// be tried; those of the version that serves would hide what a candidate does.
 pub(crate) fn is_evidence(pick: &Pick) -> bool {
-    pick.version().role == Role::Candidate
+    let version = pick.version();
+    let judged = |state: &Arc<FaultState>| state.fault.judged && state.fault.version == version.name;
+    version.role == Role::Candidate || pick.route.faults.iter().any(judged)
 }
 
 /// Holds a request back for so long, unless the fault ends meanwhile or the gateway does.

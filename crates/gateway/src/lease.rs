@@ -42,9 +42,14 @@ impl Leases {
         }
     }
 
-    /// All leases that have not lapsed hold until `until`.
+    /// All leases that have not lapsed hold until `until`, or longer.
     pub(crate) fn renew(&mut self, until: Instant) {
-        self.running.values_mut().for_each(|(_, at)| *at = until);
+        self.running.values_mut().for_each(|(_, at)| *at = until.max(*at));
+    }
+
+    /// The clock that these run by stood still for so long, and time did not.
+    pub(crate) fn pass(&mut self, time: Duration, now: Instant) {
+        self.running.values_mut().for_each(|(_, at)| *at = at.checked_sub(time).unwrap_or(now));
     }
 
     /// Marks what has run out, and says what.
@@ -122,6 +127,7 @@ mod tests {
         assert_eq!(leases.next(), Some(start + TERM));
         assert_eq!(leases.expire(start + TERM - Duration::from_millis(1)), []);
         leases.renew(start + TERM * 2);
+        leases.renew(start);
         assert_eq!(leases.expire(start + TERM), []);
         assert_eq!(leases.expire(start + TERM * 2), [Lapse { lane: lane.clone(), epoch: Epoch(4) }]);
         assert_eq!(leases.expire(start + TERM * 9), []);
@@ -129,6 +135,16 @@ mod tests {
         assert_eq!(leases.next(), None, "what lapsed is not renewed");
         assert!(leases.is_lapsed(&lane, Epoch(4)) && leases.is_lapsed(&lane, Epoch(3)));
         assert!(!leases.is_lapsed(&lane, Epoch(5)));
+    }
+
+    #[test]
+    fn a_lease_runs_on_while_its_clock_stands_still() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        leases.start(&table(4, true), |term| start + term);
+        leases.pass(TERM - Duration::from_secs(1), start);
+        assert_eq!(leases.expire(start), []);
+        leases.pass(Duration::from_secs(1), start);
+        assert_eq!(leases.expire(start).len(), 1);
     }
 
     #[test]

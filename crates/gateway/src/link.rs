@@ -14,14 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use slipway_core::address::Address;
 use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{Endpoint, Route, RoutingTable, TableChange};
+use slipway_core::traffic::{READS, RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
+use crate::heard::Heard;
 use crate::hub::SILENCE;
 use crate::invitation::Invitation;
 use crate::machine;
+use crate::reach::reach;
 use crate::report::Reporter;
 use crate::wire::{self, LineReader};
 
@@ -90,7 +91,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: Socke
         // Where nobody listens, the control plane is away, and costs nobody anything to be called.
         let is_away = ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         let is_refused = matches!(control, Control::Invited(_)) && !welcomed && !is_away;
-        pause = if is_refused { (pause * 2).min(REFUSED_RETRY) } else { RETRY };
+        pause = pause_after(pause, is_refused);
         let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
         if why != told_why {
             tracing::info!(why, "not connected to the control plane; serving on");
@@ -106,6 +107,11 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: Socke
             () = tokio::time::sleep(pause + jitter) => {}
         }
     }
+}
+
+/// From one call to the next: longer each time for one that is not let in.
+fn pause_after(pause: Duration, is_refused: bool) -> Duration {
+    if is_refused { (pause * 2).min(REFUSED_RETRY) } else { RETRY }
 }
 
 async fn call(
@@ -146,7 +152,7 @@ async fn call(
 
 async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
     let Called { token, read, mut write, at } = called;
-    let since = gateway.pulse.stops();
+    let (since, called_at) = (gateway.pulse.stops(), Instant::now());
     let machine = machine::here();
     let hello = Hello {
         token,
@@ -159,14 +165,19 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
         ejected: gateway.ejections(),
         machine: Some(machine),
         takes_changes: true,
+        reads: READS,
+        more: false,
     };
-    send(&mut write, &FromGateway::Hello(hello)).await?;
+    for part in hello.parts() {
+        send(&mut write, &part).await?;
+    }
     for event in losses(gateway) {
         send(&mut write, &FromGateway::Event(event)).await?;
     }
     let mut reporter = Reporter::new();
     send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-    Talk { gateway, write, reporter, at, away: false, welcomed, since, beat: 0, parts: None, catching_up: None }
+    let heard = Heard::since(called_at);
+    Talk { gateway, write, reporter, at, away: false, welcomed, since, beat: 0, heard, parts: None, catching_up: None }
         .run(read)
         .await
 }
@@ -196,6 +207,8 @@ struct Talk<'a> {
     /// How often this process had stood still when it called.
     since: u64,
     beat: u64,
+    /// What the control plane has heard of it.
+    heard: Heard,
     /// What has come of a table in parts.
     parts: Option<TableChange>,
     /// The beat whose answer means that everything which was said while this process stood still has been heard.
@@ -245,6 +258,7 @@ impl Talk<'_> {
 
     async fn beat(&mut self) -> io::Result<()> {
         self.beat += 1;
+        self.heard.ask(self.beat, Instant::now());
         send(&mut self.write, &FromGateway::Here { beat: self.beat }).await
     }
 
@@ -259,7 +273,10 @@ impl Talk<'_> {
     /// Serves a table, and says so.
     async fn serve(&mut self, table: RoutingTable) -> io::Result<()> {
         let gateway = self.gateway;
-        if let Some(generation) = gateway.apply(table).await {
+        // What was said while this process stood still may be long over.
+        let stood_still = gateway.is_behind() || gateway.pulse.stops() > self.since;
+        let said = if stood_still { self.heard.when() } else { Instant::now() };
+        if let Some(generation) = gateway.apply(table, said.into_std()).await {
             // In this order: whoever hears the acknowledgement knows what is still running.
             let in_flight = self.reporter.note_leaving(gateway.leaving());
             send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
@@ -276,6 +293,7 @@ impl Talk<'_> {
         match serde_json::from_slice(line) {
             Ok(ToGateway::Welcome { machine }) => {
                 *self.welcomed = true;
+                self.heard.welcome();
                 self.away = machine != machine::here();
             }
             Ok(ToGateway::Table(mut table)) => {
@@ -296,31 +314,20 @@ impl Talk<'_> {
                 }
             }
             Ok(ToGateway::Here { beat }) => {
+                self.heard.answer(beat);
                 if self.catching_up.is_some_and(|asked| beat >= asked) {
                     self.catching_up = None;
                     self.since += 1;
                     gateway.note_in_step(self.since);
                 }
             }
-            Ok(ToGateway::Renew { generation, term }) => gateway.renew(generation, term.as_duration()).await,
+            Ok(ToGateway::Renew { generation, term }) => {
+                gateway.renew(generation, term.as_duration(), self.heard.when().into_std()).await;
+            }
             Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
             Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
         }
         Ok(())
-    }
-}
-
-/// Instances that listen on their own machine are reached where their control plane is.
-fn reach(routes: &mut [Arc<Route>], at: IpAddr) {
-    let versions = routes.iter_mut().flat_map(|route| &mut Arc::make_mut(route).versions);
-    versions.flat_map(|version| &mut version.endpoints).for_each(|endpoint| reach_one(endpoint, at));
-}
-
-fn reach_one(endpoint: &mut Endpoint, at: IpAddr) {
-    if let Address::Tcp(address) = &mut endpoint.address
-        && address.ip().is_loopback()
-    {
-        address.set_ip(at);
     }
 }
 
@@ -369,14 +376,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn from_another_machine_instances_are_reached_where_their_control_plane_is() {
-        let endpoint = |address: &str| Endpoint {
-            instance: "shop-production-1".parse().unwrap(),
-            incarnation: 1,
-            address: address.parse().unwrap(),
-        };
-        let mut endpoints = [endpoint("127.0.0.1:4001"), endpoint("192.0.2.7:4002")];
-        endpoints.iter_mut().for_each(|endpoint| reach_one(endpoint, [192, 0, 2, 1].into()));
-        assert_eq!(endpoints.map(|e| e.address.to_string()), ["192.0.2.1:4001", "192.0.2.7:4002"]);
+    fn whoever_is_not_let_in_calls_ever_less_often_and_at_once_again_after_that() {
+        let mut pause = RETRY;
+        let pauses: Vec<Duration> = std::iter::repeat_with(|| {
+            pause = pause_after(pause, true);
+            pause
+        })
+        .take(9)
+        .collect();
+        assert!(pauses.is_sorted() && pauses[0] > RETRY);
+        assert_eq!(pauses[8], REFUSED_RETRY);
+        assert_eq!(pause_after(REFUSED_RETRY, false), RETRY);
     }
 }

@@ -1,27 +1,54 @@
 //! The last good routing table and the lapses, on disk, for a gateway that starts while nobody answers.
 //!
-//! Written to a temporary file and renamed before a table is acknowledged, so that a gateway that is killed never
-//! comes back with an older table than the one it confirmed. The sync to the disk follows the acknowledgement:
+//! Written before a table is acknowledged, so that a gateway that is killed never comes back with an older table than the
+//! one it confirmed: the whole of it to a temporary file that is renamed, and what has changed since at the end of a
+//! second file, until that is as long as the first. So a change costs what it changes, however many services there are.
+//! The sync to the disk follows the acknowledgement:
 //! after a power failure the file only tells which routes there were, since the instances are gone with the boot.
 //! Where the file cannot be written (disk full) it is removed, because no table is better than one that was taken back.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use slipway_core::traffic::link::Lapse;
-use slipway_core::traffic::{Generation, RoutingTable};
+use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
+use crate::gateway::lock;
 use crate::inject::FaultId;
+use crate::wire;
+
+/// Changes may always be so long in bytes, however short the table is.
+const CHANGES: u64 = 64 << 10;
 
 /// Where the table is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct TableStore {
     folder: PathBuf,
+    written: Arc<Mutex<Option<Written>>>,
+    sync: Arc<Sync>,
+}
+
+/// What this process has written.
+#[derive(Debug)]
+struct Written {
+    series: u64,
+    table: Arc<RoutingTable>,
+    /// Bytes of the whole table, and of what came after it.
+    whole: u64,
+    changes: u64,
+}
+
+/// One sync at a time, and never more than one that waits.
+#[derive(Debug, Default)]
+struct Sync {
+    going: Mutex<()>,
+    wanted: AtomicBool,
 }
 
 /// What is kept.
@@ -31,12 +58,27 @@ pub(crate) struct Kept {
     boot_id: String,
     /// When, in milliseconds since that boot, suspended time included.
     at_ms: u64,
-    /// The table, with its fall-backs.
+    /// The table, with its fall-backs. By another name than before there were changes after it: an earlier release, which does not
+    /// look for them, must not take it for the last one.
+    #[serde(rename = "whole", alias = "table")]
     pub(crate) table: RoutingTable,
     /// Epochs whose lease ran out.
     pub(crate) lapses: Vec<Lapse>,
     /// When each injected fault ends, in milliseconds since that boot.
     #[serde(default)]
+    faults: Vec<(FaultId, u64)>,
+    /// What the changes that follow this table are known by.
+    #[serde(default)]
+    series: u64,
+}
+
+/// A change since then, and the rest as it is from then on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Later {
+    series: u64,
+    at_ms: u64,
+    change: TableChange,
+    lapses: Vec<Lapse>,
     faults: Vec<(FaultId, u64)>,
 }
 
@@ -64,7 +106,7 @@ impl TableStore {
     /// Keeps the table in `folder`, which is made where it is missing.
     pub(crate) fn open(folder: &Path) -> io::Result<TableStore> {
         fs::create_dir_all(folder)?;
-        Ok(TableStore { folder: folder.to_path_buf() })
+        Ok(TableStore { folder: folder.to_path_buf(), written: Arc::default(), sync: Arc::default() })
     }
 
     /// Keeps it for the control plane of this authority: what another one said is thrown away.
@@ -74,7 +116,7 @@ impl TableStore {
         let before = fs::read_to_string(&file).ok();
         if before.as_ref().is_some_and(|before| *before != authority) {
             tracing::warn!("the routing table on disk is of another control plane and is thrown away");
-            for of_another in [store.table_file(), store.renewal_file()] {
+            for of_another in [store.table_file(), store.changes_file(), store.renewal_file()] {
                 match fs::remove_file(of_another) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -91,6 +133,10 @@ impl TableStore {
         self.folder.join("table.json")
     }
 
+    fn changes_file(&self) -> PathBuf {
+        self.folder.join("changes.json")
+    }
+
     fn renewal_file(&self) -> PathBuf {
         self.folder.join("renewal.json")
     }
@@ -98,31 +144,88 @@ impl TableStore {
     /// Writes table and lapses where a killed gateway finds them. Blocks, but not for the disk.
     pub(crate) fn write(
         &self,
-        table: &RoutingTable,
+        table: &Arc<RoutingTable>,
         lapses: Vec<Lapse>,
         faults: Vec<(FaultId, Duration)>,
     ) -> io::Result<()> {
         let at_ms = since_boot_ms();
         let until = |left: Duration| at_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        let faults = faults.into_iter().map(|(id, left)| (id, until(left))).collect();
-        let kept = Kept { boot_id: boot_id(), at_ms, table: table.clone(), lapses, faults };
-        let written = serde_json::to_vec(&kept).map_err(io::Error::from).and_then(|b| replace(&self.table_file(), &b));
-        if written.is_err() {
-            let _ = fs::remove_file(self.table_file());
+        let faults: Vec<_> = faults.into_iter().map(|(id, left)| (id, until(left))).collect();
+        let mut before = lock(&self.written);
+        if let Some(written) = before.take()
+            && let Some(change) = written.change(table)
+        {
+            let later = Later { series: written.series, at_ms, change, lapses: lapses.clone(), faults: faults.clone() };
+            // Where it cannot be added, it may be possible to write all of it.
+            if let Ok(Some(now)) = self.add(written, table, &later) {
+                *before = Some(now);
+                return Ok(());
+            }
         }
-        written
+        let series = rand::random();
+        let kept = Kept { boot_id: boot_id(), at_ms, table: RoutingTable::clone(table), lapses, faults, series };
+        let written = serde_json::to_vec(&kept).map_err(io::Error::from).and_then(|bytes| {
+            replace(&self.table_file(), &bytes)?;
+            Ok(bytes.len() as u64)
+        });
+        match written {
+            Ok(whole) => *before = Some(Written { series, table: table.clone(), whole, changes: 0 }),
+            Err(_) => drop(fs::remove_file(self.table_file())),
+        }
+        written.map(|_| ())
     }
 
-    /// Waits until what was written is on the disk.
+    /// Adds a change to what is written; nothing where there are so many that the whole is better written anew.
+    fn add(&self, written: Written, table: &Arc<RoutingTable>, later: &Later) -> io::Result<Option<Written>> {
+        let line = wire::line(later)?;
+        let changes = written.changes + line.len() as u64;
+        if changes > written.whole.max(CHANGES) {
+            return Ok(None);
+        }
+        // What is there already belongs to another table.
+        let mut file = match written.changes {
+            0 => private(&self.changes_file())?,
+            _ => fs::OpenOptions::new().append(true).open(self.changes_file())?,
+        };
+        file.write_all(&line)?;
+        Ok(Some(Written { table: table.clone(), changes, ..written }))
+    }
+
+    /// Waits until what was written is on the disk, or leaves that to whoever waits for it already.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        File::open(self.table_file())?.sync_all()?;
-        File::open(&self.folder)?.sync_all()
+        self.sync.wanted.store(true, Ordering::Release);
+        while self.sync.wanted.load(Ordering::Acquire) {
+            let Ok(_one) = self.sync.going.try_lock() else { return Ok(()) };
+            while self.sync.wanted.swap(false, Ordering::AcqRel) {
+                File::open(self.table_file())?.sync_all()?;
+                match File::open(self.changes_file()) {
+                    Ok(changes) => changes.sync_all()?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+                File::open(&self.folder)?.sync_all()?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes that the leases hold for another `term`.
     pub(crate) fn renew(&self, generation: Generation, term: Duration) -> io::Result<()> {
         let until_ms = since_boot_ms().saturating_add(u64::try_from(term.as_millis()).unwrap_or(u64::MAX));
         replace(&self.renewal_file(), &serde_json::to_vec(&Renewed { generation, until_ms })?)
+    }
+
+    /// Takes in what changed after the table was written, up to the last line that is whole.
+    fn follow(&self, kept: &mut Kept) {
+        let lines = fs::read(self.changes_file()).unwrap_or_default();
+        for line in lines.split(|byte| *byte == b'\n') {
+            let Ok(later) = serde_json::from_slice::<Later>(line) else { return };
+            if later.series != kept.series {
+                return;
+            }
+            let Some(table) = later.change.apply(Some(&kept.table)) else { return };
+            (kept.table, kept.at_ms, kept.lapses, kept.faults) = (table, later.at_ms, later.lapses, later.faults);
+        }
     }
 
     /// What was written last; endpoints of another boot are left out. `None` where there is nothing usable.
@@ -135,6 +238,7 @@ impl TableStore {
                 return None;
             }
         };
+        self.follow(&mut kept);
         if let Err(error) = kept.table.check() {
             tracing::warn!(%error, "the routing table on disk does not hold together and is ignored");
             return None;
@@ -142,6 +246,8 @@ impl TableStore {
         let now = since_boot_ms();
         if kept.boot_id != boot_id() {
             kept.table.routes.iter_mut().flat_map(|r| &mut Arc::make_mut(r).versions).for_each(|v| v.endpoints.clear());
+            // It is not the table of this number any more: whoever has that must hand it over.
+            kept.table.generation = Generation(0);
             let faults = std::mem::take(&mut kept.faults).into_iter().map(|(id, _)| (id, Duration::ZERO)).collect();
             return Some(Found { kept, age: Duration::MAX, renewed_for: None, faults });
         }
@@ -154,6 +260,14 @@ impl TableStore {
             |until: u64| if now == 0 { Duration::ZERO } else { Duration::from_millis(until.saturating_sub(now)) };
         let faults = std::mem::take(&mut kept.faults).into_iter().map(|(id, until)| (id, left(until))).collect();
         Some(Found { kept, age, renewed_for, faults })
+    }
+}
+
+impl Written {
+    /// What makes the table of the one that was written last, where a change says that.
+    fn change(&self, table: &RoutingTable) -> Option<TableChange> {
+        let change = TableChange::between(Some(&self.table), table);
+        (change.clone().apply(Some(&self.table)).as_ref() == Some(table)).then_some(change)
     }
 }
 
@@ -179,47 +293,11 @@ fn boot_id() -> String {
 }
 
 /// Milliseconds since the machine's boot, suspended time included; zero where the system does not say.
-fn since_boot_ms() -> u64 {
+pub(crate) fn since_boot_ms() -> u64 {
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let seconds: Option<f64> = uptime.split_whitespace().next().and_then(|s| s.parse().ok());
     seconds.map_or(0, |s| (s * 1000.0) as u64)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_a_table_cannot_be_written_the_older_one_does_not_come_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = TableStore::open(folder.path()).unwrap();
-        let table = RoutingTable { generation: Generation(1), routes: vec![] };
-        store.write(&table, vec![], vec![]).unwrap();
-        store.sync().unwrap();
-        assert_eq!(store.read().unwrap().kept.table, table);
-        // A folder in the place of the temporary file fails as a full disk does.
-        fs::create_dir_all(folder.path().join("table.tmp/x")).unwrap();
-        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![], vec![]).unwrap_err();
-        assert!(store.read().is_none());
-    }
-
-    #[test]
-    fn a_table_of_another_control_plane_is_thrown_away() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = TableStore::open_for(folder.path(), "one").unwrap();
-        store.write(&RoutingTable { generation: Generation(9), routes: vec![] }, vec![], vec![]).unwrap();
-        assert!(TableStore::open_for(folder.path(), "one").unwrap().read().is_some());
-        assert!(TableStore::open_for(folder.path(), "two").unwrap().read().is_none());
-    }
-
-    #[test]
-    fn a_renewal_counts_for_its_own_table_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = TableStore::open(folder.path()).unwrap();
-        store.write(&RoutingTable { generation: Generation(2), routes: vec![] }, vec![], vec![]).unwrap();
-        store.renew(Generation(1), Duration::from_secs(60)).unwrap();
-        assert_eq!(store.read().unwrap().renewed_for, None);
-        store.renew(Generation(2), Duration::from_secs(60)).unwrap();
-        assert!(store.read().unwrap().renewed_for.is_some_and(|left| left > Duration::from_secs(1)));
-    }
-}
+mod tests;

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use common::*;
 use slipway_core::traffic::Generation;
-use slipway_core::traffic::link::Event;
+use slipway_core::traffic::link::{Event, FromGateway, Machine, ToGateway};
 use slipway_core::units::Millis;
 use slipway_gateway::hub::Hub;
+use slipway_gateway::{Config, Control};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 const LONG: Millis = Millis(3_600_000);
 
@@ -81,6 +84,67 @@ async fn a_renewed_lease_holds_and_survives_a_restart() {
     assert_eq!(world.get("/").await.body, "c1");
 }
 
+/// A control plane by hand, renewing a lease with every line that it hears.
+struct ByHand {
+    stream: BufReader<TcpStream>,
+    beats: usize,
+}
+
+impl ByHand {
+    async fn say(&mut self, message: &ToGateway) {
+        let line = serde_json::to_string(message).unwrap();
+        self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    /// What the gateway says next; where it says that it is there, it is answered if `answers`, and its lease renewed.
+    async fn hear(&mut self, answers: bool) -> FromGateway {
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await.expect("nothing was heard");
+        assert!(read.unwrap() > 0, "the gateway hung up");
+        let heard = serde_json::from_str(&line).unwrap();
+        if let FromGateway::Here { beat } = heard {
+            self.beats += 1;
+            if answers {
+                self.say(&ToGateway::Here { beat }).await;
+            }
+            self.say(&ToGateway::Renew { generation: Generation(1), term: Millis(3_000) }).await;
+        }
+        heard
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_holds_from_what_the_control_plane_has_heard_of_the_gateway() {
+    let (stable, candidate) = (Instance::start("s1").await, Instance::start("c1").await);
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let control = serde_json::json!({ "address": listener.local_addr().unwrap(), "token": "secret", "start": 1 });
+    std::fs::write(dir.path().join("control.json"), control.to_string()).unwrap();
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        state_dir: dir.path().join("gateway"),
+        control: Control::Beside(dir.path().join("control.json")),
+        name: "gw".into(),
+        access_log: None,
+        tls: None,
+    };
+    let gateway = tokio::spawn(slipway_gateway::run_with(config, quick()));
+    let mut control = ByHand { stream: BufReader::new(listener.accept().await.unwrap().0), beats: 0 };
+    assert!(matches!(control.hear(true).await, FromGateway::Hello(_)));
+    control.say(&ToGateway::Welcome { machine: Machine("here".into()) }).await;
+    let mut split = table(1, 10_000, &[&stable], &[&candidate]);
+    split.lease = Some(Millis(3_000));
+    control.say(&ToGateway::Table(split.build())).await;
+    // Longer than the lease, twice a second.
+    while control.beats < 8 {
+        let heard = control.hear(true).await;
+        assert!(!matches!(heard, FromGateway::Event(Event::Lapsed(_))), "it is renewed");
+    }
+    // From now on the gateway's words do not arrive, and renewals do.
+    while !matches!(control.hear(false).await, FromGateway::Event(Event::Lapsed(_))) {}
+    gateway.abort();
+}
+
 #[tokio::test]
 async fn a_lease_that_ran_out_while_the_gateway_was_down_has_run_out() {
     let (stable, candidate) = (Instance::start("s1").await, Instance::start("c1").await);
@@ -142,8 +206,10 @@ async fn instances_of_another_boot_of_the_machine_are_not_used() {
     assert_eq!(reply.status, 503);
     assert!(reply.header("proxy-status").contains("destination_unavailable"));
     assert_eq!(stable.seen(), 0);
+    // Its own control plane, which was there all the time, has nothing newer for it.
     control_plane_returns(&mut world).await;
-    world.publish(table(2, 0, &[&stable], &[]).build()).await;
+    world.hub.publish(table(1, 0, &[&stable], &[]).build());
+    until("it is told all of it", || world.hub.is_acked(Generation(1)).then_some(())).await;
     assert_eq!(world.get("/").await.body, "s1");
 }
 

@@ -1,6 +1,8 @@
 //! The control plane's end of the link against callers of every kind.
 
 mod common;
+#[path = "common/invited.rs"]
+mod invited;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,17 +10,37 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::link::{CountRow, FromGateway, Hello, LINE_LIMIT, Machine, ToGateway};
-use slipway_core::traffic::{Epoch, Generation, RoutingTable, TableChange};
+use invited::settings;
+use slipway_core::names::LaneId;
+use slipway_core::traffic::link::{
+    CountRow, Ejection, Event, FromGateway, Hello, LINE_LIMIT, Lapse, Machine, ToGateway,
+};
+use slipway_core::traffic::{Endpoint, Epoch, Generation, READS, RoutingTable, TableChange};
 use slipway_core::units::Millis;
-use slipway_gateway::hub::{Hub, Invited, Settings};
-use slipway_gateway::{Config, Control, Invitation};
+use slipway_gateway::hub::Hub;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// A gateway by hand.
 struct Caller {
     stream: BufReader<TcpStream>,
+}
+
+fn hello(name: &str, address: SocketAddr, token: &str) -> Hello {
+    Hello {
+        token: token.into(),
+        gateway: name.into(),
+        boot: "a".into(),
+        pid: std::process::id(),
+        traffic: address,
+        serves: Generation(0),
+        lapsed: vec![],
+        ejected: vec![],
+        machine: None,
+        takes_changes: true,
+        reads: READS,
+        more: false,
+    }
 }
 
 impl Caller {
@@ -32,18 +54,7 @@ impl Caller {
 
     async fn call_with(name: &str, address: SocketAddr, token: &str, boot: &str, takes_changes: bool) -> Caller {
         let mut caller = Caller { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) };
-        let hello = Hello {
-            token: token.into(),
-            gateway: name.into(),
-            boot: boot.into(),
-            pid: std::process::id(),
-            traffic: address,
-            serves: Generation(0),
-            lapsed: vec![],
-            ejected: vec![],
-            machine: None,
-            takes_changes,
-        };
+        let hello = Hello { boot: boot.into(), takes_changes, ..hello(name, address, token) };
         caller.say(&FromGateway::Hello(hello)).await;
         caller
     }
@@ -73,12 +84,6 @@ async fn hub() -> (tempfile::TempDir, Hub) {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
     (dir, hub)
-}
-
-fn settings(dir: &std::path::Path, grace: Duration) -> Settings {
-    let invited = Some(Invited { listen: Some(([127, 0, 0, 1], 0).into()), folder: dir.join("gateways") });
-    let control_file = dir.join("control.json");
-    Settings { control_file, token: "secret".into(), api: None, start: 0, grace, invited }
 }
 
 fn row(attempts: u64) -> CountRow {
@@ -270,18 +275,8 @@ async fn one_that_runs_elsewhere_counts_until_the_grace_is_over_and_one_that_end
     one.ack(1).await;
     // No process has this id: here it has ended, on another machine nobody can tell.
     let hello = |name: &str, machine: Option<Machine>| {
-        FromGateway::Hello(Hello {
-            token: "secret".into(),
-            gateway: name.into(),
-            boot: name.into(),
-            pid: u32::MAX,
-            traffic: ([192, 0, 2, 1], 80).into(),
-            serves: Generation(0),
-            lapsed: vec![],
-            ejected: vec![],
-            machine,
-            takes_changes: false,
-        })
+        let base = crate::hello(name, ([192, 0, 2, 1], 80).into(), "secret");
+        FromGateway::Hello(Hello { boot: name.into(), pid: u32::MAX, machine, takes_changes: false, ..base })
     };
     let mut ended = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
     ended.say(&hello("ended", None)).await;
@@ -319,6 +314,55 @@ async fn a_gateway_that_runs_beside_is_waited_for_before_it_has_called() {
 }
 
 #[tokio::test]
+async fn a_gateway_of_an_earlier_release_is_given_what_it_can_read_and_confirms_it() {
+    let (_dir, hub) = hub().await;
+    let mut both = crowd(1, 2, 0);
+    let at = |address: &str| Endpoint {
+        instance: "shop-production-1".parse().unwrap(),
+        incarnation: 1,
+        address: address.parse().unwrap(),
+    };
+    for (service, address) in ["127.0.0.1:9", "unix:/run/shop"].into_iter().enumerate() {
+        Arc::make_mut(&mut both.routes[service]).versions[0].endpoints = vec![at(address)];
+    }
+    hub.publish(both.clone());
+    for (boot, takes_changes) in [("a", false), ("b", true)] {
+        let mut old = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+        // It says nothing of what it can read.
+        old.line(
+            &format!(
+                r#"{{"type":"hello","token":"secret","gateway":"old","boot":"{boot}","pid":1,"traffic":"192.0.2.1:80",
+               "serves":0,"lapsed":[],"ejected":[],"takes_changes":{takes_changes}}}"#
+            )
+            .replace('\n', ""),
+        )
+        .await;
+        let given = match old.heard().await {
+            Some(ToGateway::Table(table)) => table,
+            Some(ToGateway::Change(change)) => change.apply(None).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let endpoints: Vec<usize> = given.routes.iter().map(|route| route.versions[0].endpoints.len()).collect();
+        assert_eq!(endpoints, [1, 0], "both routes, and of the one that it cannot read nobody who listens");
+        old.ack(1).await;
+        assert!(hub.wait_acked(Generation(1), PATIENCE).await);
+        assert_eq!(hub.gateways()[0].without, [both.routes[1].lane()]);
+        let (lane, version) = (both.routes[1].lane(), "c".parse().unwrap());
+        let lost = Event::CandidateLost { lane, version, epoch: Epoch(1), why: "it has no instance".into() };
+        old.say(&FromGateway::Event(lost)).await;
+        let told = until("the loss is told", || hub.drain_events().pop()).await;
+        let (gateway, Event::CandidateLost { why, .. }) = told else { panic!("{told:?}") };
+        assert!(gateway == "old" && why.contains("earlier release"), "{why}");
+    }
+    // The new program in its place has what the old one left behind.
+    let mut new = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+    let hello = Hello { serves: Generation(1), boot: "c".into(), ..hello("old", hub.address(), "secret") };
+    new.say(&FromGateway::Hello(hello)).await;
+    assert_eq!(change(&mut new).await.apply(None), Some(both), "all of it");
+    assert!(hub.gateways()[0].without.is_empty());
+}
+
+#[tokio::test]
 async fn a_beat_is_answered_behind_the_newest_table() {
     let (_dir, hub) = hub().await;
     let mut caller = Caller::call(hub.address(), "secret", "a").await;
@@ -330,59 +374,45 @@ async fn a_beat_is_answered_behind_the_newest_table() {
 }
 
 #[tokio::test]
-async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
-    let (dir, stable) = (tempfile::tempdir().unwrap(), Instance::start("s1").await);
-    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
-    let at = hub.invited_at().unwrap();
-    let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
-    let run = |invitation: &Invitation| {
-        let config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            state_dir: dir.path().join(&invitation.token),
-            control: Control::Invited(Box::new(invitation.clone())),
-            name: invitation.name.clone(),
-            access_log: None,
-            tls: None,
-        };
-        tokio::spawn(slipway_gateway::run_with(config, quick()))
+async fn a_gateway_that_has_much_to_say_says_it_in_parts_and_is_let_in() {
+    let (_dir, hub) = hub().await;
+    let long = "w".repeat(400);
+    let ejected = |n: u32| Ejection {
+        lane: table(1, 0, &[], &[]).route().lane(),
+        version: "c".parse().unwrap(),
+        instance: format!("shop-production-{n}").parse().unwrap(),
+        incarnation: 1,
+        why: long.clone(),
     };
-    let edge = run(&invitation);
-    let traffic = until("it calls", || hub.gateways().first().map(|g| g.traffic)).await;
-    hub.publish(table(1, 0, &[&stable], &[]).build());
-    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
-    assert_eq!(Client::to(traffic).await.get("/", &[]).await.status, 200);
-
-    // Whoever calls without TLS, or with the invitation of before, hears nothing.
-    let mut plain = Caller::call_as("edge-2", at, &invitation.token, "c").await;
-    let mut said = Vec::new();
-    // What there may be is an alert of TLS.
-    let _ = tokio::time::timeout(PATIENCE, plain.stream.read_to_end(&mut said)).await.expect("it is hung up on");
-    assert!(!said.contains(&b'{'), "{said:?}");
-    let newer = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
-    until("it is hung up on", || (!hub.gateways()[0].connected).then_some(())).await;
-    let renewed = run(&newer);
-    until("the newer one calls", || hub.gateways()[0].connected.then_some(())).await;
-    let boot = hub.gateways()[0].boot.clone();
-    until("the older one is left out", || (hub.gateways()[0].boot == boot).then_some(())).await;
-
-    // Two with one invitation do not take the name from each other.
-    let twin = run(&newer);
-    let taken = async { until("it is taken", || (hub.gateways()[0].boot != boot).then_some(())).await };
-    assert!(tokio::time::timeout(Duration::from_millis(500), taken).await.is_err());
-    renewed.abort();
-    until("the name is free", || (hub.gateways()[0].boot != boot).then_some(())).await;
-
-    twin.abort();
-    edge.abort();
-    drop(hub);
-    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
-    let expected = hub.gateways();
-    assert_eq!(
-        expected.iter().map(|g| (g.name.as_str(), g.connected, g.sent)).collect::<Vec<_>>(),
-        [("edge-2", false, None)]
-    );
-    assert!(expected[0].counts(), "it may still serve what an earlier control plane said");
-    until("it is lost in time", || hub.gateways()[0].lost.map(|_| ())).await;
-    hub.forget("edge-2").unwrap();
-    assert!(hub.gateways().is_empty() && hub.invited().is_empty());
+    let lapsed = |n: u32| Lapse {
+        lane: LaneId { service: format!("s-{n}").parse().unwrap(), environment: "production".parse().unwrap() },
+        epoch: Epoch(1),
+    };
+    let (ejected, lapsed): (Vec<_>, Vec<_>) = ((0..6_000).map(ejected).collect(), (0..700).map(lapsed).collect());
+    let (lapses, ejections) = (lapsed.clone(), ejected.clone());
+    let hello = Hello { lapsed: lapses, ejected: ejections, ..hello("gw", hub.address(), "secret") };
+    let parts = hello.parts();
+    assert!(parts.len() > 1 && parts.iter().all(|part| serde_json::to_vec(part).unwrap().len() < 1 << 20));
+    let mut caller = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+    for part in parts {
+        caller.say(&part).await;
+    }
+    let known = until("it is let in", || hub.gateways().pop()).await;
+    let by_instance = |e: &Ejection| e.instance.clone();
+    let sorted = |mut of: Vec<Ejection>| {
+        of.sort_by_key(by_instance);
+        of
+    };
+    assert_eq!(sorted(known.ejected), sorted(ejected));
+    assert_eq!(known.lapsed.len(), 700);
+    // What is no part.
+    for line in [r#"{"type":"more","lapsed":[],"ejected":[]}"#, r#"{"type":"ack","generation":7}"#] {
+        let mut caller = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
+        let hello = r#"{"type":"hello","token":"secret","gateway":"x","boot":"x","pid":1,"traffic":"192.0.2.1:80","serves":0,
+            "lapsed":[],"ejected":[],"more":true}"#;
+        caller.line(&hello.replace('\n', "")).await;
+        caller.line(line).await;
+        assert_eq!(caller.heard().await, None, "{line}");
+    }
+    assert_eq!(hub.gateways().len(), 1);
 }

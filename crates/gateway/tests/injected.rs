@@ -25,6 +25,7 @@ fn fault(what: FaultKind, version: &str, share_bp: u16) -> InjectedFault {
         share: Weight::from_bp(share_bp).unwrap(),
         length: HOUR,
         until: Timestamp(u64::MAX),
+        judged: false,
     }
 }
 
@@ -132,6 +133,21 @@ async fn latency_holds_only_the_cohort_back_and_ends_with_the_fault() {
     world.publish(all.build()).await;
     let answer = tokio::time::timeout(PATIENCE, waiting).await.expect("it goes on at once").unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (200, "s"));
+}
+
+#[tokio::test]
+async fn a_first_releases_fault_is_evidence_and_that_of_what_serves_is_none() {
+    let s = Instance::start("s").await;
+    let world = World::start().await;
+    // Whoever comes first stands in no other role than who serves already.
+    for (epoch, judged, failed) in [(1, true, 1), (2, false, 0)] {
+        let mut all = table(epoch, 0, &[&s], &[]);
+        all.faults = vec![InjectedFault { number: epoch, judged, ..fault(FaultKind::Abort(503), "s", 10_000) }];
+        world.publish(all.build()).await;
+        assert_eq!(world.get("/").await.status, 503);
+        let row = world.counts("s", "it is counted", |row| row.epoch.0 == epoch && row.injected == 1).await;
+        assert_eq!((row.objectives[0].n, row.objectives[0].bad), (failed, failed), "{judged}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub(crate) fn gateways(gateways: &[WireGateway]) -> String {
             _ => "not known",
         };
         let traffic = gateway.traffic.clone().unwrap_or_else(|| "not yet".to_string());
-        let cells = [gateway.name.clone(), gateway.state.clone(), flat(&traffic), table.to_string(), lost(gateway)];
+        let cells = [gateway.name.clone(), gateway.state.clone(), flat(&traffic), table.to_string(), trouble(gateway)];
         rows.push(cells.to_vec());
     }
     columns(&rows)
@@ -25,11 +25,12 @@ pub(crate) fn gateways(gateways: &[WireGateway]) -> String {
 
 /// Gateways that a person should know of beside what serves; nothing where all is well.
 pub(crate) fn gateways_in_trouble(gateways: &[WireGateway]) -> String {
-    let troubled = gateways.iter().filter(|g| !matches!(g.state.as_str(), "connected" | "invited"));
-    troubled.map(|g| format!("⚠ gateway {} is {}: {}\n", g.name, g.state, lost(g))).collect()
+    let well = |g: &&WireGateway| matches!(g.state.as_str(), "connected" | "invited") && g.without.is_empty();
+    let troubled = gateways.iter().filter(|g| !well(g));
+    troubled.map(|g| format!("⚠ gateway {} is {}: {}\n", g.name, g.state, trouble(g))).collect()
 }
 
-fn lost(gateway: &WireGateway) -> String {
+fn trouble(gateway: &WireGateway) -> String {
     let name = &gateway.name;
     match (gateway.lost_since, gateway.kept_until) {
         (Some(since), Some(until)) => format!(
@@ -39,6 +40,11 @@ fn lost(gateway: &WireGateway) -> String {
             Timestamp(until)
         ),
         _ if gateway.state == "away" => "a shift waits for it".to_string(),
+        _ if !gateway.without.is_empty() => {
+            let (named, others) = gateway.without.split_at(gateway.without.len().min(3));
+            let others = if others.is_empty() { String::new() } else { format!(" and {} others", others.len()) };
+            format!("of an earlier release, it cannot reach {}{others} on Unix sockets; upgrade it", named.join(", "))
+        }
         _ => String::new(),
     }
 }
@@ -59,6 +65,7 @@ mod tests {
             lost_since: None,
             kept: 0,
             kept_until: None,
+            without: vec![],
         };
         let lost = WireGateway {
             name: "edge-2".to_string(),
@@ -79,13 +86,22 @@ mod tests {
             kept_until: None,
             ..lost.clone()
         };
-        let all = [lost, invited, connected];
+        let old = WireGateway {
+            name: "edge-1".to_string(),
+            without: vec!["shop in production".to_string()],
+            ..connected.clone()
+        };
+        let all = [old, lost, invited, connected];
         insta::assert_snapshot!(gateways(&all), @"
         name    state      traffic         table
+        edge-1  connected  127.0.0.1:8080  newest     of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
         edge-2  lost       127.0.0.1:8080  not known  since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
         edge-3  invited    not yet         none
         local   connected  127.0.0.1:8080  newest
         ");
-        insta::assert_snapshot!(gateways_in_trouble(&all), @"⚠ gateway edge-2 is lost: since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2");
+        insta::assert_snapshot!(gateways_in_trouble(&all), @"
+        ⚠ gateway edge-1 is connected: of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
+        ⚠ gateway edge-2 is lost: since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
+        ");
     }
 }

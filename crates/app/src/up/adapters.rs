@@ -81,6 +81,7 @@ fn view(state: slipway_gateway::hub::GatewayState) -> GatewayView {
         sent: state.sent,
         lapsed: state.lapsed,
         in_flight: state.leaving,
+        without: state.without,
     }
 }
 

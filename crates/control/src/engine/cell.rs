@@ -5,7 +5,7 @@ use std::sync::Arc;
 use slipway_core::journal::Fact;
 use slipway_core::names::RolloutId;
 use slipway_core::rollout::trail::Sample;
-use slipway_core::rollout::{Effect, Lane, Rollout, Turn};
+use slipway_core::rollout::{Counters, Effect, Lane, Rollout, Turn};
 use tokio::sync::Notify;
 
 use super::Wish;
@@ -27,6 +27,8 @@ pub(super) struct CellState {
     /// What people asked for, and were told that it is done, since the last commit that is known to be kept. It is part of
     /// `unkept`, or has to be done again, on top of what was found in its place.
     pub granted: Vec<Granted>,
+    /// Numbers that turns gave out which met a later state, and are to be taken again on top of that.
+    pub given: Counters,
     /// The last sample that was taken, and of which rollout.
     pub sampled: Option<(RolloutId, Sample)>,
 }
@@ -39,6 +41,7 @@ pub(super) struct Granted {
 }
 
 /// What turns have decided since the last commit that is known to be kept.
+#[derive(Clone)]
 pub(super) struct Unkept {
     pub lane: Lane,
     pub facts: Vec<Fact>,
@@ -59,4 +62,68 @@ pub(super) fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
     joined.effects.extend(turn.effects);
     joined.ended.extend(turn.ended);
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use slipway_core::instance::Pending;
+    use slipway_core::names::{Digest, LaneId};
+    use slipway_core::units::Timestamp;
+    use slipway_store::{Commit, Store};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::control::Parts;
+    use crate::engine::Engine;
+    use crate::fakes::FakeRouter;
+    use crate::ports::{Artifacts, NoReceivers};
+
+    struct NoArtifacts;
+
+    impl Artifacts for NoArtifacts {
+        fn path<'a>(&'a self, _: &'a Digest) -> Pending<'a, Option<PathBuf>> {
+            Box::pin(async { None })
+        }
+    }
+
+    #[tokio::test]
+    async fn numbers_of_a_turn_that_meets_a_later_state_are_not_given_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("a store");
+        let id = LaneId { service: "shop".parse().expect("one"), environment: "production".parse().expect("one") };
+        let with_epoch = |epoch| {
+            let mut lane = Lane::new(id.clone());
+            lane.counters.epoch = epoch;
+            lane
+        };
+        // The answer of the second was lost.
+        for (expected_generation, epoch) in [(0, 3), (1, 4)] {
+            let (facts, effects, consumed, rollouts, samples) = (vec![], vec![], vec![], vec![], vec![]);
+            let (lane, doc, at) = (&id, &with_epoch(epoch), Timestamp(1));
+            let commit = Commit { lane, expected_generation, doc, facts, effects, consumed, rollouts, samples, at };
+            store.commit(commit).await.expect("it is kept");
+        }
+        let engine = Engine::new(Parts {
+            store,
+            target: Arc::new(slipway_target::fake::FakeTarget::new()),
+            router: Arc::new(FakeRouter::default()),
+            prober: Arc::new(()),
+            artifacts: Arc::new(NoArtifacts),
+            receivers: Arc::new(NoReceivers),
+            clock: Clock::starting(Timestamp(2)),
+        });
+        let (cell, _) = engine.cell(&id);
+        {
+            let mut state = cell.state.lock().await;
+            state.kept = Some((1, Arc::new(with_epoch(3))));
+            // And it could not be looked since what was decided then.
+            let (facts, effects, ended) = (vec![], vec![], vec![]);
+            state.unkept = Some(Unkept { lane: with_epoch(9), facts, effects, ended });
+        }
+        engine.turn(&id, None).await.expect("it is taken again");
+        let (generation, lane) = cell.state.lock().await.kept.clone().expect("it is known");
+        assert_eq!((generation, lane.counters.epoch), (2, 9));
+    }
 }

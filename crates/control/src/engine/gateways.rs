@@ -97,8 +97,24 @@ fn changes(before: &[GatewayView], after: &[GatewayView], kept: impl Fn(&str) ->
             }
             _ => {}
         }
+        if gateway.without.iter().any(|lane| !before.without.contains(lane)) {
+            let lanes = some_of(&gateway.without);
+            let sentence = format!(
+                "the gateway {name} is of an earlier release and cannot reach instances on Unix sockets: it answers requests \
+                 to {lanes} with errors where no others are; upgrade it"
+            );
+            tracing::warn!("{sentence}");
+            facts.push(fact("gateway.outdated", sentence, gateway));
+        }
     }
     facts
+}
+
+/// A few of them by name, the others by number.
+fn some_of(lanes: &[LaneId]) -> String {
+    let (named, others) = lanes.split_at(lanes.len().min(3));
+    let named = named.iter().map(LaneId::to_string).collect::<Vec<_>>().join(", ");
+    if others.is_empty() { named } else { format!("{named} and {} others", others.len()) }
 }
 
 fn fact(kind: &str, cause: String, gateway: &GatewayView) -> Fact {
@@ -190,6 +206,17 @@ mod tests {
         assert_eq!(kinds(one(&lost), one(&lost)), [""; 0]);
         assert_eq!(kinds(one(&lost), one(&up)), ["gateway.back"]);
         assert_eq!(kinds(&[], one(&lost)), [""; 0], "another start of the control plane has told it");
+        let old = GatewayView { without: vec![lane().id], ..up.clone() };
+        assert_eq!(kinds(one(&up), one(&old)), ["gateway.outdated"]);
+        assert_eq!(kinds(one(&old), one(&old)), [""; 0]);
+        assert_eq!(kinds(one(&old), one(&up)), [""; 0]);
+    }
+
+    #[test]
+    fn of_many_lanes_a_few_are_named() {
+        let lanes = vec![lane().id; 5];
+        assert_eq!(some_of(&lanes[..1]), "shop in production");
+        assert_eq!(some_of(&lanes), "shop in production, shop in production, shop in production and 2 others");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Seen {
     pinged: HashMap<LaneId, Vec<(Hook, Timestamp)>>,
     /// Whose each instance is.
     homes: BTreeMap<InstanceId, LaneId>,
+    /// Those that each lane has in its books.
+    booked: HashMap<LaneId, Vec<InstanceId>>,
     gateways: Vec<GatewayView>,
     /// Instances that gateways may use which cannot be asked.
     pub(super) kept: Kept,
@@ -84,6 +86,17 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// Takes note of the instances that a lane has in its books. One that it has no more, and that is not there, is nobody's.
+    fn house(&mut self, lane: &LaneId, booked: Vec<InstanceId>) {
+        self.homes.extend(booked.iter().map(|id| (id.clone(), lane.clone())));
+        let before = self.booked.insert(lane.clone(), booked).unwrap_or_default();
+        let booked = self.booked.get(lane);
+        let gone = |id: &InstanceId| booked.is_none_or(|ids| !ids.contains(id)) && !self.instances.contains_key(id);
+        before.iter().filter(|id| gone(id)).for_each(|id| drop(self.homes.remove(id)));
+    }
+}
+
 impl Engine {
     /// Says that this control plane is awake, every few seconds.
     pub fn stay_awake(&self) {
@@ -121,7 +134,7 @@ impl Engine {
                     if lost.len() >= 16 {
                         lost.remove(0);
                     }
-                    lost.push(Lost { version, epoch, why });
+                    lost.push(Lost { gateway, version, epoch, why });
                 }
                 link::Event::Ejected(e) => {
                     facts.push(at_gateway(
@@ -236,7 +249,7 @@ impl Engine {
     pub fn note_serving(&self, lane: &Lane) {
         self.ledger().follow(lane, self.clock.now());
         let mut seen = self.seen();
-        seen.homes.extend(lane.slots.iter().map(|slot| (slot.id.clone(), lane.id.clone())));
+        seen.house(&lane.id, lane.slots.iter().map(|slot| slot.id.clone()).collect());
         let serving = lane.stable_version().map(|v| Serving { version: v.clone(), since: lane.deployed_at });
         if seen.serving.get(&lane.id) != serving.as_ref() {
             match serving {
@@ -396,5 +409,32 @@ mod tests {
         seen.watched_since = None;
         seen.wake(at(200));
         assert_eq!((seen.looking_since, seen.watched_since), (Some(at(200)), None), "a gateway is away");
+    }
+
+    #[test]
+    fn an_instance_that_left_the_books_and_is_not_there_is_nobodys() {
+        let mut seen = Seen::default();
+        let lane = LaneId { service: "shop".parse().expect("one"), environment: "production".parse().expect("one") };
+        let id = |n: u32| -> InstanceId { format!("shop-production-{n}").parse().expect("an id") };
+        seen.house(&lane, vec![id(1), id(2)]);
+        seen.instances.insert(
+            id(2),
+            InstanceStatus {
+                id: id(2),
+                incarnation: 1,
+                state: slipway_core::instance::InstanceState::Stopping,
+                address: None,
+                pid: None,
+                health: slipway_core::instance::Health::Healthy,
+                last_exit: None,
+            },
+        );
+        seen.house(&lane, vec![id(3)]);
+        let housed = |seen: &Seen| seen.homes.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(housed(&seen), [id(2), id(3)], "the second still runs");
+        for n in 4..100 {
+            seen.house(&lane, vec![id(n)]);
+        }
+        assert_eq!(housed(&seen), [id(2), id(99)]);
     }
 }

@@ -53,6 +53,7 @@ pub struct Gateway {
     published: Mutex<Vec<(RoutingTable, u64)>>,
     nudge: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     events: Mutex<Vec<Event>>,
+    invited: Mutex<Vec<String>>,
 }
 
 impl Gateway {
@@ -114,6 +115,16 @@ impl Router for Gateway {
     fn take_events(&self) -> Vec<(String, Event)> {
         let events = std::mem::take(&mut *self.events.lock().unwrap());
         events.into_iter().map(|event| ("g".to_string(), event)).collect()
+    }
+    fn called_at(&self, address: Option<&str>) -> Result<String, String> {
+        Ok(address.unwrap_or("192.0.2.1:7071").to_string())
+    }
+    fn invite(&self, name: &str, _: &str) -> Result<serde_json::Value, String> {
+        self.invited.lock().unwrap().push(name.to_string());
+        Ok(serde_json::Value::Null)
+    }
+    fn invited(&self) -> Vec<String> {
+        self.invited.lock().unwrap().clone()
     }
     fn on_change(&self, nudge: Arc<dyn Fn() + Send + Sync>) {
         *self.nudge.lock().unwrap() = Some(nudge);
@@ -190,6 +201,7 @@ impl World {
             published: Mutex::default(),
             nudge: Mutex::default(),
             events: Mutex::default(),
+            invited: Mutex::default(),
         });
         let shelf =
             Arc::new(Shelf { store: store.clone(), held: watch::Sender::new(false), asked: AtomicBool::new(false) });

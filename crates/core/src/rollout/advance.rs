@@ -117,7 +117,7 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
         return Some((cause, Vec::new()));
     }
     if let Some(lost) = seen.lost.iter().find(|l| l.version == candidate && l.epoch == epoch) {
-        return Some((format!("{candidate} lost its last usable instance: {}", lost.why), Vec::new()));
+        return Some((lost.sentence(), Vec::new()));
     }
     if turn.lane.ready(&candidate) == 0 {
         let how = ours.last().map_or_else(|| "none is healthy".to_string(), |t| t.sentence.clone());

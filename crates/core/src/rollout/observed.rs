@@ -81,12 +81,22 @@ impl Confirmed {
 /// A candidate that lost its last usable instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lost {
+    /// The gateway that says so.
+    pub gateway: String,
     /// The version.
     pub version: VersionName,
     /// In which epoch.
     pub epoch: Epoch,
     /// What happened to the last one.
     pub why: String,
+}
+
+impl Lost {
+    /// For people: what was lost, where, and why.
+    pub(super) fn sentence(&self) -> String {
+        let Lost { gateway, version, why, .. } = self;
+        format!("{version} lost its last usable instance at the gateway {gateway}: {why}")
+    }
 }
 
 /// What the gateways counted for a lane.

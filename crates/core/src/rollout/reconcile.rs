@@ -153,7 +153,10 @@ fn stop_drained(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         let idle = worker || seen.in_flight.as_ref().is_some_and(|f| f.get(&slot.id).copied().unwrap_or(0) == 0);
         let over = now.since(since) >= limit;
         let never_served = slot.ready.is_none() && slot.exits == 0 && unused;
-        if unused && (idle || over || never_served) {
+        // One that was never fit to be tested stood in no table: it need not wait for gateways that cannot be asked, or as many
+        // as are started in its place would wait with it.
+        let unknown = slot.ready.is_none() && slot.smoke.is_none();
+        if unknown || (unused && (idle || over || never_served)) {
             stop.push(slot.id.clone());
         }
     }
@@ -163,5 +166,40 @@ fn stop_drained(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     }
     if turn.lane.slots.iter().any(|s| matches!(s.state, SlotState::Draining(_))) {
         turn.wake(now.plus(Millis::from_secs(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture::{at_step, slot};
+    use crate::rollout::lane::SmokeRun;
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+environments:
+  production: { instances: 2, strategy: { blue-green: {} } }
+";
+
+    #[test]
+    fn while_a_gateway_cannot_be_asked_only_what_no_table_ever_had_is_stopped() {
+        let mut lane = at_step(FILE, "verification");
+        let smoke = SmokeRun { incarnation: 1, round: 1, asked: Timestamp(1), passed: Some(true) };
+        let draining = |number, ready, smoke| Slot {
+            state: SlotState::Draining(Timestamp(2)),
+            smoke,
+            ..slot(&at_step(FILE, "verification"), number, "1", ready)
+        };
+        lane.slots = vec![
+            draining(1, true, Some(smoke.clone())),
+            // It was ready once.
+            draining(2, false, Some(smoke)),
+            draining(3, false, None),
+        ];
+        let mut turn = Turn::new(&lane);
+        stop_drained(&mut turn, &Observed::default(), Timestamp(3));
+        assert_eq!(turn.effects, [Effect::Stop { instance: lane.slots[2].id.clone() }]);
     }
 }

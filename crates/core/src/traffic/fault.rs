@@ -36,6 +36,9 @@ pub struct InjectedFault {
     pub length: Millis,
     /// When that is over by the control plane's clock: what a gateway that hears of it late goes by, within `length`.
     pub until: Timestamp,
+    /// It was injected into a version that is coming and judged, first releases among them: what comes of it is evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub judged: bool,
 }
 
 /// Whose requests a fault is for.

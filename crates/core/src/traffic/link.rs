@@ -14,12 +14,24 @@ pub const LINE_LIMIT: usize = 16 << 20;
 /// Users of one epoch that a gateway tells apart; those beyond are not counted as users.
 pub const USERS_KEPT: usize = 4_096;
 
+/// Lapses, and ejections, that one line of a hello holds at most.
+const SAID_IN_A_PART: usize = 500;
+
 /// From a gateway to the control plane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromGateway {
     /// The first line of a connection.
     Hello(Hello),
+    /// What its hello had no room for. Follows it at once where [`Hello::more`] says so.
+    More {
+        /// Further lapses.
+        lapsed: Vec<Lapse>,
+        /// Further instances that it does not use.
+        ejected: Vec<Ejection>,
+        /// More follows.
+        more: bool,
+    },
     /// From now on no new request is routed by an older table.
     Ack {
         /// The table that is now served.
@@ -71,6 +83,37 @@ pub struct Hello {
     /// Whether it takes tables as [`ToGateway::Change`]; one that outlived an older control plane may not.
     #[serde(default)]
     pub takes_changes: bool,
+    /// What of a table it can read; see [`super::READS`].
+    #[serde(default)]
+    pub reads: u32,
+    /// The rest of `lapsed` and `ejected` follows, as [`FromGateway::More`].
+    #[serde(default)]
+    pub more: bool,
+}
+
+impl Hello {
+    /// It and what it has no room for, as lines that are no long ones.
+    pub fn parts(mut self) -> Vec<FromGateway> {
+        let (lapsed, ejected) = (std::mem::take(&mut self.lapsed), std::mem::take(&mut self.ejected));
+        let mut lapsed: Vec<_> = lapsed.chunks(SAID_IN_A_PART).map(<[_]>::to_vec).collect();
+        let mut ejected: Vec<_> = ejected.chunks(SAID_IN_A_PART).map(<[_]>::to_vec).collect();
+        let mut parts = Vec::new();
+        let mut more = false;
+        // The last part is made first: it is the one that nothing follows.
+        while lapsed.len() > 1 || ejected.len() > 1 {
+            let lapsed = if lapsed.len() > 1 { lapsed.pop() } else { None };
+            let ejected = if ejected.len() > 1 { ejected.pop() } else { None };
+            let (lapsed, ejected) = (lapsed.unwrap_or_default(), ejected.unwrap_or_default());
+            parts.push(FromGateway::More { lapsed, ejected, more });
+            more = true;
+        }
+        self.lapsed = lapsed.pop().unwrap_or_default();
+        self.ejected = ejected.pop().unwrap_or_default();
+        self.more = more;
+        parts.push(FromGateway::Hello(self));
+        parts.reverse();
+        parts
+    }
 }
 
 /// A place where process ids mean something: one boot of a machine, and one of its name spaces of processes.

@@ -8,6 +8,7 @@ mod cohort;
 mod fault;
 mod index;
 pub mod link;
+mod reading;
 mod route;
 mod table;
 
@@ -18,6 +19,7 @@ pub use change::{ROUTES_LIMIT, TableChange};
 pub use cohort::{CohortRoute, CohortRule};
 pub use fault::{FaultCohort, FaultKind, InjectedFault, LONGEST_FAULT, LONGEST_LATENCY, MOST_FAULTS};
 pub use index::Index;
+pub use reading::{READS, as_read};
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
 pub use table::{
     Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Mirror, Protocol, Role, Route,

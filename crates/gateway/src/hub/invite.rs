@@ -98,6 +98,7 @@ fn away(name: &str, last: Start, lost: Option<Timestamp>) -> Known {
         lapsed: Vec::new(),
         ejected: Vec::new(),
         leaving: None,
+        without: Vec::new(),
         last_seen: now(),
     };
     let (outbox, _) = mpsc::unbounded_channel();

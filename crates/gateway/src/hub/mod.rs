@@ -5,7 +5,11 @@
 //! only who was invited. Called by the control plane's drivers; all calls but [`Hub::wait_acked`] return at once.
 
 mod authority;
+mod door;
+mod fence;
+mod hello;
 mod invite;
+mod notes;
 mod roster;
 mod session;
 mod tally;
@@ -23,7 +27,7 @@ use tokio::sync::{Notify, mpsc, watch as watch_channel};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use slipway_core::names::InstanceId;
+use slipway_core::names::{InstanceId, LaneId};
 use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, Machine, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
@@ -31,6 +35,7 @@ use slipway_core::units::{Millis, Timestamp};
 use crate::machine;
 
 use self::authority::Authority;
+use self::fence::Fence;
 use self::roster::Roster;
 use self::tally::Tally;
 
@@ -76,6 +81,8 @@ pub struct GatewayState {
     pub ejected: Vec<Ejection>,
     /// Requests in flight on instances that have left its table; absent until it has told.
     pub leaving: Option<Vec<(InstanceId, u64)>>,
+    /// Lanes some of whose instances it was not told of: it is of an earlier release, and cannot read where they listen.
+    pub without: Vec<LaneId>,
     /// When it last said anything.
     pub last_seen: Timestamp,
 }
@@ -113,8 +120,8 @@ pub struct Invited {
     pub folder: PathBuf,
 }
 
-/// How long a gateway that is not heard of still counts: the silence after which nothing of it is renewed any more, and a
-/// lease of 15 s after that. By then it has stopped to divide traffic by itself.
+/// How long a gateway that is not heard of still counts: the silence after which nothing of it is renewed any more, a lease of
+/// 15 s after that, and a second to spare. By then it has stopped to divide traffic by itself.
 pub const GRACE: Duration = Duration::from_secs(20);
 
 /// Called after every acknowledgement, count, event, connection and loss of one.
@@ -138,8 +145,7 @@ struct Shared {
 struct State {
     gateways: HashMap<String, Known>,
     roster: Roster,
-    /// Boots that gave way to a newer one of their name: they may not come back.
-    fenced: HashSet<String>,
+    fenced: Fence,
     /// Who was refused, and why, as far as it was said.
     refused: HashSet<(String, &'static str)>,
     tally: Tally,

@@ -17,6 +17,8 @@ use slipway_core::units::Timestamp;
 pub(super) struct Roster {
     file: Option<PathBuf>,
     members: BTreeMap<String, Member>,
+    /// Something is noted that could not be written.
+    unwritten: bool,
 }
 
 /// A gateway that was invited.
@@ -48,11 +50,11 @@ impl Roster {
     pub fn open(folder: &Path) -> io::Result<Roster> {
         let file = folder.join("roster.json");
         let members = match fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unreadable(&file, &error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(unreadable(&file, &error)),
         };
-        Ok(Roster { file: Some(file), members })
+        Ok(Roster { file: Some(file), members, unwritten: false })
     }
 
     /// Who was invited by this name.
@@ -79,10 +81,17 @@ impl Roster {
         let Some(member) = self.members.get_mut(name) else { return };
         let before = member.clone();
         change(member);
-        if *member != before
-            && let Err(error) = self.write()
-        {
-            tracing::error!(%error, gateway = name, "what is known of a gateway cannot be written");
+        if *member != before {
+            self.unwritten |= self.write().inspect_err(|error| {
+                tracing::error!(%error, gateway = name, "what is known of a gateway cannot be written; it is tried again");
+            }).is_err();
+        }
+    }
+
+    /// Writes what could not be written before, if it can be now.
+    pub fn retry(&mut self) {
+        if self.unwritten && self.write().is_ok() {
+            tracing::info!("what is known of gateways is written");
         }
     }
 
@@ -93,10 +102,22 @@ impl Roster {
         Ok(true)
     }
 
-    fn write(&self) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        keep(file, &serde_json::to_vec_pretty(&self.members)?)
+    fn write(&mut self) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            keep(file, &serde_json::to_vec_pretty(&self.members)?)?;
+        }
+        self.unwritten = false;
+        Ok(())
     }
+}
+
+fn unreadable(file: &Path, error: &dyn std::error::Error) -> io::Error {
+    let file = file.display();
+    let what = format!(
+        "which gateways were invited cannot be read in {file}: {error}; put the file back from a backup, or take it away and \
+         invite them again"
+    );
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// Puts `bytes` in the place of the file, whole or not at all, readable by nobody else, and on the disk.
@@ -109,4 +130,38 @@ pub(super) fn keep(file: &Path, bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes)?;
     out.sync_all()?;
     fs::rename(&fresh, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member() -> Member {
+        Member { certificate: "c".into(), token: "t".into(), last: None, lost: None }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut roster = Roster::open(folder.path()).unwrap();
+        roster.put("edge", member()).unwrap();
+        // A folder in the place of the temporary file fails as a full disk does.
+        let in_the_way = folder.path().join("roster.new");
+        fs::create_dir(&in_the_way).unwrap();
+        roster.note("edge", |member| member.lost = Some(Timestamp(7)));
+        roster.retry();
+        let kept = || Roster::open(folder.path()).unwrap().get("edge").unwrap().lost;
+        assert_eq!((roster.get("edge").unwrap().lost, kept()), (Some(Timestamp(7)), None));
+        fs::remove_dir(&in_the_way).unwrap();
+        roster.retry();
+        assert_eq!(kept(), Some(Timestamp(7)));
+    }
+
+    #[test]
+    fn one_that_makes_no_sense_says_where_it_is_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("roster.json"), "{").unwrap();
+        let error = Roster::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("roster.json") && error.contains("invite them again"), "{error}");
+    }
 }

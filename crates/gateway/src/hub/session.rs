@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{Generation, RoutingTable, TableChange};
+use slipway_core::names::LaneId;
+use slipway_core::traffic::link::{FromGateway, Hello, LINE_LIMIT, ToGateway};
+use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange, as_read};
 
 use super::authority::{fingerprint, hash};
+use super::door::{Door, Place};
+use super::hello::{self, HELLO_BYTES};
+use super::notes::{acknowledge, explain, note};
 use super::roster::Start;
 use super::{EVENTS_KEPT, GatewayState, Known, Shared, State};
 use crate::access_log::now;
@@ -23,19 +27,13 @@ use crate::wire::{self, LineReader};
 
 /// Pause between two attempts to listen where another program has the port.
 const BIND_AGAIN: Duration = Duration::from_millis(100);
-/// A caller that has not said hello by then is hung up on.
-const HELLO_LIMIT: Duration = Duration::from_secs(5);
-/// Longest hello; a stranger shall not make us keep more.
-const HELLO_BYTES: usize = 1 << 20;
 /// Refusals that are remembered, and said, at most.
 const REFUSALS_KEPT: usize = 1024;
-/// Strangers at once, until their hello.
-const STRANGERS: usize = 64;
 /// A gateway that takes nothing for this long is hung up on; it will call again.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a caller got here, and what it has shown.
-enum Door {
+enum Way {
     /// On this machine, where whoever can read the control file may call.
     Beside,
     /// By TLS, with a certificate of this fingerprint.
@@ -46,7 +44,7 @@ enum Door {
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     while let Some(stream) = next(&shared, &listener).await {
         let shared = shared.clone();
-        tokio::spawn(async move { told(serve(&shared, stream, Door::Beside, None).await) });
+        tokio::spawn(async move { told(serve(&shared, stream, Way::Beside, None).await) });
     }
 }
 
@@ -68,17 +66,18 @@ pub(super) async fn bind(shared: &Shared) -> Option<TcpListener> {
 
 /// Takes calls of invited gateways until the hub ends.
 pub(super) async fn accept_invited(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let door = Arc::new(Door::default());
     while let Some(stream) = next(&shared, &listener).await {
-        // Whoever comes while too many are at the door may call again.
-        let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
+        // One that has hung up already has no address.
+        let Ok(from) = stream.peer_addr() else { continue };
+        let place = door.enter(from.ip());
         let (shared, acceptor) = (shared.clone(), acceptor.clone());
         tokio::spawn(async move {
             let served = async {
-                let stream = tokio::time::timeout(HELLO_LIMIT, acceptor.accept(stream)).await??;
+                let stream = place.wait(acceptor.accept(stream)).await?;
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                 let certificate = certificate.map(fingerprint).unwrap_or_default();
-                serve(&shared, stream, Door::Invited(certificate), Some(place)).await
+                serve(&shared, stream, Way::Invited(certificate), Some(place)).await
             };
             told(served.await);
         });
@@ -115,22 +114,23 @@ fn told(ended: io::Result<()>) {
 async fn serve<S: AsyncRead + AsyncWrite>(
     shared: &Shared,
     stream: S,
-    door: Door,
-    place: Option<tokio::sync::OwnedSemaphorePermit>,
+    way: Way,
+    place: Option<Place>,
 ) -> io::Result<()> {
     let (read, write) = tokio::io::split(stream);
     let mut lines = LineReader::new(read, HELLO_BYTES);
-    let first = tokio::time::timeout(HELLO_LIMIT, lines.next()).await??;
-    let Some(FromGateway::Hello(hello)) = first.and_then(|line| serde_json::from_slice(&line).ok()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the caller said no hello"));
+    let mut hello = match &place {
+        Some(place) => place.wait(hello::first(&mut lines)).await?,
+        None => hello::first(&mut lines).await?,
     };
-    if let Err(why) = admit(shared, &hello, &door) {
+    if let Err(why) = admit(shared, &hello, &way) {
         return Err(refuse(shared, hello.gateway, why));
     }
+    hello::rest(&mut lines, &mut hello).await?;
     drop(place);
     lines.set_limit(LINE_LIMIT);
     let name = hello.gateway.clone();
-    let session = match Session::register(shared, hello, &door) {
+    let session = match Session::register(shared, hello, &way) {
         Ok(session) => session,
         Err(why) => return Err(refuse(shared, name, why)),
     };
@@ -148,11 +148,11 @@ fn refuse(shared: &Shared, gateway: String, why: &'static str) -> io::Error {
 }
 
 /// Whether a caller is who it says; otherwise what is wrong with it.
-fn admit(shared: &Shared, hello: &Hello, door: &Door) -> Result<(), &'static str> {
-    match door {
-        Door::Beside if same(&hello.token, &shared.token) => Ok(()),
-        Door::Beside => Err("has a wrong token"),
-        Door::Invited(certificate) => {
+fn admit(shared: &Shared, hello: &Hello, way: &Way) -> Result<(), &'static str> {
+    match way {
+        Way::Beside if same(&hello.token, &shared.token) => Ok(()),
+        Way::Beside => Err("has a wrong token"),
+        Way::Invited(certificate) => {
             let state = shared.state();
             let Some(member) = state.roster.get(&hello.gateway) else { return Err("was not invited, or is forgotten") };
             if !same(certificate, &member.certificate) {
@@ -176,6 +176,8 @@ struct Session<'a> {
     beats: bool,
     connection: u64,
     takes_changes: bool,
+    /// What of a table it can read.
+    reads: u32,
     /// What it served when it called.
     serves: Generation,
     /// The last table that it was given on this connection.
@@ -186,14 +188,14 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Makes this the gateway's live connection; otherwise what is wrong with the caller.
-    fn register(shared: &'a Shared, hello: Hello, door: &Door) -> Result<Session<'a>, &'static str> {
+    fn register(shared: &'a Shared, hello: Hello, way: &Way) -> Result<Session<'a>, &'static str> {
         let mut state = shared.state();
         if state.fenced.contains(&hello.boot) {
             return Err("that gave way to a newer start");
         }
         // Two that were given one invitation would take the name from each other for ever.
         let speaks = |known: &Known| known.state.connected && (!known.state.here || machine::runs(known.state.pid));
-        if matches!(door, Door::Invited(_))
+        if matches!(way, Way::Invited(_))
             && state.gateways.get(&hello.gateway).is_some_and(|known| known.state.boot != hello.boot && speaks(known))
         {
             return Err("whose name another process has, which is connected,");
@@ -204,7 +206,12 @@ impl<'a> Session<'a> {
         let (sender, outbox) = mpsc::unbounded_channel();
         let replaced = shared.stopped.child_token();
         let (name, boot) = (hello.gateway.clone(), hello.boot.clone());
-        let (takes_changes, serves) = (hello.takes_changes, hello.serves);
+        let (takes_changes, reads) = (hello.takes_changes, hello.reads);
+        let missed = state.gateways.get(&name).map(|known| known.state.without.clone()).unwrap_or_default();
+        // What an earlier release of it left behind is not all of the table.
+        let serves = if missed.is_empty() { hello.serves } else { Generation(0) };
+        // Until it is given a table, it misses what it missed before.
+        let without = if reads < READS { missed } else { Vec::new() };
         let beats = hello.machine.is_some();
         let (pid, traffic, machine) = (hello.pid, hello.traffic, hello.machine.clone());
         state.roster.note(&name, |member| {
@@ -227,6 +234,7 @@ impl<'a> Session<'a> {
                 lapsed: hello.lapsed,
                 ejected: hello.ejected,
                 leaving: None,
+                without,
                 last_seen: now(),
             },
             heard: Instant::now(),
@@ -245,7 +253,7 @@ impl<'a> Session<'a> {
         drop(state);
         shared.note_change();
         let sent = None;
-        Ok(Session { shared, name, boot, beats, connection, takes_changes, serves, sent, outbox, replaced })
+        Ok(Session { shared, name, boot, beats, connection, takes_changes, reads, serves, sent, outbox, replaced })
     }
 
     async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
@@ -269,7 +277,8 @@ impl<'a> Session<'a> {
                     }
                     let table = tables.borrow_and_update().clone();
                     if let Some(table) = table {
-                        self.note_sent(table.generation);
+                        let (table, without) = as_read(&table, self.reads);
+                        self.note_sent(table.generation, without);
                         self.give(table, &mut write).await?;
                     }
                 }
@@ -285,9 +294,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// From now on the gateway may serve this table.
-    fn note_sent(&self, generation: Generation) {
-        self.note(|known| known.state.sent = known.state.sent.max(Some(generation)));
+    /// From now on the gateway may serve this table, without some instances of these lanes.
+    fn note_sent(&self, generation: Generation, without: Vec<LaneId>) {
+        self.note(|known| {
+            known.state.sent = known.state.sent.max(Some(generation));
+            known.state.without = without;
+        });
     }
 
     /// Notes something of the gateway, unless another connection speaks for it by now.
@@ -330,7 +342,7 @@ impl<'a> Session<'a> {
             known.state.last_seen = now();
             known.heard = Instant::now();
             match message {
-                FromGateway::Hello(_) => {}
+                FromGateway::Hello(_) | FromGateway::More { .. } => {}
                 FromGateway::Here { beat } => {
                     // Where the other end of it has gone, so has this session.
                     let _ = known.outbox.send(ToGateway::Here { beat });
@@ -339,7 +351,8 @@ impl<'a> Session<'a> {
                 FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.shared),
                 FromGateway::Counts { rows } => tally.report(&self.boot, rows),
                 FromGateway::Leaving { in_flight } => known.state.leaving = Some(in_flight),
-                FromGateway::Event(event) => {
+                FromGateway::Event(mut event) => {
+                    explain(&known.state, &mut event);
                     note(&mut known.state, &event);
                     if events.len() >= EVENTS_KEPT {
                         events.pop_front();
@@ -360,37 +373,6 @@ impl Drop for Session<'_> {
         }
         drop(state);
         self.shared.note_change();
-    }
-}
-
-/// The gateway serves this generation; what it said of splits and instances that are gone is forgotten.
-fn acknowledge(state: &mut GatewayState, generation: Generation, shared: &Shared) {
-    state.acked = state.acked.max(generation);
-    let table = shared.table.borrow().clone();
-    let Some(table) = table.filter(|table| table.generation == generation) else { return };
-    let route = |lane: &_| table.routes.iter().find(move |r| r.lane() == *lane);
-    state.lapsed.retain(|l| route(&l.lane).is_some_and(|r| r.epoch <= l.epoch));
-    state.ejected.retain(|e| {
-        let version = route(&e.lane).and_then(|r| r.version(&e.version));
-        version.is_some_and(|v| v.endpoints.iter().any(|x| x.instance == e.instance && x.incarnation == e.incarnation))
-    });
-}
-
-fn note(state: &mut GatewayState, event: &Event) {
-    let same = |a: &slipway_core::traffic::link::Ejection, b: &slipway_core::traffic::link::Ejection| {
-        a.instance == b.instance && a.incarnation == b.incarnation
-    };
-    match event {
-        Event::Ejected(ejection) => {
-            state.ejected.retain(|e| !same(e, ejection));
-            state.ejected.push(ejection.clone());
-        }
-        Event::Readmitted(ejection) => state.ejected.retain(|e| !same(e, ejection)),
-        Event::Lapsed(lapse) => {
-            state.lapsed.retain(|l| l.lane != lapse.lane);
-            state.lapsed.push(lapse.clone());
-        }
-        Event::CandidateLost { .. } => {}
     }
 }
 

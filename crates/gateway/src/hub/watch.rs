@@ -12,28 +12,35 @@ use crate::machine;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it is tried to write what could not be written.
+const WRITE: Duration = Duration::from_secs(1);
 /// A look that comes so late was not one of many: this process stood still, and heard nobody meanwhile.
 const STOOD_STILL: Duration = Duration::from_secs(2);
 /// A gateway says twice a second that it is there; after so long without a word it is hung up on, and its leases are no
 /// longer renewed.
-pub const SILENCE: Duration = Duration::from_secs(5);
+pub const SILENCE: Duration = Duration::from_secs(4);
 /// The same where the grace is short; a few beats at the least.
 const SHORT_SILENCE: Duration = Duration::from_secs(2);
 
-/// How long a gateway may say nothing, so that a lease still fits into the grace.
+/// How long a gateway may say nothing, so that a lease still fits into the grace, with a second to spare.
 fn silence(grace: Duration) -> Duration {
-    (grace / 4).clamp(SHORT_SILENCE, SILENCE)
+    (grace / 5).clamp(SHORT_SILENCE, SILENCE)
 }
 
 /// Looks until the hub ends.
 pub(super) async fn watch(shared: Arc<Shared>) {
     let mut last = Instant::now();
+    let mut write = last;
     loop {
         tokio::select! {
             () = shared.stopped.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
         let at = Instant::now();
+        if at >= write {
+            shared.state().roster.retry();
+            write = at + WRITE;
+        }
         let slept = at - last > STOOD_STILL;
         last = at;
         if look(&mut shared.state(), shared.grace, at, slept) {
@@ -100,6 +107,7 @@ mod tests {
             lapsed: vec![],
             ejected: vec![],
             leaving: None,
+            without: vec![],
             last_seen: now(),
         };
         let (outbox, _) = tokio::sync::mpsc::unbounded_channel();

@@ -26,6 +26,9 @@ pub struct WireGateway {
     pub kept: usize,
     /// Until when at the most they are kept, milliseconds since 1970.
     pub kept_until: Option<u64>,
+    /// Services in environments some of whose instances it cannot reach, because it is of an earlier release.
+    #[serde(default)]
+    pub without: Vec<String>,
 }
 
 /// An invitation that is asked for.
@@ -52,6 +55,7 @@ impl From<Gateway> for WireGateway {
             state: state.to_string(),
             here: known.as_ref().is_some_and(|known| known.here),
             lost_since: known.as_ref().and_then(|known| known.lost).map(|at| at.0),
+            without: known.iter().flat_map(|known| &known.without).map(ToString::to_string).collect(),
             traffic: known.map(|known| known.traffic),
             invited: gateway.invited,
             newest: gateway.newest,

@@ -91,7 +91,7 @@ pub fn begin_fault(turn: &mut Turn, new: NewFault, actor: &str, now: Timestamp) 
     turn.lane.counters.fault += 1;
     let number = turn.lane.counters.fault;
     let (share, length, until) = (new.share, new.length, now.plus(new.length));
-    let fault = InjectedFault { number, what: new.what, version, cohort, share, length, until };
+    let fault = InjectedFault { number, what: new.what, version, cohort, share, length, until, judged };
     let why = new.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     turn.record("fault.begun", actor, format!("{actor} injects {fault} for {length}{why}"), json!({ "fault": fault }));
     let by = actor.to_string();

@@ -1,0 +1,44 @@
+//! What a caller says first: who it is, and once it was let in, whatever that line had no room for.
+
+use std::io;
+use std::time::Duration;
+
+use slipway_core::traffic::link::{FromGateway, Hello};
+use tokio::io::AsyncRead;
+
+use crate::wire::LineReader;
+
+/// A caller that has not said hello by then is hung up on.
+pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(5);
+/// Longest hello; a stranger shall not make us keep more.
+pub(super) const HELLO_BYTES: usize = 1 << 20;
+/// Lapses and ejections that a gateway begins with, at most.
+const SAID_LIMIT: usize = 1 << 20;
+
+/// Who calls.
+pub(super) async fn first(lines: &mut LineReader<impl AsyncRead + Unpin>) -> io::Result<Hello> {
+    let line = tokio::time::timeout(HELLO_LIMIT, lines.next()).await??;
+    match line.and_then(|line| serde_json::from_slice(&line).ok()) {
+        Some(FromGateway::Hello(hello)) => Ok(hello),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the caller said no hello")),
+    }
+}
+
+/// What the hello of somebody who was let in had no room for.
+pub(super) async fn rest(lines: &mut LineReader<impl AsyncRead + Unpin>, hello: &mut Hello) -> io::Result<()> {
+    let makes_no_sense = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+    while hello.more {
+        let line = tokio::time::timeout(HELLO_LIMIT, lines.next()).await??;
+        let Some(FromGateway::More { lapsed, ejected, more }) = line.and_then(|l| serde_json::from_slice(&l).ok())
+        else {
+            return Err(makes_no_sense("the rest of a hello is missing"));
+        };
+        hello.lapsed.extend(lapsed);
+        hello.ejected.extend(ejected);
+        if hello.lapsed.len() + hello.ejected.len() > SAID_LIMIT {
+            return Err(makes_no_sense("a hello says too much"));
+        }
+        hello.more = more;
+    }
+    Ok(())
+}

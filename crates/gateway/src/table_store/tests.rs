@@ -1,0 +1,143 @@
+use super::*;
+use slipway_core::traffic::{Epoch, Limits, Match, Route, Split, Sticky};
+
+fn table(generation: u64) -> Arc<RoutingTable> {
+    Arc::new(RoutingTable { generation: Generation(generation), routes: vec![] })
+}
+
+fn route(service: usize, epoch: u64) -> Arc<Route> {
+    let version: slipway_core::names::VersionName = "1".parse().unwrap();
+    Arc::new(Route {
+        service: format!("service-{service:05}").parse().unwrap(),
+        environment: "production".parse().unwrap(),
+        matches: vec![Match { host: None, path: "/".into(), rank: 0 }],
+        epoch: Epoch(epoch),
+        split: Split::all(version.clone()),
+        fallback: None,
+        lease: None,
+        salt: String::new(),
+        sticky: Sticky::default(),
+        versions: vec![slipway_core::traffic::VersionRoute {
+            version,
+            role: slipway_core::traffic::Role::Stable,
+            endpoints: vec![],
+            protocol: Default::default(),
+            health: None,
+        }],
+        cohorts: vec![],
+        maintenance: None,
+        faults: vec![],
+        mirror: None,
+        objectives: vec![],
+        limits: Limits::default(),
+    })
+}
+
+/// One after another, each with another route than the one before it.
+fn tables(services: usize, changes: u64) -> Vec<Arc<RoutingTable>> {
+    let mut routes: Vec<_> = (0..services).map(|service| route(service, 1)).collect();
+    let mut one = |generation: u64| {
+        let service = generation as usize * 7 % services;
+        routes[service] = route(service, generation);
+        Arc::new(RoutingTable { generation: Generation(generation), routes: routes.clone() })
+    };
+    (1..=changes).map(&mut one).collect()
+}
+
+#[test]
+fn a_change_costs_what_it_changes_and_is_found_like_a_whole_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    let length = |name: &str| fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
+    let tables = tables(2_000, 400);
+    let lapse = Lapse { lane: tables[0].routes[0].lane(), epoch: Epoch(1) };
+    let (mut bytes, mut before) = (0, (0, 0));
+    for table in &tables {
+        store.write(table, vec![lapse.clone()], vec![]).unwrap();
+        let now = (length("table.json"), length("changes.json"));
+        bytes += if now.1 > before.1 { now.1 - before.1 } else { now.0 };
+        before = now;
+        if table.generation.0 % 50 == 0 {
+            let found = TableStore::open(folder.path()).unwrap().read().unwrap();
+            assert_eq!((&found.kept.table, &found.kept.lapses), (&**table, &vec![lapse.clone()]));
+        }
+    }
+    assert!(bytes < 2 * length("table.json"), "{bytes} bytes for 400 changes of {before:?}");
+}
+
+#[test]
+fn changes_end_with_the_last_whole_line_and_belong_to_one_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    let tables = tables(10, 1_000);
+    let read = || TableStore::open(folder.path()).unwrap().read().unwrap().kept.table;
+    tables[..3].iter().for_each(|table| store.write(table, vec![], vec![]).unwrap());
+    let changes = folder.path().join("changes.json");
+    let written = fs::read(&changes).unwrap();
+    // Killed in the middle of the last.
+    fs::write(&changes, &written[..written.len() - 9]).unwrap();
+    assert_eq!(read(), *tables[1]);
+    // What another whole table left there changes nothing.
+    let again = TableStore::open(folder.path()).unwrap();
+    again.write(&tables[5], vec![], vec![]).unwrap();
+    assert_eq!(read(), *tables[5]);
+    for table in &tables[6..] {
+        again.write(table, vec![], vec![]).unwrap();
+    }
+    assert_eq!(read(), *tables[999], "many times as long as the table");
+    assert!(fs::metadata(&changes).unwrap().len() <= CHANGES);
+    // A lapse of the same table.
+    let lapse = Lapse { lane: tables[0].routes[0].lane(), epoch: Epoch(1) };
+    again.write(&tables[999], vec![lapse.clone()], vec![]).unwrap();
+    assert_eq!(TableStore::open(folder.path()).unwrap().read().unwrap().kept.lapses, [lapse]);
+}
+
+#[test]
+fn where_a_table_cannot_be_written_the_older_one_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    store.write(&table(1), vec![], vec![]).unwrap();
+    store.sync().unwrap();
+    assert_eq!(store.read().unwrap().kept.table, *table(1));
+    // A folder in the place of a file fails as a full disk does.
+    fs::create_dir_all(folder.path().join("table.tmp/x")).unwrap();
+    fs::create_dir_all(folder.path().join("changes.json/x")).unwrap();
+    store.write(&table(2), vec![], vec![]).unwrap_err();
+    assert!(store.read().is_none());
+}
+
+#[test]
+fn a_table_of_another_control_plane_is_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open_for(folder.path(), "one").unwrap();
+    store.write(&table(9), vec![], vec![]).unwrap();
+    assert!(TableStore::open_for(folder.path(), "one").unwrap().read().is_some());
+    assert!(TableStore::open_for(folder.path(), "two").unwrap().read().is_none());
+}
+
+#[test]
+fn a_renewal_counts_for_its_own_table_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    store.write(&table(2), vec![], vec![]).unwrap();
+    store.renew(Generation(1), Duration::from_secs(60)).unwrap();
+    assert_eq!(store.read().unwrap().renewed_for, None);
+    store.renew(Generation(2), Duration::from_secs(60)).unwrap();
+    assert!(store.read().unwrap().renewed_for.is_some_and(|left| left > Duration::from_secs(1)));
+}
+
+#[test]
+fn what_an_earlier_release_left_is_read_and_what_this_one_leaves_is_nothing_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    store.write(&table(7), vec![], vec![]).unwrap();
+    let file = folder.path().join("table.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let fields = kept.as_object_mut().unwrap();
+    assert!(!fields.contains_key("table"), "it would serve this although it has acknowledged a later one");
+    let whole = fields.remove("whole").unwrap();
+    fields.insert("table".into(), whole);
+    fields.remove("series");
+    fs::write(&file, kept.to_string()).unwrap();
+    assert_eq!(store.read().unwrap().kept.table, *table(7));
+}
