@@ -18,7 +18,7 @@ use slipway_core::traffic::link::{
 use slipway_core::traffic::{Endpoint, Epoch, Generation, READS, RoutingTable, TableChange};
 use slipway_core::units::Millis;
 use slipway_gateway::hub::Hub;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// A gateway by hand.
