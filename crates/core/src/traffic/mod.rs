@@ -10,6 +10,7 @@ mod index;
 pub mod link;
 mod reading;
 mod route;
+mod split;
 mod table;
 
 /// The cookie of the console's sessions. Gateways neither pass it on nor let a service set it.
@@ -21,7 +22,8 @@ pub use fault::{FaultCohort, FaultKind, InjectedFault, LONGEST_FAULT, LONGEST_LA
 pub use index::Index;
 pub use reading::{READS, as_read};
 pub use route::{Assignment, Choice, RequestHead, assign, find, route};
+pub use split::{Share, Split, SplitError};
 pub use table::{
     Check, Counted, CountedBad, Endpoint, Epoch, Generation, Limits, Maintenance, Match, Mirror, Protocol, Role, Route,
-    RoutingTable, Share, Split, SplitError, Sticky, TableError, VersionRoute,
+    RoutingTable, Sticky, TableError, VersionRoute,
 };

@@ -1,6 +1,7 @@
 //! Which version a request goes to, and why.
 
-use super::table::{Route, RoutingTable, Split};
+use super::split::Split;
+use super::table::{Route, RoutingTable};
 use crate::names::VersionName;
 
 /// What routing looks at of a request.
