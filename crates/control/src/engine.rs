@@ -4,6 +4,7 @@ mod cell;
 mod environments;
 pub(crate) mod gateways;
 mod hooks;
+mod notes;
 mod outcomes;
 mod seen;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use slipway_core::instance::Target;
 use slipway_core::names::{LaneId, RolloutId};
 use slipway_core::rollout::trail::{self, Sample};
-use slipway_core::rollout::{self, Effect, Lane, Observed, Refusal, Rollout, Turn};
+use slipway_core::rollout::{self, Counters, Effect, Lane, Observed, Refusal, Rollout, Turn};
 use slipway_core::units::Timestamp;
 use slipway_store::{Commit, EffectId, NewEffect, SampleRecord, Store};
 use tokio::sync::{Notify, broadcast};
@@ -142,10 +143,12 @@ impl Engine {
     pub async fn stands(&self, lane: &LaneId) -> Result<(Option<Arc<Lane>>, Vec<Rollout>), Error> {
         let (cell, _) = self.cell(lane);
         let mut state = cell.state.lock().await;
+        if state.unkept.is_none() {
+            self.load(lane, &mut state).await?;
+        }
         if let Some(unkept) = &state.unkept {
             return Ok((Some(Arc::new(unkept.lane.clone())), unkept.ended.clone()));
         }
-        self.load(lane, &mut state).await?;
         Ok((state.kept.as_ref().map(|(_, lane)| lane.clone()), Vec::new()))
     }
 
@@ -178,8 +181,12 @@ impl Engine {
                 self.note_hooks(lane, &[]).await;
             }
         }
+        let first = state.kept.is_none();
         state.kept = found.map(|(generation, lane)| (generation, Arc::new(lane)));
         state.doubted = false;
+        if first {
+            self.take_note_up(lane, state).await;
+        }
         Ok(())
     }
 
@@ -226,6 +233,7 @@ impl Engine {
         let now = self.clock.now();
         let (seen, consumed) = self.observe(&before, now);
         let mut turn = Turn::new(&before);
+        turn.lane.counters = turn.lane.counters.beyond(state.given);
         turn.lane.bound = self.bound(id);
         // This start's attempts come after those of every earlier one.
         let attempt = (self.store.start_number() << 40) + self.attempts.fetch_add(1, Relaxed) + 1;
@@ -252,7 +260,8 @@ impl Engine {
             state.granted.clear();
             return Ok(wake);
         }
-        let in_a_hurry = turn.traffic_first || unkept.is_some();
+        // What people ask for besides a way back needs a store.
+        let in_a_hurry = turn.traffic_first || (unkept.is_some() && wish.is_none());
         if in_a_hurry {
             self.serve(id, &turn.lane);
         }
@@ -272,6 +281,8 @@ impl Engine {
                 self.note_hooks(&decided.lane, &decided.ended).await;
                 state.kept = Some((generation, Arc::new(decided.lane)));
                 state.granted.clear();
+                state.given = Counters::default();
+                self.forget_note(id, state).await;
                 self.forget_results(id, &consumed);
                 if !decided.effects.is_empty() {
                     self.effects.notify_one();
@@ -290,10 +301,12 @@ impl Engine {
                 state.doubted = true;
                 state.unkept = Some(decided);
                 state.granted.extend(wish.cloned().map(|wish| Granted { wish, attempt }));
+                self.note_unkept(id, state).await;
                 Ok(Some(now.plus(slipway_core::units::Millis(500))))
             }
             Err(error) => {
                 state.doubted = true;
+                state.unkept = earlier;
                 if wish.is_some() {
                     // Whoever asked is told that it failed; if it was kept all the same, its driver must know.
                     self.nudge(id);

@@ -5,7 +5,6 @@ mod common;
 use common::{World, name, shop, until};
 use slipway_control::views::RolloutNow;
 use slipway_control::{By, Command, Error};
-use slipway_core::names::RolloutId;
 use slipway_core::rollout::Lane;
 use slipway_core::units::{Millis, Timestamp, Weight};
 use slipway_store::{Commit, NewEffect};
@@ -58,37 +57,6 @@ async fn a_rollout_that_ends_while_it_is_looked_at_is_always_found() {
     }
 }
 
-/// The same while the store can be neither written nor read, as when its server is away.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_rollout_that_ends_without_a_store_is_found_all_the_time() {
-    let world = World::new().await;
-    world.serving("1.0.0").await;
-    for n in 1..=4 {
-        let id = world.release(&format!("1.{n}.0")).await;
-        world.divided(&format!("1.{n}.0")).await;
-        world.sql("ALTER TABLE rollouts RENAME TO gone").await;
-        let lookers: Vec<_> = (0..4)
-            .map(|_| {
-                let (control, id) = (world.control.clone(), id.clone());
-                tokio::spawn(async move {
-                    loop {
-                        match control.rollout(&id).await.expect("it needs no store").expect("it is known") {
-                            RolloutNow::Ended(..) => break,
-                            _ => tokio::task::yield_now().await,
-                        }
-                    }
-                })
-            })
-            .collect();
-        world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
-        for looker in lookers {
-            looker.await.expect("it is found until it has ended");
-        }
-        world.sql("ALTER TABLE gone RENAME TO rollouts").await;
-        assert_eq!(world.end(&id).await, "rolled_back");
-    }
-}
-
 #[tokio::test]
 async fn the_way_back_is_published_before_it_is_committed() {
     let world = World::new().await;
@@ -106,68 +74,6 @@ async fn the_way_back_is_published_before_it_is_committed() {
     assert!(forth.iter().any(|seq| *seq <= first.1), "forth, the journal first");
     let actors: Vec<_> = world.journal().await.into_iter().filter(|e| e.fact.actor == "user:bob").collect();
     assert!(!actors.is_empty(), "who asked is in the journal");
-}
-
-/// A world that has gone back from 1.1.0 by somebody's word while nothing could be written, and the rollout.
-async fn gone_back_without_a_store() -> (World, RolloutId) {
-    let world = World::new().await;
-    world.serving("1.0.0").await;
-    let id = world.release("1.1.0").await;
-    world.divided("1.1.0").await;
-    world.break_store().await;
-    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
-    until("the traffic is back", async || (world.gateway.share("1.1.0") == Weight::ZERO).then_some(())).await;
-    (world, id)
-}
-
-/// The way back from 1.1.0 comes to be recorded, once, and nobody meets that version again.
-async fn is_recorded_once(world: &World, id: &RolloutId) {
-    assert_eq!(world.end(id).await, "rolled_back");
-    assert_eq!(world.entries("traffic.returning").await.len(), 1, "recorded once");
-    let shares = world.gateway.shares("1.1.0");
-    let back = shares.iter().rposition(|(weight, _)| *weight > Weight::ZERO).unwrap();
-    assert!(shares[back + 1..].iter().all(|(weight, _)| *weight == Weight::ZERO), "it never comes again");
-}
-
-#[tokio::test]
-async fn the_traffic_goes_back_without_a_store_and_is_recorded_when_there_is_one() {
-    let (world, id) = gone_back_without_a_store().await;
-    assert_eq!(world.entries("traffic.returning").await, [0; 0], "nothing can be recorded");
-    assert_eq!(world.control.store().rollout(&id).await.unwrap().unwrap().outcome, None);
-    let forward = world.control.command(&shop(), Command::Pause, &By::once("user:bob")).await;
-    assert!(forward.is_err(), "it is on its way back");
-    world.mend_store().await;
-    is_recorded_once(&world, &id).await;
-    assert!(world.control.store().verify_journal().await.unwrap().is_ok());
-}
-
-#[tokio::test]
-async fn a_way_back_is_taken_again_on_top_of_what_was_kept_although_its_answer_was_lost() {
-    let (world, id) = gone_back_without_a_store().await;
-    // What bob went back from had been followed by a turn that was kept, and nobody had been told.
-    world.sql("UPDATE lanes SET generation = generation + 1").await;
-    world.mend_store().await;
-    is_recorded_once(&world, &id).await;
-    let actors: Vec<_> = world.journal().await.into_iter().filter(|e| e.fact.actor == "user:bob").collect();
-    assert!(!actors.is_empty(), "who asked is in the journal");
-}
-
-#[tokio::test]
-async fn a_standby_serves_again_without_a_store() {
-    let world = World::new().await;
-    world.serving("1.0.0").await;
-    world.promoted("1.1.0").await;
-    world.break_store().await;
-    let bob = By { actor: "user:bob".into(), key: Some("once".into()) };
-    let id = world.control.rollback(&shop(), None, &bob).await.unwrap();
-    until("the traffic is back", async || (world.gateway.share("1.0.0") == Weight::ALL).then_some(())).await;
-    assert_eq!(world.entries("rollback.asked").await, [0; 0], "nothing can be recorded");
-    world.mend_store().await;
-    assert_eq!(world.end(&id).await, "succeeded");
-    assert_eq!(world.entries("rollback.asked").await.len(), 1);
-    let next = world.release("1.2.0").await;
-    assert_ne!(next, id, "no number is given twice");
-    assert!(world.control.store().verify_journal().await.unwrap().is_ok());
 }
 
 #[tokio::test]

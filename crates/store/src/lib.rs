@@ -22,6 +22,7 @@ mod leases;
 mod migrations;
 mod moved;
 mod moving;
+mod notes;
 mod open;
 mod outbox;
 mod releases;

@@ -15,6 +15,7 @@ use crate::folder::{self, Claim};
 use crate::journal;
 use crate::migrations;
 use crate::moved;
+use crate::notes::Notes;
 use crate::rollouts::ROLLOUTS;
 
 /// The counter of starts: the number of whoever drives, which fences whoever drove before.
@@ -30,6 +31,7 @@ pub struct Store {
 pub(crate) struct Inner {
     pub pools: Pools,
     pub anchor: AnchorFile,
+    pub notes: Notes,
     /// Whether the chain goes through the anchor, as far as this process has seen. Otherwise the anchor is evidence, and
     /// stays.
     pub anchored: AtomicBool,
@@ -87,6 +89,7 @@ impl Store {
         let inner = Inner {
             pools,
             anchor: AnchorFile::new(folder),
+            notes: Notes::new(folder),
             anchored: AtomicBool::new(false),
             head: watch::Sender::new(newest.as_ref().map_or(0, |newest| newest.seq)),
             newest: Mutex::new(newest),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use slipway_core::journal::Fact;
 use slipway_core::names::RolloutId;
 use slipway_core::rollout::trail::Sample;
@@ -24,6 +25,8 @@ pub(super) struct CellState {
     pub doubted: bool,
     /// Decided on the way back while the store was away: acted upon already, to be committed first.
     pub unkept: Option<Unkept>,
+    /// Whether something is written down beside the store.
+    pub noted: bool,
     /// What people asked for, and were told that it is done, since the last commit that is known to be kept. It is part of
     /// `unkept`, or has to be done again, on top of what was found in its place.
     pub granted: Vec<Granted>,
@@ -41,12 +44,15 @@ pub(super) struct Granted {
 }
 
 /// What turns have decided since the last commit that is known to be kept.
-#[derive(Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Unkept {
     pub lane: Lane,
     pub facts: Vec<Fact>,
     pub effects: Vec<Effect>,
     pub ended: Vec<Rollout>,
+    /// Whether all of it is written down beside the store.
+    #[serde(skip)]
+    pub noted: bool,
 }
 
 /// What a turn decided, after what could not be kept before it.
@@ -56,7 +62,9 @@ pub(super) fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
         facts: Vec::new(),
         effects: Vec::new(),
         ended: Vec::new(),
+        noted: false,
     });
+    joined.noted &= turn.facts.is_empty() && turn.effects.is_empty() && turn.ended.is_empty();
     joined.lane = turn.lane;
     joined.facts.extend(turn.facts);
     joined.effects.extend(turn.effects);
@@ -120,7 +128,7 @@ mod tests {
             state.kept = Some((1, Arc::new(with_epoch(3))));
             // And it could not be looked since what was decided then.
             let (facts, effects, ended) = (vec![], vec![], vec![]);
-            state.unkept = Some(Unkept { lane: with_epoch(9), facts, effects, ended });
+            state.unkept = Some(Unkept { lane: with_epoch(9), facts, effects, ended, noted: false });
         }
         engine.turn(&id, None).await.expect("it is taken again");
         let (generation, lane) = cell.state.lock().await.kept.clone().expect("it is known");

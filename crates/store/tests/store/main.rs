@@ -6,6 +6,7 @@ mod folder;
 mod full;
 mod hooks;
 mod moving;
+mod notes;
 mod records;
 mod tamper;
 mod traps;
