@@ -174,7 +174,7 @@ impl Socket {
     }
 
     /// Waits until it is cut.
-    pub async fn is_cut(mut self) {
+    pub async fn ends_by_being_cut(mut self) {
         let end = until("it is cut", async || Some(self.0.next().await)).await.expect("it ends");
         assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
     }

@@ -279,14 +279,14 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     let four = serves(&state);
 
     kill(one).await.expect("it is killed");
-    first.is_cut().await;
+    first.ends_by_being_cut().await;
     are(&stage.slipway, &[("local", "connected"), (&format!("local.{two}"), "draining")]).await;
     second.lives().await;
     assert!([two, four].iter().all(|pid| process::runs(*pid)));
     let load = stage.load.stop().await;
     assert!(load.requests > 0);
     stage.slipway.down().await.expect("nothing is left");
-    second.is_cut().await;
+    second.ends_by_being_cut().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +296,7 @@ async fn what_lasts_longer_than_the_limit_is_cut() {
     let stage = Stage::set_on(installed.slipway(&["--upgrade-drain", "1s"]).await, BLUE_GREEN, 20.0).await;
     let socket = Socket::open(stage.slipway.traffic).await;
     let (old, _) = upgraded(&stage.slipway.data.join("gateway")).await;
-    socket.is_cut().await;
+    socket.ends_by_being_cut().await;
     until("it ends", async || (!process::runs(old)).then_some(())).await.expect("it ends");
     let log = std::fs::read_to_string(stage.slipway.data.join("logs/gateway.log")).expect("a log");
     assert!(log.contains("requests were still running when the drain was over: cut"), "{log}");

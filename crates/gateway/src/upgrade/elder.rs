@@ -52,6 +52,7 @@ impl Elder {
                 () = self.gateway.closing.cancelled() => {
                     // What was started ends with the wait for it.
                     self.gateway.keep_folder().await;
+                    self.gateway.handing_over.send_replace(false);
                     return std::future::pending().await;
                 }
             };
