@@ -10,7 +10,7 @@ mod secure;
 mod sub;
 
 pub(crate) use fault::Fault;
-pub(crate) use running::{Gateway, GatewayCommand, Up};
+pub(crate) use running::{Gateway, GatewayCommand, Up, UpgradeGateway};
 pub(crate) use secure::{Acme, Secure};
 pub(crate) use sub::{EnvCommand, JournalCommand, MaintenanceCommand, StoreCommand, TokenCommand};
 

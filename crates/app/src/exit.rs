@@ -26,6 +26,11 @@ pub(crate) const DIFFERS: u8 = 14;
 #[error("{0}")]
 pub(crate) struct Usage(pub String);
 
+/// What cannot be done as things are: exit code 12.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub String);
+
 /// The exit code of an outcome.
 pub(crate) fn of_outcome(outcome: Option<&str>) -> u8 {
     match outcome {
@@ -44,6 +49,7 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         Some(Failure::Unreachable { .. }) => (UNREACHABLE, None),
         Some(Failure::Odd(_)) => (INTERNAL, None),
         None if error.is::<Usage>() => (USAGE, None),
+        None if error.is::<Refused>() => (BLOCKED, None),
         None => (INTERNAL, None),
     };
     let text = format!("{error:#}");
@@ -59,6 +65,7 @@ fn name(code: u8) -> &'static str {
     match code {
         USAGE => "usage",
         UNREACHABLE => "unreachable",
+        BLOCKED => "blocked",
         _ => "internal",
     }
 }

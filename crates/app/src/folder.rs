@@ -85,6 +85,11 @@ pub(crate) fn platform() -> Result<PathBuf> {
     Ok(PathBuf::from(home).join(".local/share/slipway"))
 }
 
+/// Where a gateway that joined keeps its state, unless it is told another place.
+pub(crate) fn joined(name: &str) -> Result<PathBuf> {
+    Ok(platform()?.join("gateways").join(name))
+}
+
 /// Replaces a file whole: temporary file, sync, rename. Readable by nobody else.
 pub(crate) fn replace(path: &Path, content: &str) -> std::io::Result<()> {
     let fresh = path.with_extension("new");

@@ -15,8 +15,14 @@ use slipway_core::units::{Millis, Timestamp};
 /// What the control plane knows of one gateway.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GatewayView {
-    /// Its name, stable over its restarts.
+    /// Its name, stable over its restarts; while it drains, with a dot and its process id behind that.
     pub name: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The version of its program, where it said.
+    pub program: Option<String>,
+    /// Whether another process of its name serves in its place, and it ends with its connections.
+    pub draining: bool,
     /// Where it listens for traffic, for people.
     pub traffic: String,
     /// Whether it runs on this machine.
@@ -40,6 +46,11 @@ pub struct GatewayView {
 }
 
 impl GatewayView {
+    /// The gateway of which it is a process.
+    pub fn gateway(&self) -> &str {
+        self.name.split('.').next().unwrap_or_default()
+    }
+
     /// Whether its acknowledgement is waited for: it serves, or may.
     pub fn counts(&self) -> bool {
         self.connected || !(self.ended || self.lost.is_some())

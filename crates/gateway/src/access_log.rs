@@ -2,7 +2,7 @@
 //! written in time is left out, and the log says how many lines were.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ use slipway_core::units::Timestamp;
 
 /// Lines that wait to be written, at most.
 const WAITING: usize = 16_384;
+
+/// Written at once where there is so much, in bytes. Whole lines always: after an upgrade two processes write to one file.
+const PIECE: usize = 8 << 10;
 
 /// Where lines go.
 #[derive(Debug, Clone)]
@@ -156,13 +159,19 @@ impl Drop for Pending {
     }
 }
 
-fn write(file: File, waiting: Receiver<Line>, left_out: &AtomicU64) {
-    let mut out = BufWriter::new(file);
+fn write(mut file: File, waiting: Receiver<Line>, left_out: &AtomicU64) {
+    let mut out = Vec::new();
     while let Ok(first) = waiting.recv() {
         let (mut written, mut flushed) = (Ok(()), Vec::new());
         for next in std::iter::once(first).chain(waiting.try_iter()) {
             match next {
-                Line::Write(record) => written = written.and_then(|()| line(&mut out, &record)),
+                Line::Write(record) => {
+                    written = written.and_then(|()| line(&mut out, &record));
+                    if out.len() >= PIECE {
+                        written = written.and_then(|()| file.write_all(&out));
+                        out.clear();
+                    }
+                }
                 Line::Flush(done) => flushed.push(done),
             }
         }
@@ -170,9 +179,10 @@ fn write(file: File, waiting: Receiver<Line>, left_out: &AtomicU64) {
         if missing > 0 {
             written = written.and_then(|()| writeln!(out, "{{\"left_out\":{missing}}}"));
         }
-        if let Err(error) = written.and_then(|()| out.flush()) {
+        if let Err(error) = written.and_then(|()| file.write_all(&out)) {
             tracing::warn!(%error, "the access log cannot be written");
         }
+        out.clear();
         // Whoever asked may have stopped waiting.
         flushed.into_iter().for_each(|done| _ = done.send(()));
     }

@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -102,7 +104,14 @@ where
     let service = service_fn(|request| {
         let (gateway, client) = (gateway.clone(), client.clone());
         async move {
-            let answer = proxy::handle(&gateway, &client, request).await;
+            let mut answer = proxy::handle(&gateway, &client, request).await;
+            if let Ok(answer) = &mut answer
+                && gateway.draining.is_cancelled()
+                && answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                // Said with an answer it costs nobody a request, unlike a connection that is closed while nothing goes on.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             // The connection ends by it, and takes with it whatever the client has sent behind this request.
             client.reset.store(answer.is_err(), Release);
             answer
@@ -151,8 +160,11 @@ where
     tokio::select! {
         ended = &mut connection => return ended,
         () = gateway.stopped.cancelled() => return Ok(()),
-        () = gateway.closing.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = gateway.closing.cancelled() => {}
+        () = gateway.draining.cancelled() => {}
     }
+    // Whatever the client sends before it has heard of it is still answered (RFC 9113, section 6.8).
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = &mut connection => ended,
         () = gateway.stopped.cancelled() => Ok(()),

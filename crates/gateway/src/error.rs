@@ -37,6 +37,9 @@ pub enum Error {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    /// The process that runs cannot be followed.
+    #[error("the gateway that runs cannot be followed: {0}")]
+    Succession(io::Error),
     /// The access log cannot be written.
     #[error("cannot open the access log {path}: {source}")]
     AccessLog {

@@ -3,8 +3,10 @@
 //! A change swaps everything that is served at once and then waits until no request is between looking at the old
 //! state and being handed to a connection. Only after that is a table acknowledged.
 
+mod folder;
+
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,16 @@ pub(crate) struct Gateway {
     pub(crate) access_log: Option<AccessLog>,
     /// Cancelled to drain: nothing new is accepted.
     pub(crate) closing: CancellationToken,
+    /// Cancelled once another process serves in this one's place: nothing new is accepted, and connections end as they
+    /// come to an end by themselves.
+    pub(crate) draining: CancellationToken,
+    /// Whether another process is being handed everything: until it is clear which of the two serves, the control plane is
+    /// not called anew.
+    pub(crate) handing_over: watch::Sender<bool>,
+    /// Told when the control plane is to be called anew, since it may take another process for this gateway.
+    pub(crate) call_anew: Notify,
+    /// Whether the control plane has let this gateway in, and the link is up.
+    pub(crate) connected: AtomicBool,
     /// How long the drain may take.
     pub(crate) drain_limit: Mutex<Duration>,
     /// Cancelled to cut whatever still runs.
@@ -109,6 +121,10 @@ impl Gateway {
             events: Events::default(),
             access_log,
             closing: CancellationToken::new(),
+            draining: CancellationToken::new(),
+            handing_over: watch::Sender::new(false),
+            call_anew: Notify::new(),
+            connected: AtomicBool::default(),
             drain_limit: Mutex::new(Duration::from_secs(30)),
             stopped: ended.child_token(),
             ended,
@@ -139,15 +155,7 @@ impl Gateway {
 
     fn restore(mut self) -> Gateway {
         let Some(found) = self.store.read() else { return self };
-        let now = Instant::now();
-        let mut leases = Leases::remembering(found.kept.lapses);
-        leases.start(&found.kept.table, |term| {
-            now + found.renewed_for.unwrap_or_default().max(term.saturating_sub(found.age))
-        });
-        let control = self.control.get_mut();
-        control.table = Some(Arc::new(found.kept.table));
-        control.leases = leases;
-        control.terms = Terms::remembering(found.faults, now);
+        self.control.get_mut().restore(found);
         self.swap_unlocked();
         self
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,10 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use slipway_core::traffic::link::{Event, FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{READS, RoutingTable, TableChange};
+use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, Predecessor, ToGateway};
+use slipway_core::traffic::{RoutingTable, TableChange};
 
 use crate::gateway::Gateway;
+use crate::greeting;
 use crate::heard::Heard;
 use crate::hub::SILENCE;
 use crate::invitation::Invitation;
@@ -82,12 +84,19 @@ struct Called {
 pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: SocketAddr) {
     let (mut told_why, mut newest, mut pause) = (String::new(), 0, RETRY);
     loop {
+        // Until it is clear which process serves, the control plane would take the wrong one for the gateway.
+        let mut over = gateway.handing_over.subscribe();
+        tokio::select! {
+            () = gateway.ended.cancelled() => return,
+            _ = over.wait_for(|on| !on) => {}
+        }
         let stops = gateway.pulse.stops();
         let mut welcomed = false;
         let ended = tokio::select! {
             () = gateway.ended.cancelled() => return,
             ended = call(&gateway, control, traffic, &mut newest, &mut welcomed) => ended,
         };
+        gateway.connected.store(false, Release);
         // Where nobody listens, the control plane is away, and costs nobody anything to be called.
         let is_away = ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         let is_refused = matches!(control, Control::Invited(_)) && !welcomed && !is_away;
@@ -153,31 +162,18 @@ async fn call(
 async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
     let Called { token, read, mut write, at } = called;
     let (since, called_at) = (gateway.pulse.stops(), Instant::now());
-    let machine = machine::here();
-    let hello = Hello {
-        token,
-        gateway: gateway.name.clone(),
-        boot: gateway.boot.clone(),
-        pid: std::process::id(),
-        traffic,
-        serves: gateway.served().generation(),
-        lapsed: gateway.lapses().await,
-        ejected: gateway.ejections(),
-        machine: Some(machine),
-        takes_changes: true,
-        reads: READS,
-        more: false,
-    };
+    let hello = greeting::hello(gateway, token, traffic).await;
+    let predecessors = hello.predecessors.clone();
     for part in hello.parts() {
         send(&mut write, &part).await?;
     }
-    for event in losses(gateway) {
+    for event in greeting::losses(gateway) {
         send(&mut write, &FromGateway::Event(event)).await?;
     }
     let mut reporter = Reporter::new();
     send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-    let heard = Heard::since(called_at);
-    Talk { gateway, write, reporter, at, away: false, welcomed, since, beat: 0, heard, parts: None, catching_up: None }
+    let (heard, away, beat, parts, catching_up) = (Heard::since(called_at), false, 0, None, None);
+    Talk { gateway, write, reporter, at, away, welcomed, since, beat, heard, predecessors, parts, catching_up }
         .run(read)
         .await
 }
@@ -209,6 +205,8 @@ struct Talk<'a> {
     beat: u64,
     /// What the control plane has heard of it.
     heard: Heard,
+    /// Those that it has followed and that still run, as the control plane was told.
+    predecessors: Vec<Predecessor>,
     /// What has come of a table in parts.
     parts: Option<TableChange>,
     /// The beat whose answer means that everything which was said while this process stood still has been heard.
@@ -241,13 +239,20 @@ impl Talk<'_> {
                     }
                 }
                 () = self.reporter.due(&gateway.counts) => self.report().await?,
-                _ = beats.tick() => self.beat().await?,
+                _ = beats.tick() => {
+                    self.beat().await?;
+                    self.tell_predecessors().await?;
+                }
+                () = gateway.call_anew.notified() => return Ok(()),
                 () = tokio::time::sleep_until(heard + SILENCE) => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "it says nothing any more"));
                 }
                 () = gateway.running.wait() => {
                     // Everything has ended: what is counted now is final.
                     self.report().await?;
+                    if gateway.draining.is_cancelled() {
+                        send(&mut self.write, &FromGateway::Gone).await?;
+                    }
                     self.write.shutdown().await?;
                     gateway.told_all.cancel();
                     return Ok(());
@@ -260,6 +265,19 @@ impl Talk<'_> {
         self.beat += 1;
         self.heard.ask(self.beat, Instant::now());
         send(&mut self.write, &FromGateway::Here { beat: self.beat }).await
+    }
+
+    /// Says it where one that this gateway has followed has ended. None comes but by an upgrade, which calls anew.
+    async fn tell_predecessors(&mut self) -> io::Result<()> {
+        if self.predecessors.is_empty() {
+            return Ok(());
+        }
+        let running = self.gateway.predecessors();
+        if running == self.predecessors {
+            return Ok(());
+        }
+        self.predecessors = running.clone();
+        send(&mut self.write, &FromGateway::Predecessors { running }).await
     }
 
     async fn report(&mut self) -> io::Result<()> {
@@ -294,6 +312,7 @@ impl Talk<'_> {
             Ok(ToGateway::Welcome { machine }) => {
                 *self.welcomed = true;
                 self.heard.welcome();
+                gateway.connected.store(true, Release);
                 self.away = machine != machine::here();
             }
             Ok(ToGateway::Table(mut table)) => {
@@ -350,20 +369,6 @@ fn whole(parts: &mut Option<TableChange>, part: TableChange) -> io::Result<Optio
         return Ok(None);
     }
     Ok(Some(change))
-}
-
-/// Candidates that are lost already, for a control plane that may not have heard of it.
-fn losses(gateway: &Gateway) -> Vec<Event> {
-    let served = gateway.served();
-    let versions = served.routes.iter().flat_map(|route| route.versions.iter().map(move |version| (route, version)));
-    let lost = versions.filter(|(_, version)| version.lost.load(std::sync::atomic::Ordering::Acquire));
-    lost.map(|(route, version)| Event::CandidateLost {
-        lane: route.lane.clone(),
-        version: version.name.clone(),
-        epoch: route.route.epoch,
-        why: "its last instance was lost earlier".into(),
-    })
-    .collect()
 }
 
 async fn send(write: &mut Writing, message: &FromGateway) -> io::Result<()> {

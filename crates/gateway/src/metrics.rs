@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -22,20 +22,42 @@ use slipway_core::traffic::link::CountRow;
 
 use crate::gateway::Gateway;
 use crate::table_store::replace;
+use crate::upgrade;
 
 /// Upper bounds of the latency histogram in seconds.
 const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Listens on a free loopback port, and writes down which, where TLS is spoken, and whether its certificates are obtained.
-pub(crate) async fn bind(state_dir: &Path, tls: Option<(SocketAddr, bool)>) -> io::Result<TcpListener> {
+/// What is written down of a gateway for others on its machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Admin {
+    file: PathBuf,
+    text: String,
+}
+
+impl Admin {
+    /// Writes it into the gateway's folder.
+    pub(crate) fn write(&self) -> io::Result<()> {
+        replace(&self.file, self.text.as_bytes())
+    }
+}
+
+/// Listens on a free loopback port; what there is to write down: which it is, where TLS is spoken, whether its certificates
+/// are obtained, and whether the process gives way to a new program when it is told to.
+pub(crate) async fn bind(
+    state_dir: &Path,
+    tls: Option<(SocketAddr, bool)>,
+    gives_way: bool,
+) -> io::Result<(TcpListener, Admin)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let mut told = serde_json::json!({ "address": listener.local_addr()? });
+    let (pid, version) = (std::process::id(), upgrade::VERSION);
+    let mut told = serde_json::json!({
+        "address": listener.local_addr()?, "pid": pid, "version": version, "gives_way": gives_way,
+    });
     if let Some((tls, obtained)) = tls {
         told["tls"] = tls.to_string().into();
         told["obtained"] = obtained.into();
     }
-    replace(&state_dir.join("admin.json"), format!("{told}\n").as_bytes())?;
-    Ok(listener)
+    Ok((listener, Admin { file: state_dir.join("admin.json"), text: format!("{told}\n") }))
 }
 
 /// Answers until the gateway ends.

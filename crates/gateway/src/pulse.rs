@@ -128,10 +128,15 @@ impl Gateway {
 
     /// Waits until the control plane has said which table is the newest, for as long as a start would.
     pub(crate) async fn catch_up(&self) {
+        self.catch_up_within(self.tuning.table_wait).await;
+    }
+
+    /// The same for as long as is said.
+    pub(crate) async fn catch_up_within(&self, limit: Duration) {
         let stops = self.pulse.stops();
         let mut in_step = self.in_step.subscribe();
         // A control plane that is away is no error: then what is at hand is served.
-        let _ = tokio::time::timeout(self.tuning.table_wait, in_step.wait_for(|yes| *yes)).await;
+        let _ = tokio::time::timeout(limit, in_step.wait_for(|yes| *yes)).await;
         self.pulse.go_on(stops, || ());
     }
 

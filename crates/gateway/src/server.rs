@@ -17,6 +17,8 @@ use crate::link::Control;
 use crate::socket::listen;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
+use crate::upgrade::elder::Elder;
+use crate::upgrade::{Listeners, Succession, manager};
 use crate::{Error, connection, health, link, metrics};
 
 /// What a gateway is started with.
@@ -112,30 +114,50 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
 /// As [`run`], with other limits and intervals. Dropping the future ends everything that the gateway does.
 pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
+    run_as(config, tuning, None).await
+}
+
+/// The same for a process that may follow another and give way to one: at SIGUSR2 it starts its program anew, and once that
+/// serves, it ends with its own connections.
+pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succession>) -> Result<(), Error> {
     let state = |source| Error::State { path: config.state_dir.clone(), source };
-    let store = match &config.control {
-        Control::Invited(invitation) => TableStore::open_for(&config.state_dir, &invitation.authority),
-        Control::Beside(_) => TableStore::open(&config.state_dir),
+    // First of all: one that comes too early would end this process.
+    let mut asked = succession.is_some().then(|| signal(SignalKind::user_defined2())).transpose().map_err(state)?;
+    let heir = succession.as_mut().and_then(|succession| succession.heir.take());
+    let store = match (&config.control, &heir) {
+        (Control::Invited(invitation), Some(_)) => {
+            TableStore::open_later(&config.state_dir, Some(&invitation.authority))
+        }
+        (Control::Beside(_), Some(_)) => TableStore::open_later(&config.state_dir, None),
+        (Control::Invited(invitation), None) => TableStore::open_for(&config.state_dir, &invitation.authority),
+        (Control::Beside(_), None) => TableStore::open(&config.state_dir),
     };
     let store = store.map_err(state)?;
     let access_log = match &config.access_log {
         Some(path) => Some(AccessLog::open(path).map_err(|source| Error::AccessLog { path: path.clone(), source })?),
         None => None,
     };
-    let listener = bind(config.listen, tuning.port_wait).await?;
     let most = tuning.connections.min(connection::room());
-    let secure = match &config.tls {
-        Some(tls) => Some(secure(tls, tuning.port_wait).await?),
-        None => None,
+    let (listeners, coming) = match heir {
+        Some(heir) => {
+            let (listeners, coming) = heir.listeners(config.tls.is_some()).map_err(Error::Succession)?;
+            (listeners, Some(coming))
+        }
+        None => (bind_all(&config, tuning.port_wait).await?, None),
     };
-    let traffic = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let certificates = config.tls.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
+    let listeners = Arc::new(listeners);
+    let traffic = listeners.traffic.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let gateway = Arc::new(Gateway::start(config.name.clone(), tuning, store, access_log));
     let _ends_with_us = gateway.ended.clone().drop_guard();
 
-    let tls_address =
-        secure.as_ref().and_then(|(listener, certificates)| Some((listener.local_addr().ok()?, certificates.obtained)));
-    let admin = metrics::bind(&config.state_dir, tls_address).await.map_err(state)?;
-    tokio::spawn(metrics::serve(gateway.clone(), admin));
+    let tls_address = listeners.tls.as_ref().and_then(|listener| listener.local_addr().ok());
+    let tls_address = tls_address.zip(certificates.as_ref().map(|certificates| certificates.obtained));
+    let (listener, admin) = metrics::bind(&config.state_dir, tls_address, succession.is_some()).await.map_err(state)?;
+    if coming.is_none() {
+        admin.write().map_err(state)?;
+    }
+    tokio::spawn(metrics::serve(gateway.clone(), listener));
     let (held, control) = (gateway.clone(), config.control.clone());
     tokio::spawn(async move { link::run(held, &control, traffic).await });
     let held = gateway.clone();
@@ -148,29 +170,66 @@ pub async fn run_with(config: Config, tuning: Tuning) -> Result<(), Error> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(state)?;
 
     // So that a table which was taken back meanwhile is not served.
-    gateway.catch_up().await;
-    if let Some((listener, certificates)) = secure {
+    let come = match (coming, &succession) {
+        (Some(coming), Some(succession)) => {
+            Some(coming.take_over(&gateway, &succession.lock, &admin).await.map_err(Error::Succession)?)
+        }
+        _ => {
+            gateway.catch_up().await;
+            None
+        }
+    };
+    if let Some(certificates) = certificates {
         let acceptor = tls::acceptor(certificates.clone())?;
         // It is set once, here.
         let _ = gateway.certificates.set(certificates.clone());
         tokio::spawn(tls::watch(gateway.clone(), certificates));
-        tokio::spawn(tls::accept(gateway.clone(), listener, acceptor, most));
+        tokio::spawn(tls::accept(gateway.clone(), listeners.clone(), acceptor, most));
+    }
+    match come {
+        Some(come) => come.serves().await,
+        // One that follows is made known by the one that it follows.
+        None if succession.is_some() => manager::tell("READY=1"),
+        None => {}
     }
     tracing::info!(address = %traffic, generation = gateway.served().generation().0, "serving");
+    let mut gives_way_for = Duration::ZERO;
+    if let (Some(succession), Some(asked)) = (succession, asked.take()) {
+        gives_way_for = succession.drain;
+        let (listeners, state_dir) = (Arc::downgrade(&listeners), config.state_dir.clone());
+        let elder = Elder { gateway: gateway.clone(), listeners, state_dir, succession, admin };
+        tokio::spawn(elder.attend(asked));
+    }
     tokio::select! {
-        () = accept(&gateway, listener, most) => {}
+        () = accept(&gateway, &listeners.traffic, most) => {}
         _ = interrupt.recv() => gateway.close(gateway.tuning.drain),
         _ = terminate.recv() => gateway.close(gateway.tuning.drain),
         () = gateway.closing.cancelled() => {}
+        () = gateway.draining.cancelled() => {}
+    }
+    drop(listeners);
+    if gateway.draining.is_cancelled() {
+        gateway.running.close();
+        tokio::select! {
+            () = gateway.running.wait() => {}
+            _ = interrupt.recv() => gateway.close(gateway.tuning.drain),
+            _ = terminate.recv() => gateway.close(gateway.tuning.drain),
+            () = gateway.closing.cancelled() => {}
+            () = tokio::time::sleep(gives_way_for) => gateway.close(Duration::ZERO),
+        }
     }
     drain(&gateway).await;
     Ok(())
 }
 
-/// Listens for TLS, with certificates to speak it.
-async fn secure(tls: &Tls, wait: Duration) -> Result<(TcpListener, Arc<Certificates>), Error> {
-    let certificates = Certificates::open(tls)?;
-    Ok((bind(tls.listen, wait).await?, Arc::new(certificates)))
+/// Listens wherever it is asked to.
+async fn bind_all(config: &Config, wait: Duration) -> Result<Listeners, Error> {
+    let traffic = bind(config.listen, wait).await?;
+    let tls = match &config.tls {
+        Some(tls) => Some(bind(tls.listen, wait).await?),
+        None => None,
+    };
+    Ok(Listeners { traffic, tls })
 }
 
 async fn bind(address: SocketAddr, wait: Duration) -> Result<TcpListener, Error> {
@@ -188,7 +247,7 @@ async fn bind(address: SocketAddr, wait: Duration) -> Result<TcpListener, Error>
     }
 }
 
-async fn accept(gateway: &Arc<Gateway>, listener: TcpListener, most: usize) {
+async fn accept(gateway: &Arc<Gateway>, listener: &TcpListener, most: usize) {
     let turned_away = Arc::new(tokio::sync::Semaphore::new(64));
     loop {
         match listener.accept().await {

@@ -30,6 +30,8 @@ const CHANGES: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct TableStore {
     folder: PathBuf,
+    /// Whether the folder is another process's at present: nothing is written. Held while something is.
+    rests: Arc<Mutex<bool>>,
     written: Arc<Mutex<Option<Written>>>,
     sync: Arc<Sync>,
 }
@@ -106,7 +108,39 @@ impl TableStore {
     /// Keeps the table in `folder`, which is made where it is missing.
     pub(crate) fn open(folder: &Path) -> io::Result<TableStore> {
         fs::create_dir_all(folder)?;
-        Ok(TableStore { folder: folder.to_path_buf(), written: Arc::default(), sync: Arc::default() })
+        let (rests, written) = (Arc::default(), Arc::default());
+        Ok(TableStore { folder: folder.to_path_buf(), rests, written, sync: Arc::default() })
+    }
+
+    /// For a process that follows another one: nothing is written before the folder is its own. `authority`: of the control
+    /// plane, where it was invited; what another one said cannot be followed.
+    pub(crate) fn open_later(folder: &Path, authority: Option<&str>) -> io::Result<TableStore> {
+        let (store, before) = (TableStore::open(folder)?, fs::read_to_string(folder.join("authority")).ok());
+        store.rest();
+        match authority.map(|authority| crate::hub::hash(authority.as_bytes())) {
+            Some(now) if before.as_ref().is_some_and(|before| *before != now) => Err(io::Error::other(
+                "the invitation is another control plane's than that of the gateway which runs: end it and start anew",
+            )),
+            _ => Ok(store),
+        }
+    }
+
+    /// Writes nothing from now on, once what is being written is.
+    pub(crate) fn rest(&self) {
+        *lock(&self.rests) = true;
+    }
+
+    /// Writes again.
+    pub(crate) fn wake(&self) {
+        let mut rests = lock(&self.rests);
+        // Another process may have written since.
+        *lock(&self.written) = None;
+        *rests = false;
+    }
+
+    /// The gateway's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Keeps it for the control plane of this authority: what another one said is thrown away.
@@ -148,6 +182,10 @@ impl TableStore {
         lapses: Vec<Lapse>,
         faults: Vec<(FaultId, Duration)>,
     ) -> io::Result<()> {
+        let rests = lock(&self.rests);
+        if *rests {
+            return Ok(());
+        }
         let at_ms = since_boot_ms();
         let until = |left: Duration| at_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let faults: Vec<_> = faults.into_iter().map(|(id, left)| (id, until(left))).collect();
@@ -211,6 +249,10 @@ impl TableStore {
 
     /// Notes that the leases hold for another `term`.
     pub(crate) fn renew(&self, generation: Generation, term: Duration) -> io::Result<()> {
+        let rests = lock(&self.rests);
+        if *rests {
+            return Ok(());
+        }
         let until_ms = since_boot_ms().saturating_add(u64::try_from(term.as_millis()).unwrap_or(u64::MAX));
         replace(&self.renewal_file(), &serde_json::to_vec(&Renewed { generation, until_ms })?)
     }

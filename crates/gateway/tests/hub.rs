@@ -40,6 +40,9 @@ fn hello(name: &str, address: SocketAddr, token: &str) -> Hello {
         takes_changes: true,
         reads: READS,
         more: false,
+        program: None,
+        draining: false,
+        predecessors: vec![],
     }
 }
 

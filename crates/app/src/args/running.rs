@@ -29,6 +29,9 @@ pub(crate) struct Up {
     /// How long a gateway that cannot be reached is still waited for before a shift counts without it: 2s to 25s.
     #[arg(long, default_value = "20s", value_name = "DURATION", value_parser = grace)]
     pub gateway_grace: Millis,
+    /// How long a gateway that was upgraded may go on for the sake of its connections; those that are left then are cut.
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = slipway_core::spec::duration)]
+    pub upgrade_drain: Millis,
     /// Let plain HTTP/1.1 requests take the long way through the gateway as all others do, which costs more.
     #[arg(long)]
     pub no_fast_path: bool,
@@ -58,8 +61,14 @@ pub(crate) struct Gateway {
     /// Plain HTTP/1.1 requests take the long way as all others do.
     #[arg(long)]
     pub no_fast_path: bool,
+    /// How long it may go on for the sake of its connections once it was upgraded; those that are left then are cut.
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = slipway_core::spec::duration)]
+    pub upgrade_drain: Millis,
     #[command(flatten)]
     pub secure: Secure,
+    /// It follows a gateway that runs, which has its socket on standard input.
+    #[arg(long, hide = true)]
+    pub takes_over: bool,
     /// The control plane obtains the certificates: there may be none yet, and it knows what proves a host.
     #[arg(long, requires = "tls", hide = true)]
     pub obtained: bool,
@@ -82,12 +91,26 @@ pub(crate) enum GatewayCommand {
     /// List gateways and how they are.
     #[command(after_help = "Example:\n  slipway gateway list")]
     List,
+    /// Start a gateway's program anew from the file that it was started from, without losing a connection: the new process
+    /// takes over its sockets, and the old one ends with its last connection. On the gateway's machine.
+    #[command(after_help = "Example:\n  slipway gateway upgrade")]
+    Upgrade(UpgradeGateway),
     /// Forget a gateway: nobody waits for it, nothing is kept for it, and its invitation is worth nothing. Stop it first.
     #[command(after_help = "Example:\n  slipway gateway forget edge-2")]
     Forget {
         /// Which.
         name: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpgradeGateway {
+    /// Which, of those that joined from this machine; by default the data folder's own.
+    #[arg(conflicts_with = "state")]
+    pub name: Option<String>,
+    /// The folder that it was started with, where that is not the platform's.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
 }
 
 /// How long a gateway is waited for. More, and the step that waits would need a person first.

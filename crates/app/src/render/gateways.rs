@@ -11,8 +11,8 @@ pub(crate) fn gateways(gateways: &[WireGateway]) -> String {
     let mut rows = vec![["name", "state", "traffic", "table", ""].map(str::to_string).to_vec()];
     for gateway in gateways {
         let table = match (gateway.state.as_str(), gateway.newest) {
-            ("connected", true) => "newest",
-            ("connected", false) => "older",
+            ("connected" | "draining", true) => "newest",
+            ("connected" | "draining", false) => "older",
             ("invited", _) => "none",
             _ => "not known",
         };
@@ -25,13 +25,17 @@ pub(crate) fn gateways(gateways: &[WireGateway]) -> String {
 
 /// Gateways that a person should know of beside what serves; nothing where all is well.
 pub(crate) fn gateways_in_trouble(gateways: &[WireGateway]) -> String {
-    let well = |g: &&WireGateway| matches!(g.state.as_str(), "connected" | "invited") && g.without.is_empty();
-    let troubled = gateways.iter().filter(|g| !well(g));
+    let is_troubled = |g: &&WireGateway| match g.state.as_str() {
+        "connected" => g.other_program || !g.without.is_empty(),
+        state => !matches!(state, "invited" | "draining"),
+    };
+    let troubled = gateways.iter().filter(is_troubled);
     troubled.map(|g| format!("⚠ gateway {} is {}: {}\n", g.name, g.state, trouble(g))).collect()
 }
 
 fn trouble(gateway: &WireGateway) -> String {
     let name = &gateway.name;
+    let pid = gateway.pid.unwrap_or_default();
     match (gateway.lost_since, gateway.kept_until) {
         (Some(since), Some(until)) => format!(
             "since {}; {} instances are kept for it until {}, or until slipway gateway forget {name}",
@@ -39,11 +43,21 @@ fn trouble(gateway: &WireGateway) -> String {
             gateway.kept,
             Timestamp(until)
         ),
+        _ if gateway.state == "draining" => format!("process {pid} was upgraded; it ends with its last connection"),
         _ if gateway.state == "away" => "a shift waits for it".to_string(),
         _ if !gateway.without.is_empty() => {
             let (named, others) = gateway.without.split_at(gateway.without.len().min(3));
             let others = if others.is_empty() { String::new() } else { format!(" and {} others", others.len()) };
             format!("of an earlier release, it cannot reach {}{others} on Unix sockets; upgrade it", named.join(", "))
+        }
+        _ if gateway.state == "connected" && gateway.other_program => {
+            let program = gateway.program.as_deref().unwrap_or("an earlier release");
+            let mend = match (gateway.invited, gateway.program.is_some()) {
+                (_, false) => "end it, and it is started anew".to_string(),
+                (true, true) => format!("on its machine, slipway gateway upgrade {name}"),
+                (false, true) => "slipway gateway upgrade".to_string(),
+            };
+            format!("it runs {}, not what the control plane does: {mend}", flat(program))
         }
         _ => String::new(),
     }
@@ -58,6 +72,9 @@ mod tests {
         let connected = WireGateway {
             name: "local".to_string(),
             state: "connected".to_string(),
+            pid: Some(4711),
+            program: Some("0.1.0".to_string()),
+            other_program: false,
             traffic: Some("127.0.0.1:8080".to_string()),
             invited: false,
             here: true,
@@ -81,6 +98,8 @@ mod tests {
         let invited = WireGateway {
             name: "edge-3".to_string(),
             state: "invited".to_string(),
+            pid: None,
+            program: None,
             traffic: None,
             lost_since: None,
             kept_until: None,
@@ -91,17 +110,33 @@ mod tests {
             without: vec!["shop in production".to_string()],
             ..connected.clone()
         };
-        let all = [old, lost, invited, connected];
+        let draining = WireGateway {
+            name: "local.99".to_string(),
+            state: "draining".to_string(),
+            pid: Some(99),
+            ..connected.clone()
+        };
+        let older = WireGateway {
+            name: "edge-4".to_string(),
+            program: Some("0.0.9".to_string()),
+            other_program: true,
+            invited: true,
+            ..connected.clone()
+        };
+        let all = [old, lost, invited, older, connected, draining];
         insta::assert_snapshot!(gateways(&all), @"
-        name    state      traffic         table
-        edge-1  connected  127.0.0.1:8080  newest     of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
-        edge-2  lost       127.0.0.1:8080  not known  since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
-        edge-3  invited    not yet         none
-        local   connected  127.0.0.1:8080  newest
+        name      state      traffic         table
+        edge-1    connected  127.0.0.1:8080  newest     of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
+        edge-2    lost       127.0.0.1:8080  not known  since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
+        edge-3    invited    not yet         none
+        edge-4    connected  127.0.0.1:8080  newest     it runs 0.0.9, not what the control plane does: on its machine, slipway gateway upgrade edge-4
+        local     connected  127.0.0.1:8080  newest
+        local.99  draining   127.0.0.1:8080  newest     process 99 was upgraded; it ends with its last connection
         ");
         insta::assert_snapshot!(gateways_in_trouble(&all), @"
         ⚠ gateway edge-1 is connected: of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
         ⚠ gateway edge-2 is lost: since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
+        ⚠ gateway edge-4 is connected: it runs 0.0.9, not what the control plane does: on its machine, slipway gateway upgrade edge-4
         ");
     }
 }

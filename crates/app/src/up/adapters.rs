@@ -72,6 +72,9 @@ impl Router for Gateways {
 fn view(state: slipway_gateway::hub::GatewayState) -> GatewayView {
     GatewayView {
         name: state.name,
+        pid: state.pid,
+        program: state.program,
+        draining: state.draining,
         traffic: state.traffic.to_string(),
         here: state.here,
         connected: state.connected,

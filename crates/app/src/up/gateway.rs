@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use slipway_core::units::Millis;
 use slipway_gateway::hub::Hub;
+use slipway_gateway::lock::{Lock, holder};
 use slipway_gateway::tls::Tls;
+use slipway_gateway::upgrade::processes;
 
 use crate::args::Up;
 use crate::folder::{Folder, replace};
-use crate::up::lock::{Lock, holder};
+use crate::program;
 
 /// How often an adopted gateway is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -29,6 +32,7 @@ pub(super) struct Starter {
     listen: SocketAddr,
     access_log: bool,
     no_fast_path: bool,
+    upgrade_drain: Millis,
     tls: Option<Tls>,
 }
 
@@ -36,7 +40,7 @@ impl Starter {
     /// A starter for a gateway that listens where `up` says; where the port is left open, at the one it had before.
     pub fn new(folder: &Folder, up: &Up) -> Result<Starter> {
         let listen = up.traffic;
-        let program = std::env::current_exe().context("this program cannot be found again")?;
+        let program = program::own()?;
         let before =
             std::fs::read_to_string(address_file(folder)).ok().and_then(|t| t.trim().parse::<SocketAddr>().ok());
         let listen = match before {
@@ -53,8 +57,8 @@ impl Starter {
             (_, None) => folder.certificates(),
         };
         let tls = up.secure.tls.map(|listen| Tls { listen, certificates, obtained });
-        let (access_log, no_fast_path) = (up.access_log, up.no_fast_path);
-        Ok(Starter { program, folder: folder.clone(), listen, access_log, no_fast_path, tls })
+        let Up { access_log, no_fast_path, upgrade_drain, .. } = *up;
+        Ok(Starter { program, folder: folder.clone(), listen, access_log, no_fast_path, upgrade_drain, tls })
     }
 
     fn lock(&self) -> PathBuf {
@@ -144,6 +148,7 @@ impl Starter {
             .with_context(|| format!("{} cannot be written", log.display()))?;
         let mut command = std::process::Command::new(&self.program);
         command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--traffic").arg(self.listen.to_string());
+        command.arg("--upgrade-drain").arg(self.upgrade_drain.to_string());
         if self.access_log {
             command.arg("--access-log").arg(self.folder.logs().join("access.log"));
         }
@@ -158,8 +163,9 @@ impl Starter {
         }
         // A process group of its own: an interrupt at the terminal is the control plane's business.
         // What the database is opened with is not the data plane's business.
-        for secret in [crate::database::VARIABLE, "PGPASSWORD"] {
-            command.env_remove(secret);
+        // Nor is it the gateway that a service manager waits for.
+        for variable in [crate::database::VARIABLE, "PGPASSWORD", "NOTIFY_SOCKET"] {
+            command.env_remove(variable);
         }
         command.stdin(lock.hand_over()?).stdout(log.try_clone()?).stderr(log).process_group(0);
         let mut command = tokio::process::Command::from(command);
@@ -205,17 +211,8 @@ impl Starter {
     /// Starts the gateway again whenever it has ended. Never returns.
     pub async fn watch(self, mut child: Option<tokio::process::Child>) {
         loop {
-            match child.as_mut() {
-                Some(child) => {
-                    let status = child.wait().await;
-                    tracing::warn!(?status, "the gateway has ended; it is started again");
-                }
-                None => {
-                    while Lock::held(&self.lock()) {
-                        tokio::time::sleep(LOOK).await;
-                    }
-                }
-            }
+            self.vacant(child.take()).await;
+            tracing::warn!("the gateway has ended; it is started again");
             child = self.ensure().unwrap_or_else(|error| {
                 tracing::error!(%error, "the gateway cannot be started again");
                 None
@@ -223,6 +220,27 @@ impl Starter {
             if child.is_none() {
                 tokio::time::sleep(LOOK).await;
             }
+        }
+    }
+
+    /// Waits until nobody is the gateway any more. It need not be the process that was started here: that may have given
+    /// way to another, and end long before it or after.
+    async fn vacant(&self, mut child: Option<tokio::process::Child>) {
+        while Lock::held(&self.lock()) {
+            let ended = async {
+                match child.as_mut() {
+                    Some(child) => _ = child.wait().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = ended => child = None,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        if let Some(mut child) = child {
+            // It drains, or is to be waited for so that it leaves nothing behind.
+            tokio::spawn(async move { child.wait().await });
         }
     }
 }
@@ -236,19 +254,26 @@ fn address_file(folder: &Folder) -> PathBuf {
     folder.gateway().join("address")
 }
 
-/// Ends the gateway of a data folder: asks it by signal, and kills it if it does not listen. Whether there was one.
+/// Ends the gateway of a data folder, with processes that drain after an upgrade: asks them by signal, and kills those that
+/// do not listen. Whether there were any.
 pub(super) async fn stop(folder: &Folder, patience: Duration) -> Result<bool> {
-    let lock = folder.gateway().join("lock");
-    let Some(pid) = holder(&lock) else { return Ok(false) };
-    // It may have ended meanwhile: the lock tells.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    let begun = tokio::time::Instant::now();
-    while Lock::held(&lock) {
-        if begun.elapsed() > patience {
-            // Still the same process: it holds the lock.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    let state = folder.gateway();
+    let (mut told, begun) = (Vec::new(), tokio::time::Instant::now());
+    // One may give way to another, or take its place back, while it is told.
+    loop {
+        let run = processes(&state);
+        if run.is_empty() && !Lock::held(&state.join("lock")) {
+            return Ok(!told.is_empty());
+        }
+        for pid in run {
+            // It may have ended meanwhile: the lock tells, as it tells that it is still the same process.
+            if begun.elapsed() > patience {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            } else if !told.contains(&pid) {
+                told.push(pid);
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Ok(true)
 }

@@ -8,7 +8,6 @@ mod fence;
 mod front;
 pub(crate) mod gateway;
 mod hooks;
-pub(crate) mod lock;
 mod standing;
 mod web;
 
@@ -260,7 +259,7 @@ impl Ground<'_> {
 
 /// Instances as local processes; for one of several control planes with the number of its start.
 fn process_target(folder: &Folder, clock: Clock, start: Option<u64>) -> Result<ProcessTarget> {
-    let program = std::env::current_exe().context("this program cannot be found again")?;
+    let program = crate::program::own()?;
     let mut words = vec!["run-instance".into()];
     words.extend(start.into_iter().flat_map(|start| ["--of".into(), start.to_string().into()]));
     let target = ProcessTarget::new(folder.instances(), program, words, Arc::new(move || clock.now()));

@@ -45,7 +45,7 @@ impl Control {
         let mut all: Vec<Gateway> = unused.collect();
         all.extend(known.into_iter().map(|view| Gateway {
             name: view.name.clone(),
-            invited: invited.contains(&view.name),
+            invited: invited.iter().any(|name| name == view.gateway()),
             newest: view.connected && self.engine.tables.is_newest(view.acked),
             kept: self.engine.kept_for(&view.name, now),
             kept_until: view.lost.map(|lost| lost.plus(KEEP).0),

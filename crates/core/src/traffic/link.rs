@@ -50,6 +50,13 @@ pub enum FromGateway {
     },
     /// Something that the control plane should know at once.
     Event(Event),
+    /// Fewer of its predecessors still run.
+    Predecessors {
+        /// Those that do.
+        running: Vec<Predecessor>,
+    },
+    /// It was draining and has nothing left: it ends now. The last that it says.
+    Gone,
     /// It is there; asks for the same number back.
     Here {
         /// Grows with each.
@@ -89,6 +96,15 @@ pub struct Hello {
     /// The rest of `lapsed` and `ejected` follows, as [`FromGateway::More`].
     #[serde(default)]
     pub more: bool,
+    /// The version of its program; absent from gateways that do not say.
+    #[serde(default)]
+    pub program: Option<String>,
+    /// Whether another process of its name serves in its place: it accepts nothing, and ends with its connections.
+    #[serde(default)]
+    pub draining: bool,
+    /// Processes of its name that have given way to it, or are about to, and still run.
+    #[serde(default)]
+    pub predecessors: Vec<Predecessor>,
 }
 
 impl Hello {
@@ -114,6 +130,15 @@ impl Hello {
         parts.reverse();
         parts
     }
+}
+
+/// A process that gives way to a newer one of its gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Predecessor {
+    /// As in its [`Hello`].
+    pub boot: String,
+    /// Its process id.
+    pub pid: u32,
 }
 
 /// A place where process ids mean something: one boot of a machine, and one of its name spaces of processes.

@@ -273,7 +273,7 @@ impl<'a> Session<'a> {
 
     /// Ends the head of the reply; whether it says that the connection ends.
     fn end_head(&mut self, plan: &Plan<'a>) -> bool {
-        let close = plan.close || self.gateway.closing.is_cancelled();
+        let close = plan.close || self.gateway.closing.is_cancelled() || self.gives_way();
         self.reply.extend_from_slice(if close { b"connection: close\r\n\r\n" } else { b"\r\n" });
         close
     }

@@ -145,6 +145,12 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether another process serves in this one's place, so that the client had better go there with its next request;
+    /// not where that has come already.
+    pub(super) fn gives_way(&self) -> bool {
+        self.gateway.draining.is_cancelled() && self.input.len() == self.current
+    }
+
     fn give_up(&mut self) -> (BytesMut, bool) {
         let two = self.answered == 0 && begins_with_preface(&self.input) == Some(true);
         (std::mem::take(&mut self.input), two)

@@ -8,9 +8,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use slipway_core::traffic::Generation;
+use slipway_core::traffic::link::Machine;
 use slipway_core::units::Timestamp;
 
 use super::authority::hash;
+use super::draining::is_of;
 use super::roster::{Member, Roster, Start};
 use super::{GatewayState, Hub, Known};
 use crate::access_log::now;
@@ -34,9 +36,7 @@ impl Hub {
         let (last, lost) = before.map_or((None, None), |member| (member.last, member.lost));
         let member = Member { certificate: issued.fingerprint, token: hash(token.as_bytes()), last, lost };
         state.roster.put(name, member)?;
-        if let Some(known) = state.gateways.get(name) {
-            known.replaced.cancel();
-        }
+        state.gateways.iter().filter(|(entry, _)| is_of(entry, name)).for_each(|(_, known)| known.replaced.cancel());
         drop(state);
         let (certificate, key) = (issued.certificate, issued.key);
         let (name, authority) = (name.to_string(), authority.certificate.clone());
@@ -54,9 +54,7 @@ impl Hub {
         let mut state = self.shared.state();
         state.roster.remove(name)?;
         // Its counts stay open: one that calls again says them again, from its start on.
-        if let Some(known) = state.gateways.remove(name) {
-            known.replaced.cancel();
-        }
+        state.gateways.extract_if(|entry, _| is_of(entry, name)).for_each(|(_, known)| known.replaced.cancel());
         drop(state);
         self.shared.note_change();
         Ok(())
@@ -69,7 +67,7 @@ impl Hub {
     pub fn expect(&self, name: &str, pid: u32, traffic: std::net::SocketAddr) {
         let mut state = self.shared.state();
         let last = Start { boot: String::new(), pid, traffic, machine: Some(self.shared.machine.clone()) };
-        state.gateways.entry(name.to_string()).or_insert_with(|| away(name, last, None));
+        state.gateways.entry(name.to_string()).or_insert_with(|| away(name, last, None, &self.shared.machine));
     }
 }
 
@@ -77,20 +75,22 @@ impl Hub {
 pub(super) fn expected(roster: &Roster) -> HashMap<String, Known> {
     let known = roster.iter().filter_map(|(name, member)| {
         let last = member.last.clone()?;
-        Some((name.clone(), away(name, last, member.lost)))
+        Some((name.clone(), away(name, last, member.lost, &machine::here())))
     });
     known.collect()
 }
 
 /// One that has not called this control plane.
-fn away(name: &str, last: Start, lost: Option<Timestamp>) -> Known {
+pub(super) fn away(name: &str, last: Start, lost: Option<Timestamp>, here: &Machine) -> Known {
     let state = GatewayState {
         name: name.to_string(),
         boot: last.boot,
         pid: last.pid,
         traffic: last.traffic,
         connected: false,
-        here: last.machine.is_some_and(|machine| machine == machine::here()),
+        here: last.machine.is_some_and(|machine| machine == *here),
+        draining: false,
+        program: None,
         ended: false,
         lost,
         acked: Generation(0),

@@ -6,6 +6,7 @@
 
 mod authority;
 mod door;
+mod draining;
 mod fence;
 mod hello;
 mod invite;
@@ -55,7 +56,7 @@ pub struct Hub {
 /// What the control plane knows of one gateway.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GatewayState {
-    /// Its name, stable over restarts.
+    /// Its name, stable over restarts; while it drains, with a dot and its process id behind that.
     pub name: String,
     /// New at every start of its process.
     pub boot: String,
@@ -67,6 +68,10 @@ pub struct GatewayState {
     pub connected: bool,
     /// Whether it runs on this machine, where its process is known by its id.
     pub here: bool,
+    /// Whether another process serves in its place, so that it accepts nothing and ends with its connections.
+    pub draining: bool,
+    /// The version of its program, where it said.
+    pub program: Option<String>,
     /// Its process has ended: it serves nobody.
     pub ended: bool,
     /// Since when it has been out of the count, because it was not heard of for longer than the grace.

@@ -20,13 +20,15 @@ use super::door::{Door, Place};
 use super::hello::{self, HELLO_BYTES};
 use super::notes::{acknowledge, explain, note};
 use super::roster::Start;
-use super::{EVENTS_KEPT, GatewayState, Known, Shared, State};
+use super::{EVENTS_KEPT, GatewayState, Known, Shared, State, draining};
 use crate::access_log::now;
 use crate::machine;
 use crate::wire::{self, LineReader};
 
 /// Pause between two attempts to listen where another program has the port.
 const BIND_AGAIN: Duration = Duration::from_millis(100);
+/// Longest that is kept of what a gateway calls its program's version.
+const PROGRAM_CHARS: usize = 64;
 /// Refusals that are remembered, and said, at most.
 const REFUSALS_KEPT: usize = 1024;
 /// A gateway that takes nothing for this long is hung up on; it will call again.
@@ -171,7 +173,7 @@ fn same(given: &str, wanted: &str) -> bool {
 
 struct Session<'a> {
     shared: &'a Shared,
-    name: String,
+    gateway: String,
     boot: String,
     beats: bool,
     connection: u64,
@@ -193,11 +195,16 @@ impl<'a> Session<'a> {
         if state.fenced.contains(&hello.boot) {
             return Err("that gave way to a newer start");
         }
+        let name = match hello.draining {
+            true if !state.may_drain(&hello) => return Err("of which too many processes drain"),
+            true => draining::name(&hello.gateway, hello.pid),
+            false => hello.gateway.clone(),
+        };
         // Two that were given one invitation would take the name from each other for ever.
         let speaks = |known: &Known| known.state.connected && (!known.state.here || machine::runs(known.state.pid));
-        if matches!(way, Way::Invited(_))
-            && state.gateways.get(&hello.gateway).is_some_and(|known| known.state.boot != hello.boot && speaks(known))
-        {
+        let follows = |known: &Known| hello.predecessors.iter().any(|p| p.boot == known.state.boot);
+        let is_other = |known: &Known| known.state.boot != hello.boot && !follows(known) && speaks(known);
+        if matches!(way, Way::Invited(_)) && state.gateways.get(&name).is_some_and(is_other) {
             return Err("whose name another process has, which is connected,");
         }
         state.refused.retain(|(name, _)| *name != hello.gateway);
@@ -205,28 +212,38 @@ impl<'a> Session<'a> {
         let connection = state.connections;
         let (sender, outbox) = mpsc::unbounded_channel();
         let replaced = shared.stopped.child_token();
-        let (name, boot) = (hello.gateway.clone(), hello.boot.clone());
+        let (gateway, boot) = (hello.gateway.clone(), hello.boot.clone());
         let (takes_changes, reads) = (hello.takes_changes, hello.reads);
         let missed = state.gateways.get(&name).map(|known| known.state.without.clone()).unwrap_or_default();
         // What an earlier release of it left behind is not all of the table.
         let serves = if missed.is_empty() { hello.serves } else { Generation(0) };
         // Until it is given a table, it misses what it missed before.
         let without = if reads < READS { missed } else { Vec::new() };
+        // Another process of the name that came, and went, may have made a draining one of it, or the other way round.
+        for (_, same) in state.gateways.extract_if(|entry, known| *entry != name && known.state.boot == boot) {
+            same.replaced.cancel();
+        }
+        if !hello.draining {
+            state.follow(&hello, &shared.machine);
+        }
         let beats = hello.machine.is_some();
         let (pid, traffic, machine) = (hello.pid, hello.traffic, hello.machine.clone());
+        // Not on it by its own name while it drains.
         state.roster.note(&name, |member| {
             member.last = Some(Start { boot: boot.clone(), pid, traffic, machine });
             member.lost = None;
         });
         let known = Known {
             state: GatewayState {
-                name: hello.gateway,
+                name: name.clone(),
                 boot: hello.boot,
                 pid: hello.pid,
                 traffic: hello.traffic,
                 connected: true,
                 // One that does not say where it runs is of before it could be anywhere else.
                 here: hello.machine.is_none_or(|machine| machine == shared.machine),
+                draining: hello.draining,
+                program: hello.program.map(|program| program.chars().take(PROGRAM_CHARS).collect()),
                 ended: false,
                 lost: None,
                 acked: hello.serves,
@@ -253,7 +270,7 @@ impl<'a> Session<'a> {
         drop(state);
         shared.note_change();
         let sent = None;
-        Ok(Session { shared, name, boot, beats, connection, takes_changes, reads, serves, sent, outbox, replaced })
+        Ok(Session { shared, gateway, boot, beats, connection, takes_changes, reads, serves, sent, outbox, replaced })
     }
 
     async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
@@ -304,9 +321,7 @@ impl<'a> Session<'a> {
 
     /// Notes something of the gateway, unless another connection speaks for it by now.
     fn note(&self, change: impl FnOnce(&mut Known)) {
-        if let Some(known) =
-            self.shared.state().gateways.get_mut(&self.name).filter(|k| k.connection == self.connection)
-        {
+        if let Some(known) = self.shared.state().spoken_for(self.connection) {
             change(known);
         }
     }
@@ -333,12 +348,12 @@ impl<'a> Session<'a> {
     fn take(&self, line: &[u8]) {
         let message = match serde_json::from_slice(line) {
             Ok(message) => message,
-            Err(error) => return tracing::warn!(%error, gateway = self.name, "a line makes no sense: passed over"),
+            Err(error) => return tracing::warn!(%error, gateway = self.gateway, "a line makes no sense: passed over"),
         };
         {
             let mut state = self.shared.state();
             let State { gateways, tally, events, .. } = &mut *state;
-            let Some(known) = gateways.get_mut(&self.name).filter(|k| k.connection == self.connection) else { return };
+            let Some(known) = gateways.values_mut().find(|k| k.connection == self.connection) else { return };
             known.state.last_seen = now();
             known.heard = Instant::now();
             match message {
@@ -357,8 +372,10 @@ impl<'a> Session<'a> {
                     if events.len() >= EVENTS_KEPT {
                         events.pop_front();
                     }
-                    events.push_back((self.name.clone(), event));
+                    events.push_back((known.state.name.clone(), event));
                 }
+                FromGateway::Predecessors { running } => state.keep_running(&self.gateway, &running),
+                FromGateway::Gone => _ = state.remove(|_, known| known.connection == self.connection),
             }
         }
         self.shared.note_change();
@@ -368,7 +385,7 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
-        if let Some(known) = state.gateways.get_mut(&self.name).filter(|k| k.connection == self.connection) {
+        if let Some(known) = state.spoken_for(self.connection) {
             known.state.connected = false;
         }
         drop(state);

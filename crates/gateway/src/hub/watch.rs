@@ -60,7 +60,7 @@ fn look(state: &mut State, grace: Duration, at: Instant, slept: bool) -> bool {
         changed |= look_at(known, grace, at);
         roster.note(name, |member| member.lost = known.state.lost);
     }
-    changed
+    state.remove(|_, known| !known.state.connected && known.state.ended) || changed
 }
 
 fn look_at(known: &mut Known, grace: Duration, at: Instant) -> bool {
@@ -100,6 +100,8 @@ mod tests {
             traffic: ([127, 0, 0, 1], 1).into(),
             connected: true,
             here: true,
+            draining: false,
+            program: None,
             ended: false,
             lost: None,
             acked: Generation(1),

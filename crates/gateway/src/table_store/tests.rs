@@ -141,3 +141,34 @@ fn what_an_earlier_release_left_is_read_and_what_this_one_leaves_is_nothing_to_i
     fs::write(&file, kept.to_string()).unwrap();
     assert_eq!(store.read().unwrap().kept.table, *table(7));
 }
+
+#[test]
+fn a_folder_that_is_anothers_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (elder, heir) =
+        (TableStore::open(folder.path()).unwrap(), TableStore::open_later(folder.path(), None).unwrap());
+    let table = |generation| Arc::new(RoutingTable { generation: Generation(generation), routes: vec![] });
+    elder.write(&table(2), vec![], vec![]).unwrap();
+    heir.write(&table(1), vec![], vec![]).unwrap();
+    assert_eq!(elder.read().unwrap().kept.table, *table(2));
+    elder.rest();
+    heir.wake();
+    heir.write(&table(3), vec![], vec![]).unwrap();
+    elder.write(&table(2), vec![], vec![]).unwrap();
+    elder.renew(Generation(3), Duration::from_secs(60)).unwrap();
+    let found = heir.read().unwrap();
+    assert_eq!((found.kept.table, found.renewed_for), (RoutingTable::clone(&table(3)), None));
+    heir.rest();
+    elder.wake();
+    elder.write(&table(4), vec![], vec![]).unwrap();
+    assert_eq!(elder.read().unwrap().kept.table, *table(4), "no change of what another has replaced");
+}
+
+#[test]
+fn nobody_follows_a_gateway_of_another_control_plane() {
+    let folder = tempfile::tempdir().unwrap();
+    TableStore::open_for(folder.path(), "one").unwrap();
+    TableStore::open_later(folder.path(), Some("one")).unwrap();
+    TableStore::open_later(folder.path(), Some("two")).unwrap_err();
+    assert!(TableStore::open_for(folder.path(), "one").is_ok(), "it is still the first one's");
+}

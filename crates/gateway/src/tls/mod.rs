@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection;
 use crate::gateway::Gateway;
+use crate::upgrade::Listeners;
 
 pub(crate) use certificates::Certificates;
 pub use pair::Mistake;
@@ -71,10 +72,12 @@ pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, r
 }
 
 /// Takes connections until the gateway ends.
-pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, acceptor: TlsAcceptor, most: usize) {
+pub(crate) async fn accept(gateway: Arc<Gateway>, listeners: Arc<Listeners>, acceptor: TlsAcceptor, most: usize) {
+    let Some(listener) = &listeners.tls else { return };
     loop {
         let accepted = tokio::select! {
             () = gateway.closing.cancelled() => return,
+            () = gateway.draining.cancelled() => return,
             () = gateway.stopped.cancelled() => return,
             accepted = listener.accept() => accepted,
         };

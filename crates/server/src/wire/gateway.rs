@@ -4,14 +4,23 @@ use serde::{Deserialize, Serialize};
 use slipway_control::Gateway;
 use utoipa::ToSchema;
 
+/// The control plane's own version.
+const OWN_PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
 /// A gateway, or an invitation that nobody has used yet.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WireGateway {
-    /// Its name.
+    /// Its name; of a process that drains with a dot and its process id behind it.
     pub name: String,
-    /// `connected`; `away`, which still counts; `ended`, whose process is gone; `lost`, which is not waited for any more;
+    /// `connected`; `draining`, which has given way to a newer process and ends with its connections; `away`, which still counts; `ended`, whose process is gone; `lost`, which is not waited for any more;
     /// `invited`, which has never called.
     pub state: String,
+    /// Its process id, on its machine; null where it never called.
+    pub pid: Option<u32>,
+    /// The version of its program; null where it did not say.
+    pub program: Option<String>,
+    /// Whether that is another than the control plane's.
+    pub other_program: bool,
     /// Where it listens for traffic, as it said itself; null where it never called.
     pub traffic: Option<String>,
     /// Whether it was invited; otherwise it belongs to the data folder.
@@ -45,6 +54,7 @@ impl From<Gateway> for WireGateway {
         let known = gateway.known;
         let state = match &known {
             None => "invited",
+            Some(known) if known.draining && known.lost.is_none() => "draining",
             Some(known) if known.connected => "connected",
             Some(known) if known.lost.is_some() => "lost",
             Some(known) if known.ended => "ended",
@@ -53,6 +63,9 @@ impl From<Gateway> for WireGateway {
         WireGateway {
             name: gateway.name,
             state: state.to_string(),
+            pid: known.as_ref().map(|known| known.pid),
+            other_program: known.as_ref().is_some_and(|known| known.program.as_deref() != Some(OWN_PROGRAM)),
+            program: known.as_ref().and_then(|known| known.program.clone()),
             here: known.as_ref().is_some_and(|known| known.here),
             lost_since: known.as_ref().and_then(|known| known.lost).map(|at| at.0),
             without: known.iter().flat_map(|known| &known.without).map(ToString::to_string).collect(),
