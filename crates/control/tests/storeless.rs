@@ -6,6 +6,7 @@ use common::{World, shop, until};
 use slipway_control::views::RolloutNow;
 use slipway_control::{By, Command, Error};
 use slipway_core::names::RolloutId;
+use slipway_core::rollout::State;
 use slipway_core::traffic::Maintenance;
 use slipway_core::units::{Millis, Weight};
 
@@ -60,6 +61,33 @@ async fn what_is_done_without_a_store_is_done_for_whoever_drives_next() {
     world.divided("1.2.0").await;
     let world = world.restart().await;
     assert_eq!(world.now().await.lane.open.as_ref().map(|open| open.id.clone()), Some(next), "nothing old comes up");
+}
+
+#[tokio::test]
+async fn whoever_drives_next_takes_a_way_back_on_top_of_what_was_kept_although_its_answer_was_lost() {
+    let (world, id) = gone_back_without_a_store().await;
+    world.control.stop().await;
+    // What bob went back from had been followed by a turn that was kept, and nobody had been told.
+    world.sql("UPDATE lanes SET generation = generation + 1").await;
+    world.mend_store().await;
+    let world = world.restart().await;
+    assert_eq!(world.end(&id).await, "rolled_back");
+    let asked = world.journal().await.into_iter().any(|e| e.fact.actor == "user:bob");
+    assert!(asked, "who asked is in the journal");
+}
+
+#[tokio::test]
+async fn a_note_that_cannot_be_read_is_no_reason_to_go_forward() {
+    let (world, id) = gone_back_without_a_store().await;
+    world.control.stop().await;
+    world.mend_store().await;
+    world.control.store().note(&shop(), &"nonsense").await.unwrap();
+    let world = world.restart().await;
+    until("it waits for a person", async || {
+        let open = world.now().await.lane.open.clone()?;
+        (open.id == id && matches!(open.state, State::Paused { .. })).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

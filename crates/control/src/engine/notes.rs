@@ -2,12 +2,14 @@
 //! and not from what the store knows.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use slipway_core::names::LaneId;
+use slipway_core::names::{LaneId, RolloutId};
+use slipway_core::rollout::{Lane, Outcome, State, commands};
 
-use super::Engine;
-use super::cell::{CellState, Unkept};
+use super::cell::{CellState, Granted, Unkept};
+use super::{Engine, Wish};
 
 /// As it is written down.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,20 +23,42 @@ struct Noted<'a> {
 impl Engine {
     /// Goes on with what was done without the store, where whoever did it has not come to record it.
     pub(super) async fn take_note_up(&self, id: &LaneId, state: &mut CellState) {
-        let Some((generation, _)) = &state.kept else { return };
-        match self.store.noted::<Noted>(id).await {
-            Ok(None) => {}
-            Ok(Some(noted)) => {
-                state.noted = true;
-                if noted.generation == *generation {
-                    tracing::warn!(lane = %id, "what was done here without the store is recorded now");
-                    state.unkept = Some(Unkept { noted: true, ..noted.decided.into_owned() });
-                } else {
-                    // It was recorded, or what it rests on has been gone on from.
-                    self.forget_note(id, state).await;
-                }
+        let Some((generation, kept)) = &state.kept else { return };
+        let noted = match self.store.noted::<Noted>(id).await {
+            Ok(None) => return,
+            Ok(Some(noted)) => noted,
+            Err(error) => {
+                tracing::error!(
+                    lane = %id, %error,
+                    "what was done here without the store cannot be read, and its rollout is paused: see with slipway status where \
+                     its traffic is; move the file away once that is as it should be"
+                );
+                let wish: Wish = Arc::new(|turn, now| commands::pause(turn, "slipway", now));
+                state.granted.push(Granted { wish, attempt: u64::MAX });
+                return;
             }
-            Err(error) => tracing::error!(lane = %id, %error, "what was done here without the store cannot be read"),
+        };
+        state.noted = true;
+        let decided = noted.decided.into_owned();
+        if noted.generation == *generation {
+            tracing::warn!(lane = %id, "what was done here without the store is recorded now");
+            state.unkept = Some(Unkept { noted: true, ..decided });
+        } else if kept.attempt >= decided.lane.attempt {
+            // It was recorded, and the answer was lost.
+            self.forget_note(id, state).await;
+        } else if let Some((rollout, actor)) = taken_back(kept, &decided) {
+            tracing::warn!(lane = %id, %rollout, "a way back that was taken without the store is taken again, on top of what it holds");
+            let wish: Wish = Arc::new(move |turn, now| match &turn.lane.open {
+                Some(open) if open.id == rollout => commands::abort(turn, &actor, now),
+                _ => Ok(()),
+            });
+            state.granted.push(Granted { wish, attempt: decided.lane.attempt });
+        } else {
+            let kinds: Vec<&str> = decided.facts.iter().map(|fact| fact.kind.as_str()).collect();
+            tracing::error!(
+                lane = %id, done = %kinds.join(", "),
+                "what was done here without the store rests on another state than it holds and is not recorded: ask for it again"
+            );
         }
     }
 
@@ -59,4 +83,16 @@ impl Engine {
             tracing::warn!(lane = %id, %error, "what is recorded by now stays written down beside the store");
         }
     }
+}
+
+/// The rollout that is open in `kept` and was taken back by what was `decided`, and who did that.
+fn taken_back(kept: &Lane, decided: &Unkept) -> Option<(RolloutId, String)> {
+    let open = kept.open.as_ref().filter(|open| !matches!(open.state, State::Undoing(_)))?;
+    let goes_back = decided.lane.open.iter().any(|r| r.id == open.id && matches!(r.state, State::Undoing(_)));
+    let went_back =
+        decided.ended.iter().any(|r| r.id == open.id && r.ended().is_some_and(|(how, _)| how != Outcome::Succeeded));
+    let actors =
+        decided.facts.iter().filter(|fact| fact.rollout.as_ref() == Some(&open.id)).map(|fact| fact.actor.clone());
+    let actor = actors.clone().find(|actor| actor.starts_with("user:")).or_else(|| actors.clone().next());
+    (goes_back || went_back).then(|| (open.id.clone(), actor.unwrap_or_else(|| "slipway".to_string())))
 }
