@@ -302,7 +302,7 @@ impl Starter {
     /// Waits until nobody is the gateway any more. It need not be the process that was started here: that may have given
     /// way to another, and end long before it or after. How the process ended, where it is the one.
     async fn vacant(&self, hub: &Hub, start: u64, mut child: Option<tokio::process::Child>) -> Option<ExitStatus> {
-        let mut looked = Instant::now();
+        let (mut looked, mut last) = (Instant::now(), None);
         while Lock::held(&self.lock()) {
             if looked.elapsed() > LOOK_AFTER {
                 looked = Instant::now();
@@ -314,16 +314,19 @@ impl Starter {
             }
             let ended = async {
                 match child.as_mut() {
-                    Some(child) => _ = child.wait().await,
+                    Some(child) => child.wait().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = ended => child = None,
+                status = ended => (child, last) = (None, status.ok().map(|status| (Instant::now(), status))),
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
-        let mut child = child?;
+        let Some(mut child) = child else {
+            // Where it gave way, another one was the gateway since then.
+            return last.filter(|(at, _)| at.elapsed() < LOOK * 2).map(|(_, status)| status);
+        };
         if let Ok(Ok(status)) = tokio::time::timeout(LOOK, child.wait()).await {
             return Some(status);
         }

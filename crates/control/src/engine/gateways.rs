@@ -87,12 +87,12 @@ fn changes(before: &[GatewayView], after: &[GatewayView], kept: impl Fn(&str) ->
             (None, Some(_)) => {
                 let kept = kept(name);
                 let until = match name == OWN_GATEWAY {
-                    true => "slipway up ends its process and starts another".to_string(),
-                    false => format!("or until slipway gateway forget {name}"),
+                    true => "; slipway up ends its process and starts another".to_string(),
+                    false => format!(", or until slipway gateway forget {name}"),
                 };
                 let sentence = format!(
                     "the gateway {name} cannot be reached: shifts do not wait for it any more; {kept} instances that it may \
-                     use are kept until it is back, for {KEEP} at most, {until}"
+                     use are kept until it is back, for {KEEP} at most{until}"
                 );
                 tracing::warn!("{sentence}");
                 facts.push(fact("gateway.lost", sentence, gateway));
