@@ -90,3 +90,31 @@ async fn what_is_good_waits_and_goes_on() {
     assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
     nothing_failed_by_slipway(&stage.strike().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_dies_comes_back() {
+    let _alone = alone().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let stage = Stage::set_on(up(folder.path()).await, CANARY, 100.0).await;
+    fill(&stage.slipway, true);
+    let died = stage.slipway.gateway().expect("a gateway");
+    process::signal(died, process::Signal::KILL).expect("it is killed");
+    until("another one serves", async || {
+        let new = stage.slipway.gateway().is_some_and(|pid| pid != died);
+        let before = stage.given("1.0.0");
+        stage.gives("1.0.0", 50).await;
+        (new && stage.given("1.0.0") > before).then_some(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {}", stage.slipway.said()));
+    fill(&stage.slipway, false);
+    let admin = stage.slipway.data.join("gateway/admin.json");
+    until("it writes where its metrics are", async || {
+        let pid = u64::from(stage.slipway.gateway()?);
+        let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&admin).ok()?).ok()?;
+        (written["pid"] == pid).then_some(())
+    })
+    .await
+    .expect("it");
+    stage.strike().await;
+}

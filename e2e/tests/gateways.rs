@@ -243,16 +243,19 @@ async fn who_was_not_invited_or_is_forgotten_is_refused() {
         let mut command = Command::new(program("slipway").expect("the program"));
         command.arg("gateway").arg("--join").arg(&file).arg("--traffic").arg("127.0.0.1:0");
         command.arg("--state").arg(slipway.scratch().join(format!("state-{what}"))).stdin(Stdio::null());
-        command.env("SLIPWAY_LOG", "info").stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log"));
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log"));
         let mut stranger = command.kill_on_drop(true).spawn().expect("a gateway");
         until(&format!("the caller with {what} is told"), async || {
-            let said = slipway.said();
             let told = std::fs::read_to_string(&log).unwrap_or_default();
-            (told.contains("not connected") && (said.contains(what) || told.contains(what))).then_some(())
+            let listens = told.contains("listens at 127.0.0.1:") && told.contains("there is no routing table yet");
+            let why = told.contains("not connected to the control plane at 127.0.0.1:") && told.contains(what);
+            (listens && why && told.contains("oin with a new invitation")).then_some(())
         })
         .await
         .unwrap_or_else(|error| panic!("{error}: {}", slipway.said()));
         stranger.kill().await.expect("it ends");
+        let told = std::fs::read_to_string(&log).expect("a log");
+        assert_eq!(told.matches(what).count(), 1, "once: {told}");
     };
     let other = slipway.json(&["gateway", "invite", "edge-3"]).await.expect("another invitation");
     refused("a wrong token", &|invitation| invitation["token"] = "0".repeat(64).into()).await;
@@ -273,4 +276,61 @@ async fn who_was_not_invited_or_is_forgotten_is_refused() {
     .unwrap_or_else(|error| panic!("{error}: {}", slipway.said()));
     assert!(gateway(&slipway, "edge-2").await.is_none());
     slipway.down().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_its_own_that_hangs_is_replaced_and_holds_up_no_rollback() {
+    let _alone = alone().await;
+    let stage = Stage::set_on(slipway().await, PRODUCTION, 100.0).await;
+    let slipway = &stage.slipway;
+    let rollout = stage.begin("1.1.0", &[], &[]).await;
+    stage.at_step(&rollout, "10%").await;
+    let hangs = slipway.gateway().expect("a gateway");
+    process::signal(hangs, Signal::STOP).expect("it stands still");
+    let back = stage.say("rollback", &[]).await;
+    assert_eq!(back.code, 0, "{back}");
+    assert_eq!(stage.outcome(&rollout).await["outcome"], "rolled_back");
+    assert!(!process::runs(hangs), "it is killed");
+    let now = gateway(slipway, "local").await.expect("it is known");
+    assert_eq!((now["state"].as_str(), now["pid"] == hangs), (Some("connected"), false), "{now:#}");
+    assert_eq!(asked(&reqwest::Client::new(), slipway.traffic).await.expect("an answer"), "1.0.0");
+    let lost = journal(slipway).await.into_iter().find(|e| e["kind"] == "gateway.lost").expect("it is recorded");
+    let cause = lost["cause"].as_str().expect("a sentence");
+    assert!(cause.contains("slipway up ends its process") && !cause.contains("gateway forget"), "{cause}");
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_one_ends_at_once_is_said_until_it_runs() {
+    let _alone = alone().await;
+    let further = ["--access-log".to_string()].to_vec();
+    let slipway = Slipway::start(Options { further, ..Options::default() }).await.expect("Slipway starts");
+    let log = slipway.data.join("logs/access.log");
+    std::fs::remove_file(&log).expect("a log");
+    std::fs::create_dir(&log).expect("a folder in its place");
+    process::signal(slipway.gateway().expect("a gateway"), Signal::KILL).expect("it is killed");
+    let status = until("it is said", async || {
+        let status = slipway.cli(&["status"]).await.ok()?.stdout;
+        (status.contains("gateway local is ended: it ended at once") && status.contains("cannot open the access log"))
+            .then_some(status)
+    });
+    status.await.unwrap_or_else(|error| panic!("{error}: {}", slipway.said()));
+    std::fs::remove_dir(&log).expect("it can be written again");
+    until("it runs", async || {
+        gateway(&slipway, "local").await.filter(|g| g["state"] == "connected" && g["trouble"].is_null())
+    })
+    .await
+    .expect("it");
+    slipway.down().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_without_certificates_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(program("slipway").expect("the program"));
+    command.arg("gateway").args(["--traffic", "127.0.0.1:0", "--tls", "127.0.0.1:0"]).arg("--state").arg(folder.path());
+    let ends = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let ended = tokio::time::timeout(Duration::from_secs(60), ends).await.expect("it ends").expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains("--tls needs certificates"), "{said}");
 }

@@ -69,8 +69,9 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn log_to_stderr() {
+    // Beside what is wrong, a gateway says where it listens and that it is connected.
     let filter = tracing_subscriber::EnvFilter::try_from_env("SLIPWAY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,{}=info", slipway_gateway::SAYS)));
     // A log that cannot be written (a full disk) must not end whoever has something to say.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false).init();

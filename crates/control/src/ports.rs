@@ -43,6 +43,8 @@ pub struct GatewayView {
     pub in_flight: Option<Vec<(InstanceId, u64)>>,
     /// Lanes some of whose instances it cannot reach, because it is of an earlier release.
     pub without: Vec<LaneId>,
+    /// What a person should mend there.
+    pub trouble: Option<String>,
 }
 
 impl GatewayView {

@@ -12,6 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
+use crate::fault::Fault;
+use crate::guard::Verdict;
 use crate::headers;
 use crate::server::Tuning;
 
@@ -33,10 +35,12 @@ pub(crate) struct Progress {
     ended: AtomicBool,
     too_large: AtomicBool,
     broken: AtomicBool,
+    /// What is found out of it as it comes, where it is looked at.
+    verdict: Option<Arc<Verdict>>,
 }
 
 impl Progress {
-    fn new() -> Progress {
+    fn new(verdict: Option<Arc<Verdict>>) -> Progress {
         Progress {
             since: Instant::now(),
             last_us: AtomicU64::new(0),
@@ -46,12 +50,13 @@ impl Progress {
             ended: AtomicBool::new(false),
             too_large: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            verdict,
         }
     }
 
     /// Of a body that has come as a whole and is being handed on at once.
     pub(crate) fn whole() -> Arc<Progress> {
-        let progress = Progress::new();
+        let progress = Progress::new(None);
         progress.ended.store(true, Release);
         Arc::new(progress)
     }
@@ -96,14 +101,14 @@ impl Progress {
         self.ended.load(Acquire)
     }
 
-    /// Whether it grew beyond the route's limit.
-    pub(crate) fn too_large(&self) -> bool {
-        self.too_large.load(Acquire)
-    }
-
-    /// Whether the client failed to send all of it.
-    pub(crate) fn broken(&self) -> bool {
-        self.broken.load(Acquire)
+    /// Why the client is to blame that not all of it came, where it is: it grew beyond the route's limit, is malformed, or broke
+    /// off.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        if self.too_large.load(Acquire) {
+            return Some(Fault::BodyTooLarge);
+        }
+        let malformed = || self.verdict.as_ref().and_then(|verdict| verdict.body());
+        self.broken.load(Acquire).then(|| malformed().unwrap_or(Fault::BrokeOff))
     }
 }
 
@@ -128,14 +133,14 @@ struct Tee {
 
 impl RequestBody {
     /// A client's body, of which at most `limit` bytes pass.
-    pub(crate) fn new(inner: Incoming, limit: u64) -> RequestBody {
+    pub(crate) fn new(inner: Incoming, limit: u64, verdict: Option<Arc<Verdict>>) -> RequestBody {
         if inner.is_end_stream() {
             return RequestBody::empty();
         }
         RequestBody {
             inner: Some(inner),
             left: limit,
-            progress: Some(Arc::new(Progress::new())),
+            progress: Some(Arc::new(Progress::new(verdict))),
             whole: None,
             tee: None,
         }

@@ -31,9 +31,6 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// No certificate can be used.
-    #[error("TLS cannot be spoken: {0}")]
-    Certificates(#[from] crate::tls::Mistake),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),

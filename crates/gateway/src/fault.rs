@@ -32,8 +32,8 @@ pub(crate) enum Fault {
     ResponseTimeout,
     /// Cut because the drain limit of a version that no longer serves was over.
     Drained,
-    /// The request is not fit to be forwarded.
-    BadRequest,
+    /// The request's body broke off.
+    BrokeOff,
     /// The request can be read in more than one way; why.
     Malformed(&'static str),
     /// A version of HTTP that is not spoken here.
@@ -81,9 +81,7 @@ impl Fault {
                 "connection_terminated",
                 "the request was still running when the drain limit of its version was over",
             ),
-            Fault::BadRequest => {
-                (S::BAD_REQUEST, "http_request_error", "the request names no host or more than one, or broke off")
-            }
+            Fault::BrokeOff => (S::BAD_REQUEST, "http_request_error", "the request broke off"),
             Fault::Malformed(why) => (S::BAD_REQUEST, "http_request_error", why),
             Fault::Version => (
                 S::HTTP_VERSION_NOT_SUPPORTED,

@@ -6,7 +6,7 @@
 mod folder;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,8 @@ pub(crate) struct Gateway {
     dispatch: RwLock<()>,
     control: tokio::sync::Mutex<Control>,
     leases_changed: Notify,
+    /// Something could not be written.
+    unwritten: AtomicBool,
     store: TableStore,
     /// Instances that left the table while they were answering.
     leaving: Mutex<Vec<Arc<Upstream>>>,
@@ -147,6 +149,7 @@ impl Gateway {
                 terms: Terms::default(),
             }),
             leases_changed: Notify::new(),
+            unwritten: AtomicBool::default(),
             store,
             leaving: Mutex::default(),
         };
@@ -347,6 +350,9 @@ impl Gateway {
         let written = tokio::task::spawn_blocking(move || store.write(&table, lapses, faults)).await;
         match written {
             Ok(Ok(())) => {
+                if self.unwritten.swap(false, AcqRel) {
+                    tracing::info!("the routing table is written");
+                }
                 let store = self.store.clone();
                 tokio::task::spawn_blocking(move || {
                     // Another write may have taken the file's place meanwhile, and brings its own sync.
@@ -356,7 +362,9 @@ impl Gateway {
                 });
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "the routing table cannot be written; a restart will have to wait for one");
+                if !self.unwritten.swap(true, AcqRel) {
+                    tracing::error!(%error, "the routing table cannot be written; a restart would have to wait for one, until it can be");
+                }
             }
             Err(error) => tracing::error!(%error, "the routing table was not written"),
         }

@@ -43,6 +43,7 @@ mod maintenance;
 mod metrics;
 mod mirror;
 mod outcomes;
+mod parts;
 mod patience;
 mod places;
 mod proxy;
@@ -61,10 +62,14 @@ mod table_store;
 mod tally;
 pub mod tls;
 mod tunnel;
+mod unconnected;
 pub mod upgrade;
 mod upstream;
 mod users;
 mod wire;
+
+/// What is logged under this target is for whoever starts a gateway by hand.
+pub const SAYS: &str = "slipway_gateway::start";
 
 pub use error::Error;
 pub use invitation::{Invitation, Mistake as InvitationMistake};

@@ -24,8 +24,10 @@ use crate::heard::Heard;
 use crate::hub::SILENCE;
 use crate::invitation::Invitation;
 use crate::machine;
+use crate::parts::whole;
 use crate::reach::reach;
 use crate::report::Reporter;
+use crate::unconnected::Told;
 use crate::wire::{self, LineReader};
 
 /// Pause between two calls.
@@ -82,7 +84,7 @@ struct Called {
 
 /// Keeps the link up until the gateway ends.
 pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: SocketAddr) {
-    let (mut told_why, mut newest, mut pause) = (String::new(), 0, RETRY);
+    let (mut told, mut newest, mut pause) = (Told::default(), 0, RETRY);
     loop {
         // Until it is clear which process serves, the control plane would take the wrong one for the gateway.
         let mut over = gateway.handing_over.subscribe();
@@ -101,11 +103,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, control: &Control, traffic: Socke
         let is_away = ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         let is_refused = matches!(control, Control::Invited(_)) && !welcomed && !is_away;
         pause = pause_after(pause, is_refused);
-        let why = ended.err().map_or_else(|| "it closed the link".to_string(), |e| e.to_string());
-        if why != told_why {
-            tracing::info!(why, "not connected to the control plane; serving on");
-            told_why = why;
-        }
+        told.tell(control, ended.err(), welcomed);
         if gateway.pulse.stops() > stops {
             // Requests wait for what it has to say.
             continue;
@@ -172,10 +170,22 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
     }
     let mut reporter = Reporter::new();
     send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
-    let (heard, away, beat, parts, catching_up) = (Heard::since(called_at), false, 0, None, None);
-    Talk { gateway, write, reporter, at, away, welcomed, since, beat, heard, predecessors, parts, catching_up }
-        .run(read)
-        .await
+    let talk = Talk {
+        gateway,
+        write,
+        reporter,
+        at,
+        away: false,
+        welcomed,
+        since,
+        beat: 0,
+        heard: Heard::since(called_at),
+        predecessors,
+        trouble: None,
+        parts: None,
+        catching_up: None,
+    };
+    talk.run(read).await
 }
 
 /// Returns when a later control plane wants to be called: the one at hand may only stand still, and would be listened to
@@ -207,6 +217,8 @@ struct Talk<'a> {
     heard: Heard,
     /// Those that it has followed and that still run, as the control plane was told.
     predecessors: Vec<Predecessor>,
+    /// What it was told is to be mended here.
+    trouble: Option<String>,
     /// What has come of a table in parts.
     parts: Option<TableChange>,
     /// The beat whose answer means that everything which was said while this process stood still has been heard.
@@ -242,6 +254,7 @@ impl Talk<'_> {
                 _ = beats.tick() => {
                     self.beat().await?;
                     self.tell_predecessors().await?;
+                    self.tell_trouble().await?;
                 }
                 () = gateway.call_anew.notified() => return Ok(()),
                 () = tokio::time::sleep_until(heard + SILENCE) => {
@@ -280,6 +293,15 @@ impl Talk<'_> {
         send(&mut self.write, &FromGateway::Predecessors { running }).await
     }
 
+    async fn tell_trouble(&mut self) -> io::Result<()> {
+        let trouble = self.gateway.certificates.get().and_then(|certificates| certificates.trouble());
+        if trouble == self.trouble {
+            return Ok(());
+        }
+        self.trouble.clone_from(&trouble);
+        send(&mut self.write, &FromGateway::Trouble { trouble }).await
+    }
+
     async fn report(&mut self) -> io::Result<()> {
         if let Some(in_flight) = self.reporter.leaving(self.gateway.leaving()) {
             send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
@@ -312,6 +334,7 @@ impl Talk<'_> {
             Ok(ToGateway::Welcome { machine }) => {
                 *self.welcomed = true;
                 self.heard.welcome();
+                tracing::info!(target: crate::SAYS, "connected to the control plane at {}", self.at);
                 gateway.connected.store(true, Release);
                 self.away = machine != machine::here();
             }
@@ -344,31 +367,11 @@ impl Talk<'_> {
                 gateway.renew(generation, term.as_duration(), self.heard.when().into_std()).await;
             }
             Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
+            Ok(ToGateway::Refused { why }) => return Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
             Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
         }
         Ok(())
     }
-}
-
-/// A change once its last part is here.
-fn whole(parts: &mut Option<TableChange>, part: TableChange) -> io::Result<Option<TableChange>> {
-    // One that made no sense was passed over: what follows it must not be taken for all that there is.
-    let torn = || io::Error::new(io::ErrorKind::InvalidData, "the parts of a routing table do not fit together");
-    let change = match parts.take() {
-        None if part.part > 0 => return Err(torn()),
-        None => part,
-        Some(mut begun) => {
-            if !begun.join(part) {
-                return Err(torn());
-            }
-            begun
-        }
-    };
-    if change.more {
-        *parts = Some(change);
-        return Ok(None);
-    }
-    Ok(Some(change))
 }
 
 async fn send(write: &mut Writing, message: &FromGateway) -> io::Result<()> {

@@ -43,7 +43,8 @@ impl Lock {
         let (mut file, text) = (&self.0, format!("{text}\n"));
         // For people and for signals; the lock itself is what counts, also on a full disk. Nobody finds it empty meanwhile.
         let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
-        let _ = written.and_then(|()| file.set_len(text.len() as u64));
+        // Nobody's rather than another one's, who would get the signals.
+        let _ = file.set_len(if written.is_ok() { text.len() as u64 } else { 0 });
     }
 
     /// The lock on `path` that another process holds, as it was handed over in this file.
@@ -83,6 +84,17 @@ impl Lock {
     pub fn held(path: &Path) -> bool {
         let Ok(file) = open(path) else { return false };
         flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+    }
+}
+
+/// Whether it is written down that this process holds the lock at `path`, which it does; writes it where it is not.
+pub(crate) fn is_named(path: &Path) -> bool {
+    let own = std::process::id();
+    let is_own = || holder(path).is_some_and(|pid| u32::try_from(pid.as_raw_nonzero().get()) == Ok(own));
+    is_own() || {
+        // Another open file than the one that is locked: closing it lets go of nothing.
+        open(path).map(Lock).iter().for_each(|lock| lock.name(own));
+        is_own()
     }
 }
 

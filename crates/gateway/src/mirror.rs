@@ -209,7 +209,7 @@ async fn head(
                 Err(ConnectError::Own(_)) => return Came::NotSent,
                 Err(_) => return Came::Nothing,
             };
-        connection.listen();
+        connection.listen(None);
         match sender.try_send_request(request).await {
             Ok(response) if guard::response::is_sound(&response) => {
                 return Came::Head(Box::new(Answer { response, sender, connection }));

@@ -167,7 +167,7 @@ impl<'a> Exchange<'a> {
         let cohort = cohort::of(request.headers(), &route.cohorts);
         let draw = Draw::of(request.headers(), route);
         let (mut parts, body) = request.into_parts();
-        let body = RequestBody::new(body, limit);
+        let body = RequestBody::new(body, limit, client.verdict.clone());
         let repeatable = headers::is_idempotent(&parts.method) && body.progress().is_none() && upgrade.is_none();
         let via = if parts.version == Version::HTTP_2 { "2.0 slipway" } else { "1.1 slipway" };
         let origin = Origin { client: client.address.ip().to_canonical(), host: &asked_host, proto: client.proto, via };
@@ -275,7 +275,7 @@ impl<'a> Exchange<'a> {
                 self.injected = Some(hit.fault.what);
                 attempt.injected(!std::mem::replace(&mut self.noted, true));
             }
-            connection.listen();
+            connection.listen(progress.clone().filter(|_| pick.upstream.protocol == Protocol::Http1));
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());
@@ -323,10 +323,9 @@ impl<'a> Exchange<'a> {
                 Err(Fault::BodyTimeout)
             }
             Sent::Broken(broken) => {
-                let refused = progress.filter(|p| p.too_large() || p.broken());
-                if let Some(refused) = refused {
+                if let Some(refused) = progress.and_then(|progress| progress.fault()) {
                     attempt.forget();
-                    return Err(if refused.too_large() { Fault::BodyTooLarge } else { Fault::BadRequest });
+                    return Err(refused);
                 }
                 if connection.was_cut() {
                     attempt.forget();
@@ -366,6 +365,7 @@ impl<'a> Exchange<'a> {
             return Err(Fault::Protocol);
         };
         attempt.head(response.status(), true);
+        connection.switched();
         let protocol = response.headers().get(http::header::UPGRADE).cloned();
         let instance = hyper::upgrade::on(&mut response);
         let mut answer = Response::new(ResponseBody::own(""));

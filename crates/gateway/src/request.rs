@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request};
 
 use crate::body::RequestBody;
 use crate::fault::Fault;
-use crate::guard::{MOST_FIELDS, is_host_byte, is_target_byte};
+use crate::guard::{MOST_FIELDS, is_host, is_target_byte};
 use crate::headers::{self, Origin};
 use crate::server::Tuning;
 
@@ -45,7 +45,7 @@ pub(crate) fn check<B>(tuning: &Tuning, request: &Request<B>) -> Result<String, 
     match (hosts.next(), hosts.next()) {
         (Some(one), None) => host(one.as_bytes()),
         (None, None) if request.version() < Version::HTTP_11 => Ok(String::new()),
-        _ => Err(Fault::BadRequest),
+        _ => Err(Fault::Malformed("the request names no Host, or more than one")),
     }
 }
 
@@ -55,7 +55,7 @@ fn fields(headers: &HeaderMap) -> usize {
 }
 
 fn host(bytes: &[u8]) -> Result<String, Fault> {
-    let text = std::str::from_utf8(bytes).ok().filter(|_| bytes.iter().all(|byte| is_host_byte(*byte)));
+    let text = std::str::from_utf8(bytes).ok().filter(|_| is_host(bytes));
     text.map(str::to_string).ok_or(Fault::Malformed("the request's Host is not a host"))
 }
 
@@ -79,14 +79,15 @@ pub(crate) fn make_forwardable(
     origin: Origin<'_>,
     upgrade: Option<&HeaderValue>,
 ) -> Result<(), Fault> {
+    const BAD: Fault = Fault::Malformed("the request's target is not one that can be forwarded");
     if let Some(authority) = parts.uri.authority() {
         // The target of an absolute request goes before its Host (RFC 9112, section 3.2.2).
-        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Fault::BadRequest)?;
+        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| BAD)?;
         parts.headers.insert(HOST, host);
     }
     // HTTP/1.0 needs no Host and HTTP/1.1 does; an empty one says that there is none (RFC 9110, section 7.2).
     parts.headers.entry(HOST).or_insert(HeaderValue::from_static(""));
-    let target = parts.uri.path_and_query().cloned().ok_or(Fault::BadRequest)?;
+    let target = parts.uri.path_and_query().cloned().ok_or(BAD)?;
     parts.uri = Uri::from(target);
     headers::to_instance(&mut parts.headers, origin, upgrade);
     Ok(())

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -145,7 +146,7 @@ pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succe
         }
         None => (bind_all(&config, tuning.port_wait).await?, None),
     };
-    let certificates = config.tls.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
+    let certificates = config.tls.as_ref().map(Certificates::open).map(Arc::new);
     let listeners = Arc::new(listeners);
     let traffic = listeners.traffic.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let gateway = Arc::new(Gateway::start(config.name.clone(), tuning, store, access_log));
@@ -154,9 +155,14 @@ pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succe
     let tls_address = listeners.tls.as_ref().and_then(|listener| listener.local_addr().ok());
     let tls_address = tls_address.zip(certificates.as_ref().map(|certificates| certificates.obtained));
     let (listener, admin) = metrics::bind(&config.state_dir, tls_address, succession.is_some()).await.map_err(state)?;
-    if coming.is_none() {
-        admin.write().map_err(state)?;
+    let (mut unwritten, follows) = (None, coming.is_some());
+    if coming.is_none()
+        && let Err(error) = admin.write()
+    {
+        tracing::warn!(%error, "where /metrics are cannot be written (a full disk?); it serves all the same, and tries on");
+        unwritten = Some(admin.clone());
     }
+    let lock = succession.is_some().then(|| config.state_dir.join("lock"));
     tokio::spawn(metrics::serve(gateway.clone(), listener));
     let (held, control) = (gateway.clone(), config.control.clone());
     tokio::spawn(async move { link::run(held, &control, traffic).await });
@@ -164,6 +170,8 @@ pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succe
     tokio::spawn(async move { held.keep_pulse().await });
     let held = gateway.clone();
     tokio::spawn(async move { held.watch_leases().await });
+    let held = gateway.clone();
+    tokio::spawn(async move { held.write_later(unwritten, lock.filter(|_| !follows)).await });
     tokio::spawn(close_idle(gateway.clone()));
     tokio::spawn(health::run(gateway.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(state)?;
@@ -192,7 +200,7 @@ pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succe
         None if succession.is_some() => manager::tell("READY=1"),
         None => {}
     }
-    tracing::info!(address = %traffic, generation = gateway.served().generation().0, "serving");
+    say_start(&gateway, &config.control, traffic, tls_address.map(|(tls, _)| tls));
     let mut gives_way_for = Duration::ZERO;
     if let (Some(succession), Some(asked)) = (succession, asked.take()) {
         gives_way_for = succession.drain;
@@ -220,6 +228,18 @@ pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succe
     }
     drain(&gateway).await;
     Ok(())
+}
+
+/// Says where it listens, whom it follows, and whether there is anything to serve.
+fn say_start(gateway: &Gateway, control: &Control, traffic: SocketAddr, tls: Option<SocketAddr>) {
+    let tls = tls.map(|tls| format!(" and with TLS at {tls}")).unwrap_or_default();
+    let connected = if gateway.connected.load(Acquire) { "connected" } else { "not connected yet" };
+    let table = match gateway.served().table.is_some() {
+        true => format!("routing table {} is served", gateway.served().generation().0),
+        false => "there is no routing table yet".to_string(),
+    };
+    let name = &gateway.name;
+    tracing::info!(target: crate::SAYS, "gateway {name} listens at {traffic}{tls}; control plane at {control}: {connected}; {table}");
 }
 
 /// Listens wherever it is asked to.

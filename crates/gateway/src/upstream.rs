@@ -228,7 +228,7 @@ impl Upstream {
 
     /// Takes a connection back whose request and response are complete.
     pub(crate) fn put_back(&self, sender: Sender, connection: Arc<Connection>) {
-        if sender.is_closed() || self.retired.is_cancelled() || connection.is_in_the_way() {
+        if sender.is_closed() || connection.is_deaf() || self.retired.is_cancelled() || connection.is_in_the_way() {
             return;
         }
         let mut idle = lock(&self.idle);

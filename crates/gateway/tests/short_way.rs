@@ -1,6 +1,8 @@
 //! Every test of the long way once more, for the short way: the harness knows by the name of this file.
 #![allow(clippy::duplicate_mod)] // each file brings the harness, which has to know by which it is used
 
+#[path = "early.rs"]
+mod early;
 #[path = "endurance.rs"]
 mod endurance;
 #[path = "faults.rs"]

@@ -338,3 +338,34 @@ async fn a_head_of_http_2_is_held_to_the_same_host_and_target() {
         assert_eq!(got.is_empty(), status == 400, "{method} {target} {host}: {got}");
     }
 }
+
+#[tokio::test]
+async fn what_is_refused_is_told_by_its_real_reason() {
+    let recorder = Recorder::start(OK).await;
+    let world = recorder.world().await;
+    let chunked =
+        |body: &str| format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}").into_bytes();
+    let get =
+        |target: &[u8], host: &str| [b"GET ", target, b" HTTP/1.1\r\nhost: ", host.as_bytes(), b"\r\n\r\n"].concat();
+    for (bytes, why) in [
+        (chunked("xyz\r\nabc\r\n0\r\n\r\n"), "a chunk's size is not a number in hexadecimal digits"),
+        (chunked(&format!("3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(300))), "a chunk's extension is too long"),
+        (chunked("3\r\nabcd\r\n0\r\n\r\n"), "a chunk does not end in CR LF"),
+        (chunked("0\r\nno trailer\r\n\r\n"), "a line of the request's headers has no colon"),
+        (get(b"/\xff", "a"), "the request's target is not one that can be forwarded"),
+        (get(b"/", "shop.local:99999"), "the request's Host is not a host"),
+        (get(b"/", "[::1]:65536"), "the request's Host is not a host"),
+        (get(b"/", "shop.local:http"), "the request's Host is not a host"),
+        (get(b"http://a:99999/", "a:99999"), "the request's target is not one that can be forwarded"),
+    ] {
+        let said = raw(&world, &bytes).await;
+        assert!(said.starts_with("HTTP/1.1 400 "), "{why}: {said}");
+        let told = format!("proxy-status: slipway; error=http_request_error; details=\"{why}\"");
+        assert!(said.contains(&told) && said.contains(&format!("\"message\":\"{why}\"")), "{why}: {said}");
+    }
+    recorder.take();
+    for host in ["shop.local:65535", "shop.local:", "[::1]", "[::1]:80"] {
+        let bytes = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        assert!(raw(&world, bytes.as_bytes()).await.starts_with("HTTP/1.1 200 "), "{host}");
+    }
+}

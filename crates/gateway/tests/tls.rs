@@ -294,3 +294,35 @@ fn what_is_wrong_with_a_folder_is_said() {
     std::fs::write(at.join("mixed.crt"), "no certificate").unwrap();
     assert!(said().contains("mixed.crt holds no certificate in PEM"), "{}", said());
 }
+
+#[tokio::test]
+async fn without_a_certificate_that_can_be_used_plain_goes_on_and_tls_waits_for_one() {
+    let stable = Instance::start("s1").await;
+    for content in [None, Some("-----BEGIN CERTIFICATE-----\nMIIB")] {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(content) = content {
+            std::fs::write(folder.path().join("shop.crt"), content).unwrap();
+            std::fs::write(folder.path().join("shop.key"), "").unwrap();
+        }
+        let world = secure(folder.path()).await;
+        world.publish(table(1, 0, &[&stable], &[]).build()).await;
+        assert_eq!(world.get("/").await.body, "s1");
+        let hub = world.hub.clone();
+        let trouble = || hub.gateways()[0].trouble.clone();
+        let told = until("it is told", trouble).await;
+        assert!(told.starts_with("TLS cannot be spoken") && told.contains(&*folder.path().to_string_lossy()), "{told}");
+        assert!(metrics(&world).await.contains("slipway_certificate_mistakes 1\n"));
+        let mut refused = TcpStream::connect(address(&world)).await.unwrap();
+        // A ClientHello that asks for nothing in particular is refused as any is, by an alert or by hanging up.
+        tokio::io::AsyncWriteExt::write_all(&mut refused, b"\x16\x03\x01\x00\x05hello").await.unwrap();
+        let mut said = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, tokio::io::AsyncReadExt::read_to_end(&mut refused, &mut said))
+            .await
+            .unwrap();
+
+        let certificate = put(folder.path(), "shop", &["shop.local"], 30);
+        until("it can be used", || trouble().is_none().then_some(())).await;
+        await_served(&world, &certificate).await;
+        assert!(!metrics(&world).await.contains("slipway_certificate_mistakes 1\n"));
+    }
+}

@@ -26,7 +26,7 @@ pub(crate) fn gateways(gateways: &[WireGateway]) -> String {
 /// Gateways that a person should know of beside what serves; nothing where all is well.
 pub(crate) fn gateways_in_trouble(gateways: &[WireGateway]) -> String {
     let is_troubled = |g: &&WireGateway| match g.state.as_str() {
-        "connected" => g.other_program || !g.without.is_empty(),
+        "connected" => g.other_program || g.trouble.is_some() || !g.without.is_empty(),
         state => !matches!(state, "invited" | "draining"),
     };
     let troubled = gateways.iter().filter(is_troubled);
@@ -37,6 +37,10 @@ fn trouble(gateway: &WireGateway) -> String {
     let name = &gateway.name;
     let pid = gateway.pid.unwrap_or_default();
     match (gateway.lost_since, gateway.kept_until) {
+        // Not of a process that drains, which nobody looks after.
+        (Some(since), _) if !gateway.invited && !name.contains('.') => {
+            format!("since {}; slipway up ends its process, {pid}, and starts another", Timestamp(since))
+        }
         (Some(since), Some(until)) => format!(
             "since {}; {} instances are kept for it until {}, or until slipway gateway forget {name}",
             Timestamp(since),
@@ -44,6 +48,9 @@ fn trouble(gateway: &WireGateway) -> String {
             Timestamp(until)
         ),
         _ if gateway.state == "draining" => format!("process {pid} was upgraded; it ends with its last connection"),
+        _ if gateway.trouble.is_some() => flat(gateway.trouble.as_deref().unwrap_or_default()),
+        _ if gateway.state == "ended" && gateway.invited => "its process is gone; start it again".to_string(),
+        _ if gateway.state == "ended" => "its process is gone; slipway up starts it again".to_string(),
         _ if gateway.state == "away" => "a shift waits for it".to_string(),
         _ if !gateway.without.is_empty() => {
             let (named, others) = gateway.without.split_at(gateway.without.len().min(3));
@@ -83,6 +90,7 @@ mod tests {
             kept: 0,
             kept_until: None,
             without: vec![],
+            trouble: None,
         };
         let lost = WireGateway {
             name: "edge-2".to_string(),
@@ -123,20 +131,36 @@ mod tests {
             invited: true,
             ..connected.clone()
         };
-        let all = [old, lost, invited, older, connected, draining];
+        let hangs = WireGateway { name: "local".to_string(), invited: false, here: true, ..lost.clone() };
+        let plain = WireGateway {
+            name: "edge-5".to_string(),
+            trouble: Some("TLS cannot be spoken".to_string()),
+            ..connected.clone()
+        };
+        let ended = WireGateway { state: "ended".to_string(), newest: false, ..connected.clone() };
+        let died = WireGateway { trouble: Some("it ended at once: no space left".to_string()), ..ended.clone() };
+        let all = [old, lost, invited, older, plain, connected, draining, hangs, ended, died];
         insta::assert_snapshot!(gateways(&all), @"
         name      state      traffic         table
         edge-1    connected  127.0.0.1:8080  newest     of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
         edge-2    lost       127.0.0.1:8080  not known  since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
         edge-3    invited    not yet         none
         edge-4    connected  127.0.0.1:8080  newest     it runs 0.0.9, not what the control plane does: on its machine, slipway gateway upgrade edge-4
+        edge-5    connected  127.0.0.1:8080  newest     TLS cannot be spoken
         local     connected  127.0.0.1:8080  newest
         local.99  draining   127.0.0.1:8080  newest     process 99 was upgraded; it ends with its last connection
+        local     lost       127.0.0.1:8080  not known  since 2027-01-15T08:00:00.000Z; slipway up ends its process, 4711, and starts another
+        local     ended      127.0.0.1:8080  not known  its process is gone; slipway up starts it again
+        local     ended      127.0.0.1:8080  not known  it ended at once: no space left
         ");
         insta::assert_snapshot!(gateways_in_trouble(&all), @"
         ⚠ gateway edge-1 is connected: of an earlier release, it cannot reach shop in production on Unix sockets; upgrade it
         ⚠ gateway edge-2 is lost: since 2027-01-15T08:00:00.000Z; 4 instances are kept for it until 2027-01-16T08:00:00.000Z, or until slipway gateway forget edge-2
         ⚠ gateway edge-4 is connected: it runs 0.0.9, not what the control plane does: on its machine, slipway gateway upgrade edge-4
+        ⚠ gateway edge-5 is connected: TLS cannot be spoken
+        ⚠ gateway local is lost: since 2027-01-15T08:00:00.000Z; slipway up ends its process, 4711, and starts another
+        ⚠ gateway local is ended: its process is gone; slipway up starts it again
+        ⚠ gateway local is ended: it ended at once: no space left
         ");
     }
 }

@@ -85,6 +85,7 @@ fn view(state: slipway_gateway::hub::GatewayState) -> GatewayView {
         lapsed: state.lapsed,
         in_flight: state.leaving,
         without: state.without,
+        trouble: state.trouble,
     }
 }
 

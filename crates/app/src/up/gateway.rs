@@ -1,16 +1,20 @@
 //! The gateway's process: started beside the control plane, watched, and left alone when the control plane ends.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use slipway_core::units::Millis;
 use slipway_gateway::hub::Hub;
 use slipway_gateway::lock::{Lock, holder};
 use slipway_gateway::tls::Tls;
 use slipway_gateway::upgrade::processes;
+use tokio::time::Instant;
 
 use crate::args::Up;
 use crate::folder::{Folder, replace};
@@ -18,6 +22,14 @@ use crate::program;
 
 /// How often an adopted gateway is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often it is looked whether it hangs.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// A gateway that has run for so long has not ended at once.
+const RUNS: Duration = Duration::from_secs(10);
+/// Before one that has ended at once is started again: the pause grows from the first of these to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Bytes at the end of the gateway's log that its last words are looked for in.
+const LAST_WORDS: u64 = 8 << 10;
 /// How long the gateway may take to call.
 const CALLS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,6 +46,8 @@ pub(super) struct Starter {
     no_fast_path: bool,
     upgrade_drain: Millis,
     tls: Option<Tls>,
+    /// How long the gateway's log was when it was started last.
+    log_before: u64,
 }
 
 impl Starter {
@@ -58,7 +72,16 @@ impl Starter {
         };
         let tls = up.secure.tls.map(|listen| Tls { listen, certificates, obtained });
         let Up { access_log, no_fast_path, upgrade_drain, .. } = *up;
-        Ok(Starter { program, folder: folder.clone(), listen, access_log, no_fast_path, upgrade_drain, tls })
+        Ok(Starter {
+            program,
+            folder: folder.clone(),
+            listen,
+            access_log,
+            no_fast_path,
+            upgrade_drain,
+            tls,
+            log_before: 0,
+        })
     }
 
     fn lock(&self) -> PathBuf {
@@ -136,16 +159,17 @@ impl Starter {
     }
 
     /// Starts the gateway unless one runs.
-    pub fn ensure(&self) -> Result<Option<tokio::process::Child>> {
+    pub fn ensure(&mut self) -> Result<Option<tokio::process::Child>> {
         std::fs::create_dir_all(self.folder.gateway())?;
         let Some(lock) = Lock::try_take(&self.lock())? else { return Ok(None) };
         std::fs::create_dir_all(self.folder.logs())?;
-        let log = self.folder.logs().join("gateway.log");
+        let log = self.log();
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&log)
             .with_context(|| format!("{} cannot be written", log.display()))?;
+        self.log_before = log.metadata().map_or(0, |log| log.len());
         let mut command = std::process::Command::new(&self.program);
         command.arg("gateway").arg("--state").arg(self.folder.gateway()).arg("--traffic").arg(self.listen.to_string());
         command.arg("--upgrade-drain").arg(self.upgrade_drain.to_string());
@@ -176,7 +200,7 @@ impl Starter {
 
     /// Waits until the gateway has called, and notes where it listens.
     pub async fn called(&mut self, hub: &Hub, child: &mut Option<tokio::process::Child>) -> Result<SocketAddr> {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         loop {
             if let Some(state) = hub.gateways().into_iter().find(|g| g.connected && g.name == OWN) {
                 if self.listen.port() != 0 && state.traffic != self.listen {
@@ -197,52 +221,124 @@ impl Starter {
                 bail!("the gateway ended at once ({status}): {}", self.last_words());
             }
             if begun.elapsed() > CALLS_WITHIN {
-                bail!("the gateway did not call within {} seconds: {}", CALLS_WITHIN.as_secs(), self.last_words());
+                let pid = holder(&self.lock())
+                    .map(|pid| format!("; where its process hangs, kill -KILL {} ends it", pid.as_raw_nonzero()));
+                bail!(
+                    "the gateway did not call within {} seconds: {}{}",
+                    CALLS_WITHIN.as_secs(),
+                    self.last_words(),
+                    pid.unwrap_or_default()
+                );
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
-    fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(self.folder.logs().join("gateway.log")).unwrap_or_default();
-        log.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing").to_string()
+    fn log(&self) -> PathBuf {
+        self.folder.logs().join("gateway.log")
     }
 
-    /// Starts the gateway again whenever it has ended. Never returns.
-    pub async fn watch(self, mut child: Option<tokio::process::Child>) {
+    /// What the gateway has said last since it was started.
+    fn last_words(&self) -> String {
+        let read = || {
+            let mut log = std::fs::File::open(self.log())?;
+            let from = self.log_before.max(log.metadata()?.len().saturating_sub(LAST_WORDS));
+            log.seek(SeekFrom::Start(from))?;
+            let mut said = Vec::new();
+            log.read_to_end(&mut said)?;
+            std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
+        };
+        let said = read().unwrap_or_default();
+        said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing").trim().to_string()
+    }
+
+    /// Starts the gateway again whenever it has ended, and ends one that hangs. Never returns. `start`: of this control plane.
+    pub async fn watch(mut self, hub: Hub, start: u64, mut child: Option<tokio::process::Child>) {
+        let (mut begun, mut pause) = (Instant::now(), Duration::ZERO);
         loop {
-            self.vacant(child.take()).await;
-            tracing::warn!("the gateway has ended; it is started again");
+            let status = self.vacant(&hub, start, child.take()).await;
+            let ran = begun.elapsed();
+            pause = pause_after(pause, ran);
+            let why = match status.and_then(|status| status.signal()) {
+                Some(signal) => format!("by signal {signal}"),
+                None => self.last_words(),
+            };
+            tracing::warn!(why, ?pause, "the gateway has ended; it is started again");
+            if !pause.is_zero() {
+                let trouble = format!(
+                    "it ended at once, {why}; it is started again every {pause:?}, and see {}",
+                    self.log().display()
+                );
+                hub.note_trouble(OWN, Some(trouble));
+                tokio::time::sleep(pause).await;
+            }
+            begun = Instant::now();
             child = self.ensure().unwrap_or_else(|error| {
-                tracing::error!(%error, "the gateway cannot be started again");
+                tracing::error!(error = format!("{error:#}"), "the gateway cannot be started again");
+                hub.note_trouble(OWN, Some(format!("it cannot be started again: {error:#}")));
                 None
             });
-            if child.is_none() {
-                tokio::time::sleep(LOOK).await;
-            }
         }
     }
 
+    /// The gateway's process where it hangs: it runs, and was not heard of for the grace, although this control plane listened
+    /// and is the one that it is to call.
+    fn hangs(&self, hub: &Hub, start: u64) -> Option<Pid> {
+        let own = hub.gateways().into_iter().find(|gateway| gateway.name == OWN)?;
+        let is_lost = own.here && !own.connected && !own.ended && own.lost.is_some();
+        let pid = holder(&self.lock()).filter(|_| is_lost)?;
+        // Both by what the lock says and by what it said itself, so that nobody else is meant.
+        let is_it = u32::try_from(pid.as_raw_nonzero().get()) == Ok(own.pid);
+        (is_it && self.is_called(start)).then_some(pid)
+    }
+
+    /// Whether gateways of this folder call the control plane with this start.
+    fn is_called(&self, start: u64) -> bool {
+        let written = std::fs::read(self.folder.gateway().join("control.json")).unwrap_or_default();
+        let written: serde_json::Value = serde_json::from_slice(&written).unwrap_or_default();
+        written["start"].as_u64() == Some(start)
+    }
+
     /// Waits until nobody is the gateway any more. It need not be the process that was started here: that may have given
-    /// way to another, and end long before it or after.
-    async fn vacant(&self, mut child: Option<tokio::process::Child>) {
+    /// way to another, and end long before it or after. How the process ended, where it is the one.
+    async fn vacant(&self, hub: &Hub, start: u64, mut child: Option<tokio::process::Child>) -> Option<ExitStatus> {
+        let (mut looked, mut last) = (Instant::now(), None);
         while Lock::held(&self.lock()) {
+            if looked.elapsed() > LOOK_AFTER {
+                looked = Instant::now();
+                if let Some(pid) = self.hangs(hub, start) {
+                    let pid_is = pid.as_raw_nonzero();
+                    tracing::error!(pid = pid_is, "the gateway hangs: it was not heard of for too long; it is killed");
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
             let ended = async {
                 match child.as_mut() {
-                    Some(child) => _ = child.wait().await,
+                    Some(child) => child.wait().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = ended => child = None,
+                status = ended => (child, last) = (None, status.ok().map(|status| (Instant::now(), status))),
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
-        if let Some(mut child) = child {
-            // It drains, or is to be waited for so that it leaves nothing behind.
-            tokio::spawn(async move { child.wait().await });
+        let Some(mut child) = child else {
+            // Where it gave way, another one was the gateway since then.
+            return last.filter(|(at, _)| at.elapsed() < LOOK * 2).map(|(_, status)| status);
+        };
+        if let Ok(Ok(status)) = tokio::time::timeout(LOOK, child.wait()).await {
+            return Some(status);
         }
+        // It drains, or is to be waited for so that it leaves nothing behind.
+        tokio::spawn(async move { child.wait().await });
+        None
     }
+}
+
+/// Before the gateway is started again that has run for so long.
+fn pause_after(pause: Duration, ran: Duration) -> Duration {
+    if ran >= RUNS { Duration::ZERO } else { (pause * 2).clamp(PAUSES.0, PAUSES.1) }
 }
 
 /// Where the gateway of a data folder listens, as it was noted down; empty where it was not yet.
@@ -258,7 +354,7 @@ fn address_file(folder: &Folder) -> PathBuf {
 /// do not listen. Whether there were any.
 pub(super) async fn stop(folder: &Folder, patience: Duration) -> Result<bool> {
     let state = folder.gateway();
-    let (mut told, begun) = (Vec::new(), tokio::time::Instant::now());
+    let (mut told, begun) = (Vec::new(), Instant::now());
     // One may give way to another, or take its place back, while it is told.
     loop {
         let run = processes(&state);
@@ -268,12 +364,30 @@ pub(super) async fn stop(folder: &Folder, patience: Duration) -> Result<bool> {
         for pid in run {
             // It may have ended meanwhile: the lock tells, as it tells that it is still the same process.
             if begun.elapsed() > patience {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                let _ = kill_process(pid, Signal::KILL);
             } else if !told.contains(&pid) {
                 told.push(pid);
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                let _ = kill_process(pid, Signal::TERM);
             }
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_ends_at_once_is_started_ever_more_seldom_and_at_once_after_it_has_run() {
+        let mut pause = Duration::ZERO;
+        let pauses = std::iter::repeat_with(|| {
+            pause = pause_after(pause, Duration::ZERO);
+            pause
+        });
+        let pauses: Vec<Duration> = pauses.take(12).collect();
+        assert_eq!((pauses[0], pauses[1], pauses[11]), (PAUSES.0, PAUSES.0 * 2, PAUSES.1));
+        assert!(pauses.is_sorted());
+        assert_eq!(pause_after(PAUSES.1, RUNS), Duration::ZERO);
     }
 }

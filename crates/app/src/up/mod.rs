@@ -193,7 +193,7 @@ impl Ground<'_> {
         folder::replace(&folder.api(), &written.to_string())?;
         self.announce(&traffic.to_string(), starter.speaks_tls_at(), false)?;
 
-        let watch = tokio::spawn(starter.watch(child));
+        let watch = tokio::spawn(starter.watch(hub.clone(), start, child));
         let obtaining = obtaining.map(|keeper| tokio::spawn(keeper.keep()));
         let end = tokio::select! {
             end = told.wait(asked) => end,

@@ -12,6 +12,7 @@ use slipway_core::units::{Millis, Timestamp};
 
 use super::Engine;
 use super::seen::Seen;
+use crate::control::OWN_GATEWAY;
 use crate::ports::GatewayView;
 
 /// How long instances of a lost gateway's last table are kept for it: over a night in which nobody looks.
@@ -85,9 +86,13 @@ fn changes(before: &[GatewayView], after: &[GatewayView], kept: impl Fn(&str) ->
         match (before.lost, gateway.lost) {
             (None, Some(_)) => {
                 let kept = kept(name);
+                let until = match name == OWN_GATEWAY {
+                    true => "; slipway up ends its process and starts another".to_string(),
+                    false => format!(", or until slipway gateway forget {name}"),
+                };
                 let sentence = format!(
                     "the gateway {name} cannot be reached: shifts do not wait for it any more; {kept} instances that it may \
-                     use are kept until it is back, for {KEEP} at most, or until slipway gateway forget {name}"
+                     use are kept until it is back, for {KEEP} at most{until}"
                 );
                 tracing::warn!("{sentence}");
                 facts.push(fact("gateway.lost", sentence, gateway));

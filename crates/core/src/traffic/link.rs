@@ -55,6 +55,11 @@ pub enum FromGateway {
         /// Those that do.
         running: Vec<Predecessor>,
     },
+    /// What a person should mend there: said where it changes, nothing where all is well again.
+    Trouble {
+        /// In a sentence or two.
+        trouble: Option<String>,
+    },
     /// It was draining and has nothing left: it ends now. The last that it says.
     Gone,
     /// It is there; asks for the same number back.
@@ -266,6 +271,11 @@ pub enum ToGateway {
     Welcome {
         /// Where the control plane and the instances run.
         machine: Machine,
+    },
+    /// It is not let in, and hung up on. Said only to one that says the version of its program: the others cannot read it.
+    Refused {
+        /// Why, and what to do, for people.
+        why: String,
     },
     /// Everything that was said before a gateway's [`FromGateway::Here`] has been answered; the newest table first.
     Here {

@@ -40,6 +40,8 @@ pub(crate) struct Answer {
     pub(crate) framing: Framing,
     /// Whether the connection may be used again once the body has come.
     pub(crate) reusable: bool,
+    /// It has come before the instance had taken all of the request.
+    pub(crate) early: bool,
     /// Whether it is a stream of server-sent events.
     pub(crate) stream: bool,
 }
@@ -177,7 +179,7 @@ fn rewrite(
         return None;
     }
     let kept = !named.close && (version == 1 || named.keep_alive);
-    Some(Answer { status, framing, reusable: kept && framing != Framing::UntilClose, stream })
+    Some(Answer { status, framing, reusable: kept && framing != Framing::UntilClose, early: false, stream })
 }
 
 /// What an answer's `Connection` says.

@@ -188,7 +188,9 @@ impl<'a> Session<'a> {
         while sent < self.request.len() {
             match self.send(raw, sent).await {
                 Came::Bytes(size) => sent += size,
-                Came::Broken => return lost(sent == 0, false, false),
+                Came::Broken if sent == 0 => return lost(true, false, false),
+                // It may have answered before it had read all of it.
+                Came::Broken => break,
                 Came::Cut => return Tried::Cut,
                 Came::Late => return Tried::Late,
                 Came::Gone => return Tried::Gone,
@@ -198,8 +200,9 @@ impl<'a> Session<'a> {
         loop {
             while !raw.answer.is_empty() {
                 match answer::parse(&raw.answer, &plan.method, &mut self.reply) {
-                    Seen::Head(answer, size) => {
+                    Seen::Head(mut answer, size) => {
                         raw.answer.advance(size);
+                        answer.early = sent < self.request.len();
                         return Tried::Head(answer);
                     }
                     Seen::Interim(size) => raw.answer.advance(size),
@@ -259,12 +262,14 @@ impl<'a> Session<'a> {
             match self.receive(&mut raw).await {
                 Came::Bytes(size) if size > 0 => {}
                 Came::Bytes(_) if body.ends_with_connection(&mut self.reply) => break,
+                // By a reset, since it had not read everything.
+                Came::Broken if answer.early && body.ends_with_connection(&mut self.reply) => break,
                 Came::Bytes(_) | Came::Broken | Came::Cut | Came::Late => return truncated(attempt, &raw),
                 Came::Gone => return Ended::Gone,
             }
         }
         attempt.complete();
-        if answer.reusable && raw.answer.is_empty() {
+        if answer.reusable && !answer.early && raw.answer.is_empty() {
             raw.rest(Instant::now());
             upstream.put_back_raw(raw);
         }

@@ -9,6 +9,7 @@ use httparse::Header;
 use slipway_core::traffic::CONSOLE_COOKIE;
 
 use crate::challenges;
+use crate::guard::is_host;
 use crate::outcomes;
 use crate::server::Tuning;
 
@@ -224,7 +225,10 @@ impl<'b> Known<'b> {
             match meaning(field.name) {
                 Meaning::Unknown => return None,
                 Meaning::Host if host.is_none() => {
-                    host = Some(text(field.value).filter(|h| h.bytes().all(|byte| IN_HOST[usize::from(byte)]))?)
+                    host = Some(
+                        text(field.value)
+                            .filter(|h| h.bytes().all(|byte| IN_HOST[usize::from(byte)]) && is_host(field.value))?,
+                    )
                 }
                 Meaning::Length if body.is_none() => body = Some(length(field.value)?),
                 Meaning::Host | Meaning::Length => return None,
@@ -340,6 +344,7 @@ mod tests {
         assert_eq!(look("GET / HTTP/1.1\r\n\r\n"), "unknown", "no host");
         assert_eq!(look("GET / HTTP/1.1\r\nHost:\r\n\r\n"), "unknown", "an empty host");
         assert_eq!(look("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), "unknown", "no host");
+        assert_eq!(look("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n"), "unknown", "no port");
         let long = "x".repeat(40_000);
         assert_eq!(of("GET / HTTP/1.1", &format!("X-A: {long}\r\n")), "unknown");
         assert_eq!(of("GET / HTTP/1.1", &format!("X-A: {}1\r\n", " ".repeat(40_000))), "unknown", "padding counts");

@@ -1,7 +1,9 @@
 //! Whose the gateway's folder is, and what is found there: at a start, and when one process follows another.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering::Acquire;
+use std::time::{Duration, Instant};
 
 use slipway_core::traffic::Generation;
 use slipway_core::traffic::link::{Event, Predecessor};
@@ -9,8 +11,13 @@ use slipway_core::traffic::link::{Event, Predecessor};
 use super::{Control, Gateway};
 use crate::inject::Terms;
 use crate::lease::Leases;
+use crate::lock::is_named;
+use crate::metrics::Admin;
 use crate::table_store::Found;
 use crate::upgrade;
+
+/// How often it is tried to write what could not be written.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Control {
     /// As it was found.
@@ -57,6 +64,27 @@ impl Gateway {
             _ => {}
         }
         self.write(&control).await;
+    }
+
+    /// Writes what could not be written, once it can be: the routing table, where `/metrics` are, and whose the lock is. Until the gateway ends, or
+    /// another process has the folder.
+    pub(crate) async fn write_later(&self, mut admin: Option<Admin>, mut lock: Option<PathBuf>) {
+        loop {
+            tokio::select! {
+                () = self.stopped.cancelled() => return,
+                () = self.draining.cancelled() => return,
+                () = tokio::time::sleep(WRITE_AGAIN) => {}
+            }
+            if *self.handing_over.borrow() {
+                continue;
+            }
+            admin = admin.filter(|admin| admin.write().is_err());
+            lock = lock.filter(|lock| !is_named(lock));
+            if self.unwritten.load(Acquire) {
+                let control = self.control.lock().await;
+                self.write(&control).await;
+            }
+        }
     }
 
     /// Processes that have given way to this one, or are about to, and still run.

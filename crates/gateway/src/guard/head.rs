@@ -107,7 +107,7 @@ impl Head {
                 if self.host.replace(value.to_vec()).is_some() {
                     return Err(Fault::Malformed("the request names more than one Host"));
                 }
-                if !value.iter().all(|b| is_host_byte(*b)) {
+                if !is_host(value) {
                     return Err(Fault::Malformed("the request's Host is not a host"));
                 }
             }
@@ -155,7 +155,9 @@ impl Head {
         };
         self.connect = method == b"CONNECT";
         let bad = Fault::Malformed("the request's target is not one that can be forwarded");
-        if target.is_empty() || !target.iter().all(|b| is_target_byte(*b)) {
+        // What the server behind this one cannot read it would answer without a word.
+        let readable = self.connect || http::Uri::try_from(target).is_ok();
+        if !readable || !target.iter().all(|b| is_target_byte(*b)) {
             return Err(bad);
         }
         if self.connect || target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
@@ -164,7 +166,7 @@ impl Head {
         let after_scheme = strip_scheme(target).ok_or(bad)?;
         let end = after_scheme.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(after_scheme.len());
         let authority = &after_scheme[..end];
-        if authority.is_empty() || !authority.iter().all(|b| is_host_byte(*b)) {
+        if authority.is_empty() || !is_host(authority) {
             return Err(bad);
         }
         self.authority = Some(authority.to_vec());
@@ -219,8 +221,23 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// What a host and port are made of; no user, no list, no path.
-pub(crate) fn is_host_byte(byte: u8) -> bool {
+/// Whether this is a host, with a port that can be one, where it names a port; no user, no list, no path.
+pub(crate) fn is_host(bytes: &[u8]) -> bool {
+    // Colons in brackets are an address's own.
+    let after = bytes.iter().rposition(|byte| *byte == b']').map_or(0, |bracket| bracket + 1);
+    let port = bytes[after..].iter().rposition(|byte| *byte == b':').map(|colon| &bytes[after + colon + 1..]);
+    bytes.iter().all(|byte| is_host_byte(*byte)) && port.is_none_or(is_port)
+}
+
+/// Whether it is a port, or none (RFC 3986, section 3.2.3).
+fn is_port(bytes: &[u8]) -> bool {
+    let digits = bytes.iter().all(u8::is_ascii_digit);
+    digits
+        && bytes.iter().fold(0_u32, |port, digit| port.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+            <= 65_535
+}
+
+fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
 }
 

@@ -27,7 +27,7 @@ use crate::fault::Fault;
 use crate::server::Tuning;
 use chunks::Chunks;
 use head::{Body, Head};
-pub(crate) use head::{MOST_FIELDS, is_host_byte, is_target_byte};
+pub(crate) use head::{MOST_FIELDS, is_host, is_target_byte};
 
 /// How much is read at once.
 const READ: usize = 8 << 10;
@@ -40,6 +40,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     refused: OnceLock<(Fault, String)>,
+    body: OnceLock<Fault>,
     opaque: AtomicBool,
 }
 
@@ -48,6 +49,11 @@ impl Verdict {
     pub(crate) fn refusal<B>(&self, request: &Request<B>) -> Option<Fault> {
         let (fault, path) = self.refused.get()?;
         (request.uri().path() == path).then_some(*fault)
+    }
+
+    /// What is wrong with the body of the last request, where anything is.
+    pub(crate) fn body(&self) -> Option<Fault> {
+        self.body.get().copied()
     }
 
     /// Whether the bytes that follow are not looked at any more, because a change of protocol was asked for: where it
@@ -196,6 +202,8 @@ impl<S> Guarded<S> {
                     self.buffer.extend_from_slice(stands_for_it.as_bytes());
                     // The first word counts; nothing is looked at after it.
                     let _ = self.verdict.refused.set((wrong.fault, path));
+                } else {
+                    let _ = self.verdict.body.set(wrong.fault);
                 }
                 self.passed = self.buffer.len();
                 self.wrong_in_head = Some(wrong.in_head);

@@ -99,6 +99,7 @@ pub(super) fn away(name: &str, last: Start, lost: Option<Timestamp>, here: &Mach
         ejected: Vec::new(),
         leaving: None,
         without: Vec::new(),
+        trouble: None,
         last_seen: now(),
     };
     let (outbox, _) = mpsc::unbounded_channel();

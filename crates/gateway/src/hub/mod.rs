@@ -11,6 +11,7 @@ mod fence;
 mod hello;
 mod invite;
 mod notes;
+mod refusal;
 mod roster;
 mod session;
 mod tally;
@@ -88,6 +89,8 @@ pub struct GatewayState {
     pub leaving: Option<Vec<(InstanceId, u64)>>,
     /// Lanes some of whose instances it was not told of: it is of an earlier release, and cannot read where they listen.
     pub without: Vec<LaneId>,
+    /// What a person should mend there, as it said, or as whoever looks after its process did.
+    pub trouble: Option<String>,
     /// When it last said anything.
     pub last_seen: Timestamp,
 }
@@ -274,6 +277,14 @@ impl Hub {
         let mut all: Vec<_> = self.shared.state().gateways.values().map(|k| k.state.clone()).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// Notes what whoever looks after a gateway's process has to say of it, until it says something itself.
+    pub fn note_trouble(&self, name: &str, trouble: Option<String>) {
+        if let Some(known) = self.shared.state().gateways.get_mut(name) {
+            known.state.trouble = trouble;
+        }
+        self.shared.note_change();
     }
 
     /// Waits until every gateway that counts, and at least one, serves this generation or a newer one; false when the

@@ -15,10 +15,11 @@ use slipway_core::names::LaneId;
 use slipway_core::traffic::link::{FromGateway, Hello, LINE_LIMIT, ToGateway};
 use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange, as_read};
 
-use super::authority::{fingerprint, hash};
+use super::authority::fingerprint;
 use super::door::{Door, Place};
 use super::hello::{self, HELLO_BYTES};
 use super::notes::{acknowledge, explain, note};
+use super::refusal::{GAVE_WAY, NAME_TAKEN, TOO_MANY, Way, admit, refuse, told_as, turn_away};
 use super::roster::Start;
 use super::{EVENTS_KEPT, GatewayState, Known, Shared, State, draining};
 use crate::access_log::now;
@@ -29,18 +30,10 @@ use crate::wire::{self, LineReader};
 const BIND_AGAIN: Duration = Duration::from_millis(100);
 /// Longest that is kept of what a gateway calls its program's version.
 const PROGRAM_CHARS: usize = 64;
-/// Refusals that are remembered, and said, at most.
-const REFUSALS_KEPT: usize = 1024;
+/// Longest that is kept of what a gateway says is to be mended.
+const TROUBLE_CHARS: usize = 500;
 /// A gateway that takes nothing for this long is hung up on; it will call again.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
-
-/// How a caller got here, and what it has shown.
-enum Way {
-    /// On this machine, where whoever can read the control file may call.
-    Beside,
-    /// By TLS, with a certificate of this fingerprint.
-    Invited(String),
-}
 
 /// Takes calls of this data folder's gateways until the hub ends.
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
@@ -125,7 +118,12 @@ async fn serve<S: AsyncRead + AsyncWrite>(
         Some(place) => place.wait(hello::first(&mut lines)).await?,
         None => hello::first(&mut lines).await?,
     };
+    let reads_why = hello.program.is_some();
     if let Err(why) = admit(shared, &hello, &way) {
+        drop(place);
+        if reads_why {
+            turn_away(lines, write, told_as(why, &way)).await;
+        }
         return Err(refuse(shared, hello.gateway, why));
     }
     hello::rest(&mut lines, &mut hello).await?;
@@ -134,41 +132,14 @@ async fn serve<S: AsyncRead + AsyncWrite>(
     let name = hello.gateway.clone();
     let session = match Session::register(shared, hello, &way) {
         Ok(session) => session,
-        Err(why) => return Err(refuse(shared, name, why)),
+        Err(why) => {
+            if reads_why {
+                turn_away(lines, write, told_as(why, &way)).await;
+            }
+            return Err(refuse(shared, name, why));
+        }
     };
     session.run(lines, write).await
-}
-
-/// Says that a caller is refused, once for every reason until somebody of its name is let in: it will call again.
-fn refuse(shared: &Shared, gateway: String, why: &'static str) -> io::Error {
-    let mut state = shared.state();
-    // Names come from outside.
-    if state.refused.len() < REFUSALS_KEPT && state.refused.insert((gateway.clone(), why)) {
-        tracing::warn!(gateway, "a caller {why} was refused");
-    }
-    io::Error::new(io::ErrorKind::PermissionDenied, format!("the caller {why}"))
-}
-
-/// Whether a caller is who it says; otherwise what is wrong with it.
-fn admit(shared: &Shared, hello: &Hello, way: &Way) -> Result<(), &'static str> {
-    match way {
-        Way::Beside if same(&hello.token, &shared.token) => Ok(()),
-        Way::Beside => Err("has a wrong token"),
-        Way::Invited(certificate) => {
-            let state = shared.state();
-            let Some(member) = state.roster.get(&hello.gateway) else { return Err("was not invited, or is forgotten") };
-            if !same(certificate, &member.certificate) {
-                return Err("has a certificate that is not, or no longer, its name's");
-            }
-            if same(&hash(hello.token.as_bytes()), &member.token) { Ok(()) } else { Err("has a wrong token") }
-        }
-    }
-}
-
-/// Compares without telling by the time taken where the difference is.
-fn same(given: &str, wanted: &str) -> bool {
-    let differs = given.bytes().zip(wanted.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
-    given.len() == wanted.len() && differs == 0
 }
 
 struct Session<'a> {
@@ -193,10 +164,10 @@ impl<'a> Session<'a> {
     fn register(shared: &'a Shared, hello: Hello, way: &Way) -> Result<Session<'a>, &'static str> {
         let mut state = shared.state();
         if state.fenced.contains(&hello.boot) {
-            return Err("that gave way to a newer start");
+            return Err(GAVE_WAY);
         }
         let name = match hello.draining {
-            true if !state.may_drain(&hello) => return Err("of which too many processes drain"),
+            true if !state.may_drain(&hello) => return Err(TOO_MANY),
             true => draining::name(&hello.gateway, hello.pid),
             false => hello.gateway.clone(),
         };
@@ -205,7 +176,7 @@ impl<'a> Session<'a> {
         let follows = |known: &Known| hello.predecessors.iter().any(|p| p.boot == known.state.boot);
         let is_other = |known: &Known| known.state.boot != hello.boot && !follows(known) && speaks(known);
         if matches!(way, Way::Invited(_)) && state.gateways.get(&name).is_some_and(is_other) {
-            return Err("whose name another process has, which is connected,");
+            return Err(NAME_TAKEN);
         }
         state.refused.retain(|(name, _)| *name != hello.gateway);
         state.connections += 1;
@@ -252,6 +223,7 @@ impl<'a> Session<'a> {
                 ejected: hello.ejected,
                 leaving: None,
                 without,
+                trouble: None,
                 last_seen: now(),
             },
             heard: Instant::now(),
@@ -365,6 +337,9 @@ impl<'a> Session<'a> {
                 }
                 FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.shared),
                 FromGateway::Counts { rows } => tally.report(&self.boot, rows),
+                FromGateway::Trouble { trouble } => {
+                    known.state.trouble = trouble.map(|trouble| trouble.chars().take(TROUBLE_CHARS).collect());
+                }
                 FromGateway::Leaving { in_flight } => known.state.leaving = Some(in_flight),
                 FromGateway::Event(mut event) => {
                     explain(&known.state, &mut event);
@@ -393,6 +368,6 @@ impl Drop for Session<'_> {
     }
 }
 
-async fn send(write: &mut (impl AsyncWrite + Unpin), line: &[u8]) -> io::Result<()> {
+pub(super) async fn send(write: &mut (impl AsyncWrite + Unpin), line: &[u8]) -> io::Result<()> {
     tokio::time::timeout(WRITE_LIMIT, write.write_all(line)).await?
 }

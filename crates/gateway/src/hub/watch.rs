@@ -110,6 +110,7 @@ mod tests {
             ejected: vec![],
             leaving: None,
             without: vec![],
+            trouble: None,
             last_seen: now(),
         };
         let (outbox, _) = tokio::sync::mpsc::unbounded_channel();

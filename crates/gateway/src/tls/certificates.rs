@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::Tls;
 use super::pair::{self, Fingerprint, Mistake, Pair, fingerprint, read_all};
+use crate::gateway::lock;
 
 /// What is served, and the folder that it came from.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Certificates {
     pub(crate) obtained: bool,
     now: ArcSwap<Now>,
     seen: Mutex<Seen>,
+    /// Why none can be served, where none can.
+    none: Mutex<Option<String>>,
 }
 
 /// What was looked at last.
@@ -35,6 +38,8 @@ struct Now {
     pairs: BTreeMap<String, Pair>,
     /// How many pairs of the folder are not served as they lie there, or do not hold now.
     mistakes: usize,
+    /// The first of these, in words.
+    first_mistake: Option<String>,
     /// See [`Seen`].
     next_turn: Option<i64>,
     by_name: HashMap<String, Arc<CertifiedKey>>,
@@ -53,26 +58,43 @@ pub(crate) struct Expiry {
 }
 
 impl Certificates {
-    /// Those of a folder that can be served. What cannot is told; an error only where none can and none is to come.
-    pub(crate) fn open(tls: &Tls) -> Result<Certificates, Mistake> {
+    /// Those of a folder that can be served. What cannot is told. Where none can, handshakes are refused until one can:
+    /// not to start would take the plain port with it.
+    pub(crate) fn open(tls: &Tls) -> Certificates {
         let folder = tls.certificates.as_path();
         // Looked at first: what changes meanwhile is then seen as a change.
         let files = fingerprint(folder);
-        let now = match Now::read(folder, &Now::default(), pair::now()) {
-            Err(Mistake::Empty { .. }) if tls.obtained => Now::default(),
-            now => now?,
+        let (now, none) = match Now::read(folder, &Now::default(), pair::now()) {
+            Err(Mistake::Empty { .. }) if tls.obtained => (Now::default(), None),
+            Ok(now) => {
+                let none = now.first_mistake.clone().filter(|_| now.pairs.is_empty());
+                (now, none)
+            }
+            Err(mistake) => (Now { mistakes: 1, ..Now::default() }, Some(mistake.to_string())),
         };
-        if now.pairs.is_empty() && !tls.obtained {
-            return Err(Mistake::Empty { path: folder.to_path_buf() });
+        let none = none.map(refuses);
+        if let Some(none) = &none {
+            tracing::error!("{none}");
         }
         let seen = Mutex::new(Seen { files, next_turn: now.next_turn });
-        Ok(Certificates { folder: folder.to_path_buf(), obtained: tls.obtained, now: ArcSwap::from_pointee(now), seen })
+        Certificates {
+            folder: folder.to_path_buf(),
+            obtained: tls.obtained,
+            now: ArcSwap::from_pointee(now),
+            seen,
+            none: Mutex::new(none),
+        }
+    }
+
+    /// Why no handshake can be made, where none can.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        lock(&self.none).clone()
     }
 
     /// Reads the folder again where it has changed, one of its certificates has begun or ceased to hold, or somebody asked
     /// for it. What is bad is told, and what was served under its name stays.
     pub(crate) fn renew(&self, asked: bool) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let (files, at) = (fingerprint(&self.folder), pair::now());
         if !asked && seen.files == files && seen.next_turn.is_none_or(|turn| at < turn) {
             return;
@@ -83,9 +105,20 @@ impl Certificates {
                 tracing::info!(certificates = now.pairs.len(), "certificates were read again");
                 seen.next_turn = now.next_turn;
                 self.now.store(Arc::new(now));
+                *lock(&self.none) = None;
             }
-            Ok(_) => tracing::error!("no certificate can be used: those from before stay"),
-            Err(mistake) => tracing::error!(%mistake, "the certificates from before stay"),
+            Ok(now) => self.keep_what_was(now.first_mistake.unwrap_or_default()),
+            Err(mistake) => self.keep_what_was(mistake.to_string()),
+        }
+    }
+
+    fn keep_what_was(&self, mistake: String) {
+        let mut none = lock(&self.none);
+        if none.is_some() {
+            let none = none.insert(refuses(mistake));
+            tracing::error!("{none}");
+        } else {
+            tracing::error!("{mistake}; the certificates from before stay");
         }
     }
 
@@ -129,6 +162,7 @@ impl Now {
                 Err(mistake) => {
                     tracing::error!(certificate = name, stays = earlier.is_some(), "{mistake}");
                     now.mistakes += 1;
+                    now.first_mistake.get_or_insert_with(|| mistake.to_string());
                     if let Some(pair) = earlier {
                         now.turns(pair, at);
                         now.pairs.insert(name, pair.clone());
@@ -164,6 +198,11 @@ impl Now {
         let wildcard = || self.by_name.get(&format!("*.{}", name.as_ref()?.split_once('.')?.1));
         exact().or_else(wildcard).or(self.default.as_ref()).cloned()
     }
+}
+
+/// What is said where no certificate can be used.
+fn refuses(mistake: String) -> String {
+    format!("TLS cannot be spoken, and handshakes are refused, until a certificate can be used: {mistake}")
 }
 
 /// A certificate that does not hold now is served where there is none before it that does: a gateway that does not start

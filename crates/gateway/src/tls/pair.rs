@@ -167,15 +167,16 @@ pub(super) fn read_all(folder: &Path) -> Result<BTreeMap<String, Result<Pair, Mi
     Ok(files.into_iter().map(|(name, files)| (name, read(&files))).collect())
 }
 
-/// When each file was written, how long it is and which it is; nothing of one that cannot be looked at.
-pub(super) type Fingerprint = Vec<(PathBuf, Option<(SystemTime, u64, u64)>)>;
+/// When each file was changed, its permissions among that, how long it is and which it is; nothing of one that cannot be
+/// looked at.
+pub(super) type Fingerprint = Vec<(PathBuf, Option<(i64, i64, u64, u64)>)>;
 
 /// What changes when any of the folder's pairs is replaced.
 pub(super) fn fingerprint(folder: &Path) -> Fingerprint {
     use std::os::unix::fs::MetadataExt;
     let look = |path: PathBuf| {
         let seen = fs::metadata(&path).ok();
-        let seen = seen.and_then(|m| Some((m.modified().ok()?, m.len(), m.ino())));
+        let seen = seen.map(|m| (m.ctime(), m.ctime_nsec(), m.len(), m.ino()));
         (path, seen)
     };
     let files = find(folder).unwrap_or_default();

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::{Upstream, lock};
+use crate::body::Progress;
 use crate::places::Place;
 use crate::socket::Stream;
 
@@ -28,6 +29,11 @@ pub(crate) struct Connection {
     waker: Mutex<Option<Waker>>,
     /// Bytes have come since the last request was handed over.
     heard: AtomicBool,
+    /// The request that was handed over last, where it has a body: what the instance does not take of it is let go, and its
+    /// answer read all the same.
+    body: Mutex<Option<Arc<Progress>>>,
+    /// Something was.
+    deaf: AtomicBool,
     place: Option<Place>,
 }
 
@@ -42,13 +48,40 @@ impl Connection {
             cut_off: AtomicBool::new(false),
             waker: Mutex::default(),
             heard: AtomicBool::new(false),
+            body: Mutex::default(),
+            deaf: AtomicBool::new(false),
             place,
         }
     }
 
-    /// A request is about to be handed over.
-    pub(crate) fn listen(&self) {
+    /// A request is about to be handed over, with this body.
+    pub(crate) fn listen(&self, body: Option<Arc<Progress>>) {
         self.heard.store(false, Release);
+        *lock(&self.body) = body;
+    }
+
+    /// What follows is no request's body: what the instance does not take of it is an error.
+    pub(crate) fn switched(&self) {
+        *lock(&self.body) = None;
+    }
+
+    /// Whether the instance did not take all of a request.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.deaf.load(Acquire)
+    }
+
+    /// Writing failed. Whether that is let go, since an answer may have come, or be on its way.
+    fn lets_go(&self, error: &io::Error) -> bool {
+        let gone = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        let lets_go = gone && lock(&self.body).is_some();
+        self.deaf.fetch_or(lets_go, AcqRel);
+        lets_go
+    }
+
+    /// Whether the instance had hung up before it had all of a request: nothing is wrong then with how it did.
+    fn hung_up_early(&self, error: &io::Error) -> bool {
+        let unread = || lock(&self.body).as_ref().is_some_and(|body| self.is_deaf() || !body.ended());
+        error.kind() == io::ErrorKind::ConnectionReset && self.was_heard() && unread()
     }
 
     /// Whether anything has come since a request was handed over. Where only raw bytes are read, their reader knows.
@@ -120,7 +153,8 @@ impl Drop for Connection {
 }
 
 /// The bytes of a connection, which notes whether any come: HTTP as a library reads it does not tell half a head from
-/// none.
+/// none. Nor does it read on where writing fails: an instance that answers before it has read all of a request, and hangs
+/// up, is heard here to its end.
 #[derive(Debug)]
 pub(crate) struct Heard {
     stream: Stream,
@@ -132,6 +166,13 @@ impl Heard {
     pub(super) fn new(stream: Stream, connection: Arc<Connection>) -> Heard {
         Heard { stream, connection }
     }
+
+    fn let_go(&self, written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if self.connection.lets_go(&error) => Poll::Ready(Ok(all)),
+            written => written,
+        }
+    }
 }
 
 impl AsyncRead for Heard {
@@ -141,13 +182,20 @@ impl AsyncRead for Heard {
         if buffer.filled().len() > before {
             self.connection.heard.store(true, Release);
         }
-        read
+        match read {
+            Poll::Ready(Err(error)) if self.connection.hung_up_early(&error) => Poll::Ready(Ok(())),
+            read => read,
+        }
     }
 }
 
 impl AsyncWrite for Heard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        if self.connection.is_deaf() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.let_go(written, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -163,7 +211,12 @@ impl AsyncWrite for Heard {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let all = parts.iter().map(|part| part.len()).sum();
+        if self.connection.is_deaf() {
+            return Poll::Ready(Ok(all));
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.let_go(written, all)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -38,6 +38,9 @@ pub struct WireGateway {
     /// Services in environments some of whose instances it cannot reach, because it is of an earlier release.
     #[serde(default)]
     pub without: Vec<String>,
+    /// What a person should mend there; null where nothing is known to be wrong.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// An invitation that is asked for.
@@ -69,6 +72,7 @@ impl From<Gateway> for WireGateway {
             here: known.as_ref().is_some_and(|known| known.here),
             lost_since: known.as_ref().and_then(|known| known.lost).map(|at| at.0),
             without: known.iter().flat_map(|known| &known.without).map(ToString::to_string).collect(),
+            trouble: known.as_ref().and_then(|known| known.trouble.clone()),
             traffic: known.map(|known| known.traffic),
             invited: gateway.invited,
             newest: gateway.newest,

@@ -4,7 +4,7 @@ mod upgrade;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use slipway_gateway::lock::Lock;
 use slipway_gateway::upgrade::{Heir, Succession, TAKES_OVER};
@@ -26,6 +26,9 @@ pub(crate) async fn run(common: &Common, gateway: Gateway) -> Result<u8> {
 }
 
 async fn serve(gateway: Gateway) -> Result<u8> {
+    if gateway.secure.tls.is_some() && gateway.secure.certificates.is_none() {
+        bail!("--tls needs certificates: name their folder with --certificates");
+    }
     let program = program::own()?;
     let heir =
         gateway.takes_over.then(Heir::meet).transpose().context(
