@@ -48,6 +48,7 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         Some(Failure::Problem(problem)) => (of_problem(problem), serde_json::to_value(problem).ok()),
         Some(Failure::Unreachable { .. }) => (UNREACHABLE, None),
         Some(Failure::Odd(_)) => (INTERNAL, None),
+        Some(Failure::Usage(_)) => (USAGE, None),
         None if error.is::<Usage>() => (USAGE, None),
         None if error.is::<Refused>() => (BLOCKED, None),
         None => (INTERNAL, None),

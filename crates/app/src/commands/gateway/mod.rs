@@ -13,6 +13,7 @@ use slipway_server::wire::WireGateway;
 
 use crate::args::{Common, Gateway, GatewayCommand};
 use crate::client::Client;
+use crate::place::at;
 use crate::up::gateway::OWN;
 use crate::{exit, folder, program, render};
 
@@ -69,7 +70,7 @@ async fn ask(common: &Common, command: GatewayCommand) -> Result<u8> {
     match command {
         GatewayCommand::Invite { name, address, out } => {
             let invitation: Value =
-                client.post(&format!("/gateways/{name}/invitation"), &json!({ "address": address })).await?;
+                client.post(&at(&["gateways", &name, "invitation"]), &json!({ "address": address })).await?;
             match out {
                 Some(out) => write(&out, &invitation)?,
                 None => outln!("{invitation}"),
@@ -78,14 +79,14 @@ async fn ask(common: &Common, command: GatewayCommand) -> Result<u8> {
         // It needs no control plane.
         GatewayCommand::Upgrade(asked) => return upgrade::run(common, asked).await,
         GatewayCommand::List => {
-            let gateways: Vec<WireGateway> = client.get("/gateways").await?;
+            let gateways: Vec<WireGateway> = client.get(&at(&["gateways"])).await?;
             match common.json {
                 true => outln!("{}", serde_json::to_string(&gateways)?),
                 false => out!("{}", render::gateways(&gateways)),
             }
         }
         GatewayCommand::Forget { name } => {
-            let gateway: WireGateway = client.delete(&format!("/gateways/{name}")).await?;
+            let gateway: WireGateway = client.delete(&at(&["gateways", &name])).await?;
             match (common.json, gateway.state.as_str()) {
                 (true, _) => outln!("{}", serde_json::to_string(&gateway)?),
                 (false, "connected") => {
