@@ -180,11 +180,7 @@ impl Starter {
         loop {
             if let Some(state) = hub.gateways().into_iter().find(|g| g.connected && g.name == OWN) {
                 if self.listen.port() != 0 && state.traffic != self.listen {
-                    bail!(
-                        "the gateway of this data folder already listens at {}, not at {}; stop it with slipway down, or ask for {0}",
-                        state.traffic,
-                        self.listen
-                    );
+                    return Err(elsewhere(&state.traffic.to_string(), self.listen));
                 }
                 self.check_tls()?;
                 self.listen = state.traffic;
@@ -243,6 +239,13 @@ impl Starter {
             tokio::spawn(async move { child.wait().await });
         }
     }
+}
+
+/// Why another address for traffic is refused.
+pub(super) fn elsewhere(is: &str, asked: SocketAddr) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the gateway of this data folder already listens at {is}, not at {asked}; stop it with slipway down, or ask for {is}"
+    )
 }
 
 /// Where the gateway of a data folder listens, as it was noted down; empty where it was not yet.
