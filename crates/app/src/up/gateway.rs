@@ -1,6 +1,6 @@
 //! The gateway's process: started beside the control plane, watched, and left alone when the control plane ends.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use crate::program;
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the gateway may take to call.
 const CALLS_WITHIN: Duration = Duration::from_secs(10);
+/// How long it takes at most to see that a gateway of this machine listens.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The name of the gateway that is started here.
 pub(crate) const OWN: &str = slipway_control::OWN_GATEWAY;
@@ -241,8 +243,20 @@ impl Starter {
     }
 }
 
+/// Where the gateway listens that another control plane has started, for one that asks for `asked`; empty where that is
+/// not known yet. A gateway that is gone keeps nobody from another address.
+pub(super) fn of_driver(folder: &Folder, asked: SocketAddr) -> Result<String> {
+    let is = address(folder);
+    match is.parse::<SocketAddr>() {
+        Ok(at) if asked.port() != 0 && at != asked && TcpStream::connect_timeout(&at, CONNECTS_WITHIN).is_ok() => {
+            Err(elsewhere(&is, asked))
+        }
+        _ => Ok(is),
+    }
+}
+
 /// Why another address for traffic is refused.
-pub(super) fn elsewhere(is: &str, asked: SocketAddr) -> anyhow::Error {
+fn elsewhere(is: &str, asked: SocketAddr) -> anyhow::Error {
     anyhow::anyhow!(
         "the gateway of this data folder already listens at {is}, not at {asked}; stop it with slipway down, or ask for {is}"
     )
@@ -278,5 +292,29 @@ pub(super) async fn stop(folder: &Folder, patience: Duration) -> Result<bool> {
             }
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_address_is_refused_while_a_gateway_listens() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::find(Some(data.path())).unwrap();
+        let [own, other, open] = [1, 2, 0].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(of_driver(&folder, own).unwrap(), "", "none was started yet");
+        let gateway = std::net::TcpListener::bind(open).unwrap();
+        let is = gateway.local_addr().unwrap();
+        std::fs::create_dir_all(folder.gateway()).unwrap();
+        std::fs::write(address_file(&folder), format!("{is}\n")).unwrap();
+        let refused = of_driver(&folder, other).unwrap_err().to_string();
+        assert!(refused.contains(&format!("listens at {is}, not at {other}")), "{refused}");
+        for fits in [is, open] {
+            assert_eq!(of_driver(&folder, fits).unwrap(), is.to_string());
+        }
+        drop(gateway);
+        assert_eq!(of_driver(&folder, other).unwrap(), is.to_string(), "it is gone");
     }
 }

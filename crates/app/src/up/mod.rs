@@ -110,7 +110,7 @@ impl Ground<'_> {
             let mut standing = Standing::join(&self.folder, database, address).await.map_err(named)?;
             let joined = || match std::mem::replace(&mut announced, true) {
                 true => Ok(()),
-                false => self.announce(&self.gateway_of_driver()?, None, true),
+                false => self.announce(&gateway::of_driver(&self.folder, self.up.traffic)?, None, true),
             };
             let stood = tokio::select! {
                 stood = standing.stand(&self.front, joined) => stood.map_err(named)?,
@@ -129,16 +129,6 @@ impl Ground<'_> {
             tracing::warn!("another control plane has taken over: this one stands by from now on");
             announced = true;
         }
-    }
-
-    /// Where the gateway listens that the one that drives has started: this one's, once it drives.
-    fn gateway_of_driver(&self) -> Result<String> {
-        let (is, asked) = (gateway::address(&self.folder), self.up.traffic);
-        let other = is.parse::<std::net::SocketAddr>().is_ok_and(|is| is != asked);
-        if asked.port() != 0 && other {
-            return Err(gateway::elsewhere(&is, asked));
-        }
-        Ok(is)
     }
 
     /// Drives until told to end, or until another has taken over.
