@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::args::Common;
+use crate::exit::Usage;
 use crate::folder::Folder;
+use crate::place::{Place, at};
 
 /// How long a command that waits goes on trying to reach a server that it has reached before.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,6 +35,9 @@ pub(crate) enum Failure {
     /// It answered with something else.
     #[error("{0}")]
     Odd(String),
+    /// It was not asked: what was to be asked for cannot be.
+    #[error(transparent)]
+    Usage(#[from] Usage),
 }
 
 /// A problem as the API sends it.
@@ -57,74 +62,80 @@ fn told(problem: &Problem) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    url: String,
-    token: String,
+    server: Server,
+    folder: Folder,
+    token: Option<String>,
+}
+
+/// Where the API is.
+#[derive(Debug, Clone)]
+enum Server {
+    /// Where somebody said.
+    Said(Url),
+    /// Where the data folder says, whenever it is asked: another control plane may have taken over.
+    Written,
 }
 
 impl Client {
     /// Finds the server and the token.
     pub fn find(common: &Common) -> Result<Client> {
         let folder = Folder::find(common.data.as_deref())?;
-        let url = match &common.server {
-            Some(url) if url.contains("://") => url.trim_end_matches('/').to_string(),
-            Some(address) => format!("http://{}", address.trim_end_matches('/')),
-            None => local(&folder),
-        };
-        let token = match &common.token {
-            Some(token) => token.trim().to_string(),
-            // The token of this machine's server is nobody else's business.
-            None if !is_local(&url) => String::new(),
-            None => std::fs::read_to_string(folder.token()).map(|t| t.trim().to_string()).unwrap_or_default(),
-        };
+        let server = common.server.as_deref().map(said).transpose()?.map_or(Server::Written, Server::Said);
+        let token = common.token.as_ref().map(|token| token.trim().to_string());
         let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy().build()?;
-        Ok(Client { http, url, token })
+        Ok(Client { http, server, folder, token })
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(&self.token)
+    fn url(&self) -> Result<Url, Usage> {
+        match &self.server {
+            Server::Said(url) => Ok(url.clone()),
+            Server::Written => said(&written(&self.folder)),
+        }
+    }
+
+    fn token(&self, url: &Url) -> String {
+        match &self.token {
+            Some(token) => token.clone(),
+            // The token of this machine's server is nobody else's business.
+            None if !is_local(url) => String::new(),
+            None => std::fs::read_to_string(self.folder.token()).map(|t| t.trim().to_string()).unwrap_or_default(),
+        }
+    }
+
+    fn request(&self, method: Method, place: &Place) -> Result<RequestBuilder, Failure> {
+        let server = self.url()?;
+        Ok(self.http.request(method, place.of(&server)?).bearer_auth(self.token(&server)))
     }
 
     /// Sends a request once.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Err(self.unreachable(&error)),
+            Err(error) => return Err(unreachable(&error)),
         };
         if response.status().is_success() {
             return Ok(response);
         }
-        let status = response.status();
+        let (status, url) = (response.status(), shown(response.url()));
         let text = response.text().await.unwrap_or_default();
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) => Err(Failure::Problem(Box::new(problem))),
-            Err(_) => Err(Failure::Odd(format!(
-                "{} answered {status}: {}",
-                self.url,
-                text.chars().take(200).collect::<String>()
-            ))),
+            Err(_) => {
+                Err(Failure::Odd(format!("{url} answered {status}: {}", text.chars().take(200).collect::<String>())))
+            }
         }
-    }
-
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut why = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(deeper) = source {
-            why = deeper.to_string();
-            source = deeper.source();
-        }
-        Failure::Unreachable { url: self.url.clone(), why, broke_off: error.is_request() && !error.is_connect() }
     }
 
     /// GET.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.read(self.send(self.request(Method::GET, path).timeout(ANSWER_LIMIT)).await?).await
+    pub async fn get<T: DeserializeOwned>(&self, place: &Place) -> Result<T> {
+        self.read(self.send(self.request(Method::GET, place)?.timeout(ANSWER_LIMIT)).await?).await
     }
 
     /// GET, again and again for a minute where the server is away for a moment.
-    pub async fn get_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub async fn get_patiently<T: DeserializeOwned>(&self, place: &Place) -> Result<T> {
         let begun = Instant::now();
         loop {
-            match self.send(self.request(Method::GET, path).timeout(ANSWER_LIMIT)).await {
+            match self.send(self.request(Method::GET, place)?.timeout(ANSWER_LIMIT)).await {
                 Ok(response) => return self.read(response).await,
                 Err(Failure::Problem(p)) if p.status < 500 => return Err(Failure::Problem(p).into()),
                 Err(failure) if begun.elapsed() > PATIENCE => return Err(failure.into()),
@@ -134,13 +145,13 @@ impl Client {
     }
 
     /// POST with a body, once for each key: repeated while the server is away, it is still done once.
-    pub async fn post_once<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+    pub async fn post_once<T: DeserializeOwned>(&self, place: &Place, body: &Value) -> Result<T> {
         let key = slipway_server::secret();
         let begun = Instant::now();
         let mut reached = false;
         loop {
             let again = begun.elapsed() < PATIENCE;
-            let request = self.request(Method::POST, path).header("idempotency-key", &key).json(body);
+            let request = self.request(Method::POST, place)?.header("idempotency-key", &key).json(body);
             match self.send(request).await {
                 Ok(response) => return self.read(response).await,
                 Err(Failure::Unreachable { .. }) if again && reached => {}
@@ -158,27 +169,30 @@ impl Client {
 
     /// Whether somebody is there at all.
     async fn answers(&self) -> bool {
-        self.http.get(format!("{}/api/v1/healthz", self.url)).send().await.is_ok()
+        match self.request(Method::GET, &at(&["healthz"])) {
+            Ok(request) => request.send().await.is_ok(),
+            Err(_) => false,
+        }
     }
 
     /// POST with a body.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
-        self.read(self.send(self.request(Method::POST, path).json(body)).await?).await
+    pub async fn post<T: DeserializeOwned>(&self, place: &Place, body: &Value) -> Result<T> {
+        self.read(self.send(self.request(Method::POST, place)?.json(body)).await?).await
     }
 
     /// PUT with a body.
-    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
-        self.read(self.send(self.request(Method::PUT, path).json(body).timeout(ANSWER_LIMIT)).await?).await
+    pub async fn put<T: DeserializeOwned>(&self, place: &Place, body: &Value) -> Result<T> {
+        self.read(self.send(self.request(Method::PUT, place)?.json(body).timeout(ANSWER_LIMIT)).await?).await
     }
 
     /// DELETE, with an answer.
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.read(self.send(self.request(Method::DELETE, path).timeout(ANSWER_LIMIT)).await?).await
+    pub async fn delete<T: DeserializeOwned>(&self, place: &Place) -> Result<T> {
+        self.read(self.send(self.request(Method::DELETE, place)?.timeout(ANSWER_LIMIT)).await?).await
     }
 
     /// A stream of bytes.
-    pub async fn stream(&self, path: &str, after: Option<u64>) -> Result<Response, Failure> {
-        let mut request = self.request(Method::GET, path);
+    pub async fn stream(&self, place: &Place, after: Option<u64>) -> Result<Response, Failure> {
+        let mut request = self.request(Method::GET, place)?;
         if let Some(after) = after {
             request = request.header("last-event-id", after.to_string());
         }
@@ -187,38 +201,71 @@ impl Client {
 
     /// Uploads an artifact, unless the server has it.
     pub async fn upload(&self, digest: &str, file: PathBuf) -> Result<()> {
-        let path = format!("/artifacts/{digest}");
-        let known = self.request(Method::HEAD, &path).send().await.map_err(|e| self.unreachable(&e))?;
+        let place = at(&["artifacts", digest]);
+        let known = self.request(Method::HEAD, &place)?.send().await.map_err(|e| unreachable(&e))?;
         if known.status() == StatusCode::OK {
             return Ok(());
         }
         let file = tokio::fs::File::open(&file).await.with_context(|| format!("{} cannot be read", file.display()))?;
         let length = file.metadata().await?.len();
         let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file));
-        let request = self.request(Method::PUT, &path).header("content-length", length).body(body);
+        let request = self.request(Method::PUT, &place)?.header("content-length", length).body(body);
         self.send(request).await?;
         Ok(())
     }
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
-        let text = response.text().await.map_err(|e| self.unreachable(&e))?;
-        Ok(serde_json::from_str(&text)
-            .map_err(|e| Failure::Odd(format!("an answer of {} makes no sense: {e}", self.url)))?)
+        let url = shown(response.url());
+        let text = response.text().await.map_err(|e| unreachable(&e))?;
+        Ok(serde_json::from_str(&text).map_err(|e| Failure::Odd(format!("an answer of {url} makes no sense: {e}")))?)
     }
 }
 
+fn unreachable(error: &reqwest::Error) -> Failure {
+    let mut why = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(deeper) = source {
+        why = deeper.to_string();
+        source = deeper.source();
+    }
+    let url = error.url().map(shown).unwrap_or_default();
+    Failure::Unreachable { url, why, broke_off: error.is_request() && !error.is_connect() }
+}
+
+/// A server's address, of something that was asked there.
+fn shown(url: &Url) -> String {
+    url.as_str().split("/api/v1/").next().unwrap_or_default().to_string()
+}
+
 /// Whether a URL leads to this machine.
-fn is_local(url: &str) -> bool {
-    let host = reqwest::Url::parse(url).ok().and_then(|u| u.host_str().map(str::to_string)).unwrap_or_default();
+fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|a| a.is_loopback())
 }
 
+/// The server at an address as people write it.
+fn said(address: &str) -> Result<Url, Usage> {
+    let whole = match address.contains("://") {
+        true => address.to_string(),
+        false => format!("http://{address}"),
+    };
+    let url = Url::parse(&whole).map_err(|why| Usage(format!("{address} is no address of a server: {why}")))?;
+    match url.scheme() {
+        "http" => Ok(url),
+        "https" => Err(Usage(format!(
+            "{address}: https is not spoken to the API; forward its port (ssh -L 7070:127.0.0.1:7070 HOST) and leave \
+             --server out or name http://127.0.0.1:7070"
+        ))),
+        _ => Err(Usage(format!("{address} is no address of a server, such as http://127.0.0.1:7070"))),
+    }
+}
+
 /// The server of the data folder, as it wrote itself down; otherwise where one listens by default.
-fn local(folder: &Folder) -> String {
+fn written(folder: &Folder) -> String {
     let written = std::fs::read_to_string(folder.api()).ok();
     let address = written
         .and_then(|t| serde_json::from_str::<Value>(&t).ok())
         .and_then(|v| v["address"].as_str().map(str::to_string));
-    format!("http://{}", address.unwrap_or_else(|| "127.0.0.1:7070".to_string()))
+    address.unwrap_or_else(|| "127.0.0.1:7070".to_string())
 }

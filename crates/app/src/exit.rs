@@ -48,17 +48,27 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         Some(Failure::Problem(problem)) => (of_problem(problem), serde_json::to_value(problem).ok()),
         Some(Failure::Unreachable { .. }) => (UNREACHABLE, None),
         Some(Failure::Odd(_)) => (INTERNAL, None),
+        Some(Failure::Usage(_)) => (USAGE, None),
         None if error.is::<Usage>() => (USAGE, None),
         None if error.is::<Refused>() => (BLOCKED, None),
         None => (INTERNAL, None),
     };
-    let text = format!("{error:#}");
+    let text = told(error);
     if json {
         let problem = problem.unwrap_or_else(|| serde_json::json!({ "code": name(code), "detail": text }));
         outln!("{}", serde_json::json!({ "error": problem }));
     }
     eprintln!("slipway: {text}");
     ExitCode::from(code)
+}
+
+/// What happened and why. Many texts hold their cause's already.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.is_empty() => cause,
+        cause if text.contains(&cause) => text,
+        cause => format!("{text}: {cause}"),
+    })
 }
 
 fn name(code: u8) -> &'static str {
@@ -72,7 +82,7 @@ fn name(code: u8) -> &'static str {
 
 fn of_problem(problem: &Problem) -> u8 {
     match problem.status {
-        409 if problem.code == "version_taken" => USAGE,
+        409 if problem.code == "version_taken" || problem.code == "bad_fault" => USAGE,
         409 => BLOCKED,
         400..=499 => USAGE,
         _ => INTERNAL,

@@ -11,6 +11,7 @@ mod database;
 mod exit;
 mod folder;
 mod named;
+mod place;
 mod program;
 mod render;
 mod up;

@@ -69,6 +69,11 @@ pub trait Router: Send + Sync {
     fn gateways(&self) -> Vec<GatewayView>;
     /// What they counted, cumulative, summed over gateways and their restarts.
     fn counts(&self) -> Vec<CountRow>;
+
+    /// The same, and what of it was counted before it was heard of, at no time that is known.
+    fn counted(&self) -> (Vec<CountRow>, Vec<CountRow>) {
+        (self.counts(), Vec::new())
+    }
     /// What happened at gateways since the last call, each with its gateway's name.
     fn take_events(&self) -> Vec<(String, Event)>;
     /// Where an invited gateway calls: `address`, or where gateways are expected if absent; or why none can.

@@ -28,7 +28,12 @@ fn label(kind: &'static str, name: &str, extra: &[char], max: usize) -> Result<(
         return fail("must start with a letter or a digit");
     }
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(&c)) {
-        return fail("may hold only letters, digits and a few of `-._+`");
+        return fail(match extra {
+            ['-', '_', '.', '+'] => "may hold only letters, digits, `-`, `_`, `.` and `+`",
+            ['-', '_', '.'] => "may hold only letters, digits, `-`, `_` and `.`",
+            ['-', '_'] => "may hold only letters, digits, `-` and `_`",
+            _ => "may hold only letters, digits and `-`",
+        });
     }
     Ok(())
 }

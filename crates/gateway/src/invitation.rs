@@ -76,11 +76,13 @@ impl Invitation {
     }
 
     fn connector(&self) -> io::Result<TlsConnector> {
-        let pem = |error: rustls::pki_types::pem::Error| io::Error::other(error);
+        let broken = |what: &str| io::Error::other(format!("its {what} is no whole PEM"));
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).map_err(pem)?).map_err(io::Error::other)?;
-        let own = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(pem)?;
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(pem)?;
+        roots
+            .add(CertificateDer::from_pem_slice(self.authority.as_bytes()).map_err(|_| broken("authority"))?)
+            .map_err(io::Error::other)?;
+        let own = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(|_| broken("certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|_| broken("key"))?;
         let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(io::Error::other)?

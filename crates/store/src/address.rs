@@ -5,6 +5,28 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
+/// The parameters of an address.
+const KNOWN: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 /// The address of a PostgreSQL database: `postgres://user@host:port/database`. Shown without its password.
 #[derive(Clone)]
 pub struct Address {
@@ -41,9 +63,24 @@ impl FromStr for Address {
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
         let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
         let query = rest.split_once('?').map_or("", |(_, query)| query);
+        if let Some(unknown) = query.split('&').map(key).find(|key| !key.is_empty() && !is_known(key)) {
+            let shown: String = unknown.chars().take(40).collect();
+            return Err(format!("the database's address has a parameter that is not known: {shown:?}"));
+        }
         let in_query = query.split('&').any(|pair| pair.starts_with("password="));
         Ok(Address { options, has_password: user.contains(':') || in_query })
     }
+}
+
+/// The key of a parameter. Its value may be a password.
+fn key(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
+}
+
+/// Whether the library heeds a parameter: it passes over the others with a warning, one misspelt included.
+fn is_known(key: &str) -> bool {
+    // What is escaped is the library's to read.
+    key.contains('%') || key.starts_with("options[") || KNOWN.contains(&key)
 }
 
 impl fmt::Display for Address {
@@ -81,6 +118,12 @@ mod tests {
         }
         let plain: Address = "postgres://ada@db.local/slipway".parse().unwrap();
         assert!(!plain.has_password());
+        let misspelt = "postgres://ada@db.local/slipway?sslmod=s3cret".parse::<Address>().unwrap_err();
+        assert!(misspelt.contains("\"sslmod\"") && !misspelt.contains("s3cret"), "{misspelt}");
+        let set =
+            "postgres://ada@db.local/slipway?sslmode=disable&options[search_path]=x&host=%2Frun&connect_timeout=1";
+        assert!(set.parse::<Address>().unwrap_err().contains("connect_timeout"), "heeded by psql alone");
+        set.replace("&connect_timeout=1", "").parse::<Address>().unwrap();
         for wrong in
             ["mysql://ada:s3cret@db/x", "postgres://ada:s3cret@db:port/x", "postgres://ada:s3cret@db", "s3cret"]
         {

@@ -75,7 +75,7 @@ impl From<sqlx::Error> for Error {
             }
             sqlx::Error::Configuration(error) => Error::Unfit(error.to_string()),
             sqlx::Error::PoolTimedOut => {
-                Error::Unavailable("no connection to the database could be had in time".to_string())
+                Error::Unavailable("the database does not answer: no connection to it could be had in time".to_string())
             }
             sqlx::Error::Database(error) => dialect::meaning(error.as_ref()),
             other => Error::Unavailable(other.to_string()),

@@ -40,11 +40,12 @@ struct Table {
 
 /// Moves the store of a data folder to `to`, which must be empty.
 pub async fn move_store(folder: &Path, to: &Address) -> Result<Moved, Error> {
-    let _claim = folder::claim(folder).await?;
     let file = folder.join("slipway.db");
+    // Before it is claimed, which would create it.
     if !file.exists() {
         return Err(Error::Unfit(format!("the data folder {} has no database to move", folder.display())));
     }
+    let _claim = folder::claim(folder).await?;
     let (source, readers) = dialect::open_file(&file).await?;
     readers.close().await;
     migrations::run(&source).await?;

@@ -87,6 +87,9 @@ pub(crate) enum GatewayCommand {
         /// The file to write, which only you can read; by default it is printed.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Replace the file, and turn a gateway away that is connected under the name.
+        #[arg(long)]
+        force: bool,
     },
     /// List gateways and how they are.
     #[command(after_help = "Example:\n  slipway gateway list")]

@@ -9,6 +9,7 @@ use crate::args::Common;
 use crate::client::{Client, Failure};
 use crate::exit;
 use crate::folder::Folder;
+use crate::place::at;
 use crate::up;
 
 /// How long everything may take to end.
@@ -17,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Stops everything.
 pub(crate) async fn run(common: &Common) -> Result<u8> {
     let client = Client::find(common)?;
-    match client.post::<Value>("/down", &json!({})).await {
+    match client.post::<Value>(&at(&["down"]), &json!({})).await {
         Ok(answer) => gone(answer["pid"].as_i64().unwrap_or(0)).await?,
         Err(error) => match error.downcast_ref::<Failure>() {
             // Nobody drives any more, but gateway and instances may go on.

@@ -13,6 +13,7 @@ use crate::args::{Common, EnvCommand, File};
 use crate::client::{Client, Failure};
 use crate::commands::check;
 use crate::exit::{self, Usage};
+use crate::place::at;
 use crate::render;
 
 /// How often a waiting command looks.
@@ -69,7 +70,7 @@ fn mistaken(file: &Path, mistakes: &[Mistake]) -> Usage {
 async fn apply(common: &Common, file: &Path, detach: bool) -> Result<u8> {
     let text = sound(file)?;
     let client = Client::find(common)?;
-    let applied = client.post_once("/environments", &json!({ "file": text })).await;
+    let applied = client.post_once(&at(&["environments"]), &json!({ "file": text })).await;
     let mut now: WireEnvironment = applied.map_err(|error| placed(common, file, error))?;
     let mut told = BTreeMap::new();
     while now.coming && !detach {
@@ -80,7 +81,7 @@ async fn apply(common: &Common, file: &Path, detach: bool) -> Result<u8> {
             return conclude(common, &now, code);
         }
         tokio::time::sleep(LOOK).await;
-        now = client.get_patiently(&format!("/environments/{}", now.environment)).await?;
+        now = client.get_patiently(&at(&["environments", &now.environment])).await?;
     }
     if !common.json && !detach {
         tell(&now, &mut told);
@@ -123,7 +124,7 @@ async fn stopped(client: &Client, now: &WireEnvironment) -> Result<u8> {
 
 async fn rollout(client: &Client, service: &WireServiceInFile) -> Result<Option<WireRollout>> {
     match &service.rollout {
-        Some(id) => Ok(Some(client.get_patiently(&format!("/rollouts/{id}")).await?)),
+        Some(id) => Ok(Some(client.get_patiently(&at(&["rollouts", id])).await?)),
         None => Ok(None),
     }
 }
@@ -137,7 +138,7 @@ fn conclude(common: &Common, now: &WireEnvironment, code: u8) -> Result<u8> {
 }
 
 async fn drift(common: &Common, environment: &str) -> Result<WireEnvironmentDiff> {
-    let now: WireEnvironment = Client::find(common)?.get(&format!("/environments/{environment}")).await?;
+    let now: WireEnvironment = Client::find(common)?.get(&at(&["environments", environment])).await?;
     Ok(WireEnvironmentDiff { environment: now.environment, differences: now.differences })
 }
 
@@ -146,7 +147,7 @@ async fn compare(common: &Common, file: Option<&Path>) -> Result<WireEnvironment
         return Err(Usage("name an environment that has a file, or a file with -f".to_string()).into());
     };
     let text = sound(file)?;
-    let diff = Client::find(common)?.post("/environments/diff", &json!({ "file": text })).await;
+    let diff = Client::find(common)?.post(&at(&["environments", "diff"]), &json!({ "file": text })).await;
     diff.map_err(|error| placed(common, file, error))
 }
 
@@ -159,7 +160,7 @@ fn show(common: &Common, diff: &WireEnvironmentDiff, by_code: bool) -> Result<u8
 }
 
 async fn export(common: &Common, environment: &str) -> Result<u8> {
-    let file: WireEnvironmentFile = Client::find(common)?.get(&format!("/environments/{environment}/file")).await?;
+    let file: WireEnvironmentFile = Client::find(common)?.get(&at(&["environments", environment, "file"])).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&file)?),
         false => out!("{}", file.file),

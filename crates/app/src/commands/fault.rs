@@ -5,19 +5,20 @@ use serde_json::json;
 use slipway_core::spec;
 use slipway_server::wire::{LaneStatus, NewFault};
 
-use super::operating::{path, show};
+use super::operating::show;
 use crate::args::{Common, Fault};
 use crate::client::Client;
 use crate::exit::Usage;
+use crate::place::at_lane;
 
 /// Injects a fault, or ends all of them.
 pub(crate) async fn run(common: &Common, fault: Fault) -> Result<u8> {
     let client = Client::find(common)?;
     let status: LaneStatus = match fault.end {
-        true => client.post(&path(&fault.lane, "faults/end"), &json!({ "reason": fault.reason })).await?,
+        true => client.post(&at_lane(&fault.lane, &["faults", "end"]), &json!({ "reason": fault.reason })).await?,
         false => {
-            let at = path(&fault.lane, "faults");
-            client.post_once(&at, &serde_json::to_value(wanted(fault)?)?).await?
+            let place = at_lane(&fault.lane, &["faults"]);
+            client.post_once(&place, &serde_json::to_value(wanted(fault)?)?).await?
         }
     };
     show(common, &status)

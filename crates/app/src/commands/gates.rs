@@ -7,13 +7,13 @@ use slipway_server::wire::{WireGates, WireRollout};
 use crate::args::{Common, Lane};
 use crate::client::Client;
 use crate::exit::{self, Usage};
+use crate::place::{at, at_lane};
 use crate::render;
 
 /// Shows how the gates stand.
 pub(crate) async fn show(common: &Common, lane: &Lane) -> Result<u8> {
     let client = Client::find(common)?;
-    let path = format!("/services/{}/environments/{}/gates", lane.service, lane.env);
-    let gates: WireGates = client.get(&path).await?;
+    let gates: WireGates = client.get(&at_lane(lane, &["gates"])).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&gates)?),
         false => out!("{}", render::gates(&gates)),
@@ -24,7 +24,7 @@ pub(crate) async fn show(common: &Common, lane: &Lane) -> Result<u8> {
 /// Gives one's word for exactly what is shown.
 pub(crate) async fn approve(common: &Common, rollout: &str, shown: Option<&str>) -> Result<u8> {
     let client = Client::find(common)?;
-    let gates: WireGates = client.get(&format!("/rollouts/{rollout}/gates")).await?;
+    let gates: WireGates = client.get(&at(&["rollouts", rollout, "gates"])).await?;
     if let Some(shown) = shown
         && !begins(&gates.shown, shown)
     {
@@ -37,8 +37,8 @@ pub(crate) async fn approve(common: &Common, rollout: &str, shown: Option<&str>)
     if !common.json {
         out!("{}", render::gates(&gates));
     }
-    let path = format!("/rollouts/{rollout}/approvals");
-    let rollout: WireRollout = client.post(&path, &json!({ "shown": gates.shown })).await?;
+    let place = at(&["rollouts", rollout, "approvals"]);
+    let rollout: WireRollout = client.post(&place, &json!({ "shown": gates.shown })).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&rollout)?),
         false => outln!("approved: {} {}", rollout.rollout, rollout.waiting.map_or(rollout.state, |w| w.on)),

@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::commands::check;
 use crate::commands::release::{Parcel, pack};
 use crate::exit::{self, Usage};
+use crate::place::at;
 use crate::render;
 
 /// How often a waiting command looks.
@@ -25,7 +26,7 @@ const FILE: &str = "slipway.group.yaml";
 pub(crate) async fn plan(common: &Common, group: &str, release: &Release) -> Result<u8> {
     let client = Client::find(common)?;
     let (body, _) = asked(group, release).await?;
-    let plan: WireGroupPlan = client.post(&format!("/groups/{group}/plans"), &body).await?;
+    let plan: WireGroupPlan = client.post(&at(&["groups", group, "plans"]), &body).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&plan)?),
         false => out!("{}", render::group_plan(&plan)),
@@ -41,7 +42,7 @@ pub(crate) async fn release(common: &Common, group: &str, release: &Release) -> 
         client.upload(&parcel.digest, parcel.file.clone()).await?;
     }
     drop(parcels);
-    let run: WireGroupRun = client.post_once(&format!("/groups/{group}/releases"), &body).await?;
+    let run: WireGroupRun = client.post_once(&at(&["groups", group, "releases"]), &body).await?;
     if release.detach {
         return conclude(common, &run, exit::OK);
     }
@@ -52,8 +53,8 @@ pub(crate) async fn release(common: &Common, group: &str, release: &Release) -> 
 /// Takes the newest release of a group back.
 pub(crate) async fn rollback(common: &Common, group: &str, environment: &str, detach: bool) -> Result<u8> {
     let client = Client::find(common)?;
-    let path = format!("/groups/{group}/environments/{environment}/rollback");
-    let run: WireGroupRun = client.post(&path, &json!({})).await?;
+    let place = at(&["groups", group, "environments", environment, "rollback"]);
+    let run: WireGroupRun = client.post(&place, &json!({})).await?;
     if detach {
         return conclude(common, &run, exit::OK);
     }
@@ -69,14 +70,14 @@ pub(crate) async fn rollback(common: &Common, group: &str, environment: &str, de
 /// Shows the newest release of a group.
 pub(crate) async fn show(common: &Common, group: &str, environment: &str) -> Result<u8> {
     let client = Client::find(common)?;
-    let run: WireGroupRun = client.get(&format!("/groups/{group}/environments/{environment}")).await?;
+    let run: WireGroupRun = client.get(&at(&["groups", group, "environments", environment])).await?;
     conclude(common, &run, exit::OK)
 }
 
 async fn wait(common: &Common, client: &Client, group: &str, environment: &str) -> Result<WireGroupRun> {
     let mut told: BTreeMap<String, String> = BTreeMap::new();
     loop {
-        let run: WireGroupRun = client.get_patiently(&format!("/groups/{group}/environments/{environment}")).await?;
+        let run: WireGroupRun = client.get_patiently(&at(&["groups", group, "environments", environment])).await?;
         for member in run.services.iter().filter(|_| !common.json) {
             let now = render::group_member(member);
             if told.insert(member.service.clone(), now.clone()).as_ref() != Some(&now) && member.progress != "pending" {

@@ -9,6 +9,7 @@ use slipway_core::journal::Entry;
 use crate::args::{Common, Journal};
 use crate::client::Client;
 use crate::exit;
+use crate::place::{Place, at};
 use crate::render;
 
 /// Shows or verifies the journal.
@@ -17,8 +18,7 @@ pub(crate) async fn run(common: &Common, journal: Journal) -> Result<u8> {
     if journal.verify.is_some() {
         return verify(common, &client).await;
     }
-    let filter = filter(&journal);
-    let mut entries: Vec<Entry> = client.get(&format!("/journal?limit={}{filter}", journal.limit)).await?;
+    let mut entries: Vec<Entry> = client.get(&asking(&["journal"], &journal).asking("limit", journal.limit)).await?;
     entries.reverse();
     if !journal.follow {
         match common.json {
@@ -28,13 +28,12 @@ pub(crate) async fn run(common: &Common, journal: Journal) -> Result<u8> {
         return Ok(exit::OK);
     }
     entries.iter().try_for_each(|e| show(common, e))?;
-    follow(common, &client, &filter, entries.last().map_or(0, |e| e.seq)).await
+    follow(common, &client, &journal, entries.last().map_or(0, |e| e.seq)).await
 }
 
-fn filter(journal: &Journal) -> String {
-    let service = journal.service.as_ref().map(|s| format!("&service={s}")).unwrap_or_default();
-    let rollout = journal.rollout.as_ref().map(|r| format!("&rollout={r}")).unwrap_or_default();
-    format!("{service}{rollout}")
+/// A place where entries are, asked for those that are wanted.
+fn asking(segments: &[&str], journal: &Journal) -> Place {
+    at(segments).asking_if("service", journal.service.as_ref()).asking_if("rollout", journal.rollout.as_ref())
 }
 
 fn show(common: &Common, entry: &Entry) -> Result<()> {
@@ -46,10 +45,10 @@ fn show(common: &Common, entry: &Entry) -> Result<()> {
 }
 
 /// Follows the events, and finds them again for a minute where the server is away.
-async fn follow(common: &Common, client: &Client, filter: &str, mut after: u64) -> Result<u8> {
+async fn follow(common: &Common, client: &Client, journal: &Journal, mut after: u64) -> Result<u8> {
     let mut seen = Instant::now();
     loop {
-        match client.stream(&format!("/events?after={after}{filter}"), Some(after)).await {
+        match client.stream(&asking(&["events"], journal).asking("after", after), Some(after)).await {
             Ok(mut stream) => {
                 let mut rest = Vec::new();
                 while let Ok(Some(chunk)) = stream.chunk().await {
@@ -79,7 +78,7 @@ async fn follow(common: &Common, client: &Client, filter: &str, mut after: u64) 
 }
 
 async fn verify(common: &Common, client: &Client) -> Result<u8> {
-    let found: Value = client.post("/journal/verification", &json!({})).await?;
+    let found: Value = client.post(&at(&["journal", "verification"]), &json!({})).await?;
     let ok = found["ok"] == true;
     match (common.json, ok) {
         (true, _) => outln!("{found}"),

@@ -9,12 +9,12 @@ use crate::client::Client;
 use crate::commands::group;
 use crate::commands::release::{View, conclude, wait};
 use crate::exit::{self, Usage};
+use crate::place::at_lane;
 
 /// Says a word to the open rollout.
 pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8> {
     let client = Client::find(common)?;
-    let path = format!("/services/{}/environments/{}/{word}", lane.service, lane.env);
-    let rollout: WireRollout = client.post(&path, &json!({})).await?;
+    let rollout: WireRollout = client.post(&at_lane(lane, &[word]), &json!({})).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&rollout)?),
         false => outln!(
@@ -42,8 +42,7 @@ pub(crate) async fn back(common: &Common, back: &Rollback) -> Result<u8> {
 /// Goes back.
 async fn rollback(common: &Common, lane: &Lane, to: Option<&str>, detach: bool) -> Result<u8> {
     let client = Client::find(common)?;
-    let path = format!("/services/{}/environments/{}/rollback", lane.service, lane.env);
-    let rollout: WireRollout = client.post_once(&path, &json!({ "to": to })).await?;
+    let rollout: WireRollout = client.post_once(&at_lane(lane, &["rollback"]), &json!({ "to": to })).await?;
     if detach {
         return conclude(common, &rollout, exit::OK);
     }
@@ -60,8 +59,7 @@ async fn rollback(common: &Common, lane: &Lane, to: Option<&str>, detach: bool) 
 /// Practises the way back.
 pub(crate) async fn drill(common: &Common, lane: &Lane, cold: bool, detach: bool) -> Result<u8> {
     let client = Client::find(common)?;
-    let path = format!("/services/{}/environments/{}/drill", lane.service, lane.env);
-    let rollout: WireRollout = client.post_once(&path, &json!({ "cold": cold })).await?;
+    let rollout: WireRollout = client.post_once(&at_lane(lane, &["drill"]), &json!({ "cold": cold })).await?;
     if detach {
         return conclude(common, &rollout, exit::OK);
     }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::args::Common;
 use crate::client::Client;
 use crate::exit;
+use crate::place::at;
 
 /// Shows what instances wrote. With `--json`, one object for each line.
 pub(crate) async fn run(
@@ -17,9 +18,8 @@ pub(crate) async fn run(
     lines: usize,
 ) -> Result<u8> {
     let client = Client::find(common)?;
-    let version = version.map(|v| format!("&version={}", v.replace('+', "%2B"))).unwrap_or_default();
-    let mut body =
-        client.stream(&format!("/logs?service={service}&lines={lines}&follow={follow}{version}"), None).await?;
+    let place = at(&["logs"]).asking("service", service).asking("lines", lines).asking("follow", follow);
+    let mut body = client.stream(&place.asking_if("version", version), None).await?;
     let mut out = std::io::stdout();
     let mut rest = Vec::new();
     while let Some(chunk) = body.chunk().await? {

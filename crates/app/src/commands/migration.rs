@@ -7,6 +7,7 @@ use slipway_server::wire::{LaneStatus, WireSchema};
 use crate::args::{Common, Lane, Settled};
 use crate::client::Client;
 use crate::exit;
+use crate::place::{at, at_lane};
 use crate::render;
 
 /// Shows the schema, after having settled what was unclear where `settle` is given.
@@ -14,11 +15,10 @@ pub(crate) async fn run(common: &Common, lane: &Lane, settle: Option<Settled>) -
     let client = Client::find(common)?;
     let status: LaneStatus = match settle {
         Some(settled) => {
-            let path = format!("/services/{}/environments/{}/migration", lane.service, lane.env);
-            client.post(&path, &json!({ "applied": settled == Settled::Applied })).await?
+            client.post(&at_lane(lane, &["migration"]), &json!({ "applied": settled == Settled::Applied })).await?
         }
         None => {
-            let lanes: Vec<LaneStatus> = client.get(&format!("/services/{}", lane.service)).await?;
+            let lanes: Vec<LaneStatus> = client.get(&at(&["services", &lane.service])).await?;
             let ours = lanes.into_iter().find(|l| l.environment == lane.env);
             ours.with_context(|| format!("nothing was ever released to {} in {}", lane.service, lane.env))?
         }

@@ -11,6 +11,7 @@ use crate::args::{Common, Release};
 use crate::client::Client;
 use crate::commands::{check, group};
 use crate::exit::{self, Usage};
+use crate::place::at;
 use crate::render;
 
 /// How often a waiting command looks.
@@ -31,14 +32,15 @@ pub(crate) async fn plan(common: &Common, release: Release) -> Result<u8> {
     let client = Client::find(common)?;
     let parcel = pack(release.path.as_deref()).await?;
     if release.compare {
-        let comparison: WireComparison = client.post("/plans/comparison", &asked(&release, parcel.as_ref())?).await?;
+        let comparison: WireComparison =
+            client.post(&at(&["plans", "comparison"]), &asked(&release, parcel.as_ref())?).await?;
         match common.json {
             true => outln!("{}", serde_json::to_string(&comparison)?),
             false => out!("{}", render::comparison(&comparison)),
         }
         return Ok(exit::OK);
     }
-    let plan: WirePlan = client.post("/plans", &asked(&release, parcel.as_ref())?).await?;
+    let plan: WirePlan = client.post(&at(&["plans"]), &asked(&release, parcel.as_ref())?).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&plan)?),
         false => out!("{}", render::plan(&plan)),
@@ -63,7 +65,7 @@ pub(crate) async fn run(common: &Common, release: Release) -> Result<u8> {
     }
     drop(parcel);
     let rollout: WireRollout = client
-        .post_once("/releases", &body)
+        .post_once(&at(&["releases"]), &body)
         .await
         .with_context(|| format!("{} was not released", body_file.display()))
         .map_err(unwrap_context)?;
@@ -149,7 +151,7 @@ pub(crate) async fn wait(client: &Client, id: &str, view: View) -> Result<WireRo
     let mut lines = render::Lines::default();
     let mut live = render::Live::new();
     loop {
-        let rollout: WireRollout = client.get_patiently(&format!("/rollouts/{id}")).await?;
+        let rollout: WireRollout = client.get_patiently(&at(&["rollouts", id])).await?;
         match view {
             View::Silent => {}
             View::Live if live.possible() => live.show(&rollout),

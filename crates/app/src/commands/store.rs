@@ -14,7 +14,8 @@ pub(crate) async fn run(common: &Common, command: StoreCommand) -> Result<u8> {
     let StoreCommand::Move { to } = command;
     let to = database::address(&to)?;
     let folder = Folder::find(common.data.as_deref())?;
-    let Moved { rows, head, hash, before } = move_store(folder.path(), &to).await?;
+    let Moved { rows, head, hash, before } =
+        move_store(folder.path(), &to).await.map_err(|error| database::named(error.into(), &to))?;
     if common.json {
         let rows: serde_json::Map<_, _> = rows.into_iter().map(|(table, rows)| (table, rows.into())).collect();
         outln!("{}", json!({ "to": to.to_string(), "rows": rows, "head": head, "hash": hash, "before": before }));

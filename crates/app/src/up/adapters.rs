@@ -33,6 +33,10 @@ impl Router for Gateways {
         self.0.counts()
     }
 
+    fn counted(&self) -> (Vec<CountRow>, Vec<CountRow>) {
+        self.0.counted()
+    }
+
     fn take_events(&self) -> Vec<(String, Event)> {
         self.0.drain_events()
     }

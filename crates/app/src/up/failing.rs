@@ -139,6 +139,10 @@ impl Router for FailingRouter {
         self.0.counts()
     }
 
+    fn counted(&self) -> (Vec<CountRow>, Vec<CountRow>) {
+        self.0.counted()
+    }
+
     fn take_events(&self) -> Vec<(String, Event)> {
         self.0.take_events()
     }

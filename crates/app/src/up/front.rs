@@ -2,6 +2,8 @@
 //! own API answers; where another does, requests are passed on to it, so that any of them can be asked.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +29,8 @@ const ASKED_BY: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone)]
 pub(super) struct Front {
     phase: watch::Sender<Phase>,
+    /// Whether it can be seen who drives.
+    sees: Arc<AtomicBool>,
     http: reqwest::Client,
 }
 
@@ -48,7 +52,7 @@ impl Front {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Front { phase: watch::Sender::new(Phase::Waiting), http })
+        Ok(Front { phase: watch::Sender::new(Phase::Waiting), sees: Arc::new(true.into()), http })
     }
 
     /// What is served.
@@ -70,6 +74,22 @@ impl Front {
             }
             other
         });
+    }
+
+    /// Whether it can be seen who drives: nobody takes over while the database cannot be reached.
+    pub fn see(&self, sees: bool) {
+        self.sees.store(sees, Ordering::Relaxed);
+    }
+
+    /// What is said where nobody answers; something else where nobody can take over either.
+    fn nobody(&self, detail: &str) -> Response {
+        match self.sees.load(Ordering::Relaxed) {
+            true => nobody(detail),
+            false => nobody(
+                "no control plane answers, and none can take over: the database cannot be reached. Gateways and instances go \
+                 on; see that the database runs",
+            ),
+        }
     }
 
     /// Who answers, once that is known; nobody where it takes too long.
@@ -108,7 +128,7 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
             answer = pass(&front, &address, request) => answer,
             () = front.left(address.clone()) => nobody("another control plane has taken over meanwhile: ask again"),
         },
-        Some(Phase::Waiting) | None => nobody("no control plane drives at present"),
+        Some(Phase::Waiting) | None => front.nobody("no control plane drives at present"),
     }
 }
 
@@ -132,9 +152,8 @@ async fn pass(front: &Front, address: &str, request: Request) -> Response {
         Ok(answer) => answer,
         Err(error) => {
             tracing::info!(%error, address, "a request could not be passed on");
-            return nobody(
-                "the control plane that drives does not answer; another takes over within seconds: try again",
-            );
+            return front
+                .nobody("the control plane that drives does not answer; another takes over within seconds: try again");
         }
     };
     let (status, mut headers) = (answer.status(), answer.headers().clone());
@@ -193,6 +212,20 @@ mod tests {
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         let said = answer.text().await.unwrap();
         assert!(said.contains("which control plane drives") && said.contains("\"nobody_drives\""), "{said}");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_promised_to_take_over_while_the_database_is_away() {
+        let front = Front::new().unwrap();
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        front.pass_to(&format!("http://{gone}"));
+        let address = served(front.router()).await;
+        for (sees, said) in [(true, "within seconds"), (false, "database cannot be reached"), (true, "within seconds")]
+        {
+            front.see(sees);
+            let answer = front.http.get(&address).send().await.unwrap().text().await.unwrap();
+            assert!(answer.contains(said) && answer.contains("nobody_drives"), "{answer}");
+        }
     }
 
     #[tokio::test]

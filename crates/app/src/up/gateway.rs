@@ -1,7 +1,7 @@
 //! The gateway's process: started beside the control plane, watched, and left alone when the control plane ends.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -32,6 +32,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const LAST_WORDS: u64 = 8 << 10;
 /// How long the gateway may take to call.
 const CALLS_WITHIN: Duration = Duration::from_secs(10);
+/// How long it takes at most to see that a gateway of this machine listens.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The name of the gateway that is started here.
 pub(crate) const OWN: &str = slipway_control::OWN_GATEWAY;
@@ -204,11 +206,7 @@ impl Starter {
         loop {
             if let Some(state) = hub.gateways().into_iter().find(|g| g.connected && g.name == OWN) {
                 if self.listen.port() != 0 && state.traffic != self.listen {
-                    bail!(
-                        "the gateway of this data folder already listens at {}, not at {}; stop it with slipway down, or ask for {0}",
-                        state.traffic,
-                        self.listen
-                    );
+                    return Err(elsewhere(&state.traffic.to_string(), self.listen));
                 }
                 self.check_tls()?;
                 self.listen = state.traffic;
@@ -341,6 +339,25 @@ fn pause_after(pause: Duration, ran: Duration) -> Duration {
     if ran >= RUNS { Duration::ZERO } else { (pause * 2).clamp(PAUSES.0, PAUSES.1) }
 }
 
+/// Where the gateway listens that another control plane has started, for one that asks for `asked`; empty where that is
+/// not known yet. A gateway that is gone keeps nobody from another address.
+pub(super) fn of_driver(folder: &Folder, asked: SocketAddr) -> Result<String> {
+    let is = address(folder);
+    match is.parse::<SocketAddr>() {
+        Ok(at) if asked.port() != 0 && at != asked && TcpStream::connect_timeout(&at, CONNECTS_WITHIN).is_ok() => {
+            Err(elsewhere(&is, asked))
+        }
+        _ => Ok(is),
+    }
+}
+
+/// Why another address for traffic is refused.
+fn elsewhere(is: &str, asked: SocketAddr) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the gateway of this data folder already listens at {is}, not at {asked}; stop it with slipway down, or ask for {is}"
+    )
+}
+
 /// Where the gateway of a data folder listens, as it was noted down; empty where it was not yet.
 pub(super) fn address(folder: &Folder) -> String {
     std::fs::read_to_string(address_file(folder)).unwrap_or_default().trim().to_string()
@@ -389,5 +406,24 @@ mod tests {
         assert_eq!((pauses[0], pauses[1], pauses[11]), (PAUSES.0, PAUSES.0 * 2, PAUSES.1));
         assert!(pauses.is_sorted());
         assert_eq!(pause_after(PAUSES.1, RUNS), Duration::ZERO);
+    }
+
+    #[test]
+    fn another_address_is_refused_while_a_gateway_listens() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::find(Some(data.path())).unwrap();
+        let [own, other, open] = [1, 2, 0].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(of_driver(&folder, own).unwrap(), "", "none was started yet");
+        let gateway = std::net::TcpListener::bind(open).unwrap();
+        let is = gateway.local_addr().unwrap();
+        std::fs::create_dir_all(folder.gateway()).unwrap();
+        std::fs::write(address_file(&folder), format!("{is}\n")).unwrap();
+        let refused = of_driver(&folder, other).unwrap_err().to_string();
+        assert!(refused.contains(&format!("listens at {is}, not at {other}")), "{refused}");
+        for fits in [is, open] {
+            assert_eq!(of_driver(&folder, fits).unwrap(), is.to_string());
+        }
+        drop(gateway);
+        assert_eq!(of_driver(&folder, other).unwrap(), is.to_string(), "it is gone");
     }
 }

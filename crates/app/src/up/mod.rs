@@ -106,13 +106,14 @@ impl Ground<'_> {
         let mut announced = false;
         loop {
             let address = format!("http://{}", self.api);
-            let mut standing = Standing::join(&self.folder, database, address).await?;
+            let named = |error| database::named(error, database);
+            let mut standing = Standing::join(&self.folder, database, address).await.map_err(named)?;
             let joined = || match std::mem::replace(&mut announced, true) {
                 true => Ok(()),
-                false => self.announce(&gateway::address(&self.folder), None, true),
+                false => self.announce(&gateway::of_driver(&self.folder, self.up.traffic)?, None, true),
             };
             let stood = tokio::select! {
-                stood = standing.stand(&self.front, joined) => stood?,
+                stood = standing.stand(&self.front, joined) => stood.map_err(named)?,
                 _ = told.interrupt.recv() => return Ok(()),
                 _ = told.terminate.recv() => return Ok(()),
             };

@@ -37,7 +37,9 @@ impl Standing {
     pub async fn stand(&mut self, front: &Front, mut joined: impl FnMut() -> Result<()>) -> Result<Stood> {
         let mut told = false;
         loop {
-            match self.look(front).await {
+            let looked = self.look(front).await;
+            front.see(looked.is_ok());
+            match looked {
                 Ok(Some(stood)) => return Ok(stood),
                 Ok(None) if !told && self.seen > 0 => {
                     told = true;

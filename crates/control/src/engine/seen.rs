@@ -106,16 +106,19 @@ impl Engine {
 
     /// Looks at the gateways: counts, acknowledgements, events.
     pub fn look_at_gateways(&self) {
-        let (mirrored, mut rows): (Vec<_>, Vec<_>) = self.router.counts().into_iter().partition(|row| row.mirrored);
+        let (rows, unheard) = self.router.counted();
+        let (mirrored, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.mirrored);
+        let (mirrored_unheard, unheard): (Vec<_>, Vec<_>) = unheard.into_iter().partition(|row| row.mirrored);
         self.ledger().complete(&mut rows);
         let gateways = self.router.gateways();
         let events = self.router.take_events();
         let now = self.clock.now();
         let mut seen = self.seen();
         let (apart, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.cohort.is_some());
-        let mut touched: BTreeSet<LaneId> = seen.book.take(rows, now).into_iter().collect();
-        touched.extend(take_apart(&mut seen.cohorts, apart, now));
-        touched.extend(seen.mirrored.take(mirrored, now));
+        let (apart_unheard, unheard): (Vec<_>, Vec<_>) = unheard.into_iter().partition(|row| row.cohort.is_some());
+        let mut touched: BTreeSet<LaneId> = seen.book.take_heard(rows, unheard, now).into_iter().collect();
+        touched.extend(take_apart(&mut seen.cohorts, apart, apart_unheard, now));
+        touched.extend(seen.mirrored.take_heard(mirrored, mirrored_unheard, now));
         let in_flight = in_flight(&gateways);
         let moved = self.moved(&seen, &gateways, in_flight.as_ref());
         seen.in_flight = in_flight;
@@ -379,12 +382,21 @@ impl Engine {
 }
 
 /// What cohorts did, each in a book of its own: their users are no draws of a split. Returns where something is new.
-fn take_apart(books: &mut BTreeMap<String, Book>, rows: Vec<link::CountRow>, now: Timestamp) -> Vec<LaneId> {
-    let mut by_name: BTreeMap<String, Vec<link::CountRow>> = BTreeMap::new();
+fn take_apart(
+    books: &mut BTreeMap<String, Book>,
+    rows: Vec<link::CountRow>,
+    unheard: Vec<link::CountRow>,
+    now: Timestamp,
+) -> Vec<LaneId> {
+    let mut by_name: BTreeMap<String, (Vec<link::CountRow>, Vec<link::CountRow>)> = BTreeMap::new();
     for row in rows {
-        by_name.entry(row.cohort.clone().unwrap_or_default()).or_default().push(row);
+        by_name.entry(row.cohort.clone().unwrap_or_default()).or_default().0.push(row);
     }
-    by_name.into_iter().flat_map(|(name, rows)| books.entry(name).or_default().take(rows, now)).collect()
+    for row in unheard {
+        by_name.entry(row.cohort.clone().unwrap_or_default()).or_default().1.push(row);
+    }
+    let take = |(name, (rows, unheard))| books.entry(name).or_default().take_heard(rows, unheard, now);
+    by_name.into_iter().flat_map(take).collect()
 }
 
 /// What is known of each instance of a lane.

@@ -2,6 +2,7 @@
 //! last ten minutes, of which the last one by the second. Gateways report cumulative counts, so losing a book loses only the minutes before.
 //! A value that whoever observes keeps; turns are shown [`Evidence`] from it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::latency::Latency;
@@ -30,6 +31,8 @@ pub struct Book {
 #[derive(Debug, Default)]
 struct Lane {
     rows: BTreeMap<(Epoch, VersionName), Tally>,
+    /// What of `rows` was counted at no time that is known, where there is any.
+    unheard: BTreeMap<(Epoch, VersionName), Tally>,
     lately: BTreeMap<VersionName, Lately>,
     latency: BTreeMap<VersionName, Latency>,
     first_seen: Option<Timestamp>,
@@ -118,19 +121,29 @@ impl Stretch {
 impl Book {
     /// Takes in what the gateways have counted so far. Returns the lanes in which something is new.
     pub fn take(&mut self, rows: Vec<CountRow>, now: Timestamp) -> Vec<LaneId> {
+        self.take_heard(rows, Vec::new(), now)
+    }
+
+    /// The same, where some of it was counted while whoever observes did not hear of it: `unheard` counts in the stretches
+    /// of evidence as the rest does, and belongs to none of the seconds that are known.
+    pub fn take_heard(&mut self, rows: Vec<CountRow>, unheard: Vec<CountRow>, now: Timestamp) -> Vec<LaneId> {
+        let of = |row: &CountRow| (row.service.clone(), row.environment.clone(), row.epoch, row.version.clone());
+        let mut unheard: BTreeMap<_, _> = unheard.into_iter().map(|row| (of(&row), row)).collect();
         let mut changed = Vec::new();
         let mut epochs: BTreeMap<LaneId, Vec<Epoch>> = BTreeMap::new();
         for row in rows {
             let id = LaneId { service: row.service.clone(), environment: row.environment.clone() };
             epochs.entry(id.clone()).or_default().push(row.epoch);
             let lane = self.lanes.entry(id.clone()).or_default();
-            if lane.take(row, now) && changed.last() != Some(&id) {
+            let unheard = unheard.remove(&of(&row));
+            if lane.take(row, unheard, now) && changed.last() != Some(&id) {
                 changed.push(id);
             }
         }
         for (id, seen) in epochs {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.rows.retain(|(epoch, _), _| seen.contains(epoch));
+                lane.unheard.retain(|(epoch, _), _| seen.contains(epoch));
                 lane.forget(now);
             }
         }
@@ -152,32 +165,32 @@ impl Book {
 }
 
 impl Lane {
-    fn take(&mut self, row: CountRow, now: Timestamp) -> bool {
+    fn take(&mut self, row: CountRow, unheard: Option<CountRow>, now: Timestamp) -> bool {
         let first = *self.first_seen.get_or_insert(now);
         let latency = self.latency.entry(row.version.clone()).or_default();
-        latency.take(row.epoch, &row.latency_us, now > first, now);
-        let objectives: BTreeMap<String, Counts> = row
-            .objectives
-            .iter()
-            .map(|o| (o.name.clone(), Counts { n: o.n, bad: o.bad, bad_keys: o.bad_keys }))
-            .collect();
-        let tally = Tally {
-            assigned: row.assigned,
-            users: row.users,
-            attempts: row.attempts,
-            failed: row.failed,
-            failed_by_slipway: row.failed_by_slipway,
-            injected: row.injected,
-            objectives,
-        };
+        match &unheard {
+            None => latency.take(row.epoch, &row.latency_us, now > first, now),
+            Some(unheard) => {
+                let unheard: BTreeMap<u64, u64> = unheard.latency_us.iter().copied().collect();
+                let of = |upper: &u64| unheard.get(upper).copied().unwrap_or_default();
+                let heard: Vec<_> = row.latency_us.iter().map(|(u, n)| (*u, n.saturating_sub(of(u)))).collect();
+                latency.take(row.epoch, &heard, now > first, now);
+            }
+        }
+        let tally = tally(&row);
         let key = (row.epoch, row.version);
         let before = self.rows.get(&key).cloned().unwrap_or_default();
         if before == tally {
             return false;
         }
+        let unheard = unheard.map(|row| self::tally(&row));
         // What a gateway had counted before this control plane began to look belongs to no second that is known.
         if now > first || !before.objectives.is_empty() {
-            self.lately.entry(key.1.clone()).or_default().note(&before, &tally, now);
+            let (before, after) = (heard(&before, self.unheard.get(&key)), heard(&tally, unheard.as_ref()));
+            self.lately.entry(key.1.clone()).or_default().note(&before, &after, now);
+        }
+        if let Some(unheard) = unheard {
+            self.unheard.insert(key.clone(), unheard);
         }
         self.rows.insert(key, tally);
         true
@@ -218,6 +231,33 @@ impl Lane {
             .sum();
         Some(requests as f64 / (span as f64 / 1000.0))
     }
+}
+
+fn tally(row: &CountRow) -> Tally {
+    let objectives = row.objectives.iter();
+    Tally {
+        assigned: row.assigned,
+        users: row.users,
+        attempts: row.attempts,
+        failed: row.failed,
+        failed_by_slipway: row.failed_by_slipway,
+        injected: row.injected,
+        objectives: objectives.map(|o| (o.name.clone(), Counts { n: o.n, bad: o.bad, bad_keys: o.bad_keys })).collect(),
+    }
+}
+
+/// Attempts and objectives of a tally without those that were not heard of in time.
+fn heard<'a>(all: &'a Tally, unheard: Option<&Tally>) -> Cow<'a, Tally> {
+    let Some(unheard) = unheard else { return Cow::Borrowed(all) };
+    let mut heard = all.clone();
+    heard.attempts = all.attempts.saturating_sub(unheard.attempts);
+    for (name, counts) in &mut heard.objectives {
+        let less = unheard.objectives.get(name).copied().unwrap_or_default();
+        counts.n = counts.n.saturating_sub(less.n);
+        counts.bad = counts.bad.saturating_sub(less.bad);
+        counts.bad_keys = counts.bad_keys.saturating_sub(less.bad_keys);
+    }
+    Cow::Owned(heard)
 }
 
 #[cfg(test)]
@@ -263,6 +303,25 @@ mod tests {
         assert_eq!(evidence.stable_ten_minutes["errors"], Counts { n: 60, bad: 1, bad_keys: 1 });
         assert_eq!(evidence.stable_ten_seconds["errors"], Counts { n: 10, bad: 0, bad_keys: 0 });
         assert_eq!(evidence.counts(Epoch(1), &version, "errors").n, 160);
+    }
+
+    #[test]
+    fn a_gateway_that_is_heard_of_late_brings_no_rush_of_requests() {
+        let mut book = Book::default();
+        let version = "1".parse().expect("a version");
+        let with = |n, bad| CountRow { latency_us: vec![(10, n)], ..row(1, n, bad) };
+        // One calls, then another that has served for long; then the link of the first is down for a while.
+        book.take_heard(vec![with(5_000, 50)], vec![with(5_000, 50)], Timestamp(1_000));
+        book.take_heard(vec![with(14_010, 140)], vec![with(14_000, 140)], Timestamp(2_000));
+        book.take_heard(vec![with(14_020, 141)], vec![with(14_000, 140)], Timestamp(3_000));
+        book.take_heard(vec![with(14_130, 151)], vec![with(14_100, 150)], Timestamp(11_000));
+        let evidence = book.evidence(&lane(), Some(&version), Timestamp(11_000));
+        let heard = Counts { n: 30, bad: 1, bad_keys: 1 };
+        assert_eq!((evidence.stable_ten_seconds["errors"], evidence.stable_ten_minutes["errors"]), (heard, heard));
+        assert_eq!(evidence.rate, Some(3.0));
+        assert_eq!(evidence.latency[&version], BTreeMap::from([(10, 30)]));
+        let all = Counts { n: 14_130, bad: 151, bad_keys: 151 };
+        assert_eq!(evidence.counts(Epoch(1), &version, "errors"), all, "a stretch's evidence is whole");
     }
 
     #[test]

@@ -319,6 +319,13 @@ impl Hub {
         self.shared.state().tally.rows()
     }
 
+    /// The same, and what of it gateways had counted while they were not heard of: before this control plane was there, or
+    /// their link. When that was, nobody knows.
+    pub fn counted(&self) -> (Vec<CountRow>, Vec<CountRow>) {
+        let state = self.shared.state();
+        (state.tally.rows(), state.tally.unheard())
+    }
+
     /// Takes the events that have come since the last call, each with its gateway's name.
     pub fn drain_events(&self) -> Vec<(String, Event)> {
         self.shared.state().events.drain(..).collect()

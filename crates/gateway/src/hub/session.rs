@@ -153,6 +153,8 @@ struct Session<'a> {
     reads: u32,
     /// What it served when it called.
     serves: Generation,
+    /// Whether its next report tells of what it did before it called.
+    served_unheard: bool,
     /// The last table that it was given on this connection.
     sent: Option<Arc<RoutingTable>>,
     outbox: mpsc::UnboundedReceiver<ToGateway>,
@@ -187,6 +189,7 @@ impl<'a> Session<'a> {
         let (takes_changes, reads) = (hello.takes_changes, hello.reads);
         let missed = state.gateways.get(&name).map(|known| known.state.without.clone()).unwrap_or_default();
         // What an earlier release of it left behind is not all of the table.
+        let served_unheard = hello.serves > Generation(0);
         let serves = if missed.is_empty() { hello.serves } else { Generation(0) };
         // Until it is given a table, it misses what it missed before.
         let without = if reads < READS { missed } else { Vec::new() };
@@ -241,8 +244,20 @@ impl<'a> Session<'a> {
         }
         drop(state);
         shared.note_change();
-        let sent = None;
-        Ok(Session { shared, gateway, boot, beats, connection, takes_changes, reads, serves, sent, outbox, replaced })
+        Ok(Session {
+            shared,
+            gateway,
+            boot,
+            beats,
+            connection,
+            takes_changes,
+            reads,
+            serves,
+            served_unheard,
+            sent: None,
+            outbox,
+            replaced,
+        })
     }
 
     async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
@@ -317,7 +332,7 @@ impl<'a> Session<'a> {
     }
 
     /// Notes what a line says, unless another connection speaks for this gateway by now.
-    fn take(&self, line: &[u8]) {
+    fn take(&mut self, line: &[u8]) {
         let message = match serde_json::from_slice(line) {
             Ok(message) => message,
             Err(error) => return tracing::warn!(%error, gateway = self.gateway, "a line makes no sense: passed over"),
@@ -336,7 +351,9 @@ impl<'a> Session<'a> {
                     return;
                 }
                 FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.shared),
-                FromGateway::Counts { rows } => tally.report(&self.boot, rows),
+                FromGateway::Counts { rows } => {
+                    tally.report(&self.boot, rows, std::mem::take(&mut self.served_unheard));
+                }
                 FromGateway::Trouble { trouble } => {
                     known.state.trouble = trouble.map(|trouble| trouble.chars().take(TROUBLE_CHARS).collect());
                 }

@@ -19,19 +19,29 @@ pub(super) struct Tally {
     live: HashMap<String, BTreeMap<RowId, CountRow>>,
     /// The sums of those that may not.
     past: BTreeMap<RowId, CountRow>,
+    /// What of the sums was counted while nobody listened.
+    unheard: BTreeMap<RowId, CountRow>,
     epochs: BTreeMap<LaneId, BTreeSet<Epoch>>,
 }
 
 impl Tally {
-    /// A start of a gateway reports rows.
-    pub(super) fn report(&mut self, boot: &str, rows: Vec<CountRow>) {
+    /// A start of a gateway reports rows; what they have more than before was counted `unheard`, or just now.
+    pub(super) fn report(&mut self, boot: &str, rows: Vec<CountRow>, unheard: bool) {
         for row in rows {
             let lane = LaneId { service: row.service.clone(), environment: row.environment.clone() };
             if !self.is_kept(&lane, row.epoch) {
                 continue;
             }
+            let id = (lane, row.epoch, row.version.clone(), row.cohort.clone(), row.mirrored);
             let of_boot = self.live.entry(boot.to_string()).or_default();
-            of_boot.insert((lane, row.epoch, row.version.clone(), row.cohort.clone(), row.mirrored), row);
+            if unheard {
+                let more = of_boot.get(&id).map_or_else(|| row.clone(), |before| less(&row, before));
+                match self.unheard.get_mut(&id) {
+                    Some(sum) => add(sum, &more),
+                    None => _ = self.unheard.insert(id.clone(), more),
+                }
+            }
+            of_boot.insert(id, row);
         }
     }
 
@@ -57,6 +67,11 @@ impl Tally {
         sums.into_values().collect()
     }
 
+    /// What of the sums was counted at no time that is known.
+    pub(super) fn unheard(&self) -> Vec<CountRow> {
+        self.unheard.values().cloned().collect()
+    }
+
     /// Whether the epoch is among the newest of its lane; forgets what no longer is.
     fn is_kept(&mut self, lane: &LaneId, epoch: Epoch) -> bool {
         let epochs = self.epochs.entry(lane.clone()).or_default();
@@ -68,6 +83,7 @@ impl Tally {
             let Some(oldest) = epochs.pop_first() else { break };
             let is_old = |id: &RowId| id.0 == *lane && id.1 == oldest;
             self.past.retain(|id, _| !is_old(id));
+            self.unheard.retain(|id, _| !is_old(id));
             self.live.values_mut().for_each(|rows| rows.retain(|id, _| !is_old(id)));
         }
         self.epochs.get(lane).is_some_and(|epochs| epochs.contains(&epoch))
@@ -98,6 +114,29 @@ fn add(sum: &mut CountRow, row: &CountRow) {
     sum.latency_us = latency.into_iter().collect();
 }
 
+/// What a row has more than an earlier one of the same start.
+fn less(row: &CountRow, before: &CountRow) -> CountRow {
+    let mut more = row.clone();
+    more.assigned = row.assigned.saturating_sub(before.assigned);
+    more.users = row.users.saturating_sub(before.users);
+    more.attempts = row.attempts.saturating_sub(before.attempts);
+    more.failed = row.failed.saturating_sub(before.failed);
+    more.failed_by_slipway = row.failed_by_slipway.saturating_sub(before.failed_by_slipway);
+    more.injected = row.injected.saturating_sub(before.injected);
+    for ObjectiveCount { name, n, bad, bad_keys } in &mut more.objectives {
+        if let Some(before) = before.objectives.iter().find(|o| o.name == *name) {
+            *n = n.saturating_sub(before.n);
+            *bad = bad.saturating_sub(before.bad);
+            *bad_keys = bad_keys.saturating_sub(before.bad_keys);
+        }
+    }
+    let earlier: BTreeMap<u64, u64> = before.latency_us.iter().copied().collect();
+    for (upper, count) in &mut more.latency_us {
+        *count = count.saturating_sub(earlier.get(upper).copied().unwrap_or_default());
+    }
+    more
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,12 +163,12 @@ mod tests {
     #[test]
     fn a_repeated_row_counts_once_and_starts_add_up() {
         let mut tally = Tally::default();
-        tally.report("a", vec![row(1, 5)]);
-        tally.report("a", vec![row(1, 7)]);
-        tally.report("a", vec![row(1, 7)]);
+        tally.report("a", vec![row(1, 5)], false);
+        tally.report("a", vec![row(1, 7)], false);
+        tally.report("a", vec![row(1, 7)], false);
         tally.close("a");
         tally.close("a");
-        tally.report("b", vec![row(1, 3)]);
+        tally.report("b", vec![row(1, 3)], false);
         let sums = tally.rows();
         assert_eq!(sums.len(), 1);
         assert_eq!((sums[0].attempts, sums[0].failed, sums[0].objectives[0].n), (10, 2, 10));
@@ -137,12 +176,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_while_nobody_listened_is_told_apart() {
+        let mut tally = Tally::default();
+        tally.report("a", vec![row(1, 5_000)], true);
+        tally.report("a", vec![row(1, 5_010)], false);
+        tally.report("b", vec![row(1, 7_000)], true);
+        tally.report("a", vec![row(1, 5_110)], true);
+        tally.report("b", vec![row(1, 7_001)], false);
+        tally.close("b");
+        let (sum, unheard) = (&tally.rows()[0], &tally.unheard()[0]);
+        assert_eq!(
+            (sum.attempts, sum.objectives[0].n, sum.latency_us.as_slice()),
+            (12_111, 12_111, &[(10, 12_111)][..])
+        );
+        let apart = (unheard.attempts, unheard.objectives[0].n, unheard.latency_us.as_slice());
+        assert_eq!(apart, (12_100, 12_100, &[(10, 12_100)][..]), "all but ten and one");
+        for epoch in 2..=9 {
+            tally.report("a", vec![row(epoch, 1)], false);
+        }
+        assert!(tally.unheard().is_empty(), "forgotten with its epoch");
+    }
+
+    #[test]
     fn old_epochs_are_forgotten_for_good() {
         let mut tally = Tally::default();
         for epoch in 1..=10 {
-            tally.report("a", vec![row(epoch, 1)]);
+            tally.report("a", vec![row(epoch, 1)], false);
         }
-        tally.report("b", vec![row(1, 1)]);
+        tally.report("b", vec![row(1, 1)], false);
         let epochs: Vec<u64> = tally.rows().iter().map(|r| r.epoch.0).collect();
         assert_eq!(epochs, [3, 4, 5, 6, 7, 8, 9, 10]);
     }

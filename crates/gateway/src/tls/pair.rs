@@ -215,7 +215,8 @@ fn read(files: &Files) -> Result<Pair, Mistake> {
     let text = |path: &PathBuf| fs::read(path).map_err(|source| Mistake::Unreadable { path: path.clone(), source });
     let certificates = text(&files.certificate)?;
     let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&certificates).collect();
-    let chain = chain.map_err(|e| Mistake::Malformed { path: path(), why: e.to_string() })?;
+    let cut = || "it is no whole PEM; it may have been cut off while it was written".to_string();
+    let chain = chain.map_err(|_| Mistake::Malformed { path: path(), why: cut() })?;
     let Some(leaf) = chain.first().cloned() else { return Err(Mistake::NoCertificate { path: path() }) };
     let key = PrivateKeyDer::from_pem_slice(&text(&files.key)?);
     let key = key.map_err(|_| Mistake::NoKey { path: files.key.clone(), certificate: path() })?;

@@ -1,11 +1,9 @@
 //! `slipway gateway`: the data plane's process, and who may be one.
 
+mod invite;
 mod upgrade;
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
 use slipway_gateway::lock::Lock;
 use slipway_gateway::upgrade::{Heir, Succession, TAKES_OVER};
 use slipway_gateway::{Control, Invitation};
@@ -13,6 +11,8 @@ use slipway_server::wire::WireGateway;
 
 use crate::args::{Common, Gateway, GatewayCommand};
 use crate::client::Client;
+use crate::exit::Usage;
+use crate::place::at;
 use crate::up::gateway::OWN;
 use crate::{exit, folder, program, render};
 
@@ -34,7 +34,7 @@ async fn serve(gateway: Gateway) -> Result<u8> {
         gateway.takes_over.then(Heir::meet).transpose().context(
             "--takes-over is what a gateway says to the program that follows it: see slipway gateway upgrade",
         )?;
-    let invitation = gateway.join.as_deref().map(Invitation::read).transpose()?;
+    let invitation = gateway.join.as_deref().map(Invitation::read).transpose().map_err(|e| Usage(e.to_string()))?;
     let name = invitation.as_ref().map_or(OWN, |invitation| &invitation.name).to_string();
     let state = match gateway.state {
         Some(state) => state,
@@ -70,25 +70,20 @@ async fn serve(gateway: Gateway) -> Result<u8> {
 async fn ask(common: &Common, command: GatewayCommand) -> Result<u8> {
     let client = Client::find(common)?;
     match command {
-        GatewayCommand::Invite { name, address, out } => {
-            let invitation: Value =
-                client.post(&format!("/gateways/{name}/invitation"), &json!({ "address": address })).await?;
-            match out {
-                Some(out) => write(&out, &invitation)?,
-                None => outln!("{invitation}"),
-            }
+        GatewayCommand::Invite { name, address, out, force } => {
+            invite::run(&client, &name, address.as_deref(), out, force).await?;
         }
         // It needs no control plane.
         GatewayCommand::Upgrade(asked) => return upgrade::run(common, asked).await,
         GatewayCommand::List => {
-            let gateways: Vec<WireGateway> = client.get("/gateways").await?;
+            let gateways: Vec<WireGateway> = client.get(&at(&["gateways"])).await?;
             match common.json {
                 true => outln!("{}", serde_json::to_string(&gateways)?),
                 false => out!("{}", render::gateways(&gateways)),
             }
         }
         GatewayCommand::Forget { name } => {
-            let gateway: WireGateway = client.delete(&format!("/gateways/{name}")).await?;
+            let gateway: WireGateway = client.delete(&at(&["gateways", &name])).await?;
             match (common.json, gateway.state.as_str()) {
                 (true, _) => outln!("{}", serde_json::to_string(&gateway)?),
                 (false, "connected") => {
@@ -99,11 +94,4 @@ async fn ask(common: &Common, command: GatewayCommand) -> Result<u8> {
         }
     }
     Ok(exit::OK)
-}
-
-fn write(path: &Path, invitation: &Value) -> Result<()> {
-    folder::replace(path, &format!("{invitation}\n"))
-        .with_context(|| format!("{} cannot be written", path.display()))?;
-    outln!("{}", path.display());
-    Ok(())
 }

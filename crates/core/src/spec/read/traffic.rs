@@ -1,6 +1,6 @@
 //! `traffic`: which requests are the service's own, and how users are told apart.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::super::mistake::{Wrong, quoted};
 use super::super::model::{Traffic, TrafficOverlay};
@@ -94,7 +94,9 @@ fn host(text: &str) -> Result<String, Wrong> {
     let wrong = |why: &str| Wrong::new(format!("the host {} {why}", quoted(text)));
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let bare = bare.split(['/', ':']).next().unwrap_or_default();
-    if bare != text && !bare.is_empty() {
+    // An address of IPv6 begins with a bracket, or is one by itself.
+    let address = bare.starts_with('[') || text.parse::<Ipv6Addr>().is_ok();
+    if bare != text && !bare.is_empty() && !address {
         let hint = format!("write {}; the path has a key of its own", quoted(bare));
         return Err(wrong("must be a name alone, without scheme, port and path").hint(hint));
     }

@@ -52,7 +52,7 @@ environments:
 "#;
     let expected = [
         r#"2:1: health: a service without a health check cannot be released (health: { http: /healthz })"#,
-        r#"2:10: service: the service "check out" may hold only letters, digits and a few of `-._+`"#,
+        r#"2:10: service: the service "check out" may hold only letters, digits, `-` and `_`"#,
         r#"3:1: ownr: unknown key "ownr" (did you mean owner?)"#,
         r#"4:17: run.command: expected a list of program and arguments, got "./checkout --port {port}" (no shell is involved: write ["./checkout", "--port", "{port}"])"#,
         r#"4:52: run.env.PORT: PORT is set by Slipway for each instance (leave it out)"#,
@@ -408,6 +408,14 @@ fn traffic() {
             "6:18: traffic.host: the host \"a..b\" is not a host name (letters, digits, - and dots: checkout.local)",
         ),
         ("traffic: { host: 1.2.3 }\n", "6:18: traffic.host: the host \"1.2.3\" is neither a name nor an address"),
+        (
+            "traffic: { host: \"[::1]\" }\n",
+            "6:18: traffic.host: the host \"[::1]\" is not a host name (letters, digits, - and dots: checkout.local)",
+        ),
+        (
+            "traffic: { host: \"::1\" }\n",
+            "6:18: traffic.host: the host \"::1\" is not a host name (letters, digits, - and dots: checkout.local)",
+        ),
         ("traffic: { path: api }\n", "6:18: traffic.path: the path \"api\" must start with / (write \"/api\")"),
         (
             "traffic: { path: /api/* }\n",
@@ -625,7 +633,7 @@ fn environments_and_strategies() {
         (
             "production: {}",
             "\"a b\": {}",
-            "5:17: environments[\"a b\"]: the environment \"a b\" may hold only letters, digits and a few of `-._+`",
+            "5:17: environments[\"a b\"]: the environment \"a b\" may hold only letters, digits, `-` and `_`",
         ),
         (
             "production: {}",
