@@ -108,6 +108,14 @@ impl Report {
         state_dir.join("upgrade.json")
     }
 
+    /// Removes what was written by a process that is gone: another one may have the same number.
+    pub(crate) fn forget(state_dir: &Path) -> io::Result<()> {
+        match std::fs::remove_file(Report::file(state_dir)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn write(&self, state_dir: &Path) -> io::Result<()> {
         replace(&Report::file(state_dir), &serde_json::to_vec(self)?)
     }
