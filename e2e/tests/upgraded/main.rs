@@ -216,6 +216,18 @@ async fn a_program_that_does_not_come_up_changes_nothing() {
     let left = stage.slipway.processes();
     assert!(left.iter().all(|process| !process.command.contains("tail")), "{left:#?}");
     installed.renew();
+    // As a full disk does it.
+    let in_the_way = state.join("upgrade.tmp");
+    std::fs::create_dir(&in_the_way).expect("a folder");
+    let told = Command::new("kill").args(["-USR2", &old.to_string()]).status().await.expect("kill");
+    assert!(told.success());
+    until("it says why not", async || {
+        let log = std::fs::read_to_string(stage.slipway.data.join("logs/gateway.log")).unwrap_or_default();
+        log.contains("upgrade.json cannot be written").then_some(())
+    })
+    .await
+    .expect("it does");
+    std::fs::remove_dir(in_the_way).expect("it is empty");
     let (from, to) = upgraded(&state).await;
     assert!(from == old && serves(&state) == to);
     socket.lives().await;
@@ -306,6 +318,8 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     until("another one serves", async || (serves(&state) != four && process::runs(serves(&state))).then_some(()))
         .await
         .expect("it is started again");
+    let report = std::fs::read_to_string(state.join("upgrade.json")).unwrap_or_default();
+    assert!(!report.contains("starting"), "a process of the same number would be refused by it: {report}");
     kill(hangs).await.expect("it is killed");
     are(&stage.slipway, &[("local", "connected"), drain[0], drain[1]]).await;
     let four = serves(&state);

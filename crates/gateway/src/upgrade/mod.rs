@@ -108,10 +108,10 @@ impl Report {
         state_dir.join("upgrade.json")
     }
 
-    /// Removes what was written by a process that is gone: another one may have the same number.
+    /// Removes what a process that is gone had begun: another one may have the same number.
     pub(crate) fn forget(state_dir: &Path) -> io::Result<()> {
-        match std::fs::remove_file(Report::file(state_dir)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        match Report::read(state_dir) {
+            Some(Report { came_to: CameTo::Starting, .. }) => std::fs::remove_file(Report::file(state_dir)),
             _ => Ok(()),
         }
     }

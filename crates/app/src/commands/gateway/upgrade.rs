@@ -100,7 +100,11 @@ async fn outcome(state: &Path, pid: Pid) -> Result<(Process, Process)> {
             bail!("process {} has ended before it said what became of the upgrade; see its log", number(pid));
         }
         if begun.elapsed() > LIMIT {
-            bail!("process {} has not said within {} seconds what became of it", number(pid), LIMIT.as_secs());
+            bail!(
+                "process {} has not said within {} seconds what became of it; see its log",
+                number(pid),
+                LIMIT.as_secs()
+            );
         }
         tokio::time::sleep(LOOK).await;
     }
