@@ -282,7 +282,8 @@ impl Talk<'_> {
 
     /// Says it where one that this gateway has followed has ended. None comes but by an upgrade, which calls anew.
     async fn tell_predecessors(&mut self) -> io::Result<()> {
-        if self.predecessors.is_empty() {
+        // Those are its successor's by then.
+        if self.predecessors.is_empty() || self.gateway.draining.is_cancelled() {
             return Ok(());
         }
         let running = self.gateway.predecessors();

@@ -3,7 +3,7 @@
 //! A lock is of an open file: a process that is handed it holds it without a moment at which nobody does, and it is free
 //! once all of them have let go.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -33,23 +33,26 @@ impl Lock {
         self.0.try_clone()
     }
 
-    /// Writes down who has it.
+    /// Writes down who has it, as far as that can be written.
     pub fn name(&self, pid: u32) {
-        self.note(&pid.to_string());
+        // For people and for signals; the lock itself is what counts, also on a full disk.
+        if let Err(error) = self.note(&pid.to_string()) {
+            tracing::warn!(%error, pid, "who holds a lock cannot be written down");
+        }
     }
 
-    /// Writes down who has it, and what else there is to know of it behind that.
-    pub(crate) fn note(&self, text: &str) {
+    /// Writes down who has it, and what else there is to know of it behind that. Nobody finds it empty meanwhile.
+    pub(crate) fn note(&self, text: &str) -> io::Result<()> {
         let (mut file, text) = (&self.0, format!("{text}\n"));
-        // For people and for signals; the lock itself is what counts, also on a full disk. Nobody finds it empty meanwhile.
         let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
         // Nobody's rather than another one's, who would get the signals.
-        let _ = file.set_len(if written.is_ok() { text.len() as u64 } else { 0 });
+        let cut = file.set_len(if written.is_ok() { text.len() as u64 } else { 0 });
+        written.and(cut)
     }
 
     /// The lock on `path` that another process holds, as it was handed over in this file.
     pub(crate) fn given(given: File, path: &Path) -> Option<Lock> {
-        let is_lock = given.metadata().ok()?.ino() == std::fs::metadata(path).ok()?.ino();
+        let is_lock = is_same(&given.metadata().ok()?, &fs::metadata(path).ok()?);
         let held = is_lock && flock(&given, FlockOperation::NonBlockingLockExclusive).is_ok();
         held.then_some(Lock(given))
     }
@@ -98,10 +101,25 @@ pub(crate) fn is_named(path: &Path) -> bool {
     }
 }
 
-/// The process that holds the lock, as it wrote itself down.
+/// The process that holds the lock, as it wrote itself down; `None` where that one has not got the file open: what another
+/// one left there must not be sent signals.
 pub fn holder(path: &Path) -> Option<Pid> {
     let text = noted(path)?;
-    Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
+    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
+    has_open(pid, path).then_some(pid)
+}
+
+/// Whether a process has the file open. One whose files may not be looked at is believed: it may not be sent signals either.
+fn has_open(pid: Pid, path: &Path) -> bool {
+    let Ok(lock) = fs::metadata(path) else { return false };
+    match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(open) => open.flatten().filter_map(|file| fs::metadata(file.path()).ok()).any(|file| is_same(&file, &lock)),
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    }
+}
+
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// What whoever holds the lock wrote down; `None` where nobody does.
@@ -117,4 +135,29 @@ pub(crate) fn noted(path: &Path) -> Option<String> {
 /// Puts nothing in the place of standard input.
 pub(crate) fn release_stdin() -> io::Result<()> {
     Ok(rustix::stdio::dup2_stdin(File::open("/dev/null")?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_not_got_the_lock_is_not_named_whatever_stands_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = Lock::try_take(&path).unwrap().unwrap();
+        lock.name(std::process::id());
+        assert_eq!(holder(&path), Pid::from_raw(std::process::id().cast_signed()));
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        lock.name(other.id());
+        assert_eq!(holder(&path), None, "it lives, and has nothing to do with it");
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_an_error() {
+        // As a full disk does it.
+        Lock(File::options().read(true).write(true).open("/dev/full").unwrap()).note("1").unwrap_err();
+    }
 }

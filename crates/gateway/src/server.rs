@@ -19,7 +19,7 @@ use crate::socket::listen;
 use crate::table_store::TableStore;
 use crate::tls::{self, Certificates, Tls};
 use crate::upgrade::elder::Elder;
-use crate::upgrade::{Listeners, Succession, manager};
+use crate::upgrade::{Listeners, Report, STEP_LIMIT, Succession, manager};
 use crate::{Error, connection, health, link, metrics};
 
 /// What a gateway is started with.
@@ -156,6 +156,9 @@ pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succe
     let tls_address = tls_address.zip(certificates.as_ref().map(|certificates| certificates.obtained));
     let (listener, admin) = metrics::bind(&config.state_dir, tls_address, succession.is_some()).await.map_err(state)?;
     let (mut unwritten, follows) = (None, coming.is_some());
+    if !follows && let Err(error) = Report::forget(&config.state_dir) {
+        tracing::warn!(%error, "what an earlier process began cannot be removed");
+    }
     if coming.is_none()
         && let Err(error) = admin.write()
     {
@@ -304,6 +307,9 @@ async fn serve(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
 
 async fn drain(gateway: &Gateway) {
     gateway.closing.cancel();
+    // A program that was to follow is taken back first: two must not keep the folder.
+    let mut over = gateway.handing_over.subscribe();
+    let _ = tokio::time::timeout(STEP_LIMIT, over.wait_for(|on| !on)).await;
     gateway.running.close();
     let limit = *crate::gateway::lock(&gateway.drain_limit);
     if tokio::time::timeout(limit, gateway.running.wait()).await.is_err() {

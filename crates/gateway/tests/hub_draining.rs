@@ -173,6 +173,7 @@ async fn one_that_takes_its_place_back_has_it() {
     let b = Process::call(&hub, "b", |hello| hello.predecessors = follows(&["a"])).await;
     are(&hub, &[("gw", true, false), ("gw.1", true, true)]).await;
     drop((a, b));
+    are(&hub, &[("gw", false, false), ("gw.1", false, true)]).await;
     let mut back = Process::call(&hub, "a", |_| {}).await;
     back.ack(1).await;
     are(&hub, &[("gw", true, false)]).await;
@@ -181,6 +182,38 @@ async fn one_that_takes_its_place_back_has_it() {
     let mut late = Process::call(&hub, "b", |hello| hello.predecessors = follows(&["a"])).await;
     assert!(late.is_refused().await, "the one that did not come up stays away");
     are(&hub, &[("gw", true, false)]).await;
+}
+
+#[tokio::test]
+async fn one_that_begins_to_drain_says_nothing_of_those_before_it() {
+    let (_dir, hub) = hub().await;
+    let mut c = Process::call(&hub, "c", |hello| hello.predecessors = follows(&["a", "b"])).await;
+    let mut b = Process::call(&hub, "b", |hello| hello.draining = true).await;
+    are(&hub, &[("gw", true, false), ("gw.1", false, true), ("gw.2", true, true)]).await;
+    b.say(&FromGateway::Predecessors { running: vec![] }).await;
+    b.ack(1).await;
+    until("all of that was heard", || (hub.gateways()[2].acked == Generation(1)).then_some(())).await;
+    are(&hub, &[("gw", true, false), ("gw.1", false, true), ("gw.2", true, true)]).await;
+    let mut a = Process::call(&hub, "a", |hello| hello.draining = true).await;
+    assert!(!a.is_refused().await, "it drains, and may say so");
+    drop(a);
+    are(&hub, &[("gw", true, false), ("gw.1", false, true), ("gw.2", true, true)]).await;
+    c.say(&FromGateway::Predecessors { running: vec![] }).await;
+    are(&hub, &[("gw", true, false), ("gw.2", true, true)]).await;
+}
+
+#[tokio::test]
+async fn one_that_says_too_late_that_it_serves_does_not_take_the_place_of_its_successor() {
+    let (_dir, hub) = hub().await;
+    let mut b = Process::call(&hub, "b", |hello| hello.predecessors = follows(&["a"])).await;
+    are(&hub, &[("gw", true, false), ("gw.1", false, true)]).await;
+    let mut late = Process::call(&hub, "a", |_| {}).await;
+    assert!(late.is_refused().await, "another one serves");
+    b.ack(1).await;
+    until("the one that serves is heard", || (hub.gateways()[0].acked == Generation(1)).then_some(())).await;
+    let mut again = Process::call(&hub, "a", |hello| hello.draining = true).await;
+    assert!(!again.is_refused().await, "now it knows");
+    are(&hub, &[("gw", true, false), ("gw.1", true, true)]).await;
 }
 
 #[tokio::test]

@@ -200,10 +200,9 @@ async fn a_program_that_does_not_come_up_changes_nothing() {
                 begun.expect("it is");
                 let other = upgrade(&state).await;
                 // Unless the first one has failed meanwhile, which is no second one at the same time.
-                assert!(other.code == 1 || other.stderr.contains("is under way") && other.code == 12, "{other}");
-                if script == "#!/bin/sh\nHANG" {
-                    assert_eq!(other.code, 12, "{other}");
-                }
+                let refused = other.code == 12 && other.stderr.contains("is under way");
+                let failed = script != "#!/bin/sh\nHANG" && other.code == 1 && other.stderr.contains(why);
+                assert!(refused || failed, "{other}");
                 asked.await
             }
         };
@@ -217,6 +216,18 @@ async fn a_program_that_does_not_come_up_changes_nothing() {
     let left = stage.slipway.processes();
     assert!(left.iter().all(|process| !process.command.contains("tail")), "{left:#?}");
     installed.renew();
+    // As a full disk does it.
+    let in_the_way = state.join("upgrade.tmp");
+    std::fs::create_dir(&in_the_way).expect("a folder");
+    let told = Command::new("kill").args(["-USR2", &old.to_string()]).status().await.expect("kill");
+    assert!(told.success());
+    until("it says why not", async || {
+        let log = std::fs::read_to_string(stage.slipway.data.join("logs/gateway.log")).unwrap_or_default();
+        log.contains("upgrade.json cannot be written").then_some(())
+    })
+    .await
+    .expect("it does");
+    std::fs::remove_dir(in_the_way).expect("it is empty");
     let (from, to) = upgraded(&state).await;
     assert!(from == old && serves(&state) == to);
     socket.lives().await;
@@ -224,6 +235,39 @@ async fn a_program_that_does_not_come_up_changes_nothing() {
     anew.stop().await;
     let report = stage.strike().await;
     assert_eq!(report.failures.total(), 0, "{:?}", report.first_failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_told_to_end_while_it_hands_over_leaves_nobody_behind() {
+    let _alone = alone().await;
+    let installed = Installed::new();
+    let stage = Stage::set_on(installed.slipway(&[]).await, PRODUCTION, 20.0).await;
+    let state = stage.slipway.data.join("gateway");
+    let old = serves(&state);
+    // It says what a gateway says, until the folder is its own.
+    let says = r#"echo '{"type":"here","version":"0"}' >&0; read offer; echo '{"type":"ready","in_step":true}' >&0; read yours"#;
+    installed.put(&format!("#!/bin/sh\n{says}\n{}", hang(&state)), 0o755);
+    let hangs = async || {
+        let hangs = until("the folder is its own", async || {
+            stage.slipway.processes().into_iter().find(|process| process.command.contains("tail -f"))
+        });
+        hangs.await.expect("it is");
+        installed.renew();
+        let told = Command::new("kill").args(["-TERM", &old.to_string()]).status().await.expect("kill");
+        assert!(told.success());
+        until("it has ended", async || (!process::runs(old)).then_some(())).await.expect("it ends");
+        let left = stage.slipway.processes();
+        assert!(left.iter().all(|process| !process.command.contains("tail -f")), "{left:#?}");
+    };
+    let (failed, ()) = tokio::join!(upgrade(&state), hangs());
+    let failed = failed.expect(1).expect("it fails");
+    assert!(failed.stderr.contains("it was told to end"), "{failed}");
+    until("another one serves", async || (serves(&state) != old && process::runs(serves(&state))).then_some(()))
+        .await
+        .expect("it is started again");
+    let (_, anew) = upgraded(&state).await;
+    assert!(process::runs(anew));
+    stage.strike().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,6 +318,8 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     until("another one serves", async || (serves(&state) != four && process::runs(serves(&state))).then_some(()))
         .await
         .expect("it is started again");
+    let report = std::fs::read_to_string(state.join("upgrade.json")).unwrap_or_default();
+    assert!(!report.contains("starting"), "a process of the same number would be refused by it: {report}");
     kill(hangs).await.expect("it is killed");
     are(&stage.slipway, &[("local", "connected"), drain[0], drain[1]]).await;
     let four = serves(&state);

@@ -60,10 +60,10 @@ impl Gateway {
                 let new = control.leases.lapses().into_iter().filter(|lapse| !before.contains(lapse));
                 new.for_each(|lapse| self.events.push(Event::Lapsed(lapse)));
                 self.leases_changed.notify_one();
+                // Written anew it would be of this moment, and its leases with it, which nobody has renewed.
             }
-            _ => {}
+            _ => self.write(&control).await,
         }
-        self.write(&control).await;
     }
 
     /// Writes what could not be written, once it can be: the routing table, where `/metrics` are, and whose the lock is. Until the gateway ends, or

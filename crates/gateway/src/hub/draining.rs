@@ -6,6 +6,7 @@ use slipway_core::traffic::link::{Hello, Machine, Predecessor};
 use super::invite::away;
 use super::roster::Start;
 use super::{Known, State};
+use crate::machine;
 
 /// Processes of one name that may drain at once; more than a gateway allows itself.
 const MOST: usize = 16;
@@ -20,6 +21,13 @@ pub(super) fn is_of(entry: &str, gateway: &str) -> bool {
     entry.strip_prefix(gateway).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+impl Known {
+    /// Whether a process is at the other end of its connection.
+    pub fn speaks(&self) -> bool {
+        self.state.connected && (!self.state.here || machine::runs(self.state.pid))
+    }
+}
+
 impl State {
     /// The entry that a connection speaks for.
     pub fn spoken_for(&mut self, connection: u64) -> Option<&mut Known> {
@@ -32,6 +40,16 @@ impl State {
             known.state.draining && is_of(entry, &hello.gateway) && known.state.boot != hello.boot
         };
         self.gateways.iter().filter(drains).count() < MOST
+    }
+
+    /// Whether the caller says that it serves although another process does, which follows it: it said so before that was
+    /// settled. The next time it knows.
+    pub fn is_late(&self, hello: &Hello) -> bool {
+        let drains = |known: &Known| known.state.draining && known.state.boot == hello.boot;
+        let serves = |known: &Known| known.state.boot != hello.boot && known.speaks();
+        !hello.draining
+            && self.gateways.get(&name(&hello.gateway, hello.pid)).is_some_and(drains)
+            && self.gateways.get(&hello.gateway).is_some_and(serves)
     }
 
     /// Those that the caller has followed are entries of their own, and expected where they have not called; of those that
@@ -59,6 +77,13 @@ impl State {
             self.gateways.insert(entry, known);
         }
         self.keep_running(&hello.gateway, predecessors);
+    }
+
+    /// Does [`State::keep_running`] where it is the process that serves which says so: one that drains follows nobody any more.
+    pub fn hear(&mut self, connection: u64, gateway: &str, running: &[Predecessor]) {
+        if self.spoken_for(connection).is_some_and(|known| !known.state.draining) {
+            self.keep_running(gateway, running);
+        }
     }
 
     /// Of a gateway's processes that drain these alone still run, and those that are connected.

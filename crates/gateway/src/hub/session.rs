@@ -23,7 +23,6 @@ use super::refusal::{GAVE_WAY, NAME_TAKEN, TOO_MANY, Way, admit, refuse, told_as
 use super::roster::Start;
 use super::{EVENTS_KEPT, GatewayState, Known, Shared, State, draining};
 use crate::access_log::now;
-use crate::machine;
 use crate::wire::{self, LineReader};
 
 /// Pause between two attempts to listen where another program has the port.
@@ -174,9 +173,11 @@ impl<'a> Session<'a> {
             false => hello.gateway.clone(),
         };
         // Two that were given one invitation would take the name from each other for ever.
-        let speaks = |known: &Known| known.state.connected && (!known.state.here || machine::runs(known.state.pid));
+        if state.is_late(&hello) {
+            return Err("that has given way, and said so too late,");
+        }
         let follows = |known: &Known| hello.predecessors.iter().any(|p| p.boot == known.state.boot);
-        let is_other = |known: &Known| known.state.boot != hello.boot && !follows(known) && speaks(known);
+        let is_other = |known: &Known| known.state.boot != hello.boot && !follows(known) && known.speaks();
         if matches!(way, Way::Invited(_)) && state.gateways.get(&name).is_some_and(is_other) {
             return Err(NAME_TAKEN);
         }
@@ -366,7 +367,7 @@ impl<'a> Session<'a> {
                     }
                     events.push_back((known.state.name.clone(), event));
                 }
-                FromGateway::Predecessors { running } => state.keep_running(&self.gateway, &running),
+                FromGateway::Predecessors { running } => state.hear(self.connection, &self.gateway, &running),
                 FromGateway::Gone => _ = state.remove(|_, known| known.connection == self.connection),
             }
         }

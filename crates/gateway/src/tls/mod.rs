@@ -76,6 +76,8 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listeners: Arc<Listeners>, acc
     let Some(listener) = &listeners.tls else { return };
     loop {
         let accepted = tokio::select! {
+            // Whoever has given way accepts nothing more.
+            biased;
             () = gateway.closing.cancelled() => return,
             () = gateway.draining.cancelled() => return,
             () = gateway.stopped.cancelled() => return,

@@ -17,7 +17,7 @@ const PREFIX: &str = "draining-";
 /// That this process gives way; taken back when this is let go.
 #[derive(Debug)]
 pub(crate) struct Draining {
-    _lock: Lock,
+    lock: Lock,
     path: PathBuf,
 }
 
@@ -28,8 +28,10 @@ impl Draining {
         let path = state_dir.join(format!("{PREFIX}{pid}"));
         // One that was killed and had the same number may have left the file; nobody else takes it.
         let lock = Lock::try_take(&path)?.ok_or_else(|| io::Error::other("somebody holds it"))?;
-        lock.note(&format!("{pid}\n{boot}"));
-        Ok(Draining { _lock: lock, path })
+        let draining = Draining { lock, path };
+        // Nobody would know of it.
+        draining.lock.note(&format!("{pid}\n{boot}"))?;
+        Ok(draining)
     }
 }
 
@@ -42,8 +44,10 @@ impl Drop for Draining {
 
 /// Every other process that has given way, or is about to, and still runs. Files of those that were killed are removed.
 pub(crate) fn others(state_dir: &Path) -> Vec<Predecessor> {
-    let own = std::process::id();
-    let mut all: Vec<Predecessor> = files(state_dir).filter_map(|path| look(&path)).filter(|p| p.pid != own).collect();
+    // Its own may just be made: it must not be taken for one that was left.
+    let own = format!("{PREFIX}{}", std::process::id());
+    let mut all: Vec<Predecessor> =
+        files(state_dir).filter(|path| !path.ends_with(&own)).filter_map(|path| look(&path)).collect();
     all.sort_by_key(|p| p.pid);
     all
 }
@@ -82,10 +86,18 @@ mod tests {
         assert_eq!(processes(folder.path()).into_iter().next(), own);
         assert!(others(folder.path()).is_empty(), "it is not its own predecessor");
         let other = Lock::try_take(&folder.path().join("draining-4711")).unwrap().unwrap();
-        other.note("4711\nb0");
+        other.note("4711\nb0").unwrap();
         assert_eq!(others(folder.path()), [Predecessor { pid: 4711, boot: "b0".into() }]);
         drop((other, draining));
         assert!(others(folder.path()).is_empty() && processes(folder.path()).is_empty());
         assert_eq!(files(folder.path()).count(), 0, "a file without its lock is removed");
+    }
+
+    #[test]
+    fn its_own_is_left_alone_while_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join(format!("{PREFIX}{}", std::process::id()));
+        fs::write(&made, "").unwrap();
+        assert!(others(folder.path()).is_empty() && made.exists());
     }
 }

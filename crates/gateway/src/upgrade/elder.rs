@@ -1,7 +1,7 @@
 //! The process that gives way: starts the new program, hands over, and takes everything back where that one does not come.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -46,21 +46,15 @@ impl Elder {
             }
             tracing::warn!(program = %self.succession.program.display(), "asked to give way to a new program");
             let from = Process { pid: std::process::id(), version: VERSION.to_string() };
-            self.report(&from, CameTo::Starting);
-            let came_to = tokio::select! {
-                came_to = self.give_way() => came_to,
-                () = self.gateway.closing.cancelled() => {
-                    // What was started ends with the wait for it.
-                    self.gateway.keep_folder().await;
-                    self.gateway.handing_over.send_replace(false);
-                    return std::future::pending().await;
-                }
+            let came_to = match self.report(&from, CameTo::Starting) {
+                Ok(()) => self.give_way().await,
+                Err(error) => Err(format!("{} cannot be written: {error}", Report::file(&self.state_dir).display())),
             };
             match came_to {
                 Ok((to, draining)) => {
                     tracing::warn!(pid = to.pid, version = to.version, "a new process serves; this one drains");
                     manager::tell(&format!("MAINPID={}", to.pid));
-                    self.report(&from, CameTo::Done { to });
+                    self.tell(&from, CameTo::Done { to });
                     let Elder { gateway, listeners, succession, .. } = self;
                     // In this order: whoever finds the folder's lock free finds this process by its own.
                     drop((succession.lock, listeners));
@@ -71,7 +65,9 @@ impl Elder {
                 }
                 Err(why) => {
                     tracing::error!(why, "the new program did not come up: this process goes on");
-                    self.report(&from, CameTo::Failed { why });
+                    self.tell(&from, CameTo::Failed { why });
+                    // Whoever ends this process waits for this.
+                    self.gateway.handing_over.send_replace(false);
                     tokio::select! {
                         biased;
                         _ = asked.recv() => tracing::warn!("asked once more meanwhile: refused"),
@@ -82,14 +78,22 @@ impl Elder {
         }
     }
 
-    fn report(&self, from: &Process, came_to: CameTo) {
-        let report = Report { from: from.clone(), came_to };
-        if let Err(error) = report.write(&self.state_dir) {
-            tracing::error!(%error, "what becomes of the upgrade cannot be written");
+    fn report(&self, from: &Process, came_to: CameTo) -> io::Result<()> {
+        Report { from: from.clone(), came_to }.write(&self.state_dir)
+    }
+
+    /// The same where nothing can be done about it any more.
+    fn tell(&self, from: &Process, came_to: CameTo) {
+        if let Err(error) = self.report(from, came_to) {
+            tracing::error!(%error, "what became of the upgrade cannot be written");
         }
     }
 
     async fn give_way(&self) -> Result<(Process, Draining), String> {
+        let told_to_end = || "it was told to end".to_string();
+        if self.gateway.closing.is_cancelled() {
+            return Err(told_to_end());
+        }
         let drain = others(&self.state_dir).len();
         if drain >= MOST_DRAINING {
             return Err(format!(
@@ -103,16 +107,26 @@ impl Elder {
         self.gateway.handing_over.send_replace(true);
         let log = self.state_dir.join("upgrade.log");
         let came_to = match self.start(&log) {
-            Ok(mut heir) => match heir.comes(self).await {
-                Ok(to) => Ok((to, heir)),
-                Err(why) => {
-                    heir.end().await;
-                    Err(why)
+            Ok(mut heir) => {
+                let came = tokio::select! {
+                    biased;
+                    came = heir.comes(self) => came,
+                    () = self.gateway.closing.cancelled() => Err(told_to_end()),
+                };
+                match came {
+                    Ok(to) => Ok((to, heir)),
+                    Err(why) => {
+                        heir.end().await;
+                        Err(why)
+                    }
                 }
-            },
+            }
             Err(error) => Err(format!("{} cannot be started: {error}", self.succession.program.display())),
         };
         let words = words(&log);
+        let last = words.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_string);
+        // Where nobody takes it, it keeps nobody waiting.
+        tokio::task::spawn_blocking(move || repeat(&words));
         match came_to {
             Ok((to, heir)) => {
                 // It is nobody's to wait for but this process's.
@@ -126,10 +140,8 @@ impl Elder {
                     tracing::error!(%error, "where /metrics are cannot be written");
                 }
                 drop(draining);
-                self.gateway.handing_over.send_replace(false);
                 // The control plane may have heard of the other already.
                 self.gateway.call_anew.notify_one();
-                let last = words.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_string);
                 Err(last.map_or(why.clone(), |last| format!("{why}; it said: {last}")))
             }
         }
@@ -169,11 +181,15 @@ fn words(log: &Path) -> String {
     // There may be nothing, and more than anybody wants to read.
     let _ = File::open(log).and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, WORDS_BYTES), &mut text));
     let _ = fs::remove_file(log);
-    let text = String::from_utf8_lossy(&text).into_owned();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        eprintln!("{line}");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Says on standard error what a new program said, if that can be written.
+fn repeat(words: &str) {
+    let mut out = io::stderr().lock();
+    for line in words.lines().filter(|line| !line.trim().is_empty()) {
+        let _ = writeln!(out, "{line}");
     }
-    text
 }
 
 /// The new program's process. It is ended with this, unless it serves.

@@ -108,6 +108,14 @@ impl Report {
         state_dir.join("upgrade.json")
     }
 
+    /// Removes what a process that is gone had begun: another one may have the same number.
+    pub(crate) fn forget(state_dir: &Path) -> io::Result<()> {
+        match Report::read(state_dir) {
+            Some(Report { came_to: CameTo::Starting, .. }) => std::fs::remove_file(Report::file(state_dir)),
+            _ => Ok(()),
+        }
+    }
+
     fn write(&self, state_dir: &Path) -> io::Result<()> {
         replace(&Report::file(state_dir), &serde_json::to_vec(self)?)
     }

@@ -57,7 +57,7 @@ impl From<Gateway> for WireGateway {
         let known = gateway.known;
         let state = match &known {
             None => "invited",
-            Some(known) if known.draining && known.lost.is_none() => "draining",
+            Some(known) if known.draining && known.connected => "draining",
             Some(known) if known.connected => "connected",
             Some(known) if known.lost.is_some() => "lost",
             Some(known) if known.ended => "ended",

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
 use slipway_gateway::lock::{Lock, holder};
-use slipway_gateway::upgrade::{CameTo, Process, Report, STEP_LIMIT};
+use slipway_gateway::upgrade::{CameTo, Process, Report, STEP_LIMIT, processes};
 
 use crate::args::{Common, UpgradeGateway};
 use crate::exit::{self, Refused};
@@ -22,8 +22,8 @@ const LIMIT: Duration = Duration::from_secs(STEP_LIMIT.as_secs() * 3 + 10);
 /// What a gateway has written down of itself.
 #[derive(Deserialize)]
 struct Admin {
-    #[serde(default)]
-    pid: u32,
+    /// Absent where it is of a version that did not say.
+    pid: Option<u32>,
     #[serde(default)]
     gives_way: bool,
 }
@@ -44,15 +44,19 @@ pub(super) async fn run(common: &Common, asked: UpgradeGateway) -> Result<u8> {
     // To one that does not listen for it the signal would be the end.
     let admin =
         std::fs::read(state.join("admin.json")).ok().and_then(|text| serde_json::from_slice::<Admin>(&text).ok());
-    if !admin.is_some_and(|admin| admin.gives_way && admin.pid == number(pid)) {
-        let why = format!(
-            "the gateway that runs (process {}) is of a version that cannot give way to another: end it, and it is started anew",
-            number(pid)
-        );
-        return Err(Refused(why).into());
+    let number = number(pid);
+    let why_not = match admin {
+        Some(Admin { pid: Some(pid), gives_way: true }) if pid == number => None,
+        Some(Admin { pid, .. }) if pid.is_none_or(|pid| pid == number) => {
+            Some("is of a version that cannot give way to another: end it, and it is started anew")
+        }
+        _ => Some("has not finished its start: try again"),
+    };
+    if let Some(why) = why_not {
+        return Err(Refused(format!("the gateway that runs (process {number}) {why}")).into());
     }
     let _ = std::fs::remove_file(Report::file(&state));
-    kill_process(pid, Signal::USR2).with_context(|| format!("process {} cannot be told", number(pid)))?;
+    kill_process(pid, Signal::USR2).with_context(|| format!("process {number} cannot be told"))?;
     let (from, to) = outcome(&state, pid).await?;
     match common.json {
         true => outln!("{}", json!({ "from": from, "to": to })),
@@ -77,7 +81,7 @@ fn state_dir(common: &Common, asked: &UpgradeGateway) -> Result<PathBuf> {
 
 /// Waits until the process says what became of it: who gave way to whom.
 async fn outcome(state: &Path, pid: Pid) -> Result<(Process, Process)> {
-    let begun = Instant::now();
+    let (begun, mut missed) = (Instant::now(), 0);
     loop {
         match Report::read(state).filter(|report| report.from.pid == number(pid)) {
             Some(Report { from, came_to: CameTo::Done { to } }) => return Ok((from, to)),
@@ -90,11 +94,17 @@ async fn outcome(state: &Path, pid: Pid) -> Result<(Process, Process)> {
             }
             Some(Report { came_to: CameTo::Starting, .. }) | None => {}
         }
-        if rustix::process::test_kill_process(pid).is_err() {
+        // By its locks, since one that was not waited for has its number still; twice, since it passes one from hand to hand.
+        missed = if processes(state).contains(&pid) { 0 } else { missed + 1 };
+        if missed > 1 {
             bail!("process {} has ended before it said what became of the upgrade; see its log", number(pid));
         }
         if begun.elapsed() > LIMIT {
-            bail!("process {} has not said within {} seconds what became of it", number(pid), LIMIT.as_secs());
+            bail!(
+                "process {} has not said within {} seconds what became of it; see its log",
+                number(pid),
+                LIMIT.as_secs()
+            );
         }
         tokio::time::sleep(LOOK).await;
     }
