@@ -142,6 +142,17 @@ pub struct LaneId {
     pub environment: EnvironmentName,
 }
 
+/// A few of them by name, the others by number.
+pub fn some_of(all: &[impl ToString]) -> String {
+    let (named, others) = all.split_at(all.len().min(3));
+    let named = named.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match others.len() {
+        0 => named,
+        1 => format!("{named} and 1 other"),
+        others => format!("{named} and {others} others"),
+    }
+}
+
 impl fmt::Display for LaneId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in {}", self.service, self.environment)
@@ -221,6 +232,12 @@ impl fmt::Display for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_a_few_are_named() {
+        let said: Vec<_> = [1, 3, 4, 5].iter().map(|n| some_of(&["a", "b", "c", "d", "e"][..*n])).collect();
+        assert_eq!(said, ["a", "a, b, c", "a, b, c and 1 other", "a, b, c and 2 others"]);
+    }
 
     #[test]
     fn names_refuse_what_could_leave_a_folder_or_a_header() {

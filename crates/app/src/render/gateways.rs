@@ -1,5 +1,6 @@
 //! Gateways as text.
 
+use slipway_core::names::some_of;
 use slipway_core::units::Timestamp;
 use slipway_server::wire::WireGateway;
 
@@ -53,9 +54,8 @@ fn trouble(gateway: &WireGateway) -> String {
         _ if gateway.state == "ended" => "its process is gone; slipway up starts it again".to_string(),
         _ if gateway.state == "away" => "a shift waits for it".to_string(),
         _ if !gateway.without.is_empty() => {
-            let (named, others) = gateway.without.split_at(gateway.without.len().min(3));
-            let others = if others.is_empty() { String::new() } else { format!(" and {} others", others.len()) };
-            format!("of an earlier release, it cannot reach {}{others} on Unix sockets; upgrade it", named.join(", "))
+            let lanes = some_of(&gateway.without);
+            format!("of an earlier release, it cannot reach {lanes} on Unix sockets; upgrade it")
         }
         _ if gateway.state == "connected" && gateway.other_program => {
             let program = gateway.program.as_deref().unwrap_or("an earlier release");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use slipway_core::journal::Fact;
-use slipway_core::names::{InstanceId, LaneId};
+use slipway_core::names::{InstanceId, LaneId, some_of};
 use slipway_core::rollout::Lane;
 use slipway_core::traffic::link::Ejection;
 use slipway_core::traffic::{Epoch, Generation};
@@ -21,6 +21,24 @@ pub const KEEP: Millis = Millis::from_secs(24 * 3600);
 /// What is kept for gateways that are not connected: whatever they may still send somebody to.
 #[derive(Default)]
 pub(super) struct Kept(BTreeMap<String, KeptFor>);
+
+/// Lanes that each start of a gateway was said to miss instances of.
+#[derive(Default)]
+pub(super) struct Outdated(BTreeMap<(String, u32), BTreeSet<LaneId>>);
+
+impl Outdated {
+    /// Takes in how gateways are now; for each start the lanes that it was not said to miss before.
+    fn follow(&mut self, gateways: &[GatewayView]) -> BTreeMap<String, Vec<LaneId>> {
+        self.0.retain(|(name, pid), _| gateways.iter().any(|g| g.name == *name && g.pid == *pid));
+        let mut new = BTreeMap::new();
+        for gateway in gateways.iter().filter(|g| !g.without.is_empty()) {
+            let told = self.0.entry((gateway.name.clone(), gateway.pid)).or_default();
+            let lanes = gateway.without.iter().filter(|lane| told.insert((*lane).clone()));
+            new.insert(gateway.name.clone(), lanes.cloned().collect());
+        }
+        new
+    }
+}
 
 struct KeptFor {
     instances: BTreeSet<InstanceId>,
@@ -74,11 +92,17 @@ impl Engine {
                     .collect(),
             }
         });
-        changes(seen.gateways(), gateways, |name| seen.kept.0.get(name).map_or(0, |k| k.instances.len()))
+        let outdated = seen.outdated.follow(gateways);
+        changes(seen.gateways(), gateways, &outdated, |name| seen.kept.0.get(name).map_or(0, |k| k.instances.len()))
     }
 }
 
-fn changes(before: &[GatewayView], after: &[GatewayView], kept: impl Fn(&str) -> usize) -> Vec<Fact> {
+fn changes(
+    before: &[GatewayView],
+    after: &[GatewayView],
+    outdated: &BTreeMap<String, Vec<LaneId>>,
+    kept: impl Fn(&str) -> usize,
+) -> Vec<Fact> {
     let mut facts = Vec::new();
     for gateway in after {
         let Some(before) = before.iter().find(|b| b.name == gateway.name) else { continue };
@@ -102,8 +126,8 @@ fn changes(before: &[GatewayView], after: &[GatewayView], kept: impl Fn(&str) ->
             }
             _ => {}
         }
-        if gateway.without.iter().any(|lane| !before.without.contains(lane)) {
-            let lanes = some_of(&gateway.without);
+        if let Some(lanes) = outdated.get(name).filter(|lanes| !lanes.is_empty()) {
+            let lanes = some_of(lanes);
             let sentence = format!(
                 "the gateway {name} is of an earlier release and cannot reach instances on Unix sockets: it answers requests \
                  to {lanes} with errors where no others are; upgrade it"
@@ -113,13 +137,6 @@ fn changes(before: &[GatewayView], after: &[GatewayView], kept: impl Fn(&str) ->
         }
     }
     facts
-}
-
-/// A few of them by name, the others by number.
-fn some_of(lanes: &[LaneId]) -> String {
-    let (named, others) = lanes.split_at(lanes.len().min(3));
-    let named = named.iter().map(LaneId::to_string).collect::<Vec<_>>().join(", ");
-    if others.is_empty() { named } else { format!("{named} and {} others", others.len()) }
 }
 
 fn fact(kind: &str, cause: String, gateway: &GatewayView) -> Fact {
@@ -201,8 +218,9 @@ mod tests {
 
     #[test]
     fn being_lost_and_being_back_are_told_once() {
-        let kinds = |before: &[GatewayView], after: &[GatewayView]| -> Vec<String> {
-            changes(before, after, |_| 2).into_iter().map(|fact| fact.kind).collect()
+        let mut outdated = Outdated::default();
+        let mut kinds = |before: &[GatewayView], after: &[GatewayView]| -> Vec<String> {
+            changes(before, after, &outdated.follow(after), |_| 2).into_iter().map(|fact| fact.kind).collect()
         };
         let (up, away, lost) = (gateway("a", true, None), gateway("a", false, None), gateway("a", false, Some(1)));
         let one = std::slice::from_ref;
@@ -215,13 +233,9 @@ mod tests {
         assert_eq!(kinds(one(&up), one(&old)), ["gateway.outdated"]);
         assert_eq!(kinds(one(&old), one(&old)), [""; 0]);
         assert_eq!(kinds(one(&old), one(&up)), [""; 0]);
-    }
-
-    #[test]
-    fn of_many_lanes_a_few_are_named() {
-        let lanes = vec![lane().id; 5];
-        assert_eq!(some_of(&lanes[..1]), "shop in production");
-        assert_eq!(some_of(&lanes), "shop in production, shop in production, shop in production and 2 others");
+        assert_eq!(kinds(one(&up), one(&old)), [""; 0], "its instance on a socket has started again");
+        let anew = GatewayView { pid: 7, ..old.clone() };
+        assert_eq!(kinds(one(&old), one(&anew)), ["gateway.outdated"], "another start of it");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use slipway_core::units::{Millis, Timestamp};
 use slipway_store::EffectId;
 
 use super::Engine;
-use super::gateways::{Kept, at_gateway, in_flight, lapses};
+use super::gateways::{Kept, Outdated, at_gateway, in_flight, lapses};
 use crate::ports::GatewayView;
 
 /// A control plane that was not heard of by itself for so long was not looking.
@@ -41,6 +41,8 @@ pub(super) struct Seen {
     gateways: Vec<GatewayView>,
     /// Instances that gateways may use which cannot be asked.
     pub(super) kept: Kept,
+    /// What gateways were said to miss.
+    pub(super) outdated: Outdated,
     /// Requests in flight by instance, over all gateways; absent while one of them has not said.
     in_flight: Option<BTreeMap<InstanceId, u64>>,
     lost: HashMap<LaneId, Vec<Lost>>,
