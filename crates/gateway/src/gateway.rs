@@ -4,6 +4,7 @@
 //! state and being handed to a connection. Only after that is a table acknowledged.
 
 mod folder;
+mod leasing;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel};
@@ -16,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::{Ejection, Event};
+use slipway_core::traffic::link::Ejection;
 use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use crate::access_log::{self, AccessLog};
 use crate::api::Passing;
+use crate::clock::{self, Suspensions};
 use crate::connection;
 use crate::count::Counts;
 use crate::eject;
@@ -32,7 +34,7 @@ use crate::places::Places;
 use crate::pulse::Pulse;
 use crate::served::Served;
 use crate::server::Tuning;
-use crate::table_store::TableStore;
+use crate::table_store::{Rest, TableStore};
 use crate::tls::Certificates;
 use crate::upstream::Upstream;
 
@@ -103,11 +105,16 @@ pub(crate) struct Gateway {
     leaving: Mutex<Vec<Arc<Upstream>>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Control {
     table: Option<Arc<RoutingTable>>,
+    /// Whether that is all of the table of its number.
+    is_whole: bool,
+    /// When it was said, in milliseconds since the machine's boot.
+    said_ms: u64,
     leases: Leases,
     terms: Terms,
+    suspensions: Suspensions,
 }
 
 impl Gateway {
@@ -143,11 +150,7 @@ impl Gateway {
             short_way: AtomicU64::new(0),
             served: ArcSwap::default(),
             dispatch: RwLock::new(()),
-            control: tokio::sync::Mutex::new(Control {
-                table: None,
-                leases: Leases::default(),
-                terms: Terms::default(),
-            }),
+            control: tokio::sync::Mutex::default(),
             leases_changed: Notify::new(),
             unwritten: AtomicBool::default(),
             store,
@@ -200,98 +203,41 @@ impl Gateway {
 
     /// What a change makes of the table that was applied last; `None` where it changes another.
     pub(crate) async fn changed(&self, change: TableChange) -> Option<RoutingTable> {
-        change.apply(self.control.lock().await.table.as_deref())
+        let control = self.control.lock().await;
+        if change.from.is_some() && !control.is_whole {
+            return None;
+        }
+        change.apply(control.table.as_deref())
     }
 
     /// Serves `table` if it is newer and holds together. The generation that is served afterwards, by every request
-    /// that is dispatched from now on; `None` where the table makes no sense. Its leases run from `said` on.
-    pub(crate) async fn apply(&self, table: RoutingTable, said: Instant) -> Option<Generation> {
+    /// that is dispatched from now on; `None` where the table makes no sense, or is older than what there is only a part of. Its leases run from `said_ms` on, in
+    /// milliseconds since the machine's boot.
+    pub(crate) async fn apply(&self, table: RoutingTable, said_ms: u64) -> Option<Generation> {
         if let Err(error) = table.check() {
             tracing::warn!(generation = table.generation.0, %error, "a routing table does not hold together: ignored");
             return None;
         }
         let mut control = self.control.lock().await;
         let served = self.served.load().generation();
-        // What was restored may be less than the table of that number: an earlier release could not read all of it.
-        if table.generation < served || (table.generation == served && control.table.as_deref() == Some(&table)) {
-            return Some(served);
+        // What was restored may be less than the table of that number.
+        let is_same = || control.is_whole && control.table.as_deref() == Some(&table);
+        if table.generation < served || (table.generation == served && is_same()) {
+            return control.is_whole.then_some(served);
         }
-        control.leases.start(&table, |term| said + term);
-        control.terms.start(&table, Instant::now(), access_log::now());
+        control.wake_up();
+        let (now, age) = (Instant::now(), clock::elapsed(said_ms));
+        control.leases.start(&table, |term| now + term.saturating_sub(age));
+        control.terms.start(&table, now, access_log::now());
         let table = Arc::new(table);
-        control.table = Some(table.clone());
+        (control.table, control.is_whole, control.said_ms) = (Some(table.clone()), true, said_ms);
         self.swap(&control);
-        self.write(&control).await;
+        // Whoever takes the table in may be cancelled while it waits for the disk.
         self.leases_changed.notify_one();
+        self.write(&control).await;
         self.counts.forget_unused();
         tracing::info!(generation = table.generation.0, "serving a new routing table");
         Some(table.generation)
-    }
-
-    /// The leases hold for a term from `said` on, if `generation` is what is served.
-    pub(crate) async fn renew(&self, generation: Generation, term: Duration, said: Instant) {
-        let mut control = self.control.lock().await;
-        if self.served.load().generation() != generation {
-            return;
-        }
-        // What ran out before the renewal was handled has run out.
-        self.lapse(&mut control).await;
-        control.leases.renew(said + term);
-        let left = (said + term).saturating_duration_since(Instant::now());
-        let store = self.store.clone();
-        let noted = tokio::task::spawn_blocking(move || store.renew(generation, left)).await;
-        if let Ok(Err(error)) = noted {
-            tracing::warn!(%error, "a lease's renewal could not be written");
-        }
-        self.leases_changed.notify_one();
-    }
-
-    /// Serves fall-backs as leases run out, and ends faults as their time is over, until the gateway ends.
-    pub(crate) async fn watch_leases(&self) {
-        loop {
-            let next = {
-                let control = self.control.lock().await;
-                let next = [control.leases.next(), control.terms.next(Instant::now())];
-                next.into_iter().flatten().min()
-            };
-            let due = async {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = self.stopped.cancelled() => return,
-                () = self.leases_changed.notified() => {}
-                () = due => self.lapse(&mut *self.control.lock().await).await,
-            }
-        }
-    }
-
-    /// This machine was suspended for so long: leases and faults ran on meanwhile, and their clock did not.
-    pub(crate) async fn pass(&self, time: Duration) {
-        let mut control = self.control.lock().await;
-        let now = Instant::now();
-        control.leases.pass(time, now);
-        control.terms.pass(time, now);
-        self.swap(&control);
-        self.lapse(&mut control).await;
-        self.leases_changed.notify_one();
-    }
-
-    async fn lapse(&self, control: &mut Control) {
-        let lapses = control.leases.expire(Instant::now());
-        if !lapses.is_empty() || self.served.load().faults().any(|fault| !fault.goes_on()) {
-            self.swap(control);
-        }
-        if lapses.is_empty() {
-            return;
-        }
-        for lapse in lapses {
-            tracing::warn!(lane = %lapse.lane, "the lease ran out: serving the fall-back");
-            self.events.push(Event::Lapsed(lapse));
-        }
-        self.write(control).await;
     }
 
     /// Puts table and lapses in force; afterwards nothing is dispatched by what was served before.
@@ -345,9 +291,15 @@ impl Gateway {
 
     async fn write(&self, control: &Control) {
         let Some(table) = control.table.clone() else { return };
-        let (store, lapses) = (self.store.clone(), control.leases.lapses());
-        let faults = control.terms.left(Instant::now());
-        let written = tokio::task::spawn_blocking(move || store.write(&table, lapses, faults)).await;
+        let store = self.store.clone();
+        let rest = Rest {
+            turn: store.turn(),
+            said_ms: control.said_ms,
+            is_whole: control.is_whole,
+            lapses: control.leases.lapses(),
+            faults: control.terms.left(Instant::now()),
+        };
+        let written = tokio::task::spawn_blocking(move || store.write(&table, rest)).await;
         match written {
             Ok(Ok(())) => {
                 if self.unwritten.swap(false, AcqRel) {
@@ -367,6 +319,20 @@ impl Gateway {
                 }
             }
             Err(error) => tracing::error!(%error, "the routing table was not written"),
+        }
+    }
+
+    /// The table that is served, if that is all of it; and the table of which a part is, if it is not.
+    pub(crate) async fn serves(&self) -> (Generation, Generation) {
+        let control = self.control.lock().await;
+        let served = control.table.as_deref();
+        let generation = served.map_or(Generation(0), |table| table.generation);
+        match served {
+            _ if control.is_whole => (generation, Generation(0)),
+            Some(table) if table.routes.iter().flat_map(|r| &r.versions).any(|v| !v.endpoints.is_empty()) => {
+                (Generation(0), generation)
+            }
+            _ => (Generation(0), Generation(0)),
         }
     }
 

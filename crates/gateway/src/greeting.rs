@@ -13,13 +13,15 @@ use crate::upgrade::VERSION;
 
 /// Who it is and what it serves.
 pub(crate) async fn hello(gateway: &Gateway, token: String, traffic: SocketAddr) -> Hello {
+    let (serves, serves_part) = gateway.serves().await;
     Hello {
         token,
         gateway: gateway.name.clone(),
         boot: gateway.boot.clone(),
         pid: std::process::id(),
         traffic,
-        serves: gateway.served().generation(),
+        serves,
+        serves_part,
         lapsed: gateway.lapses().await,
         ejected: gateway.ejections(),
         machine: Some(machine::here()),

@@ -114,7 +114,7 @@ impl Unheard {
 
     /// Serves `table` from now on, if it is newer and holds together.
     pub async fn apply(&self, table: RoutingTable) {
-        self.0.apply(table, std::time::Instant::now()).await;
+        self.0.apply(table, crate::clock::since_boot_ms()).await;
     }
 
     /// Serves a client's connection to its end, as one that was accepted.

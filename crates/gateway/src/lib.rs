@@ -11,6 +11,7 @@ mod attempt;
 mod body;
 mod challenges;
 mod client;
+mod clock;
 mod cohort;
 mod connection;
 mod cookies;

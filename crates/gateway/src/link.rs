@@ -15,18 +15,20 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, Predecessor, ToGateway};
 use slipway_core::traffic::{RoutingTable, TableChange};
 
+use crate::clock::since_boot_ms;
 use crate::gateway::Gateway;
 use crate::greeting;
 use crate::heard::Heard;
-use crate::hub::SILENCE;
+use crate::hub::{SILENCE, WRITE_LIMIT};
 use crate::invitation::Invitation;
 use crate::machine;
 use crate::parts::whole;
 use crate::reach::reach;
-use crate::report::Reporter;
+use crate::report::{ROWS_IN_A_PART, Reporter, leaving_parts};
 use crate::unconnected::Told;
 use crate::wire::{self, LineReader};
 
@@ -34,9 +36,6 @@ use crate::wire::{self, LineReader};
 const RETRY: Duration = Duration::from_millis(100);
 /// The same where whoever was invited is not let in: it grows to this.
 const REFUSED_RETRY: Duration = Duration::from_secs(5);
-/// A control plane that takes nothing for this long is called anew.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
-
 /// How often it says that it is there.
 const BEAT: Duration = Duration::from_millis(500);
 /// How long a call may take until both sides know each other.
@@ -159,7 +158,7 @@ async fn call(
 
 async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
     let Called { token, read, mut write, at } = called;
-    let (since, called_at) = (gateway.pulse.stops(), Instant::now());
+    let (since, called_at) = (gateway.pulse.stops(), since_boot_ms());
     let hello = greeting::hello(gateway, token, traffic).await;
     let predecessors = hello.predecessors.clone();
     for part in hello.parts() {
@@ -169,7 +168,9 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
         send(&mut write, &FromGateway::Event(event)).await?;
     }
     let mut reporter = Reporter::new();
-    send(&mut write, &FromGateway::Leaving { in_flight: reporter.note_leaving(gateway.leaving()) }).await?;
+    for part in leaving_parts(&reporter.note_leaving(gateway.leaving())) {
+        send(&mut write, &part).await?;
+    }
     let talk = Talk {
         gateway,
         write,
@@ -276,7 +277,7 @@ impl Talk<'_> {
 
     async fn beat(&mut self) -> io::Result<()> {
         self.beat += 1;
-        self.heard.ask(self.beat, Instant::now());
+        self.heard.ask(self.beat, since_boot_ms());
         send(&mut self.write, &FromGateway::Here { beat: self.beat }).await
     }
 
@@ -305,10 +306,19 @@ impl Talk<'_> {
 
     async fn report(&mut self) -> io::Result<()> {
         if let Some(in_flight) = self.reporter.leaving(self.gateway.leaving()) {
-            send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
+            self.tell_leaving(&in_flight).await?;
         }
-        let rows = self.reporter.rows(&self.gateway.counts);
-        if rows.is_empty() { Ok(()) } else { send(&mut self.write, &FromGateway::Counts { rows }).await }
+        for rows in self.reporter.rows(&self.gateway.counts).chunks(ROWS_IN_A_PART) {
+            send(&mut self.write, &FromGateway::Counts { rows: rows.to_vec() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_leaving(&mut self, in_flight: &[(InstanceId, u64)]) -> io::Result<()> {
+        for part in leaving_parts(in_flight) {
+            send(&mut self.write, &part).await?;
+        }
+        Ok(())
     }
 
     /// Serves a table, and says so.
@@ -316,11 +326,11 @@ impl Talk<'_> {
         let gateway = self.gateway;
         // What was said while this process stood still may be long over.
         let stood_still = gateway.is_behind() || gateway.pulse.stops() > self.since;
-        let said = if stood_still { self.heard.when() } else { Instant::now() };
-        if let Some(generation) = gateway.apply(table, said.into_std()).await {
+        let said = self.heard.when().filter(|_| stood_still).unwrap_or_else(since_boot_ms);
+        if let Some(generation) = gateway.apply(table, said).await {
             // In this order: whoever hears the acknowledgement knows what is still running.
             let in_flight = self.reporter.note_leaving(gateway.leaving());
-            send(&mut self.write, &FromGateway::Leaving { in_flight }).await?;
+            self.tell_leaving(&in_flight).await?;
             send(&mut self.write, &FromGateway::Ack { generation }).await?;
             // One that was said while this process stood still need not be the newest.
             gateway.note_in_step(self.since);
@@ -365,7 +375,8 @@ impl Talk<'_> {
                 }
             }
             Ok(ToGateway::Renew { generation, term }) => {
-                gateway.renew(generation, term.as_duration(), self.heard.when().into_std()).await;
+                let said = self.heard.when().unwrap_or_else(since_boot_ms);
+                gateway.renew(generation, term.as_duration(), said).await;
             }
             Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
             Ok(ToGateway::Refused { why }) => return Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),

@@ -7,20 +7,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::clock::since_boot_ms;
 use crate::gateway::{Gateway, lock};
-use crate::table_store::since_boot_ms;
 
 /// How often this process takes its pulse.
 const EVERY: Duration = Duration::from_millis(200);
-/// The two clocks do not differ by so much unless the machine was suspended.
-const SUSPENDED_MS: u64 = 1_000;
 /// A pulse that is this late was missed.
 const MISSED_MS: u64 = 2_000;
 
 /// The pulse of this process.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    began: Instant,
+    /// In milliseconds since the machine's boot: a suspension is a pulse that was missed.
     last_ms: AtomicU64,
     /// How often it stood still.
     stops: watch::Sender<u64>,
@@ -32,8 +30,8 @@ pub(crate) struct Pulse {
 
 impl Default for Pulse {
     fn default() -> Pulse {
-        let (last_ms, waiting) = (AtomicU64::new(0), AtomicBool::new(false));
-        Pulse { began: Instant::now(), last_ms, stops: watch::Sender::new(0), waiting, noticing: Mutex::default() }
+        let (last_ms, waiting) = (AtomicU64::new(since_boot_ms()), AtomicBool::new(false));
+        Pulse { last_ms, stops: watch::Sender::new(0), waiting, noticing: Mutex::default() }
     }
 }
 
@@ -47,10 +45,6 @@ impl Pulse {
     pub(crate) async fn stopped(&self, since: u64) {
         // It lives as long as this does.
         let _ = self.stops.subscribe().wait_for(|stops| *stops > since).await;
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn is_missed(&self, now_ms: u64) -> bool {
@@ -89,26 +83,10 @@ impl Pulse {
     }
 }
 
-/// Notices that the machine was suspended: then its clock since boot goes on, and the one of this process does not.
-#[derive(Default)]
-struct Suspensions {
-    ahead_ms: Option<u64>,
-}
-
-impl Suspensions {
-    /// For how long it was since the last look, if it was.
-    fn look(&mut self, since_boot_ms: u64, now_ms: u64) -> Option<Duration> {
-        let ahead = since_boot_ms.checked_sub(now_ms)?;
-        let before = self.ahead_ms.replace(ahead)?;
-        let time = ahead.saturating_sub(before);
-        (time >= SUSPENDED_MS).then(|| Duration::from_millis(time))
-    }
-}
-
 impl Gateway {
     /// Whether this process has stood still and not caught up since. For every request: it costs a look at the clock.
     pub(crate) fn is_behind(&self) -> bool {
-        self.look(self.pulse.now_ms());
+        self.look(since_boot_ms());
         self.pulse.waiting.load(Ordering::Acquire)
     }
 
@@ -144,23 +122,16 @@ impl Gateway {
     pub(crate) async fn keep_pulse(&self) {
         // Nobody needs to ask for anything for the wait to end.
         let mut patience = None;
-        let mut suspensions = Suspensions::default();
         loop {
             tokio::select! {
                 () = self.ended.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            let now_ms = self.pulse.now_ms();
-            if let Some(time) = suspensions.look(since_boot_ms(), now_ms) {
-                tracing::warn!(seconds = time.as_secs(), "this machine was suspended");
-                {
-                    let _one = lock(&self.pulse.noticing);
-                    self.pulse.stand_still(now_ms, &self.in_step);
-                }
-                self.pass(time).await;
-            } else if !self.look(now_ms) {
+            let now_ms = since_boot_ms();
+            if !self.look(now_ms) {
                 self.pulse.last_ms.fetch_max(now_ms, Ordering::AcqRel);
             }
+            self.notice_suspension().await;
             let stops = self.pulse.stops();
             let (since, noticed) = *patience.get_or_insert((stops, Instant::now()));
             if since != stops {
@@ -179,27 +150,17 @@ mod tests {
     #[test]
     fn a_pulse_that_was_missed_is_noticed_once_by_whoever_looks_first() {
         let (pulse, in_step) = (Pulse::default(), watch::Sender::new(true));
-        assert!(!pulse.look(MISSED_MS - 1, &in_step));
-        assert!(pulse.look(MISSED_MS, &in_step) && !*in_step.borrow());
-        assert!(!pulse.look(MISSED_MS + 1, &in_step), "somebody has noticed");
+        let at = |ms| ms + pulse.last_ms.load(Ordering::Acquire);
+        let missed = at(MISSED_MS);
+        assert!(!pulse.look(missed - 1, &in_step));
+        assert!(pulse.look(missed, &in_step) && !*in_step.borrow());
+        assert!(!pulse.look(missed + 1, &in_step), "somebody has noticed");
         assert!(pulse.waiting.load(Ordering::Acquire));
-        assert!(pulse.look(MISSED_MS * 2, &in_step));
+        assert!(pulse.look(at(MISSED_MS), &in_step));
         pulse.go_on(1, || unreachable!("it has stood still again"));
         assert!(pulse.waiting.load(Ordering::Acquire));
         pulse.go_on(2, || ());
         assert!(!pulse.waiting.load(Ordering::Acquire));
-    }
-
-    #[test]
-    fn a_suspended_machine_is_told_from_a_busy_one() {
-        let mut suspensions = Suspensions::default();
-        for (since_boot, now) in [(50_000, 100), (50_190, 300), (59_000, 9_100), (59_210, 9_300)] {
-            assert_eq!(suspensions.look(since_boot, now), None, "both clocks went on");
-        }
-        assert_eq!(suspensions.look(129_310, 9_400), Some(Duration::from_millis(70_000)));
-        assert_eq!(suspensions.look(129_510, 9_600), None, "that is noted once");
-        assert_eq!(suspensions.look(0, 9_800), None, "a system that does not say");
-        assert_eq!(suspensions.look(129_910, 10_000), None);
     }
 
     /// A lease of half a minute, and a fault.
@@ -224,7 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = crate::table_store::TableStore::open(folder.path()).unwrap();
         let gateway = Gateway::start("gw".into(), crate::server::Tuning::default(), store, None);
-        gateway.apply(leased_and_faulty(), Instant::now()).await.unwrap();
+        gateway.apply(leased_and_faulty(), since_boot_ms()).await.unwrap();
         gateway.pass(Duration::from_secs(10)).await;
         assert!(gateway.lapses().await.is_empty(), "there is a little left");
         assert_eq!(gateway.served().faults().filter(|fault| fault.goes_on()).count(), 1);
@@ -242,7 +203,7 @@ mod tests {
         gateway.note_in_step(0);
         assert!(gateway.dispatch(&gateway.served()).is_some());
         // As if it had begun earlier, and nobody had looked since.
-        gateway.pulse.began = Instant::now().checked_sub(Duration::from_millis(MISSED_MS + 1)).unwrap();
+        *gateway.pulse.last_ms.get_mut() -= MISSED_MS + 1;
         assert!(gateway.dispatch(&gateway.served()).is_none(), "a request that was waiting for it");
         assert_eq!(gateway.pulse.stops(), 1);
         // The answer to what it asked before it stood still.

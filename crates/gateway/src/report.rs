@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::CountRow;
+use slipway_core::traffic::link::{CountRow, FromGateway};
 
 use crate::count::{Counts, VersionCounts};
 
@@ -16,6 +16,21 @@ use crate::count::{Counts, VersionCounts};
 const URGENT: Duration = Duration::from_millis(10);
 /// Longest time from anything else to its report.
 const EVERY: Duration = Duration::from_millis(250);
+
+/// Rows of counts that one line holds at most.
+pub(crate) const ROWS_IN_A_PART: usize = 256;
+/// Instances that one line holds at most. An earlier control plane takes the last part for all.
+const LEAVING_IN_A_PART: usize = 4_096;
+
+/// What is said of instances that are leaving, as lines that are no long ones.
+pub(crate) fn leaving_parts(in_flight: &[(InstanceId, u64)]) -> Vec<FromGateway> {
+    let parts = in_flight.len().div_ceil(LEAVING_IN_A_PART).max(1);
+    let part = |number: usize| {
+        let instances = in_flight.iter().skip(number * LEAVING_IN_A_PART).take(LEAVING_IN_A_PART);
+        FromGateway::Leaving { in_flight: instances.cloned().collect(), more: number + 1 < parts }
+    };
+    (0..parts).map(part).collect()
+}
 
 /// What one connection to the control plane has been told.
 #[derive(Debug)]
@@ -79,6 +94,22 @@ impl Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_instances_are_told_in_parts_of_which_the_last_says_so() {
+        let some = |count| vec![(InstanceId::new("shop-production-1").expect("an id"), 1); count];
+        for count in [0, 1, LEAVING_IN_A_PART, LEAVING_IN_A_PART + 1, LEAVING_IN_A_PART * 5] {
+            let told = leaving_parts(&some(count));
+            let said = told.iter().map(|part| match part {
+                FromGateway::Leaving { in_flight, more } => (in_flight.len(), *more),
+                _ => unreachable!(),
+            });
+            let said: Vec<_> = said.collect();
+            assert_eq!(said.iter().map(|(instances, _)| instances).sum::<usize>(), count);
+            assert!(said.iter().all(|(instances, _)| *instances <= LEAVING_IN_A_PART));
+            assert_eq!(said.iter().position(|(_, more)| !more), Some(said.len() - 1));
+        }
+    }
 
     #[test]
     fn the_end_of_what_was_told_with_a_table_is_told() {

@@ -10,15 +10,16 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use slipway_core::traffic::link::Lapse;
-use slipway_core::traffic::{Generation, RoutingTable, TableChange};
+use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange};
 
+use crate::clock::since_boot_ms;
 use crate::gateway::lock;
 use crate::inject::FaultId;
 use crate::wire;
@@ -33,13 +34,37 @@ pub(crate) struct TableStore {
     /// Whether the folder is another process's at present: nothing is written. Held while something is.
     rests: Arc<Mutex<bool>>,
     written: Arc<Mutex<Option<Written>>>,
+    turns: Arc<Turns>,
     sync: Arc<Sync>,
+}
+
+/// The order of what is to be written: a write that nobody waits for any more may come after a later one.
+#[derive(Debug, Default)]
+struct Turns {
+    given: AtomicU64,
+    taken: AtomicU64,
+}
+
+/// What is kept beside the table.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// Which write it is; see [`TableStore::turn`].
+    pub(crate) turn: u64,
+    /// When the table was said, in milliseconds since the machine's boot: from then on its leases run.
+    pub(crate) said_ms: u64,
+    /// Whether the table is all of that number.
+    pub(crate) is_whole: bool,
+    /// Epochs whose lease ran out.
+    pub(crate) lapses: Vec<Lapse>,
+    /// What is left of each injected fault.
+    pub(crate) faults: Vec<(FaultId, Duration)>,
 }
 
 /// What this process has written.
 #[derive(Debug)]
 struct Written {
     series: u64,
+    is_whole: bool,
     table: Arc<RoutingTable>,
     /// Bytes of the whole table, and of what came after it.
     whole: u64,
@@ -58,8 +83,8 @@ struct Sync {
 pub(crate) struct Kept {
     /// The machine's boot in which it was written; its instances are gone after another.
     boot_id: String,
-    /// When, in milliseconds since that boot, suspended time included.
-    at_ms: u64,
+    /// When it was said, in milliseconds since that boot, suspended time included.
+    pub(crate) at_ms: u64,
     /// The table, with its fall-backs. By another name than before there were changes after it: an earlier release, which does not
     /// look for them, must not take it for the last one.
     #[serde(rename = "whole", alias = "table")]
@@ -72,6 +97,9 @@ pub(crate) struct Kept {
     /// What the changes that follow this table are known by.
     #[serde(default)]
     series: u64,
+    /// What whoever wrote it could read of a table; see [`READS`]. Nothing where it had only a part of it.
+    #[serde(default)]
+    reads: u32,
 }
 
 /// A change since then, and the rest as it is from then on.
@@ -82,6 +110,12 @@ struct Later {
     change: TableChange,
     lapses: Vec<Lapse>,
     faults: Vec<(FaultId, u64)>,
+}
+
+/// What a change belongs to.
+#[derive(Deserialize)]
+struct Of {
+    series: u64,
 }
 
 /// The last renewal of the leases.
@@ -96,7 +130,9 @@ struct Renewed {
 pub(crate) struct Found {
     /// Table and lapses.
     pub(crate) kept: Kept,
-    /// How long ago the table was written.
+    /// Whether the table is all of that number: not where an earlier release could not read some, or its endpoints are gone.
+    pub(crate) is_whole: bool,
+    /// How long ago the table was said.
     pub(crate) age: Duration,
     /// What is left of the last renewal of its leases, where there was one.
     pub(crate) renewed_for: Option<Duration>,
@@ -108,8 +144,8 @@ impl TableStore {
     /// Keeps the table in `folder`, which is made where it is missing.
     pub(crate) fn open(folder: &Path) -> io::Result<TableStore> {
         fs::create_dir_all(folder)?;
-        let (rests, written) = (Arc::default(), Arc::default());
-        Ok(TableStore { folder: folder.to_path_buf(), rests, written, sync: Arc::default() })
+        let (rests, written, turns) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(TableStore { folder: folder.to_path_buf(), rests, written, turns, sync: Arc::default() })
     }
 
     /// For a process that follows another one: nothing is written before the folder is its own. `authority`: of the control
@@ -175,22 +211,25 @@ impl TableStore {
         self.folder.join("renewal.json")
     }
 
-    /// Writes table and lapses where a killed gateway finds them. Blocks, but not for the disk.
-    pub(crate) fn write(
-        &self,
-        table: &Arc<RoutingTable>,
-        lapses: Vec<Lapse>,
-        faults: Vec<(FaultId, Duration)>,
-    ) -> io::Result<()> {
+    /// The next write's place among all: given where what it is to write is looked at.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.given.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Writes table and lapses where a killed gateway finds them, unless something later has been. Blocks, but not for the
+    /// disk.
+    pub(crate) fn write(&self, table: &Arc<RoutingTable>, rest: Rest) -> io::Result<()> {
         let rests = lock(&self.rests);
-        if *rests {
+        if *rests || self.turns.taken.fetch_max(rest.turn, Ordering::AcqRel) > rest.turn {
             return Ok(());
         }
-        let at_ms = since_boot_ms();
-        let until = |left: Duration| at_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        let Rest { said_ms: at_ms, is_whole, lapses, faults, .. } = rest;
+        let now_ms = since_boot_ms();
+        let until = |left: Duration| now_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let faults: Vec<_> = faults.into_iter().map(|(id, left)| (id, until(left))).collect();
         let mut before = lock(&self.written);
         if let Some(written) = before.take()
+            && written.is_whole == is_whole
             && let Some(change) = written.change(table)
         {
             let later = Later { series: written.series, at_ms, change, lapses: lapses.clone(), faults: faults.clone() };
@@ -201,13 +240,14 @@ impl TableStore {
             }
         }
         let series = rand::random();
-        let kept = Kept { boot_id: boot_id(), at_ms, table: RoutingTable::clone(table), lapses, faults, series };
+        let (boot_id, reads) = (boot_id(), if is_whole { READS } else { 0 });
+        let kept = Kept { boot_id, at_ms, table: RoutingTable::clone(table), lapses, faults, series, reads };
         let written = serde_json::to_vec(&kept).map_err(io::Error::from).and_then(|bytes| {
             replace(&self.table_file(), &bytes)?;
             Ok(bytes.len() as u64)
         });
         match written {
-            Ok(whole) => *before = Some(Written { series, table: table.clone(), whole, changes: 0 }),
+            Ok(whole) => *before = Some(Written { series, is_whole, table: table.clone(), whole, changes: 0 }),
             Err(_) => drop(fs::remove_file(self.table_file())),
         }
         written.map(|_| ())
@@ -257,17 +297,23 @@ impl TableStore {
         replace(&self.renewal_file(), &serde_json::to_vec(&Renewed { generation, until_ms })?)
     }
 
-    /// Takes in what changed after the table was written, up to the last line that is whole.
-    fn follow(&self, kept: &mut Kept) {
-        let lines = fs::read(self.changes_file()).unwrap_or_default();
-        for line in lines.split(|byte| *byte == b'\n') {
-            let Ok(later) = serde_json::from_slice::<Later>(line) else { return };
-            if later.series != kept.series {
-                return;
+    /// Takes in what changed after the table was written, up to the last line that is whole: that one alone may be torn.
+    fn follow(&self, kept: &mut Kept) -> io::Result<()> {
+        let lines = match fs::read(self.changes_file()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            lines => lines?,
+        };
+        let whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &lines[..end]);
+        for line in whole.split(|byte| *byte == b'\n').filter(|_| !whole.is_empty()) {
+            // What belongs to another table need not make sense.
+            if serde_json::from_slice::<Of>(line)?.series != kept.series {
+                return Ok(());
             }
-            let Some(table) = later.change.apply(Some(&kept.table)) else { return };
+            let later: Later = serde_json::from_slice(line)?;
+            let table = later.change.apply(Some(&kept.table)).ok_or_else(|| io::Error::other("a change is missing"))?;
             (kept.table, kept.at_ms, kept.lapses, kept.faults) = (table, later.at_ms, later.lapses, later.faults);
         }
+        Ok(())
     }
 
     /// What was written last; endpoints of another boot are left out. `None` where there is nothing usable.
@@ -280,7 +326,10 @@ impl TableStore {
                 return None;
             }
         };
-        self.follow(&mut kept);
+        if let Err(error) = self.follow(&mut kept) {
+            tracing::warn!(%error, "what follows the routing table on disk cannot be read: both are ignored, since the table is an earlier one");
+            return None;
+        }
         if let Err(error) = kept.table.check() {
             tracing::warn!(%error, "the routing table on disk does not hold together and is ignored");
             return None;
@@ -288,20 +337,19 @@ impl TableStore {
         let now = since_boot_ms();
         if kept.boot_id != boot_id() {
             kept.table.routes.iter_mut().flat_map(|r| &mut Arc::make_mut(r).versions).for_each(|v| v.endpoints.clear());
-            // It is not the table of this number any more: whoever has that must hand it over.
-            kept.table.generation = Generation(0);
+            // It keeps its number, below which none is taken.
+            kept.at_ms = 0;
             let faults = std::mem::take(&mut kept.faults).into_iter().map(|(id, _)| (id, Duration::ZERO)).collect();
-            return Some(Found { kept, age: Duration::MAX, renewed_for: None, faults });
+            return Some(Found { kept, is_whole: false, age: Duration::MAX, renewed_for: None, faults });
         }
         let age = Duration::from_millis(now.saturating_sub(kept.at_ms));
         let renewed = fs::read(self.renewal_file()).ok().and_then(|b| serde_json::from_slice::<Renewed>(&b).ok());
         let renewed = renewed.filter(|r| r.generation == kept.table.generation);
         let renewed_for = renewed.map(|r| Duration::from_millis(r.until_ms.saturating_sub(now)));
-        // Where the system does not say how long it has been up, nobody knows what is left.
-        let left =
-            |until: u64| if now == 0 { Duration::ZERO } else { Duration::from_millis(until.saturating_sub(now)) };
+        let left = |until: u64| Duration::from_millis(until.saturating_sub(now));
         let faults = std::mem::take(&mut kept.faults).into_iter().map(|(id, until)| (id, left(until))).collect();
-        Some(Found { kept, age, renewed_for, faults })
+        let is_whole = kept.reads >= READS;
+        Some(Found { kept, is_whole, age, renewed_for, faults })
     }
 }
 
@@ -332,13 +380,6 @@ fn private(path: &Path) -> io::Result<File> {
 fn boot_id() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_string()
-}
-
-/// Milliseconds since the machine's boot, suspended time included; zero where the system does not say.
-pub(crate) fn since_boot_ms() -> u64 {
-    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds: Option<f64> = uptime.split_whitespace().next().and_then(|s| s.parse().ok());
-    seconds.map_or(0, |s| (s * 1000.0) as u64)
 }
 
 #[cfg(test)]

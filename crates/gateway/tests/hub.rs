@@ -34,6 +34,7 @@ fn hello(name: &str, address: SocketAddr, token: &str) -> Hello {
         pid: std::process::id(),
         traffic: address,
         serves: Generation(0),
+        serves_part: Generation(0),
         lapsed: vec![],
         ejected: vec![],
         machine: None,

@@ -26,6 +26,7 @@ impl Process {
             pid: pid(boot),
             traffic: SocketAddr::from(([127, 0, 0, 1], 1)),
             serves: Generation(0),
+            serves_part: Generation(0),
             lapsed: vec![],
             ejected: vec![],
             machine: Some(Machine("elsewhere".into())),

@@ -47,6 +47,9 @@ pub enum FromGateway {
     Leaving {
         /// Instances and their requests in flight.
         in_flight: Vec<(InstanceId, u64)>,
+        /// The others follow at once.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
     /// Something that the control plane should know at once.
     Event(Event),
@@ -82,8 +85,12 @@ pub struct Hello {
     pub pid: u32,
     /// Where it listens for traffic.
     pub traffic: std::net::SocketAddr,
-    /// The table it serves; zero where it has none.
+    /// The table it serves; zero where it has none, or not all of it.
     pub serves: Generation,
+    /// The table of which it serves a part, where an earlier release of it could not read all; zero otherwise. It may send
+    /// requests to the instances of that one.
+    #[serde(default)]
+    pub serves_part: Generation,
     /// Routes whose lease ran out: their fall-back is being served.
     pub lapsed: Vec<Lapse>,
     /// Instances of the table that it does not use at present.

@@ -27,6 +27,8 @@ impl Control {
         leases.start(&found.kept.table, |term| {
             now + found.renewed_for.unwrap_or_default().max(term.saturating_sub(found.age))
         });
+        self.is_whole = found.is_whole;
+        self.said_ms = found.kept.at_ms;
         self.table = Some(Arc::new(found.kept.table));
         self.leases = leases;
         self.terms = Terms::remembering(found.faults, now);
@@ -52,7 +54,8 @@ impl Gateway {
         match self.store.read() {
             // Of the same number, the other may have known less of it: it may be of an earlier release.
             Some(found)
-                if found.kept.table.generation > served || control.table.as_deref() == Some(&found.kept.table) =>
+                if found.kept.table.generation > served
+                    || (control.table.as_deref() == Some(&found.kept.table) && found.is_whole >= control.is_whole) =>
             {
                 let before = control.leases.lapses();
                 control.restore(found);

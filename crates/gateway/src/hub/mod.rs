@@ -10,6 +10,7 @@ mod draining;
 mod fence;
 mod hello;
 mod invite;
+mod listen;
 mod notes;
 mod refusal;
 mod roster;
@@ -42,7 +43,7 @@ use self::roster::Roster;
 use self::tally::Tally;
 
 pub(crate) use self::authority::{CONTROL, hash};
-pub(crate) use self::watch::SILENCE;
+pub(crate) use self::watch::{SILENCE, WRITE_LIMIT};
 
 /// Events that wait to be taken, at most; the oldest go first.
 const EVENTS_KEPT: usize = 65_536;
@@ -220,18 +221,18 @@ impl Hub {
             changed: Notify::new(),
             stopped: stopped.clone(),
         });
-        tokio::spawn(session::accept(shared.clone(), listener));
+        tokio::spawn(listen::accept(shared.clone(), listener));
         if let Some((listener, acceptor)) = door {
             let shared = shared.clone();
             tokio::spawn(async move {
                 let listener = match listener {
                     Some(listener) => listener,
-                    None => match session::bind(&shared).await {
+                    None => match listen::bind(&shared).await {
                         Some(listener) => listener,
                         None => return,
                     },
                 };
-                session::accept_invited(shared, listener, acceptor).await;
+                listen::accept_invited(shared, listener, acceptor).await;
             });
         }
         tokio::spawn(watch::watch(shared.clone()));

@@ -7,9 +7,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use slipway_core::traffic::link::{Hello, ToGateway};
 
-use super::Shared;
 use super::authority::hash;
 use super::session::send;
+use super::{Shared, State};
 use crate::wire::{self, LineReader};
 
 /// Refusals that are remembered, and said, at most.
@@ -72,12 +72,11 @@ pub(super) async fn turn_away<S: AsyncRead + AsyncWrite>(
 }
 
 /// Whether a caller is who it says; otherwise what is wrong with it.
-pub(super) fn admit(shared: &Shared, hello: &Hello, way: &Way) -> Result<(), &'static str> {
+pub(super) fn admit(state: &State, token: &str, hello: &Hello, way: &Way) -> Result<(), &'static str> {
     match way {
-        Way::Beside if same(&hello.token, &shared.token) => Ok(()),
+        Way::Beside if same(&hello.token, token) => Ok(()),
         Way::Beside => Err(WRONG_TOKEN),
         Way::Invited(certificate) => {
-            let state = shared.state();
             let Some(member) = state.roster.get(&hello.gateway) else { return Err(NOT_INVITED) };
             if !same(certificate, &member.certificate) {
                 return Err(NOT_ITS_CERTIFICATE);

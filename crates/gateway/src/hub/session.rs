@@ -2,110 +2,34 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use slipway_core::names::LaneId;
+use slipway_core::names::{InstanceId, LaneId};
 use slipway_core::traffic::link::{FromGateway, Hello, LINE_LIMIT, ToGateway};
-use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange, as_read};
+use slipway_core::traffic::{Generation, RoutingTable, TableChange, as_read};
 
-use super::authority::fingerprint;
-use super::door::{Door, Place};
+use super::door::Place;
 use super::hello::{self, HELLO_BYTES};
 use super::notes::{acknowledge, explain, note};
 use super::refusal::{GAVE_WAY, NAME_TAKEN, TOO_MANY, Way, admit, refuse, told_as, turn_away};
 use super::roster::Start;
-use super::{EVENTS_KEPT, GatewayState, Known, Shared, State, draining};
+use super::{EVENTS_KEPT, GatewayState, Known, Shared, State, WRITE_LIMIT, draining};
 use crate::access_log::now;
 use crate::wire::{self, LineReader};
 
-/// Pause between two attempts to listen where another program has the port.
-const BIND_AGAIN: Duration = Duration::from_millis(100);
 /// Longest that is kept of what a gateway calls its program's version.
 const PROGRAM_CHARS: usize = 64;
 /// Longest that is kept of what a gateway says is to be mended.
 const TROUBLE_CHARS: usize = 500;
-/// A gateway that takes nothing for this long is hung up on; it will call again.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// How much a gateway must take within the limit; whatever it takes says that it is there.
+const PIECE: usize = 64 << 10;
 
-/// Takes calls of this data folder's gateways until the hub ends.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
-    while let Some(stream) = next(&shared, &listener).await {
-        let shared = shared.clone();
-        tokio::spawn(async move { told(serve(&shared, stream, Way::Beside, None).await) });
-    }
-}
-
-/// Listens for invited gateways once nobody else has the port; `None` when the hub has ended before.
-pub(super) async fn bind(shared: &Shared) -> Option<TcpListener> {
-    let (address, _) = shared.invited.as_ref()?;
-    tracing::warn!(%address, "invited gateways cannot call yet: another program has the port; it is tried on");
-    loop {
-        tokio::select! {
-            () = shared.stopped.cancelled() => return None,
-            () = tokio::time::sleep(BIND_AGAIN) => {}
-        }
-        if let Ok(listener) = TcpListener::bind(address).await {
-            tracing::info!(%address, "invited gateways can call");
-            return Some(listener);
-        }
-    }
-}
-
-/// Takes calls of invited gateways until the hub ends.
-pub(super) async fn accept_invited(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
-    let door = Arc::new(Door::default());
-    while let Some(stream) = next(&shared, &listener).await {
-        // One that has hung up already has no address.
-        let Ok(from) = stream.peer_addr() else { continue };
-        let place = door.enter(from.ip());
-        let (shared, acceptor) = (shared.clone(), acceptor.clone());
-        tokio::spawn(async move {
-            let served = async {
-                let stream = place.wait(acceptor.accept(stream)).await?;
-                let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-                let certificate = certificate.map(fingerprint).unwrap_or_default();
-                serve(&shared, stream, Way::Invited(certificate), Some(place)).await
-            };
-            told(served.await);
-        });
-    }
-}
-
-/// The next caller; `None` when the hub has ended.
-async fn next(shared: &Shared, listener: &TcpListener) -> Option<TcpStream> {
-    loop {
-        let accepted = tokio::select! {
-            () = shared.stopped.cancelled() => return None,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                // A socket that refuses is closed anyway.
-                let _ = stream.set_nodelay(true);
-                return Some(stream);
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot accept a gateway's call");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    }
-}
-
-fn told(ended: io::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a gateway's link ended");
-    }
-}
-
-async fn serve<S: AsyncRead + AsyncWrite>(
+/// Hears who calls, and talks to it where it is let in.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
     shared: &Shared,
     stream: S,
     way: Way,
@@ -118,7 +42,8 @@ async fn serve<S: AsyncRead + AsyncWrite>(
         None => hello::first(&mut lines).await?,
     };
     let reads_why = hello.program.is_some();
-    if let Err(why) = admit(shared, &hello, &way) {
+    let admitted = admit(&shared.state(), &shared.token, &hello, &way);
+    if let Err(why) = admitted {
         drop(place);
         if reads_why {
             turn_away(lines, write, told_as(why, &way)).await;
@@ -154,6 +79,8 @@ struct Session<'a> {
     serves: Generation,
     /// Whether its next report tells of what it did before it called.
     served_unheard: bool,
+    /// What has come of the requests at instances that have left its table.
+    leaving: Vec<(InstanceId, u64)>,
     /// The last table that it was given on this connection.
     sent: Option<Arc<RoutingTable>>,
     outbox: mpsc::UnboundedReceiver<ToGateway>,
@@ -164,6 +91,8 @@ impl<'a> Session<'a> {
     /// Makes this the gateway's live connection; otherwise what is wrong with the caller.
     fn register(shared: &'a Shared, hello: Hello, way: &Way) -> Result<Session<'a>, &'static str> {
         let mut state = shared.state();
+        // It may have been forgotten, or invited anew, while the rest of its hello came.
+        admit(&state, &shared.token, &hello, way)?;
         if state.fenced.contains(&hello.boot) {
             return Err(GAVE_WAY);
         }
@@ -188,12 +117,8 @@ impl<'a> Session<'a> {
         let replaced = shared.stopped.child_token();
         let (gateway, boot) = (hello.gateway.clone(), hello.boot.clone());
         let (takes_changes, reads) = (hello.takes_changes, hello.reads);
-        let missed = state.gateways.get(&name).map(|known| known.state.without.clone()).unwrap_or_default();
-        // What an earlier release of it left behind is not all of the table.
-        let served_unheard = hello.serves > Generation(0);
-        let serves = if missed.is_empty() { hello.serves } else { Generation(0) };
-        // Until it is given a table, it misses what it missed before.
-        let without = if reads < READS { missed } else { Vec::new() };
+        let serves = hello.serves;
+        let served_unheard = hello.serves.max(hello.serves_part) > Generation(0);
         // Another process of the name that came, and went, may have made a draining one of it, or the other way round.
         for (_, same) in state.gateways.extract_if(|entry, known| *entry != name && known.state.boot == boot) {
             same.replaced.cancel();
@@ -222,11 +147,11 @@ impl<'a> Session<'a> {
                 ended: false,
                 lost: None,
                 acked: hello.serves,
-                sent: Some(hello.serves),
+                sent: Some(hello.serves.max(hello.serves_part)),
                 lapsed: hello.lapsed,
                 ejected: hello.ejected,
                 leaving: None,
-                without,
+                without: Vec::new(),
                 trouble: None,
                 last_seen: now(),
             },
@@ -245,6 +170,7 @@ impl<'a> Session<'a> {
         }
         drop(state);
         shared.note_change();
+        let (sent, leaving) = (None, Vec::new());
         Ok(Session {
             shared,
             gateway,
@@ -255,7 +181,8 @@ impl<'a> Session<'a> {
             reads,
             serves,
             served_unheard,
-            sent: None,
+            leaving,
+            sent,
             outbox,
             replaced,
         })
@@ -267,7 +194,7 @@ impl<'a> Session<'a> {
     {
         if self.beats {
             let welcome = ToGateway::Welcome { machine: self.shared.machine.clone() };
-            send(&mut write, &wire::line(&welcome)?).await?;
+            self.send(&mut write, &welcome).await?;
         }
         let mut tables = self.shared.table.subscribe();
         tables.mark_changed();
@@ -288,7 +215,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 message = self.outbox.recv() => match message {
-                    Some(message) => send(&mut write, &wire::line(&message)?).await?,
+                    Some(message) => self.send(&mut write, &message).await?,
                     None => return Ok(()),
                 },
                 line = lines.next() => match line? {
@@ -314,21 +241,33 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The newest table.
+    fn table(&self) -> Option<Arc<RoutingTable>> {
+        self.shared.table.borrow().clone()
+    }
+
     /// Sends a table, of which only what differs from the one that was sent before it.
     async fn give(&mut self, table: Arc<RoutingTable>, write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         if !self.takes_changes {
-            return send(write, &wire::line(&ToGateway::Table(RoutingTable::clone(&table)))?).await;
+            return self.send(write, &ToGateway::Table(RoutingTable::clone(&table))).await;
         }
         // The link may have been cut by how long this table took, and would be again.
         if self.sent.is_none() && self.serves == table.generation {
             self.sent = Some(table.clone());
         }
         for part in TableChange::between(self.sent.as_deref(), &table).parts() {
-            send(write, &wire::line(&ToGateway::Change(part))?).await?;
+            self.send(write, &ToGateway::Change(part)).await?;
+        }
+        self.sent = Some(table);
+        Ok(())
+    }
+
+    async fn send(&self, write: &mut (impl AsyncWrite + Unpin), message: &ToGateway) -> io::Result<()> {
+        for piece in wire::line(message)?.chunks(PIECE) {
+            send(write, piece).await?;
             // Nothing that it says is read meanwhile, but it takes what is sent.
             self.note(|known| known.heard = Instant::now());
         }
-        self.sent = Some(table);
         Ok(())
     }
 
@@ -351,16 +290,21 @@ impl<'a> Session<'a> {
                     let _ = known.outbox.send(ToGateway::Here { beat });
                     return;
                 }
-                FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.shared),
+                FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.table().as_deref()),
                 FromGateway::Counts { rows } => {
                     tally.report(&self.boot, rows, std::mem::take(&mut self.served_unheard));
                 }
                 FromGateway::Trouble { trouble } => {
                     known.state.trouble = trouble.map(|trouble| trouble.chars().take(TROUBLE_CHARS).collect());
                 }
-                FromGateway::Leaving { in_flight } => known.state.leaving = Some(in_flight),
+                FromGateway::Leaving { in_flight, more } => {
+                    self.leaving.extend(in_flight);
+                    if !more {
+                        known.state.leaving = Some(std::mem::take(&mut self.leaving));
+                    }
+                }
                 FromGateway::Event(mut event) => {
-                    explain(&known.state, &mut event);
+                    explain(&mut event, self.table().as_deref(), self.reads);
                     note(&mut known.state, &event);
                     if events.len() >= EVENTS_KEPT {
                         events.pop_front();

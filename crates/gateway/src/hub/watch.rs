@@ -19,7 +19,9 @@ const STOOD_STILL: Duration = Duration::from_secs(2);
 /// A gateway says twice a second that it is there; after so long without a word it is hung up on, and its leases are no
 /// longer renewed.
 pub const SILENCE: Duration = Duration::from_secs(4);
-/// The same where the grace is short; a few beats at the least.
+/// A line that is not taken in this time ends the link; less than the silence, so that the other side does not end it first.
+pub const WRITE_LIMIT: Duration = Duration::from_secs(3);
+/// The same as the silence where the grace is short; a few beats at the least.
 const SHORT_SILENCE: Duration = Duration::from_secs(2);
 
 /// How long a gateway may say nothing, so that a lease still fits into the grace, with a second to spare.
