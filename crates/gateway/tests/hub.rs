@@ -351,19 +351,21 @@ async fn a_gateway_of_an_earlier_release_is_given_what_it_can_read_and_confirms_
         old.ack(1).await;
         assert!(hub.wait_acked(Generation(1), PATIENCE).await);
         assert_eq!(hub.gateways()[0].without, [both.routes[1].lane()]);
-        let (lane, version) = (both.routes[1].lane(), "c".parse().unwrap());
+        let (lane, version) = (both.routes[1].lane(), both.routes[1].versions[0].version.clone());
         let lost = Event::CandidateLost { lane, version, epoch: Epoch(1), why: "it has no instance".into() };
         old.say(&FromGateway::Event(lost)).await;
         let told = until("the loss is told", || hub.drain_events().pop()).await;
         let (gateway, Event::CandidateLost { why, .. }) = told else { panic!("{told:?}") };
         assert!(gateway == "old" && why.contains("earlier release"), "{why}");
     }
-    // The new program in its place has what the old one left behind.
+    // The new program in its place has what the old one left behind, and knows that this is not all.
     let mut new = Caller { stream: BufReader::new(TcpStream::connect(hub.address()).await.unwrap()) };
-    let hello = Hello { serves: Generation(1), boot: "c".into(), ..hello("old", hub.address(), "secret") };
+    let hello = Hello { serves_part: Generation(1), boot: "c".into(), ..hello("old", hub.address(), "secret") };
     new.say(&FromGateway::Hello(hello)).await;
     assert_eq!(change(&mut new).await.apply(None), Some(both), "all of it");
-    assert!(hub.gateways()[0].without.is_empty());
+    let known = hub.gateways().remove(0);
+    assert!(known.without.is_empty());
+    assert_eq!((known.acked, known.sent), (Generation(0), Some(Generation(1))), "it may use what it has");
 }
 
 #[tokio::test]
