@@ -45,7 +45,7 @@ impl Place {
     pub fn of(&self, server: &Url) -> Result<Url, Usage> {
         if let Some(step) = self.segments.iter().find(|segment| is_step(segment)) {
             let shown: String = step.chars().take(SHOWN).collect();
-            return Err(Usage(format!("`{shown}` is no name")));
+            return Err(Usage(format!("`{}` is no name", shown.escape_debug())));
         }
         let mut url = server.clone();
         let Ok(mut path) = url.path_segments_mut() else {
@@ -60,9 +60,9 @@ impl Place {
     }
 }
 
-/// Whether a URL's reader drops it, or goes up by it.
+/// Whether a URL's reader drops it or a part of it, or goes up by it.
 fn is_step(segment: &str) -> bool {
-    segment.is_empty() || segment == "." || segment == ".."
+    segment.is_empty() || segment == "." || segment == ".." || segment.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -82,13 +82,13 @@ mod tests {
             ("../gateways/foo", "..%2Fgateways%2Ffoo"),
             ("a?b=c#d", "a%3Fb=c%23d"),
             ("%2e%2e", "%252e%252e"),
-            ("a b\n", "a%20b%0A"),
+            ("a b", "a%20b"),
         ] {
             let expected = format!("http://127.0.0.1:7070/api/v1/services/{becomes}");
             assert_eq!(place(&at(&["services", name])), Ok(expected), "{name}");
         }
-        for name in ["", ".", ".."] {
-            assert_eq!(place(&at(&["tokens", name])), Err(format!("`{name}` is no name")));
+        for name in ["", ".", "..", "shop\n"] {
+            assert_eq!(place(&at(&["tokens", name])), Err(format!("`{}` is no name", name.escape_debug())));
         }
     }
 

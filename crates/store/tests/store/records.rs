@@ -159,7 +159,8 @@ async fn a_token_is_known_by_its_hash_and_a_new_one_replaces_it(ground: Ground) 
     assert_eq!((first.name.as_str(), first.rights), ("first", Rights::all()));
     store.close().await;
     for file in std::fs::read_dir(ground.path()).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let path = file.unwrap().path();
+        let bytes = if path.is_dir() { Vec::new() } else { std::fs::read(path).unwrap() };
         assert!(!bytes.windows(10).any(|part| part == b"secret-two"), "the text of a token is kept nowhere");
     }
 }
