@@ -20,6 +20,7 @@ pub struct WireGateway {
     /// The version of its program; null where it did not say.
     pub program: Option<String>,
     /// Whether that is another than the control plane's.
+    #[serde(default)]
     pub other_program: bool,
     /// Where it listens for traffic, as it said itself; null where it never called.
     pub traffic: Option<String>,
