@@ -207,7 +207,7 @@ async fn slipway(folder: &Path, address: SocketAddr, origins: &Origins, kind: Ki
     let listen = address.to_string();
     let program = program.to_str().context("the program's path is no text")?;
     let mut arguments: Vec<&OsStr> =
-        vec!["gateway".as_ref(), "--state".as_ref(), folder.as_os_str(), "--listen".as_ref(), listen.as_ref()];
+        vec!["gateway".as_ref(), "--state".as_ref(), folder.as_os_str(), "--traffic".as_ref(), listen.as_ref()];
     if kind == Kind::Long {
         arguments.push("--no-fast-path".as_ref());
     }
