@@ -120,6 +120,7 @@ impl Control {
                 engine.note_serving(&lane);
                 engine.note_hooks(&lane, &[]).await;
                 engine.tables.put(&id, rollout::route_now(&lane, &engine.instances()));
+                engine.settle_note(&id).await;
             }
         }
         engine.tables.open();

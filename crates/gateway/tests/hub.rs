@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/invited.rs"]
 mod invited;
+#[path = "common/rows.rs"]
+mod rows;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,10 +13,9 @@ use std::time::Duration;
 
 use common::*;
 use invited::settings;
+use rows::row;
 use slipway_core::names::LaneId;
-use slipway_core::traffic::link::{
-    CountRow, Ejection, Event, FromGateway, Hello, LINE_LIMIT, Lapse, Machine, ToGateway,
-};
+use slipway_core::traffic::link::{Ejection, Event, FromGateway, Hello, LINE_LIMIT, Lapse, Machine, ToGateway};
 use slipway_core::traffic::{Endpoint, Epoch, Generation, READS, RoutingTable, TableChange};
 use slipway_core::units::Millis;
 use slipway_gateway::hub::Hub;
@@ -88,25 +89,6 @@ async fn hub() -> (tempfile::TempDir, Hub) {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
     (dir, hub)
-}
-
-fn row(attempts: u64) -> CountRow {
-    CountRow {
-        service: "shop".parse().unwrap(),
-        environment: "production".parse().unwrap(),
-        epoch: Epoch(1),
-        version: "s".parse().unwrap(),
-        cohort: None,
-        assigned: attempts,
-        users: attempts,
-        attempts,
-        failed: 0,
-        failed_by_slipway: 0,
-        injected: 0,
-        mirrored: false,
-        objectives: vec![],
-        latency_us: vec![],
-    }
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! The control plane's end of the link while gateways are upgraded: who serves, who drains, and whom a shift waits for.
 
 mod common;
+#[path = "common/rows.rs"]
+mod rows;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::link::{CountRow, FromGateway, Hello, Machine, Predecessor};
-use slipway_core::traffic::{Epoch, Generation, READS};
+use rows::row;
+use slipway_core::traffic::link::{FromGateway, Hello, Machine, Predecessor};
+use slipway_core::traffic::{Generation, READS};
 use slipway_gateway::hub::{Hub, Invited, Settings};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -64,23 +67,7 @@ impl Process {
     }
 
     async fn counts(&mut self, attempts: u64) {
-        let row = CountRow {
-            service: "shop".parse().unwrap(),
-            environment: "production".parse().unwrap(),
-            epoch: Epoch(1),
-            version: "s".parse().unwrap(),
-            cohort: None,
-            assigned: attempts,
-            users: attempts,
-            attempts,
-            failed: 0,
-            failed_by_slipway: 0,
-            injected: 0,
-            mirrored: false,
-            objectives: vec![],
-            latency_us: vec![],
-        };
-        self.say(&FromGateway::Counts { rows: vec![row] }).await;
+        self.say(&FromGateway::Counts { rows: vec![row(attempts)] }).await;
     }
 
     async fn ack(&mut self, generation: u64) {

@@ -203,23 +203,30 @@ async fn over_http2_a_reset_ends_its_stream_alone() {
     assert_eq!(sender.send_request(to(&[])).await.unwrap().status(), 200);
 }
 
+const LONG: &str = "a body of which a byte a second would take a minute and more";
+
+/// Somebody who is at the candidate, and an answer to them that comes a byte a second.
+async fn slow_body(world: &World, [s, c]: [&Instance; 2]) -> (Client, http::Response<hyper::body::Incoming>) {
+    let mut all = table(1, 10_000, &[s], &[c]);
+    all.faults = vec![fault(FaultKind::SlowBody(1), "c", 10_000)];
+    world.publish(all.build()).await;
+    let mut client = Client::to(world.address).await;
+    let response = client.send(request("POST", "/echo", &[], LONG)).await.unwrap();
+    (client, response)
+}
+
 #[tokio::test]
 async fn a_slow_body_comes_in_pieces_and_whole_once_the_fault_has_ended() {
     let (s, c) = (Instance::start("s").await, Instance::start("c").await);
     let world = World::start().await;
-    let mut all = table(1, 10_000, &[&s], &[&c]);
-    all.faults = vec![fault(FaultKind::SlowBody(1), "c", 10_000)];
-    world.publish(all.build()).await;
-    let mut client = Client::to(world.address).await;
-    let text = "a body of which a byte a second would take a minute and more";
-    let mut response = client.send(request("POST", "/echo", &[], text)).await.unwrap();
+    let (_client, mut response) = slow_body(&world, [&s, &c]).await;
     let first = response.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(first.len(), 1, "a byte for the first second");
     let mut all = table(2, 10_000, &[&s], &[&c]);
     all.epoch = 1;
     world.publish(all.build()).await;
     let rest = tokio::time::timeout(PATIENCE, response.collect()).await.expect("at full speed").unwrap().to_bytes();
-    assert_eq!([&first[..], &rest[..]].concat(), text.as_bytes());
+    assert_eq!([&first[..], &rest[..]].concat(), LONG.as_bytes());
     let row = world.counts("c", "one", |row| row.attempts == 1).await;
     assert_eq!((row.injected, row.failed), (1, 0));
 }
@@ -228,16 +235,11 @@ async fn a_slow_body_comes_in_pieces_and_whole_once_the_fault_has_ended() {
 async fn a_gateway_that_ends_does_not_wait_for_a_slow_body() {
     let (s, c) = (Instance::start("s").await, Instance::start("c").await);
     let mut world = World::start().await;
-    let mut all = table(1, 10_000, &[&s], &[&c]);
-    all.faults = vec![fault(FaultKind::SlowBody(1), "c", 10_000)];
-    world.publish(all.build()).await;
-    let mut client = Client::to(world.address).await;
-    let text = "a body of which a byte a second would take a minute and more";
-    let mut response = client.send(request("POST", "/echo", &[], text)).await.unwrap();
+    let (_client, mut response) = slow_body(&world, [&s, &c]).await;
     let first = response.frame().await.unwrap().unwrap().into_data().unwrap();
     world.hub.shutdown(Millis(PATIENCE.as_millis() as u64));
     let rest = tokio::time::timeout(PATIENCE, response.collect()).await.expect("at full speed").unwrap().to_bytes();
-    assert_eq!([&first[..], &rest[..]].concat(), text.as_bytes());
+    assert_eq!([&first[..], &rest[..]].concat(), LONG.as_bytes());
     world.gateway_ended().await.unwrap();
 }
 

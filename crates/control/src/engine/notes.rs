@@ -30,10 +30,14 @@ impl Engine {
             Err(error) => {
                 tracing::error!(
                     lane = %id, %error,
-                    "what was done here without the store cannot be read, and its rollout is paused: see with slipway status where \
-                     its traffic is; move the file away once that is as it should be"
+                    "what was done here without the store cannot be read. It was a way back, so that what is open is taken back: move \
+                     the file away once the service is as it should be"
                 );
-                let wish: Wish = Arc::new(|turn, now| commands::pause(turn, "slipway", now));
+                // Without an open one an abort would withdraw the next.
+                let wish: Wish = Arc::new(|turn, now| match turn.lane.open {
+                    Some(_) => commands::abort(turn, "slipway", now),
+                    None => Ok(()),
+                });
                 state.granted.push(Granted { wish, attempt: u64::MAX });
                 return;
             }
@@ -59,6 +63,14 @@ impl Engine {
                 lane = %id, done = %kinds.join(", "),
                 "what was done here without the store rests on another state than it holds and is not recorded: ask for it again"
             );
+        }
+    }
+
+    /// Takes the turn that a note asks for, before anything of the lane is served by this control plane.
+    pub async fn settle_note(&self, id: &LaneId) {
+        let owes = !self.cell(id).0.state.lock().await.granted.is_empty();
+        if owes && let Err(error) = self.turn(id, None).await {
+            tracing::error!(lane = %id, %error, "a way back that was taken without the store cannot be taken again yet");
         }
     }
 
