@@ -24,7 +24,7 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
     let release = match &request.file {
         Some(file) => {
             let spec = spec::parse(file).map_err(Error::Mistakes)?.spec;
-            from_file(engine, request, spec, actor.is_some()).await?
+            Box::pin(from_file(engine, request, spec, actor.is_some())).await?
         }
         None => {
             let service = request

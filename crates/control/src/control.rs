@@ -187,7 +187,7 @@ impl Control {
 
     /// Asks for a release.
     pub async fn release(&self, request: ReleaseRequest, by: &By) -> Result<RolloutId, Error> {
-        let admitted = admission::admit(&self.engine, &request, Some(&by.actor)).await?;
+        let admitted = Box::pin(admission::admit(&self.engine, &request, Some(&by.actor))).await?;
         let Admitted { lane, release, strategy } = admitted;
         if let Some(before) = by.before(&self.engine, &lane).await? {
             return Ok(before);

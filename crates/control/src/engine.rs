@@ -153,9 +153,14 @@ impl Engine {
     }
 
     async fn load(&self, lane: &LaneId, state: &mut CellState) -> Result<(), Error> {
-        if state.kept.is_some() && !state.doubted {
-            return Ok(());
+        match state.kept.is_some() && !state.doubted {
+            true => Ok(()),
+            // Rare and large: on the heap it does not make every look at a lane as large.
+            false => Box::pin(self.load_anew(lane, state)).await,
         }
+    }
+
+    async fn load_anew(&self, lane: &LaneId, state: &mut CellState) -> Result<(), Error> {
         let loading = self.store.load_lane::<Lane>(lane);
         let found = if state.kept.is_none() {
             loading.await?
@@ -198,7 +203,7 @@ impl Engine {
         self.look_for_way_back(&state).await;
         // An earlier turn may have been kept although its answer was lost: then this one is taken again.
         for _ in 0..5 {
-            match self.try_turn(id, &mut state, wish.as_ref()).await {
+            match Box::pin(self.try_turn(id, &mut state, wish.as_ref())).await {
                 Err(Error::Store(slipway_store::Error::Conflict { .. })) => state.doubted = true,
                 other => return other,
             }

@@ -32,7 +32,7 @@ use crate::up;
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let common = args.common;
     let code = match args.command {
-        Command::Up(up) => up::run(&common, up).await?,
+        Command::Up(up) => Box::pin(up::run(&common, up)).await?,
         Command::Check(file) => check::run(&common, &file)?,
         Command::Schema => check::schema(),
         Command::Plan(release) => release::plan(&common, release).await?,
