@@ -86,8 +86,11 @@ async fn what_is_good_waits_and_goes_on() {
     // More evidence than the step wants, and more time than a lease has: leases need no disk.
     stage.gives("1.1.0", 1_200).await;
     assert_eq!(weight(&stage.lane().await, "1.1.0"), 2_000, "no step is taken that cannot be recorded first");
+    let why = stage.lane().await["unrecorded"]["why"].to_string();
+    assert!(why.contains("disk"), "it says that it cannot be recorded, and why: {why}");
     fill(&stage.slipway, false);
     assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
+    assert!(stage.lane().await["unrecorded"].is_null(), "by now it is");
     nothing_failed_by_slipway(&stage.strike().await);
 }
 

@@ -93,8 +93,13 @@ async fn rollouts_end_as_they_do_with_a_file_and_a_stopped_server_keeps_nobody_f
     let aborted = stage.say("abort", &[]).await;
     nobody_meets(&stage, "1.2.0").await.unwrap_or_else(|error| panic!("{error}: {aborted}"));
     assert_eq!(weight(&stage.lane().await, "1.2.0"), 0, "and it says how things are");
+    let status = stage.slipway.cli(&["status"]).await.expect("it runs");
+    assert!(status.stdout.contains("⚠ not recorded since "), "{status}");
+    assert!(status.stdout.contains("⚠ the store cannot be used: "), "{status}");
     postgres.start_again().expect("the server is back");
     is_recorded(&stage, &id).await;
+    let status = stage.slipway.cli(&["status"]).await.expect("it runs");
+    assert!(!status.stdout.contains("recorded since") && !status.stdout.contains("store"), "{status}");
 
     // The same in a browser, by somebody who signed in while it was there.
     let id = stage.begin("1.3.0", &[], &[]).await;
@@ -119,6 +124,12 @@ async fn rollouts_end_as_they_do_with_a_file_and_a_stopped_server_keeps_nobody_f
         tab.until(At::css("h1"), "going back|rolled back").await
     };
     pressed.await.expect("it can be pressed");
+    let seen = async {
+        tab.goto("/").await?;
+        tab.until(At::css("main"), "not recorded").await?;
+        tab.goto(&format!("/rollouts/{id}")).await
+    };
+    seen.await.expect("the overview says that it is not recorded");
     nobody_meets(&stage, "1.3.0").await.expect("everybody is back");
     postgres.start_again().expect("the server is back");
     is_recorded(&stage, &id).await;

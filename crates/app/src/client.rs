@@ -175,6 +175,11 @@ impl Client {
         }
     }
 
+    /// Whether the control plane can use its store.
+    pub async fn health(&self) -> Result<(), Failure> {
+        self.send(self.request(Method::GET, &at(&["healthz"]))?.timeout(ANSWER_LIMIT)).await.map(drop)
+    }
+
     /// POST with a body.
     pub async fn post<T: DeserializeOwned>(&self, place: &Place, body: &Value) -> Result<T> {
         self.read(self.send(self.request(Method::POST, place)?.json(body)).await?).await

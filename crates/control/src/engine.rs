@@ -7,6 +7,7 @@ mod hooks;
 mod notes;
 mod outcomes;
 mod seen;
+mod unrecorded;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,6 +28,7 @@ use crate::error::Error;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::records;
 use crate::tables::Tables;
+use crate::views::Unrecorded;
 use cell::{CellState, Granted, Unkept, join};
 use seen::Seen;
 
@@ -57,6 +59,7 @@ pub(crate) struct Engine {
     pub changes: broadcast::Sender<LaneId>,
     /// One group release is let in at a time.
     pub groups: tokio::sync::Mutex<()>,
+    unrecorded: unrecorded::Lanes,
     outcomes: Mutex<slipway_core::outcome::Ledger>,
     seen: Mutex<Seen>,
     environments: environments::Environments,
@@ -86,6 +89,7 @@ impl Engine {
             reported: Notify::new(),
             changes: broadcast::Sender::new(CHANGES),
             groups: tokio::sync::Mutex::default(),
+            unrecorded: unrecorded::Lanes::default(),
             outcomes: Mutex::default(),
             seen: Mutex::default(),
             environments: environments::Environments::default(),
@@ -150,6 +154,11 @@ impl Engine {
             return Ok((Some(Arc::new(unkept.lane.clone())), unkept.ended.clone()));
         }
         Ok((state.kept.as_ref().map(|(_, lane)| lane.clone()), Vec::new()))
+    }
+
+    /// Since when something of the lane is not recorded, and why.
+    pub fn unrecorded(&self, lane: &LaneId) -> Option<Unrecorded> {
+        self.unrecorded.of(lane)
     }
 
     async fn load(&self, lane: &LaneId, state: &mut CellState) -> Result<(), Error> {
@@ -263,6 +272,7 @@ impl Engine {
             // After a start the table holds only what the target showed then; a turn has looked at all of it.
             self.serve(id, &before);
             state.granted.clear();
+            self.unrecorded.forget(id);
             return Ok(wake);
         }
         // What people ask for besides a way back needs a store.
@@ -287,6 +297,7 @@ impl Engine {
                 state.kept = Some((generation, Arc::new(decided.lane)));
                 state.granted.clear();
                 state.given = Counters::default();
+                self.unrecorded.forget(id);
                 self.forget_note(id, state).await;
                 self.forget_results(id, &consumed);
                 if !decided.effects.is_empty() {
@@ -303,6 +314,7 @@ impl Engine {
             }
             Err(error) if in_a_hurry => {
                 tracing::error!(lane = %id, %error, "going back without the store; it will be recorded when it can");
+                self.unrecorded.note(id, &error, now);
                 state.doubted = true;
                 state.unkept = Some(decided);
                 state.granted.extend(wish.cloned().map(|wish| Granted { wish, attempt }));
@@ -310,6 +322,7 @@ impl Engine {
                 Ok(Some(now.plus(slipway_core::units::Millis(500))))
             }
             Err(error) => {
+                self.unrecorded.note(id, &error, now);
                 state.doubted = true;
                 state.unkept = earlier;
                 if wish.is_some() {

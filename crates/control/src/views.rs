@@ -28,8 +28,19 @@ pub struct LaneNow {
     pub report: Option<Report>,
     /// Requests per second over the last minute.
     pub rate: Option<f64>,
+    /// What happens here and is not recorded, because the store cannot be used.
+    pub unrecorded: Option<Unrecorded>,
     /// When this was looked at.
     pub at: Timestamp,
+}
+
+/// Something that could not be recorded. What serves goes on, and so does a way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrecorded {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why not, as the store says it.
+    pub why: String,
 }
 
 /// A rollout, wherever it stands.

@@ -18,6 +18,9 @@ pub(crate) async fn run(common: &Common, service: Option<&str>) -> Result<u8> {
         true => outln!("{}", serde_json::to_string(&lanes)?),
         false => {
             out!("{}", render::status(&lanes));
+            if let Err(trouble) = client.health().await {
+                out!("⚠ {}: what serves goes on, and a way back is still taken\n", render::flat(&trouble.to_string()));
+            }
             if service.is_none() {
                 let environments: Vec<WireEnvironment> = client.get(&at(&["environments"])).await?;
                 out!("{}", render::environments(&environments));

@@ -41,7 +41,7 @@ use slipway_server::wire::WireStepRecord;
 use slipway_server::wire::words::{count, met, share, time};
 
 /// What an instance or a test said, on one line and without what would move a terminal's cursor.
-fn flat(text: &str) -> String {
+pub(crate) fn flat(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }

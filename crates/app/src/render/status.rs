@@ -36,6 +36,12 @@ fn lane(lane: &LaneStatus) -> String {
     for drift in &lane.drift {
         text.push_str(&format!("  drift: {}\n", flat(drift)));
     }
+    if let Some(unrecorded) = &lane.unrecorded {
+        let (since, why) = (Timestamp(unrecorded.since), flat(&unrecorded.why));
+        text.push_str(&format!(
+            "  ⚠ not recorded since {since}: {why}; what serves goes on, and a way back is still taken\n"
+        ));
+    }
     if lane.maintenance {
         text.push_str("  in maintenance: nobody is reached\n");
     }

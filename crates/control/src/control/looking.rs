@@ -54,6 +54,7 @@ impl Control {
             report: rollout::report(&lane, &seen, now),
             instances: seen.instances.into_values().collect(),
             rate: seen.evidence.rate,
+            unrecorded: self.engine.unrecorded(&lane.id),
             lane,
             at: now,
         }

@@ -187,6 +187,7 @@ fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'st
     if let Some(incident) = &lane.incident {
         return (0, word("incident", "bad"), incident.what.join("; "));
     }
+    let unrecorded = lane.unrecorded.as_ref().map(|u| u.why.clone());
     if let Some(open) = open {
         let waits = open.waiting.as_ref().map_or_else(String::new, |w| w.on.clone());
         let said = open.cause.clone().unwrap_or(waits);
@@ -194,9 +195,13 @@ fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'st
             (_, Some("held")) => (0, word("needs a person", "bad"), said),
             ("undoing", _) => (0, word("going back", "bad"), said),
             ("paused", _) => (0, word("paused", "warn"), said),
+            _ if unrecorded.is_some() => (0, word("not recorded", "warn"), unrecorded.unwrap_or_default()),
             _ if whole(open) && short.is_some() => (0, word("short", "warn"), short.unwrap_or_default()),
             _ => (1, word(&open.kind, "busy"), said),
         };
+    }
+    if let Some(said) = unrecorded {
+        return (0, word("not recorded", "warn"), said);
     }
     if let Some(said) = short {
         return (0, word("short", "warn"), said);

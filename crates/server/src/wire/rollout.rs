@@ -211,10 +211,16 @@ fn live(lane: &LaneNow, open: &Rollout) -> WireRollout {
     let mut wire = bare(&lane.lane.id, open, lane.at);
     if let Some(report) = &lane.report {
         wire.steps = report.steps.iter().map(WireStepRecord::from).collect();
-        wire.waiting = report
+        let waiting = report
             .waiting
-            .as_ref()
+            .iter()
             .map(|w| WireWaiting { on: w.on.clone(), remaining_ms: w.until.map(|until| until.since(lane.at).0) });
+        // Nothing else can come before it: a step is recorded before it is taken.
+        let unrecorded = lane.unrecorded.iter().map(|u| {
+            let on = format!("a store that can record it ({}); a way back is still taken", u.why);
+            WireWaiting { on, remaining_ms: None }
+        });
+        wire.waiting = unrecorded.chain(waiting).next();
         wire.judgements = report.judgements.iter().map(WireJudgement::from).collect();
     }
     wire.split = shares(lane);

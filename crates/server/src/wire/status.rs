@@ -76,6 +76,18 @@ pub struct LaneStatus {
     /// What is known of its database, where any version has spoken of one.
     #[serde(default)]
     pub schema: Option<WireSchema>,
+    /// What happens here cannot be recorded: the control plane's own store is full or away. Null where it can.
+    #[serde(default)]
+    pub unrecorded: Option<WireUnrecorded>,
+}
+
+/// Something that could not be recorded.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WireUnrecorded {
+    /// Since when, milliseconds since 1970.
+    pub since: u64,
+    /// Why not.
+    pub why: String,
 }
 
 /// A version that was taken back.
@@ -165,6 +177,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         worker: lane.is_worker(),
         drift: now.drift.iter().map(Difference::sentence).collect(),
         schema: schema(lane),
+        unrecorded: now.unrecorded.as_ref().map(|u| WireUnrecorded { since: u.since.0, why: u.why.clone() }),
         incident: lane.watching.incident.as_ref().map(|i| WireIncident {
             number: i.number,
             since: i.since.0,

@@ -110,7 +110,7 @@ impl Writing {
 pub(crate) fn meaning(error: &dyn sqlx::error::DatabaseError) -> Error {
     let code = error.code().unwrap_or_default();
     match error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-        Some(_) => postgres::meaning(&code, error.to_string()),
+        Some(error) => postgres::meaning(&code, postgres::said(error)),
         None => sqlite::meaning(&code, error.to_string()),
     }
 }

@@ -55,6 +55,12 @@ pub(super) fn definition(statement: &str) -> String {
     statement.replace(" TEXT ", " TEXT COLLATE \"C\" ")
 }
 
+/// What the server says, without the places in its own source that the driver adds.
+pub(super) fn said(error: &sqlx::postgres::PgDatabaseError) -> String {
+    let more = [error.detail(), error.hint()].into_iter().flatten();
+    std::iter::once(error.message()).chain(more).collect::<Vec<_>>().join("; ")
+}
+
 /// What a code means; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them.
 pub(super) fn meaning(code: &str, said: String) -> Error {
     match (code, code.get(..2).unwrap_or_default()) {

@@ -154,6 +154,7 @@ fn earlier(l: &LaneStatus, history: &[HistoryEntry]) -> Vec<String> {
 fn lane(viewer: &Viewer, l: &LaneStatus, history: &[HistoryEntry]) -> Lane {
     let mut notes = l.drift.clone();
     notes.extend(l.incident.iter().map(|i| format!("incident {}: {}", i.number, i.what.join("; "))));
+    notes.extend(l.unrecorded.iter().map(|u| format!("not recorded: {}; a way back is still taken", u.why)));
     if l.maintenance {
         notes.push("in maintenance: nobody is reached, on purpose".to_string());
     }
