@@ -301,6 +301,19 @@ async fn one_of_its_own_that_hangs_is_replaced_and_holds_up_no_rollback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_of_its_own_that_hangs_keeps_no_control_plane_from_starting() {
+    let _alone = alone().await;
+    let mut stage = Stage::set_on(slipway().await, PRODUCTION, 100.0).await;
+    let hangs = stage.slipway.gateway().expect("a gateway");
+    process::signal(hangs, Signal::STOP).expect("it stands still");
+    stage.slipway.kill_control_plane().await.expect("it is killed");
+    stage.slipway.restart().await.unwrap_or_else(|error| panic!("{error}: {}", stage.slipway.said()));
+    assert!(!process::runs(hangs), "it is killed");
+    assert_eq!(asked(&reqwest::Client::new(), stage.slipway.traffic).await.expect("an answer"), "1.0.0");
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn why_one_ends_at_once_is_said_until_it_runs() {
     let _alone = alone().await;
     let further = ["--access-log".to_string()].to_vec();

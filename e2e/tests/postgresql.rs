@@ -224,6 +224,29 @@ async fn of_two_control_planes_one_drives_and_the_other_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_take_over_stands_by_and_tries_again() {
+    let _alone = alone().await;
+    let (_postgres, url) = server();
+    let mut first = up(&url, None).await;
+    let second = up(&url, Some(&first)).await;
+    let gateway = first.gateway().expect("a gateway");
+    first.kill_control_plane().await.expect("it is killed");
+    signal(gateway, Signal::KILL).expect("its gateway too");
+    // Somebody else has the gateway's port for a while.
+    let bind = async || std::net::TcpListener::bind(second.traffic).ok();
+    let taken = until("the port is free", bind).await.expect("a listener");
+    until("it could not", async || second.said().contains("could not take over").then_some(()))
+        .await
+        .expect("it says so");
+    drop(taken);
+    until("it drives", async || second.gateway().map(drop))
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {}", second.said()));
+    until("it answers", async || second.get("/services").await.ok()).await.expect("services");
+    second.down().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_moved_to_a_server_under_traffic() {
     let _alone = alone().await;
     let page = Page::open(PAGE);

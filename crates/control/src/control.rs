@@ -112,6 +112,17 @@ impl Control {
             driven: Arc::default(),
             stop: tokio_util::sync::CancellationToken::new(),
         };
+        match control.take_up().await {
+            Ok(()) => Ok(control),
+            Err(error) => {
+                control.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn take_up(&self) -> Result<(), Error> {
+        let (control, engine) = (self, &self.engine);
         engine.look_at_target();
         engine.load_environments().await?;
         for id in engine.store.lanes().await? {
@@ -124,7 +135,7 @@ impl Control {
             }
         }
         engine.tables.open();
-        driver::watch(&engine);
+        driver::watch(engine);
         for id in engine.lanes() {
             control.drive(&id);
         }
@@ -135,8 +146,9 @@ impl Control {
         control.spawn(schedule::keep(control.clone()));
         control.spawn(schedule::watch(control.clone()));
         control.spawn(keeper::keep(control.clone()));
+        let engine = engine.clone();
         control.spawn(async move { engine.show_reported().await });
-        Ok(control)
+        Ok(())
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -313,14 +325,18 @@ impl Control {
     ) -> Result<(), Error> {
         let (_, new) = self.engine.cell(lane);
         let wish: Wish = Arc::new(wish);
-        // A client that goes away meanwhile must not cut a turn in two: its table may be out already.
-        let (engine, id) = (self.engine.clone(), lane.clone());
-        let done = tokio::spawn(async move { engine.turn(&id, Some(wish)).await });
+        // A client that goes away meanwhile must not cut a turn in two, since its table may be out already, nor leave a lane
+        // without a driver.
+        let (control, id) = (self.clone(), lane.clone());
+        let done = tokio::spawn(async move {
+            let turned = control.engine.turn(&id, Some(wish)).await;
+            if new {
+                control.drive(&id);
+            }
+            control.engine.nudge(&id);
+            turned
+        });
         let done = done.await.unwrap_or_else(|error| Err(Error::Unavailable(format!("the turn was cut off: {error}"))));
-        if new {
-            self.drive(lane);
-        }
-        self.engine.nudge(lane);
         done.map(|_| ())
     }
 

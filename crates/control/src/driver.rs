@@ -1,15 +1,18 @@
 //! What keeps lanes turning: a task for each, woken by nudges and by the time; the renewal of leases; the watch over
 //! gateways and instances.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use slipway_core::names::LaneId;
 use slipway_core::rollout::LEASE;
 use slipway_core::units::Millis;
 use tokio::sync::Notify;
 
 use crate::engine::Engine;
+use crate::error::Error;
 
 /// How often leases are renewed.
 const RENEW: Duration = Duration::from_secs(3);
@@ -23,8 +26,10 @@ pub(crate) async fn drive(engine: Arc<Engine>, lane: LaneId) {
     let (cell, _) = engine.cell(&lane);
     loop {
         let now = engine.clock.now();
-        // On the heap for as long as it goes on: what a turn needs is much more than what a lane that waits does.
-        let turned = Box::pin(engine.turn(&lane, None)).await;
+        // On the heap for as long as it goes on, since what a turn needs is much more than what a lane that waits does; and one
+        // that panics does not end its driver.
+        let turning = AssertUnwindSafe(Box::pin(engine.turn(&lane, None))).catch_unwind();
+        let turned = turning.await.unwrap_or_else(|_| Err(Error::Unavailable("it panicked".to_string())));
         let sleep = match turned {
             Ok(Some(wake)) => wake.since(now).max(Millis(5)),
             Ok(None) => IDLE,
@@ -47,7 +52,13 @@ pub(crate) async fn renew(engine: Arc<Engine>) {
     loop {
         ticks.tick().await;
         engine.stay_awake();
-        engine.tables.renew(LEASE);
+        match engine.stuck() {
+            None => engine.tables.renew(LEASE),
+            // Blunt, since whatever one lane waits for may hold up others next.
+            Some(lane) => tracing::error!(
+                %lane, "a turn does not come to its end: leases are not renewed, and gateways go back by themselves"
+            ),
+        }
     }
 }
 

@@ -22,12 +22,22 @@ pub(crate) async fn work(engine: Arc<Engine>) {
     loop {
         match engine.store.pending_effects().await {
             Ok(rows) => {
+                busy.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| rows.iter().any(|row| row.id == *id));
                 for row in rows {
                     if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(row.id) {
                         continue;
                     }
                     match serde_json::from_value::<Effect>(row.body) {
-                        Ok(effect) => drop(tokio::spawn(carry_out(engine.clone(), row.lane, row.id, effect))),
+                        Ok(effect) => {
+                            let (id, busy) = (row.id, busy.clone());
+                            let done = tokio::spawn(carry_out(engine.clone(), row.lane, id, effect));
+                            tokio::spawn(async move {
+                                if done.await.is_err() {
+                                    // It panicked, which the log tells; it is done again with the next look.
+                                    busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                                }
+                            });
+                        }
                         Err(error) => tracing::error!(key = row.key, %error, "an effect that cannot be read"),
                     }
                 }

@@ -40,6 +40,13 @@ const CHANGES: usize = 4_096;
 /// How long it may take to look whether what failed was kept after all.
 const DOUBT: Duration = Duration::from_millis(300);
 
+/// How long a commit is waited for, since a way back may wait behind it: longer than a database takes that says so itself.
+/// Whether it was kept all the same is looked at afterwards.
+const KEEP: Duration = Duration::from_secs(7);
+
+/// After so long a turn does not come to its end: everything that it waits for has a shorter limit.
+const ENDLESS: Duration = Duration::from_secs(15);
+
 /// Everything that the drivers, the effect workers and the front door share.
 pub(crate) struct Engine {
     pub store: Store,
@@ -118,7 +125,7 @@ impl Engine {
         if let Some(cell) = cells.get(lane) {
             return (cell.clone(), false);
         }
-        let cell = Arc::new(Cell { wake: Notify::new(), state: tokio::sync::Mutex::default() });
+        let cell = Arc::new(Cell::default());
         cells.insert(lane.clone(), cell.clone());
         (cell, true)
     }
@@ -135,6 +142,13 @@ impl Engine {
         for cell in self.cells.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cell.wake.notify_one();
         }
+    }
+
+    /// A lane with divided traffic whose turn does not come to its end, so that nobody would take it back.
+    pub fn stuck(&self) -> Option<LaneId> {
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let stuck = |(lane, cell): &(&LaneId, &Arc<Cell>)| cell.turns_since(ENDLESS) && self.tables.is_leased(lane);
+        cells.iter().find(stuck).map(|(lane, _)| lane.clone())
     }
 
     /// The lane as it is kept, if it exists.
@@ -195,6 +209,9 @@ impl Engine {
                 self.note_hooks(lane, &[]).await;
             }
         }
+        // Those that wait have no row, and the counter may not have reached them.
+        let waiting = found.iter().flat_map(|(_, lane)| &lane.queue);
+        waiting.for_each(|asked| self.store.know_rollout(&asked.id));
         let first = state.kept.is_none();
         state.kept = found.map(|(generation, lane)| (generation, Arc::new(lane)));
         state.doubted = false;
@@ -208,6 +225,7 @@ impl Engine {
     pub async fn turn(&self, id: &LaneId, wish: Option<Wish>) -> Result<Option<Timestamp>, Error> {
         let (cell, _) = self.cell(id);
         let mut state = cell.state.lock().await;
+        let _turning = cell.begin_turn(&mut state);
         self.load(id, &mut state).await?;
         self.look_for_way_back(&state).await;
         // An earlier turn may have been kept although its answer was lost: then this one is taken again.
@@ -245,7 +263,8 @@ impl Engine {
             (None, None) => Arc::new(Lane::new(id.clone())),
         };
         let now = self.clock.now();
-        let (seen, consumed) = self.observe(&before, now);
+        let (mut seen, consumed) = self.observe(&before, now);
+        seen.unrecorded = unkept.is_some();
         let mut turn = Turn::new(&before);
         turn.lane.counters = turn.lane.counters.beyond(state.given);
         turn.lane.bound = self.bound(id);
@@ -283,7 +302,9 @@ impl Engine {
         turn.lane.attempt = attempt;
         let decided = join(unkept, turn);
         let samples = samples(&decided, state.sampled.as_ref(), &seen, now);
-        let kept = self.keep(id, generation, &decided, consumed.clone(), samples.clone(), now).await;
+        let keeping = self.keep(id, generation, &decided, consumed.clone(), samples.clone(), now);
+        let silent = |_| Err(Error::Store(slipway_store::Error::Unavailable(format!("no answer within {KEEP:?}"))));
+        let kept = tokio::time::timeout(KEEP, keeping).await.unwrap_or_else(silent);
         // Nobody listens most of the time.
         let _ = self.changes.send(id.clone());
         match kept {

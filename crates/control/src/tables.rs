@@ -104,6 +104,11 @@ impl Tables {
         Some(confirmed)
     }
 
+    /// Whether a lane's route falls back where nobody renews its lease.
+    pub fn is_leased(&self, lane: &LaneId) -> bool {
+        self.lock().routes.get(lane).is_some_and(|route| route.lease.is_some())
+    }
+
     /// Whether a table is the newest.
     pub fn is_newest(&self, table: Generation) -> bool {
         self.lock().newest() == table

@@ -321,3 +321,45 @@ async fn a_drill_that_is_due_begins_by_itself_and_only_then() {
     assert_eq!(history[0].1.actor, "slipway:schedule");
     assert_eq!(history.len(), 3, "one drill, not one after the other");
 }
+
+#[tokio::test]
+async fn a_turn_that_panics_ends_neither_the_lane_nor_its_driver() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let id = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    world.prober.startle();
+    until("a turn has panicked", async || world.prober.is_calm().then_some(())).await;
+    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
+    assert_eq!(world.end(&id).await, "rolled_back");
+}
+
+#[tokio::test]
+async fn a_rollback_that_a_release_overtakes_takes_that_back() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    world.promoted("1.1.0").await;
+    world.shelf.hold_next();
+    let asked = tokio::spawn({
+        let control = world.control.clone();
+        async move { control.rollback(&shop(), None, &By::once("user:bob")).await }
+    });
+    until("it has been decided what to go back to", async || world.shelf.is_asked().then_some(())).await;
+    let id = world.release("1.2.0").await;
+    world.divided("1.2.0").await;
+    world.shelf.let_go();
+    assert_eq!(asked.await.unwrap().unwrap(), id, "what has begun meanwhile is taken back");
+    assert_eq!(world.end(&id).await, "rolled_back");
+    assert!(world.now().await.lane.queue.is_empty(), "and nothing waits behind it");
+}
+
+#[tokio::test]
+async fn a_version_that_stands_by_is_gone_back_to_without_its_artifact() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    world.promoted("1.1.0").await;
+    world.shelf.empty();
+    let id = world.control.rollback(&shop(), None, &By::once("user:bob")).await.unwrap();
+    assert_eq!(world.end(&id).await, "succeeded");
+    assert_eq!(world.gateway.share("1.0.0"), Weight::ALL);
+}

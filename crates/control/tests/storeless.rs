@@ -164,3 +164,25 @@ async fn a_rollout_that_ends_without_a_store_is_found_all_the_time() {
         assert_eq!(world.end(&id).await, "rolled_back");
     }
 }
+
+#[tokio::test]
+async fn what_waits_does_not_begin_before_it_can_be_recorded() {
+    let world = World::new().await;
+    world.serving("1.0.0").await;
+    let id = world.release("1.1.0").await;
+    world.divided("1.1.0").await;
+    world.release("1.2.0").await;
+    world.break_store().await;
+    world.control.command(&shop(), Command::Abort, &By::once("user:bob")).await.unwrap();
+    until("as far as anybody knows, it has ended", async || {
+        matches!(world.control.rollout(&id).await, Ok(Some(RolloutNow::Ended(..)))).then_some(())
+    })
+    .await;
+    let now = world.now().await;
+    assert!(now.lane.open.is_none() && now.lane.queue.len() == 1, "the next one has begun: {:?}", now.lane.open);
+    let why = now.unrecorded.expect("it says that it is not recorded").why;
+    assert!(why.contains("the disk is gone"), "{why}");
+    world.mend_store().await;
+    world.divided("1.2.0").await;
+    until("it says so no more", async || world.now().await.unrecorded.is_none().then_some(())).await;
+}

@@ -127,9 +127,12 @@ impl RolloutId {
 }
 
 impl InstanceId {
-    /// The id of the `n`th instance that a lane ever had.
+    /// The id of the `n`th instance that a lane ever had: `shop-production-3`. Where a name has a dash itself, dots stand
+    /// between them, which no name has, so that `shop` in `eu-prod` and `shop-eu` in `prod` never meet.
     pub fn numbered(service: &ServiceName, environment: &EnvironmentName, n: u64) -> Self {
-        Self(format!("{service}-{environment}-{n}"))
+        let has_dash = service.as_str().contains('-') || environment.as_str().contains('-');
+        let between = if has_dash { '.' } else { '-' };
+        Self(format!("{service}{between}{environment}{between}{n}"))
     }
 }
 
@@ -232,6 +235,16 @@ impl fmt::Display for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instances_of_two_lanes_never_have_one_id() {
+        let id = |service: &str, environment: &str| {
+            InstanceId::numbered(&service.parse().unwrap(), &environment.parse().unwrap(), 1)
+        };
+        assert_eq!(id("shop", "production").as_str(), "shop-production-1");
+        assert_ne!(id("shop", "eu-prod"), id("shop-eu", "prod"));
+        assert_ne!(id("a-b", "c"), id("a", "b-c"));
+    }
 
     #[test]
     fn of_many_a_few_are_named() {

@@ -1,5 +1,7 @@
 //! A turn is kept in one transaction: the lane, what is recorded, what is to be done, and the rollouts' rows.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use serde::Serialize;
 use slipway_core::journal::Fact;
 use slipway_core::names::LaneId;
@@ -81,9 +83,13 @@ impl Store {
         if commit.rollouts.iter().any(|record| record.ended_at.is_some()) {
             samples::give_up_old(&mut writing, lane).await?;
         }
+        let counted = self.count_rollouts(&mut writing).await?;
         let head = self.append_in(&mut writing, commit.facts, commit.at).await?;
         let seq = head.as_ref().map(|head| head.seq);
         self.finish(writing, head).await?;
+        if let Some(counted) = counted {
+            self.inner.counted_rollout.fetch_max(counted, SeqCst);
+        }
         Ok(Committed { generation, head: seq.unwrap_or_else(|| self.journal_head()) })
     }
 }

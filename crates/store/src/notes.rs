@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,12 +25,15 @@ const RESERVE: u64 = 2 << 20;
 pub(crate) struct Notes {
     folder: PathBuf,
     reserve: PathBuf,
+    /// One at a time: where the disk hangs, the others wait without a thread, and the last that is written is the newest.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Notes {
     /// Holds room for them, where there is any.
     pub fn new(data: &Path) -> Notes {
-        let notes = Notes { folder: data.join("unrecorded"), reserve: data.join("unrecorded.reserve") };
+        let notes =
+            Notes { folder: data.join("unrecorded"), reserve: data.join("unrecorded.reserve"), turn: Arc::default() };
         notes.hold_room();
         notes
     }
@@ -115,7 +119,9 @@ impl Store {
         act: impl FnOnce(&Notes, &LaneId) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let (notes, lane) = (self.inner.notes.clone(), lane.clone());
+        let turn = notes.turn.clone().lock_owned().await;
         let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             act(&notes, &lane).map_err(|error| Error::Unavailable(format!("{}: {error}", notes.path(&lane).display())))
         });
         done.await.map_err(|error| Error::Unavailable(error.to_string()))?

@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     pub head: watch::Sender<u64>,
     /// The highest number that a rollout was given, as far as this process knows.
     pub newest_rollout: AtomicU64,
+    /// The number of a rollout that the database's counter is known to have reached.
+    pub counted_rollout: AtomicU64,
     start: u64,
     /// The number of whoever has taken over, once that is known.
     pub fenced: watch::Sender<Option<u64>>,
@@ -94,6 +96,7 @@ impl Store {
             head: watch::Sender::new(newest.as_ref().map_or(0, |newest| newest.seq)),
             newest: Mutex::new(newest),
             newest_rollout: AtomicU64::new(newest_rollout),
+            counted_rollout: AtomicU64::new(newest_rollout),
             start,
             fenced: watch::Sender::new(None),
             cluster,
@@ -165,11 +168,14 @@ pub(crate) async fn stands(writing: &mut Writing, name: &str) -> Result<u64, Err
 
 /// Brings a counter up to `value`, where it is not there yet.
 pub(crate) async fn reach(writing: &mut Writing, name: &str, value: u64) -> Result<(), Error> {
-    query("UPDATE counters SET value = $2 WHERE name = $1 AND value < $2")
-        .bind(name)
-        .bind(value as i64)
-        .execute(writing)
-        .await?;
+    query(
+        "INSERT INTO counters (name, value) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE counters.value < excluded.value",
+    )
+    .bind(name)
+    .bind(value as i64)
+    .execute(writing)
+    .await?;
     Ok(())
 }
 

@@ -46,11 +46,31 @@ impl Store {
         let bumped = tokio::time::timeout(NUMBERED_WITHIN, self.bump(ROLLOUTS)).await;
         let late = |_| Err(Error::Unavailable("it did not answer in time".to_string()));
         match bumped.unwrap_or_else(late) {
-            Ok(number) if newest.fetch_max(number, SeqCst) < number => return RolloutId::numbered(number),
-            Ok(_) => {}
+            Ok(number) => {
+                self.inner.counted_rollout.fetch_max(number, SeqCst);
+                if newest.fetch_max(number, SeqCst) < number {
+                    return RolloutId::numbered(number);
+                }
+            }
             Err(error) => tracing::warn!(%error, "the number of a rollout is only counted in memory for now"),
         }
         RolloutId::numbered(newest.fetch_add(1, SeqCst) + 1)
+    }
+
+    /// A rollout of this id is there: its number is not given again, though the counter may not have reached it.
+    pub fn know_rollout(&self, id: &RolloutId) {
+        self.inner.newest_rollout.fetch_max(number(id), SeqCst);
+    }
+
+    /// Brings the counter up to what was given in memory. What it stands at once that is committed, where that is more.
+    pub(crate) async fn count_rollouts(&self, writing: &mut Writing) -> Result<Option<u64>, Error> {
+        let (newest, counted) = (&self.inner.newest_rollout, &self.inner.counted_rollout);
+        let newest = newest.load(SeqCst);
+        if newest <= counted.load(SeqCst) {
+            return Ok(None);
+        }
+        reach(writing, ROLLOUTS, newest).await?;
+        Ok(Some(newest))
     }
 
     /// A rollout's row.
@@ -112,14 +132,14 @@ fn record(row: &Row) -> Result<RolloutRecord, Error> {
 
 /// Writes a rollout's row anew.
 pub(crate) async fn keep(writing: &mut Writing, record: &RolloutRecord) -> Result<(), Error> {
-    let number: i64 = record.id.as_str().rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let number = number(&record.id);
     query(
         "INSERT INTO rollouts (id, number, service, environment, version, strategy, outcome, started_at, ended_at, doc) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, ended_at = excluded.ended_at, doc = excluded.doc",
     )
     .bind(record.id.as_str())
-    .bind(number)
+    .bind(number as i64)
     .bind(record.lane.service.as_str())
     .bind(record.lane.environment.as_str())
     .bind(record.version.as_str())
@@ -130,5 +150,10 @@ pub(crate) async fn keep(writing: &mut Writing, record: &RolloutRecord) -> Resul
     .bind(record.doc.to_string())
     .execute(&mut *writing)
     .await?;
-    reach(writing, ROLLOUTS, number as u64).await
+    reach(writing, ROLLOUTS, number).await
+}
+
+/// The number that an id was made of.
+fn number(id: &RolloutId) -> u64 {
+    id.as_str().rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }

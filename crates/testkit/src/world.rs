@@ -288,6 +288,7 @@ impl World {
             probes,
             serving: self.serving.clone().into_iter().collect(),
             results: self.results.clone(),
+            unrecorded: false,
         }
     }
 }

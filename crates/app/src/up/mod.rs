@@ -27,6 +27,7 @@ use slipway_target::process::ProcessTarget;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Common, Up};
@@ -45,6 +46,8 @@ pub(crate) use fence::is_overtaken;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the API's open connections may hold up the end.
 const API_DRAIN: Duration = Duration::from_secs(2);
+/// Before a control plane that could not take over or stand by tries again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What ends a control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +110,19 @@ impl Ground<'_> {
         loop {
             let address = format!("http://{}", self.api);
             let named = |error| database::named(error, database);
-            let mut standing = Standing::join(&self.folder, database, address).await.map_err(named)?;
+            let mut standing = match Standing::join(&self.folder, database, address).await {
+                Ok(standing) => standing,
+                // Whoever starts must know at once; whoever has stood by or driven goes on.
+                Err(error) if announced && is_away(&error) => {
+                    tracing::warn!(error = format!("{error:#}"), "it cannot stand by yet");
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN) => continue,
+                        _ = told.interrupt.recv() => return Ok(()),
+                        _ = told.terminate.recv() => return Ok(()),
+                    }
+                }
+                Err(error) => return Err(named(error)),
+            };
             let joined = || match std::mem::replace(&mut announced, true) {
                 true => Ok(()),
                 false => self.announce(&gateway::of_driver(&self.folder, self.up.traffic)?, None, true),
@@ -120,26 +135,44 @@ impl Ground<'_> {
             drop(standing);
             match stood {
                 Stood::TakenDown => return Ok(()),
-                Stood::Leads(store) => {
-                    if self.drive(store, told).await? != End::Overtaken {
-                        return Ok(());
+                Stood::Leads(store) => match self.drive(store, told).await {
+                    Ok(End::Overtaken) => {
+                        tracing::warn!("another control plane has taken over: this one stands by from now on");
                     }
-                }
+                    Ok(End::All | End::Control) => return Ok(()),
+                    Err(error) if announced => {
+                        tracing::error!(
+                            error = format!("{error:#}"),
+                            "this control plane could not take over: it stands by, and tries again where nobody else does"
+                        );
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                    Err(error) => return Err(error),
+                },
             }
-            tracing::warn!("another control plane has taken over: this one stands by from now on");
             announced = true;
         }
     }
 
     /// Drives until told to end, or until another has taken over.
     async fn drive(&self, store: Store, told: &mut Told) -> Result<End> {
-        let folder = &self.folder;
-        let start = store.start_number();
         // From the first moment on: starting may take longer than a lease.
         let mut holding = tokio::spawn({
             let store = store.clone();
             async move { store.hold().await }
         });
+        let end = self.lead(&store, told, &mut holding).await;
+        holding.abort();
+        if !matches!(end, Ok(End::All | End::Control)) {
+            self.front.wait();
+        }
+        store.close().await;
+        end
+    }
+
+    async fn lead(&self, store: &Store, told: &mut Told, holding: &mut JoinHandle<u64>) -> Result<End> {
+        let folder = &self.folder;
+        let start = store.start_number();
         let fence = self.database.as_ref().map(|_| Fence::raise(folder, start)).transpose()?;
         let clock = Clock::starting(store.newest_at().await?);
         let token = folder::first_token(folder)?;
@@ -179,31 +212,30 @@ impl Ground<'_> {
         let (farewell, asked) = mpsc::channel::<Farewell>(1);
         let app = App { control: control.clone(), known: Default::default(), challenges, blobs, farewell };
         self.front.own(slipway_server::router(app));
-        let traffic = match starter.called(&hub, &mut child).await {
-            Ok(traffic) => traffic,
-            Err(error) => {
-                control.stop().await;
-                if let Some(mut child) = child {
-                    // Nobody would watch it.
-                    let _ = child.kill().await;
-                }
-                return Err(error);
-            }
+        let announced = async {
+            let traffic = starter.called(&hub, &mut child).await?;
+            let written = json!({ "address": self.api.to_string(), "pid": std::process::id() });
+            folder::replace(&folder.api(), &written.to_string())?;
+            self.announce(&traffic.to_string(), starter.speaks_tls_at(), false)
         };
-        let written = json!({ "address": self.api.to_string(), "pid": std::process::id() });
-        folder::replace(&folder.api(), &written.to_string())?;
-        self.announce(&traffic.to_string(), starter.speaks_tls_at(), false)?;
+        if let Err(error) = announced.await {
+            control.stop().await;
+            if let Some(mut child) = child {
+                // Nobody would watch it.
+                let _ = child.kill().await;
+            }
+            return Err(error);
+        }
 
         let watch = tokio::spawn(starter.watch(hub.clone(), start, child));
         let obtaining = obtaining.map(|keeper| tokio::spawn(keeper.keep()));
         let end = tokio::select! {
             end = told.wait(asked) => end,
-            by = &mut holding => {
+            by = holding => {
                 tracing::warn!(by = by.unwrap_or_default(), own = start, "overtaken");
                 End::Overtaken
             }
         };
-        holding.abort();
         watch.abort();
         if let Some(obtaining) = obtaining {
             obtaining.abort();
@@ -213,9 +245,8 @@ impl Ground<'_> {
         }
         control.stop().await;
         if end == End::All {
-            take_down(folder, &store, fence.as_ref(), &target).await?;
+            take_down(folder, store, fence.as_ref(), &target).await?;
         }
-        store.close().await;
         Ok(end)
     }
 
@@ -256,6 +287,11 @@ impl Ground<'_> {
         out.flush()?;
         Ok(())
     }
+}
+
+/// Whether it may be otherwise in a moment: the database does not answer.
+fn is_away(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(slipway_store::Error::Unavailable(_)))
 }
 
 /// Instances as local processes; for one of several control planes with the number of its start.

@@ -1,36 +1,70 @@
 //! The way back, as people ask for it: because something is wrong, or to know that it works.
 
 use slipway_core::names::{LaneId, RolloutId, VersionName};
-use slipway_core::rollout::{self, Asked, Lane, Release, RolloutKind, commands};
+use slipway_core::rollout::{self, Asked, Lane, Refusal, Release, RolloutKind, commands};
 
 use super::Control;
 use crate::admission;
 use crate::by::By;
 use crate::error::Error;
 
+/// What a rollback was decided on is not so any more.
+const OVERTAKEN: &str = "overtaken";
+
+/// What a rollback would do in a lane as it is.
+#[derive(Debug, PartialEq, Eq)]
+struct Way {
+    back: commands::Back,
+    open: Option<RolloutId>,
+}
+
+impl Way {
+    fn of(lane: &Lane, to: Option<&VersionName>) -> Result<Way, Refusal> {
+        Ok(Way { back: commands::way_back(lane, to)?, open: lane.open.as_ref().map(|open| open.id.clone()) })
+    }
+}
+
 impl Control {
     /// Takes the open rollout back, or brings an earlier version back.
     pub async fn rollback(&self, lane: &LaneId, to: Option<VersionName>, by: &By) -> Result<RolloutId, Error> {
+        loop {
+            match self.try_rollback(lane, to.as_ref(), by).await {
+                // A rollout has begun or ended in between: what was meant is decided anew.
+                Err(Error::Refused(refusal)) if refusal.code == OVERTAKEN => {}
+                came_of => return came_of,
+            }
+        }
+    }
+
+    async fn try_rollback(&self, lane: &LaneId, to: Option<&VersionName>, by: &By) -> Result<RolloutId, Error> {
         let kept = self.existing(lane).await?;
         if let Some(before) = by.before(&self.engine, lane).await? {
             return Ok(before);
         }
-        let (id, asked) = match commands::way_back(&kept, to.as_ref())? {
-            commands::Back::TakeBack => (kept.open.as_ref().map(|r| r.id.clone()), None),
+        let way = Way::of(&kept, to)?;
+        let asked = match &way.back {
+            commands::Back::TakeBack => None,
             commands::Back::To(version) => {
-                let release = match kept.release(&version) {
+                let release = match kept.release(version) {
                     Some(release) => release.clone(),
-                    None => admission::served_before(&self.engine, lane, &version).await?,
+                    None => admission::served_before(&self.engine, lane, version).await?,
                 };
-                if !self.engine.look_for_artifact(&release.artifact).await {
+                // What stands by needs nothing but the traffic.
+                let here = self.engine.look_for_artifact(&release.artifact).await;
+                if !here && kept.ready(version) < release.instances(lane) {
                     return Err(Error::UnknownArtifact(release.artifact));
                 }
                 let id = self.engine.store.next_rollout_id().await;
-                (Some(id.clone()), Some(self.back_to(&kept, id, release, by)?))
+                Some(self.back_to(&kept, id, release, by)?)
             }
         };
-        let by = by.clone();
+        let id = asked.as_ref().map(|asked| asked.id.clone()).or_else(|| way.open.clone());
+        let (by, to) = (by.clone(), to.cloned());
         self.wish(lane, move |turn, now| {
+            if Way::of(&turn.lane, to.as_ref())? != way {
+                let reason = "a rollout has begun or ended in between".to_string();
+                return Err(Refusal { code: OVERTAKEN, reason });
+            }
             commands::rollback(turn, asked.clone(), &by.actor, now)?;
             if asked.is_none() {
                 by.leave_key(turn);

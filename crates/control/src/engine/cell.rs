@@ -1,6 +1,7 @@
 //! A lane in memory between its turns: what is known to be kept, and what could not be kept yet. Decides nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use slipway_core::journal::Fact;
@@ -12,9 +13,49 @@ use tokio::sync::Notify;
 use super::Wish;
 
 /// One lane in memory: the last state that is known to be kept, and what could not be kept yet.
+#[derive(Default)]
 pub(crate) struct Cell {
     pub wake: Notify,
     pub(super) state: tokio::sync::Mutex<CellState>,
+    turning: Mutex<Turning>,
+}
+
+/// Whether a turn goes on.
+#[derive(Default)]
+struct Turning {
+    since: Option<Instant>,
+    /// It ended by a panic: what it left in memory is half of something.
+    broken: bool,
+}
+
+impl Cell {
+    fn turning(&self) -> std::sync::MutexGuard<'_, Turning> {
+        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a turn goes on until what is returned is dropped. After one that has panicked everything is loaded anew.
+    pub(super) fn begin_turn(&self, state: &mut CellState) -> GoesOn<'_> {
+        let mut turning = self.turning();
+        turning.since = Some(Instant::now());
+        if std::mem::take(&mut turning.broken) {
+            *state = CellState::default();
+        }
+        GoesOn(self)
+    }
+
+    /// Whether a turn goes on for longer than `limit`.
+    pub(super) fn turns_since(&self, limit: Duration) -> bool {
+        self.turning().since.is_some_and(|since| since.elapsed() > limit)
+    }
+}
+
+/// A turn goes on.
+pub(super) struct GoesOn<'a>(&'a Cell);
+
+impl Drop for GoesOn<'_> {
+    fn drop(&mut self) {
+        *self.0.turning() = Turning { since: None, broken: std::thread::panicking() };
+    }
 }
 
 #[derive(Default)]

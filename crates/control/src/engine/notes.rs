@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_core::names::{LaneId, RolloutId};
@@ -10,6 +11,9 @@ use slipway_core::rollout::{Lane, Outcome, State, commands};
 
 use super::cell::{CellState, Granted, Unkept};
 use super::{Engine, Wish};
+
+/// How long a note is waited for: a disk that hangs must not hold up what comes after it.
+const NOTE: Duration = Duration::from_secs(2);
 
 /// As it is written down.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +48,9 @@ impl Engine {
         };
         state.noted = true;
         let decided = noted.decided.into_owned();
+        let waiting = decided.lane.queue.iter().map(|asked| &asked.id);
+        let rollouts = decided.lane.open.iter().chain(&decided.ended).map(|rollout| &rollout.id);
+        waiting.chain(rollouts).for_each(|id| self.store.know_rollout(id));
         if noted.generation == *generation {
             tracing::warn!(lane = %id, "what was done here without the store is recorded now");
             state.unkept = Some(Unkept { noted: true, ..decided });
@@ -78,7 +85,8 @@ impl Engine {
     pub(super) async fn note_unkept(&self, id: &LaneId, state: &mut CellState) {
         let generation = state.kept.as_ref().map_or(0, |(generation, _)| *generation);
         let Some(unkept) = state.unkept.as_mut().filter(|unkept| !unkept.noted) else { return };
-        match self.store.note(id, &Noted { generation, decided: Cow::Borrowed(unkept) }).await {
+        let noted = Noted { generation, decided: Cow::Borrowed(unkept) };
+        match in_time(self.store.note(id, &noted)).await {
             Ok(()) => (unkept.noted, state.noted) = (true, true),
             Err(error) => tracing::error!(
                 lane = %id, %error,
@@ -90,11 +98,16 @@ impl Engine {
     /// Everything of the lane is committed.
     pub(super) async fn forget_note(&self, id: &LaneId, state: &mut CellState) {
         if std::mem::take(&mut state.noted)
-            && let Err(error) = self.store.forget_noted(id).await
+            && let Err(error) = in_time(self.store.forget_noted(id)).await
         {
             tracing::warn!(lane = %id, %error, "what is recorded by now stays written down beside the store");
         }
     }
+}
+
+async fn in_time(act: impl Future<Output = Result<(), slipway_store::Error>>) -> Result<(), slipway_store::Error> {
+    let silent = |_| Err(slipway_store::Error::Unavailable(format!("the disk did not answer within {NOTE:?}")));
+    tokio::time::timeout(NOTE, act).await.unwrap_or_else(silent)
 }
 
 /// The rollout that is open in `kept` and was taken back by what was `decided`, and who did that.

@@ -371,6 +371,7 @@ impl Engine {
             serving: seen.serving.clone(),
             silent_hooks: seen.silent_hooks.get(&lane.id).cloned().unwrap_or_default(),
             results,
+            unrecorded: false,
         };
         (observed, consumed)
     }

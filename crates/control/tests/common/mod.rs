@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slipway_control::ports::{Artifacts, GatewayView, NoReceivers, Router};
+use slipway_control::ports::{Artifacts, GatewayView, NoReceivers, Prober, Router};
 use slipway_control::views::LaneNow;
 use slipway_control::{By, Clock, Control, Parts, ReleaseRequest};
 use slipway_core::instance::Pending;
 use slipway_core::journal::Entry;
 use slipway_core::names::{Digest, LaneId, RolloutId, VersionName};
+use slipway_core::rollout::Probing;
 use slipway_core::traffic::link::{CountRow, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Weight};
@@ -135,12 +136,51 @@ impl Router for Gateway {
 pub struct Shelf {
     store: Store,
     held: watch::Sender<bool>,
+    /// Whoever looks next is held, too.
+    next: AtomicBool,
     asked: AtomicBool,
+    empty: AtomicBool,
+}
+
+/// Probes nobody; panics when it is told to.
+#[derive(Default)]
+pub struct Jumpy(AtomicBool);
+
+impl Jumpy {
+    pub fn startle(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has panicked since.
+    pub fn is_calm(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Prober for Jumpy {
+    fn probe(&self, _: &LaneId, _: Option<Probing>) {
+        assert!(!self.0.swap(false, Ordering::Relaxed), "it was startled");
+    }
+    fn counts(&self) -> Vec<CountRow> {
+        Vec::new()
+    }
+    fn on_change(&self, _: Arc<dyn Fn() + Send + Sync>) {}
 }
 
 impl Shelf {
     pub fn hold(&self) {
         self.held.send_replace(true);
+    }
+
+    /// Whoever looks next takes its time.
+    pub fn hold_next(&self) {
+        self.hold();
+        self.next.store(true, Ordering::Relaxed);
+    }
+
+    /// No artifact is here any more.
+    pub fn empty(&self) {
+        self.empty.store(true, Ordering::Relaxed);
     }
 
     pub fn let_go(&self) {
@@ -156,11 +196,12 @@ impl Shelf {
 impl Artifacts for Shelf {
     fn path<'a>(&'a self, _: &'a Digest) -> Pending<'a, Option<PathBuf>> {
         Box::pin(async {
-            if *self.held.borrow() && !self.store.open_groups().await.unwrap().is_empty() {
+            let next = self.next.swap(false, Ordering::Relaxed);
+            if next || *self.held.borrow() && !self.store.open_groups().await.unwrap().is_empty() {
                 self.asked.store(true, Ordering::Relaxed);
                 let _ = self.held.subscribe().wait_for(|held| !held).await;
             }
-            Some(PathBuf::from("artifact"))
+            (!self.empty.load(Ordering::Relaxed)).then(|| PathBuf::from("artifact"))
         })
     }
 }
@@ -186,6 +227,7 @@ pub struct World {
     pub gateway: Arc<Gateway>,
     pub target: Arc<FakeTarget>,
     pub shelf: Arc<Shelf>,
+    pub prober: Arc<Jumpy>,
     pub folder: tempfile::TempDir,
 }
 
@@ -203,20 +245,26 @@ impl World {
             events: Mutex::default(),
             invited: Mutex::default(),
         });
-        let shelf =
-            Arc::new(Shelf { store: store.clone(), held: watch::Sender::new(false), asked: AtomicBool::new(false) });
+        let shelf = Arc::new(Shelf {
+            store: store.clone(),
+            held: watch::Sender::new(false),
+            next: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            empty: AtomicBool::new(false),
+        });
+        let prober = Arc::new(Jumpy::default());
         let clock = Clock::starting(store.newest_at().await.unwrap().plus(later));
         let (target_, router) = (target.clone(), gateway.clone());
         let parts = Parts {
             store,
             target: target_,
             router,
-            prober: Arc::new(()),
+            prober: prober.clone(),
             artifacts: shelf.clone(),
             receivers: Arc::new(NoReceivers),
             clock,
         };
-        World { control: Control::start(parts).await.unwrap(), gateway, target, shelf, folder }
+        World { control: Control::start(parts).await.unwrap(), gateway, target, shelf, prober, folder }
     }
 
     /// The control plane ends and another one starts on what is kept, while instances go on.

@@ -23,8 +23,13 @@ const QUEUE_LIMIT: Millis = Millis::from_secs(24 * 3600);
 /// Opens the next rollout of the queue, if there is one.
 pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let lane = &turn.lane;
+    // What begins is recorded before anything is done of it, but for a way back.
+    let may_begin = |asked: &Asked| !seen.unrecorded || asked.kind == RolloutKind::Rollback;
     let ready = |asked: &Asked| {
-        !gates::waits(lane, asked, now) && !schema::busy(lane, asked) && !gates::holds_contract(lane, asked, now)
+        may_begin(asked)
+            && !gates::waits(lane, asked, now)
+            && !schema::busy(lane, asked)
+            && !gates::holds_contract(lane, asked, now)
     };
     let Some(place) = lane.queue.iter().position(ready) else { return };
     let mut asked = turn.lane.queue.remove(place);
@@ -149,7 +154,10 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
     if open.kind != RolloutKind::Contract && turn.lane.stable_version() == Some(&release.version) {
         return Some(format!("{} already serves {}", release.version, turn.lane.id));
     }
-    if !seen.artifacts.contains(&release.artifact) {
+    // What stands by whole is gone back to without anything being started.
+    let stands_by =
+        open.kind == RolloutKind::Rollback && turn.lane.ready(&release.version) >= release.instances(&turn.lane.id);
+    if !stands_by && !seen.artifacts.contains(&release.artifact) {
         return Some(format!(
             "the artifact of {} ({}) is not here; release it with --path",
             release.version, release.artifact

@@ -44,6 +44,8 @@ pub struct Observed {
     pub serving: SharedMap<LaneId, Serving>,
     /// Hooks that cannot be told at the moment, and why.
     pub silent_hooks: BTreeMap<String, String>,
+    /// Something of the lane was done and is not recorded: the store cannot be used, and nothing new begins.
+    pub unrecorded: bool,
     /// What came of effects since the last turn that was committed.
     pub results: Vec<EffectResult>,
 }

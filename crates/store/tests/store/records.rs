@@ -7,7 +7,7 @@ use slipway_core::rollout::trail::Sample;
 use slipway_core::units::{Millis, Timestamp, Weight};
 use slipway_store::{Commit, Error, Filter, ReleaseRecord, Remembered, RolloutRecord, SampleRecord, TokenRecord};
 
-use crate::common::{Ground, lane, on_both};
+use crate::common::{Ground, lane, on_both, turn};
 
 fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRecord {
     RolloutRecord {
@@ -51,6 +51,18 @@ async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first(groun
     let other = "staging".parse().unwrap();
     assert_eq!(ids(store.history(&shop, Some(&other), 3).await.unwrap()), Vec::<String>::new());
     assert_eq!(store.rollout(&RolloutId::numbered(99)).await.unwrap(), None);
+}
+
+async fn a_number_that_was_only_given_in_memory_is_not_given_again(ground: Ground) {
+    let store = ground.open().await.unwrap();
+    let shop = lane("shop");
+    // It waits in a lane, and has no row.
+    store.know_rollout(&RolloutId::numbered(9));
+    turn(&store, &shop, 0, vec![]).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = ground.open().await.unwrap();
+    assert_eq!(store.next_rollout_id().await, RolloutId::numbered(10));
 }
 
 async fn samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane(ground: Ground) {
@@ -189,6 +201,7 @@ async fn a_token_is_made_once_looked_up_with_its_rights_and_revoked_all_in_the_j
 
 on_both!(
     rollouts_are_numbered_kept_with_their_turn_and_found_newest_first,
+    a_number_that_was_only_given_in_memory_is_not_given_again,
     samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane,
     a_rollout_is_numbered_though_nothing_can_be_written,
     a_version_stands_for_one_pair_of_digests_for_ever,

@@ -48,6 +48,7 @@ impl World {
             cohorts,
             artifacts: self.artifacts.iter().filter(|a| self.is_here(a)).map(|a| (a.clone(), ())).collect(),
             results,
+            unrecorded: self.unkept.is_some(),
             ..Observed::default()
         }
     }

@@ -27,6 +27,8 @@ const LAST_WORDS: u64 = 8 << 10;
 const CALLS_WITHIN: Duration = Duration::from_secs(10);
 /// How long it takes at most to see that a gateway of this machine listens.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
+/// How long a gateway that does not call may take to say that it is well.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The name of the gateway that is started here.
 pub(crate) const OWN: &str = slipway_control::OWN_GATEWAY;
@@ -195,7 +197,7 @@ impl Starter {
 
     /// Waits until the gateway has called, and notes where it listens.
     pub async fn called(&mut self, hub: &Hub, child: &mut Option<tokio::process::Child>) -> Result<SocketAddr> {
-        let begun = Instant::now();
+        let (mut begun, mut replaced) = (Instant::now(), false);
         loop {
             if let Some(state) = hub.gateways().into_iter().find(|g| g.connected && g.name == OWN) {
                 if self.listen.port() != 0 && state.traffic != self.listen {
@@ -211,6 +213,10 @@ impl Starter {
             {
                 bail!("the gateway ended at once ({status}): {}", self.last_words());
             }
+            if begun.elapsed() > CALLS_WITHIN && !replaced && child.is_none() && self.end_hanging().await? {
+                (*child, begun, replaced) = (self.ensure()?, Instant::now(), true);
+                continue;
+            }
             if begun.elapsed() > CALLS_WITHIN {
                 let pid = holder(&self.lock())
                     .map(|pid| format!("; where its process hangs, kill -KILL {} ends it", pid.as_raw_nonzero()));
@@ -223,6 +229,28 @@ impl Starter {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Kills the gateway that ran before where it does not answer either. Whether nobody is the gateway any more.
+    async fn end_hanging(&self) -> Result<bool> {
+        let Some(pid) = holder(&self.lock()) else { return Ok(false) };
+        let answers = async {
+            let url = format!("http://{}/healthz", self.admin()?.get("address")?.as_str()?);
+            reqwest::Client::builder().no_proxy().build().ok()?.get(url).send().await.ok()
+        };
+        if tokio::time::timeout(ANSWERS_WITHIN, answers).await.is_ok_and(|answer| answer.is_some()) {
+            return Ok(false);
+        }
+        tracing::error!(pid = pid.as_raw_nonzero(), "the gateway hangs: it neither calls nor answers; it is killed");
+        kill_process(pid, Signal::KILL).context("the gateway hangs and cannot be killed")?;
+        let begun = Instant::now();
+        while Lock::held(&self.lock()) {
+            if begun.elapsed() > CALLS_WITHIN {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(true)
     }
 
     fn log(&self) -> PathBuf {
