@@ -63,8 +63,12 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
     {
         same_kind(&kept, &release).map_err(Error::Refused)?;
     }
-    let empty = Lane::new(lane.clone());
-    if let Some((other, what)) = engine.tables.claimed(&lane, &claims(&empty, &release)) {
+    let wanted = claims(&Lane::new(lane.clone()), &release);
+    let claimed = match engine.tables.claimed(&lane, &wanted) {
+        None => engine.claimed(&lane, &wanted).await,
+        claimed => claimed,
+    };
+    if let Some((other, what)) = claimed {
         return Err(Error::Refused(slipway_core::rollout::Refusal {
             code: "traffic_taken",
             reason: format!("{what} already belongs to {other}; give {lane} another traffic.host or traffic.path"),

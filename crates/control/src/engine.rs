@@ -18,6 +18,7 @@ use slipway_core::instance::Target;
 use slipway_core::names::{LaneId, RolloutId};
 use slipway_core::rollout::trail::{self, Sample};
 use slipway_core::rollout::{self, Counters, Effect, Lane, Observed, Refusal, Rollout, Turn};
+use slipway_core::traffic::Match;
 use slipway_core::units::Timestamp;
 use slipway_store::{Commit, EffectId, NewEffect, SampleRecord, Store};
 use tokio::sync::{Notify, broadcast};
@@ -27,7 +28,7 @@ use crate::control::Parts;
 use crate::error::Error;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::records;
-use crate::tables::Tables;
+use crate::tables::{Tables, in_common};
 use crate::views::Unrecorded;
 use cell::{CellState, Granted, Unkept, join};
 use seen::Seen;
@@ -149,6 +150,25 @@ impl Engine {
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let stuck = |(lane, cell): &(&LaneId, &Arc<Cell>)| cell.turns_since(ENDLESS) && self.tables.is_leased(lane);
         cells.iter().find(stuck).map(|(lane, _)| lane.clone())
+    }
+
+    /// A lane of another service than `lane`'s that claims one of `wanted` once what is open or waits in it serves, and which.
+    pub async fn claimed(&self, lane: &LaneId, wanted: &[Match]) -> Option<(LaneId, String)> {
+        let others: Vec<(LaneId, Arc<Cell>)> = {
+            let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            let others = cells.iter().filter(|(id, _)| id.service != lane.service);
+            others.map(|(id, cell)| (id.clone(), cell.clone())).collect()
+        };
+        for (id, cell) in others {
+            let Some((_, kept)) = cell.state.lock().await.kept.clone() else { continue };
+            let waiting = kept.queue.iter().map(|asked| &asked.release);
+            let coming = kept.open.iter().map(|open| &open.release).chain(waiting);
+            let mut claimed = coming.filter_map(|release| in_common(wanted, &rollout::claims(&kept, release)));
+            if let Some(what) = claimed.next() {
+                return Some((id, what));
+            }
+        }
+        None
     }
 
     /// The lane as it is kept, if it exists.

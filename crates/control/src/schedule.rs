@@ -1,7 +1,9 @@
 //! What begins by itself: drills at their time, contracts after standby, and rollbacks that a policy wants after a breach.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use slipway_core::names::LaneId;
 use slipway_core::rollout::{drill_due, rollback_due};
 
 use crate::by::By;
@@ -12,6 +14,8 @@ use crate::error::Error;
 const LOOK: Duration = Duration::from_secs(5);
 /// How often incidents are looked at.
 const WATCH: Duration = Duration::from_millis(500);
+/// How long after a rollback was refused it is asked for again.
+const REFUSED: Duration = Duration::from_secs(30);
 /// Who is named in the journal where a drill or a contract was due.
 const SCHEDULE: &str = "slipway:schedule";
 /// Who is named where a breach led to a rollback.
@@ -58,15 +62,30 @@ async fn drills(control: &Control) -> Result<(), Error> {
 pub(crate) async fn watch(control: Control) {
     let mut ticks = tokio::time::interval(WATCH);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut refused: BTreeMap<LaneId, (Instant, String)> = BTreeMap::new();
     loop {
         ticks.tick().await;
-        for lane in control.incidents() {
+        let incidents = control.incidents();
+        refused.retain(|lane, _| incidents.contains(lane));
+        for lane in incidents {
+            if refused.get(&lane).is_some_and(|(at, _)| at.elapsed() < REFUSED) {
+                continue;
+            }
             match control.lane(&lane).await {
                 Ok(Some(now)) if rollback_due(&now.lane, now.at) => {
                     let by = By::once(WATCHER);
                     match control.rollback(&lane, None, &by).await {
                         Ok(rollout) => tracing::warn!(%lane, %rollout, "an incident leads to a rollback"),
-                        Err(error) => tracing::warn!(%lane, %error, "an incident calls for a rollback that is refused"),
+                        Err(error) => {
+                            tracing::warn!(%lane, %error, "an incident calls for a rollback that is refused");
+                            let mut why = error.to_string();
+                            let told = refused.get(&lane).is_some_and(|(_, told)| *told == why);
+                            if !told && let Err(error) = control.tell_no_way_back(&lane, &why).await {
+                                tracing::warn!(%lane, %error, "nor can that be recorded");
+                                why.clear();
+                            }
+                            refused.insert(lane, (Instant::now(), why));
+                        }
                     }
                 }
                 Ok(_) => {}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_core::names::{InstanceId, LaneId};
 use slipway_core::rollout::Confirmed;
-use slipway_core::traffic::{Generation, Route, RoutingTable};
+use slipway_core::traffic::{Generation, Match, Route, RoutingTable};
 use slipway_core::units::Millis;
 
 use crate::ports::{GatewayView, Router};
@@ -144,19 +144,22 @@ impl Tables {
     }
 
     /// A lane other than `lane` whose route claims one of `matches`, and the match.
-    pub fn claimed(&self, lane: &LaneId, matches: &[slipway_core::traffic::Match]) -> Option<(LaneId, String)> {
+    pub fn claimed(&self, lane: &LaneId, matches: &[Match]) -> Option<(LaneId, String)> {
         let state = self.lock();
         let others = state.routes.iter().filter(|(id, _)| id.service != lane.service);
         for (id, route) in others {
-            for theirs in &route.matches {
-                if let Some(ours) = matches.iter().find(|m| m.host == theirs.host && m.path == theirs.path) {
-                    let host = ours.host.as_deref().unwrap_or("any host");
-                    return Some((id.clone(), format!("{host}{}", ours.path)));
-                }
+            if let Some(what) = in_common(matches, &route.matches) {
+                return Some((id.clone(), what));
             }
         }
         None
     }
+}
+
+/// A host and path that both claim.
+pub(crate) fn in_common(ours: &[Match], theirs: &[Match]) -> Option<String> {
+    let both = ours.iter().find(|ours| theirs.iter().any(|m| m.host == ours.host && m.path == ours.path))?;
+    Some(format!("{}{}", both.host.as_deref().unwrap_or("any host"), both.path))
 }
 
 impl State {

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{World, name, shop, until};
+use common::{World, name, request, shop, until};
 use slipway_control::views::RolloutNow;
-use slipway_control::{By, Command, Error};
+use slipway_control::{By, Command, Error, ReleaseRequest};
 use slipway_core::rollout::Lane;
 use slipway_core::units::{Millis, Timestamp, Weight};
 use slipway_store::{Commit, NewEffect};
@@ -362,4 +362,22 @@ async fn a_version_that_stands_by_is_gone_back_to_without_its_artifact() {
     let id = world.control.rollback(&shop(), None, &By::once("user:bob")).await.unwrap();
     assert_eq!(world.end(&id).await, "succeeded");
     assert_eq!(world.gateway.share("1.0.0"), Weight::ALL);
+}
+
+#[tokio::test]
+async fn a_host_that_waits_for_a_word_is_taken_already() {
+    let world = World::new().await;
+    let file = |service: &str, gates: &str| {
+        format!(
+            "service: {service}\nrun: {{ command: [\"./shop\"] }}\nhealth: {{ http: /healthz }}\ntraffic: {{ host: shop.local }}\n\
+             environments: {{ production: {{ instances: 1, {gates} }} }}\n"
+        )
+    };
+    let ask = async |service: &str, gates: &str| {
+        let request = ReleaseRequest { file: Some(file(service, gates)), ..request("1.0.0") };
+        world.control.release(request, &By::once("user:ann")).await
+    };
+    ask("shop", "gates: { approvals: { count: 1 } }").await.unwrap();
+    let refused = ask("copied", "strategy: rolling").await.expect_err("it is taken").to_string();
+    assert!(refused.contains("shop.local/ already belongs to shop in production"), "{refused}");
 }

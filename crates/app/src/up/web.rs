@@ -76,8 +76,12 @@ fn roots(trust: &Trust, named: &str) -> Result<RootCertStore, String> {
     }
 }
 
-/// What a file holds, up to a limit.
+/// What a file holds, up to a limit. Anything else than a file, such as a pipe that nobody writes to, could be waited for for
+/// ever.
 pub(super) fn file(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)

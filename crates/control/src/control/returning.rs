@@ -75,6 +75,16 @@ impl Control {
         id.ok_or_else(|| Error::NotFound(format!("no rollout of {lane} is open")))
     }
 
+    /// Records that an incident calls for a way back which there is not, so that somebody hears of it.
+    pub(crate) async fn tell_no_way_back(&self, lane: &LaneId, why: &str) -> Result<(), Error> {
+        let why = why.to_string();
+        self.wish(lane, move |turn, _| {
+            commands::no_way_back(turn, &why);
+            Ok(())
+        })
+        .await
+    }
+
     /// Takes the way back on purpose, and the way forth again.
     pub async fn drill(&self, lane: &LaneId, cold: bool, by: &By) -> Result<RolloutId, Error> {
         let kept = self.existing(lane).await?;

@@ -23,7 +23,7 @@ pub const OF_NO_SERVICE: [&str; 18] = [
 ];
 
 /// Those about a service, sorted.
-pub const OF_SERVICES: [&str; 71] = [
+pub const OF_SERVICES: [&str; 72] = [
     "decided.advance",
     "decided.go",
     "decided.hold",
@@ -39,6 +39,7 @@ pub const OF_SERVICES: [&str; 71] = [
     "gates.looked_at",
     "gates.overridden",
     "incident.closed",
+    "incident.no_way_back",
     "incident.opened",
     "instance.ejected",
     "instance.exited",

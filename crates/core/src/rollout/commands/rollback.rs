@@ -87,3 +87,17 @@ pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timesta
         }
     }
 }
+
+/// Records that the incident that is open calls for a rollback which is refused, and why: a person is needed.
+pub fn no_way_back(turn: &mut Turn, why: &str) {
+    let Some(incident) = &turn.lane.watching.incident else { return };
+    let evidence = serde_json::json!({ "incident": incident.number, "reason": why });
+    turn.facts.push(crate::journal::Fact {
+        kind: "incident.no_way_back".to_string(),
+        lane: Some(turn.lane.id.clone()),
+        rollout: None,
+        actor: "slipway:watch".to_string(),
+        cause: format!("incident {} calls for a rollback, and that is refused: {why}", incident.number),
+        evidence,
+    });
+}
