@@ -24,6 +24,8 @@ use self::wald::{Found, Hunt};
 
 /// Slipway's declared chance of rolling back a healthy candidate: the default.
 pub const ALPHA: f64 = 0.01;
+/// Its declared chance of passing one that is worse than tolerated: the default.
+pub const BETA: f64 = 0.05;
 /// The largest multiple of Wald's bound.
 pub const WALD_BAR: f64 = 1.35;
 

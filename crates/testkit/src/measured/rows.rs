@@ -27,7 +27,7 @@ pub fn healthy() -> Vec<Scenario> {
     rows
 }
 
-/// Bad candidates. The third is what the objectives declare to be tolerable, and no more than told.
+/// Bad candidates. The second is no worse than the objectives declare to be tolerable, so that nobody has to take it back.
 pub fn bad() -> Vec<Scenario> {
     let mut rows = Vec::new();
     for (traffic, rps) in [("busy", BUSY), ("quiet", QUIET)] {

@@ -46,28 +46,32 @@ pub fn render(report: &Report) -> String {
     );
     for row in &report.bad {
         let mut within = row.within_alpha.iter();
-        line(&mut text, row, |cell| {
+        named_line(&mut text, &harm_name(row), row, |cell| {
             let hasty = !within.next().copied().unwrap_or(true);
             format!("{:.0}{}", cell.harmed(), if hasty { " *" } else { "" })
         });
     }
-    text.push_str("\n\\* takes more than 1% of healthy candidates back in the same circumstances\n");
+    text.push_str(
+        "\n\\* takes more than 1% of healthy candidates back in the same circumstances\n\n\
+         \\† as bad as the objectives tolerate, and no worse: to take it back is a false rollback, so no row of the bar\n",
+    );
     hunts(&mut text, report);
     text
 }
 
 fn hunts(text: &mut String, report: &Report) {
-    heading(text, "Requests until a bad candidate is found", &["median", "mean", "Wald", "ratio", "missed"]);
+    heading(text, "Requests until a bad candidate is found", &["median", "mean", "Wald", "ratio", "ratio for the rate alone", "missed"]);
     for (hunt, found) in &report.hunts {
         let bar = if hunt.counts { format!(", bar {WALD_BAR}") } else { String::new() };
         let _ = writeln!(
             text,
-            "| {}{bar} | {:.0} | {:.1} | {:.1} | {:.2} | {} |",
+            "| {}{bar} | {:.0} | {:.1} | {:.1} | {:.2} | {:.2} | {} |",
             hunt.title(),
             found.median,
             found.mean,
             found.least,
             found.ratio(),
+            found.ratio_alone(),
             found.missed
         );
     }
@@ -82,10 +86,11 @@ pub fn summary(report: &Report) -> String {
     let missed = report.missed();
     format!(
         "judge seed={} rollouts={rollouts} alpha={ALPHA} false_rollbacks_worst={share:.4} false_rollbacks_upper={upper:.4} \
-         wald_ratio_worst={:.2} wald_bar={WALD_BAR} harm_rows_best={won} harm_rows={} bars_missed={}",
+         wald_ratio_worst={:.2} wald_bar={WALD_BAR} harm_rows_best={won} harm_rows={} harm_rows_tolerated={} bars_missed={}",
         report.seed,
         report.worst_ratio(),
         worse.len(),
+        report.bad.len() - worse.len(),
         missed.len()
     )
 }
@@ -100,8 +105,18 @@ fn heading(text: &mut String, title: &str, columns: &[&str]) {
 }
 
 fn line(text: &mut String, row: &Row, show: impl FnMut(&Cell) -> String) {
+    named_line(text, &row.scenario.name(), row, show);
+}
+
+fn named_line(text: &mut String, name: &str, row: &Row, show: impl FnMut(&Cell) -> String) {
     let cells: Vec<String> = row.cells.iter().map(show).collect();
-    let _ = writeln!(text, "| {} | {} |", row.scenario.name(), cells.join(" | "));
+    let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+}
+
+/// What a row is called where the bar is on those that are worse than tolerated.
+fn harm_name(row: &Row) -> String {
+    let tolerated = if row.scenario.is_tolerable() { " †" } else { "" };
+    format!("{}{tolerated}", row.scenario.name())
 }
 
 fn percent(share: f64) -> String {

@@ -1,16 +1,17 @@
 //! How many requests the judge takes to find a bad candidate, beside the fewest that any test can do with.
 //!
-//! Wald, "Sequential analysis" (1947): a test that calls a rate of `a` bad with a chance of at most alpha needs, on
-//! average, at least about `ln(1/alpha) / KL(q || a)` observations to find a rate of `q`. Alpha is what the judge may
-//! spend on one objective in one attempt of one step, and `a` is the objective's `at_most`. Where both versions have much
-//! traffic another question is harder: whether both have one rate, as in an outage of what both depend on. There it is
-//! the bound of that.
+//! Wald, "Sequential analysis" (1947): a test that calls a rate of `a` bad with a chance of at most alpha, and one of `q`
+//! good with a chance of at most beta, needs, on average, at least about
+//! `((1-beta) ln((1-beta)/alpha) + beta ln(beta/(1-alpha))) / KL(q || a)` observations where the rate is `q`. Alpha and beta
+//! are what the judge may spend on one objective in one attempt of one step, and `a` is the objective's `at_most`. Where both
+//! versions have much traffic another question is harder: whether both have one rate, as in an outage of what both depend on.
+//! There it is the bound of that.
 
 use slipway_core::judge::simulation::{Comparable, End, Pace, Random, Request, Step, World, errors, latency, percent};
-use slipway_core::judge::{Rule, divide_alpha};
+use slipway_core::judge::{Budget, Rule};
 use slipway_core::units::{Millis, Weight};
 
-use super::ALPHA;
+use super::{ALPHA, BETA};
 
 /// Judged steps of the default canary, verification included.
 const STEPS: usize = 5;
@@ -53,6 +54,8 @@ pub struct Found {
     pub mean: f64,
     /// The least that is possible.
     pub least: f64,
+    /// The least for a test that a shared outage may fool: the rate alone is asked for.
+    pub alone: f64,
     /// Rollouts in which it was not found.
     pub missed: u64,
 }
@@ -61,6 +64,11 @@ impl Found {
     /// The median as a multiple of the least.
     pub fn ratio(&self) -> f64 {
         self.median / self.least
+    }
+
+    /// The median as a multiple of the least for the rate alone.
+    pub fn ratio_alone(&self) -> f64 {
+        self.median / self.alone
     }
 }
 
@@ -96,18 +104,29 @@ pub fn measure(hunt: &Hunt, runs: u64, seed: u64) -> Found {
     taken.sort_unstable();
     let mean = taken.iter().sum::<u64>() as f64 / taken.len().max(1) as f64;
     let median = taken.get(taken.len() / 2).map_or(f64::NAN, |n| *n as f64);
-    Found { median, mean, least: least(hunt), missed: runs - taken.len() as u64 }
+    let [least, alone] = [least(hunt), alone(hunt)];
+    Found { median, mean, least, alone, missed: runs - taken.len() as u64 }
 }
 
 /// The least for the question that is asked: a candidate that is within `at_most`, and one that shares whatever trouble
 /// stable is in, must both not be failed. The harder of the two to tell from what is so decides.
 fn least(hunt: &Hunt) -> f64 {
-    let within = divergence(hunt.bad, AT_MOST);
     let shared = match hunt.compared {
         Comparable::Concurrent => shared(hunt.bad, hunt.stable, f64::from(100 - hunt.weight) / f64::from(hunt.weight)),
         Comparable::Before | Comparable::Nobody => f64::INFINITY,
     };
-    (1.0 / divide_alpha(ALPHA, STEPS, OBJECTIVES)).ln() / within.min(shared)
+    alone(hunt).max(told() / shared)
+}
+
+/// The least for whether the rate is within `at_most`.
+fn alone(hunt: &Hunt) -> f64 {
+    told() / divergence(hunt.bad, AT_MOST)
+}
+
+/// What a test has to be told at least, in nats.
+fn told() -> f64 {
+    let Budget { alpha, beta } = Budget::divided(ALPHA, BETA, STEPS, OBJECTIVES);
+    (1.0 - beta) * ((1.0 - beta) / alpha).ln() + beta * (beta / (1.0 - alpha)).ln()
 }
 
 /// What one request of the candidate's, and `beside` of stable's, tell against one rate for both, whichever it is.
@@ -129,17 +148,18 @@ mod tests {
 
     #[test]
     fn the_least_is_that_of_the_formula() {
-        // 0.1 ln 10 + 0.9 ln(0.9/0.99), and ln 3000 by it.
+        // 0.1 ln 10 + 0.9 ln(0.9/0.99), and by it what alpha of 1/3000 and beta of 1/60 ask for.
         assert!((divergence(0.1, 0.01) - 0.144_479).abs() < 1e-5, "{}", divergence(0.1, 0.01));
         let hunt = |weight, compared, bad, stable| Hunt { name: "", weight, compared, bad, stable, counts: true };
         let alone = |bad| least(&hunt(100, Comparable::Nobody, bad, 0.005));
-        assert!((alone(0.1) - 55.415).abs() < 0.01, "{}", alone(0.1));
-        assert!((alone(1.0) - 1.7386).abs() < 0.001, "{}", alone(1.0));
+        assert!((told() - 7.7883).abs() < 0.001, "{}", told());
+        assert!((alone(0.1) - 53.906).abs() < 0.01, "{}", alone(0.1));
+        assert!((alone(1.0) - 1.6912).abs() < 0.001, "{}", alone(1.0));
         // With 19 of stable's requests to one of the candidate's a shared rate is soon ruled out, with one it is not:
         // 0.1 and 0.005 are 0.0525 together, and 0.018 and 0.037 away from that.
         assert_eq!(least(&hunt(5, Comparable::Concurrent, 0.1, 0.005)), alone(0.1));
         let even = shared(0.1, 0.005, 1.0);
         assert!((even - 0.0551).abs() < 0.0005, "{even}");
-        assert!((least(&hunt(50, Comparable::Concurrent, 0.1, 0.005)) - 8.0064 / even).abs() < 0.01);
+        assert!((least(&hunt(50, Comparable::Concurrent, 0.1, 0.005)) - told() / even).abs() < 0.01);
     }
 }
