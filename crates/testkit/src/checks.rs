@@ -3,7 +3,7 @@
 //! their [`Reality`].
 
 use slipway_core::names::InstanceId;
-use slipway_core::rollout::{Effect, Lane, RolloutKind, State, StepKind, Turn};
+use slipway_core::rollout::{Effect, Lane, Rollout, RolloutKind, State, StepKind, Turn};
 use slipway_core::spec::StrategyKind;
 use slipway_core::traffic::{Epoch, Route};
 use slipway_core::units::Weight;
@@ -31,8 +31,8 @@ pub(crate) trait Reality {
     fn is_decided(&self, key: &str) -> bool;
     /// Whether the artifact of what serves is there.
     fn can_start_stable(&self, lane: &Lane) -> bool;
-    /// Whether a person let the step at hand pass.
-    fn is_promoted(&self) -> bool;
+    /// Whether a person let the step pass at which a rollout is.
+    fn is_promoted(&self, rollout: &Rollout) -> bool;
 }
 
 pub(crate) fn broken(invariant: &'static str, sentence: String) -> Result<(), Broken> {
@@ -89,7 +89,9 @@ pub(crate) fn no_cold_traffic(
     let (version, weight) = (&open.release.version, lane.candidate_weight());
     let declared = open.release.instances(&lane.id);
     let carried = Weight::ratio(lane.ready(version).min(declared), declared);
-    if new.epoch > old.epoch && weight > old.split.weight(version) && weight > carried {
+    // Once a rollback has traffic it goes on: it leaves the version that fails.
+    let goes_on = open.kind == RolloutKind::Rollback && old.split.weight(version) > Weight::ZERO;
+    if !goes_on && new.epoch > old.epoch && weight > old.split.weight(version) && weight > carried {
         return broken("no_cold_traffic", format!("{version} gets {weight}, and its instances carry {carried}"));
     }
     Ok(())
@@ -182,7 +184,7 @@ fn silence_is_not_health(world: &impl Reality, before: &Lane, turn: &Turn) -> Re
         .steps
         .get(was.step)
         .is_some_and(|step| matches!(step.kind, StepKind::Shift { .. } | StepKind::Cohort { .. }));
-    match judged && was.id == is.id && is.step > was.step && passed.is_none() && !world.is_promoted() {
+    match judged && was.id == is.id && is.step > was.step && passed.is_none() && !world.is_promoted(was) {
         true => broken("silence_is_not_health", format!("{} goes on without the judge's word", is.id)),
         false => Ok(()),
     }

@@ -241,21 +241,27 @@ fn enter(turn: &mut Turn, step: &Step, seen: &Observed, now: Timestamp) {
 /// Whether enough candidate instances are ready for the step. Instances are started by what the step wants; if they
 /// do not come within their limit, for whatever reason, the rollout is taken back.
 fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
-    let Some(open) = &mut turn.lane.open else { return false };
-    let (version, mut limit) = (open.release.version.clone(), estimate::start_limit(&open.release));
-    if let (StepKind::Replace { .. }, Some(stable)) = (step.kind, &turn.lane.stable) {
-        limit.0 += workers::patience(stable).0;
-    }
+    let patience = match (step.kind, &turn.lane.stable) {
+        (StepKind::Replace { .. }, Some(stable)) => workers::patience(stable),
+        _ => Millis(0),
+    };
+    carries(turn, step.kind.instances(), patience, now)
+}
+
+/// The same for a number of instances, and `patience` beside the limit.
+pub(super) fn carries(turn: &mut Turn, wanted: u32, patience: Millis, now: Timestamp) -> bool {
+    let Some(open) = &turn.lane.open else { return false };
+    let version = open.release.version.clone();
+    let limit = Millis(estimate::start_limit(&open.release).0 + patience.0);
     let ready = turn.lane.ready(&version);
     let Some(open) = &mut turn.lane.open else { return false };
-    if ready >= step.kind.instances() {
+    if ready >= wanted {
         open.progress.short_since = None;
         return true;
     }
     let over = open.progress.short_since.get_or_insert(now).plus(limit);
     if now >= over {
-        let cause =
-            format!("only {ready} of {} instances of {version} were ready within {limit}", step.kind.instances());
+        let cause = format!("only {ready} of {wanted} instances of {version} were ready within {limit}");
         undo::begin(turn, &cause, ENGINE, None, Vec::new(), now);
     } else {
         turn.wake(over);

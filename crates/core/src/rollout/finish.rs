@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::advance::hold;
+use super::advance::{carries, hold};
 use super::drilling;
 use super::lane::{Return, Standby, WentBack};
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
@@ -12,8 +12,9 @@ use super::rolling;
 use super::schema;
 use super::shifting::{CONFIRM_LIMIT, route};
 use super::turn::{ENGINE, Turn};
+use super::workers;
 use crate::traffic::Split;
-use crate::units::Timestamp;
+use crate::units::{Millis, Timestamp};
 
 /// Every step is done: what is held back goes over as well, and once that is confirmed the candidate is stable.
 pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
@@ -24,6 +25,13 @@ pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool 
     if open.kind == RolloutKind::Contract {
         return schema::contracted(turn);
     }
+    // Until every gateway has confirmed it, stable is warm and takes what instances that die leave behind.
+    let stable_could = open.kind == RolloutKind::Release && !rolling::applies(open) && !workers::replaces(open);
+    let declared = open.release.instances(&turn.lane.id);
+    if stable_could && turn.lane.stable.is_some() && !carries(turn, declared, Millis(0), now) {
+        return false;
+    }
+    let Some(open) = &turn.lane.open else { return false };
     let version = open.release.version.clone();
     let (all, worker) = (Split::all(version.clone()), turn.lane.is_worker());
     if turn.lane.routing.as_ref().is_none_or(|r| r.split != all) {

@@ -7,7 +7,7 @@ use slipway_core::instance::{Health, InstanceState, InstanceStatus};
 use slipway_core::judge::Counts;
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use slipway_core::rollout::{
-    self, Asked, Confirmed, Effect, EffectResult, Evidence, Lane, Observed, Release, RolloutKind, Tally, Turn,
+    self, Asked, Confirmed, Effect, EffectResult, Evidence, Lane, Observed, Release, Rollout, RolloutKind, Tally, Turn,
 };
 use slipway_core::spec::{self, ServiceSpec};
 use slipway_core::traffic::{Epoch, Route};
@@ -304,7 +304,7 @@ impl Reality for State {
         true
     }
 
-    fn is_promoted(&self) -> bool {
+    fn is_promoted(&self, _: &Rollout) -> bool {
         self.promoted
     }
 }

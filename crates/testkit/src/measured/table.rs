@@ -60,7 +60,11 @@ pub fn render(report: &Report) -> String {
 }
 
 fn hunts(text: &mut String, report: &Report) {
-    heading(text, "Requests until a bad candidate is found", &["median", "mean", "Wald", "ratio", "ratio for the rate alone", "missed"]);
+    heading(
+        text,
+        "Requests until a bad candidate is found",
+        &["median", "mean", "Wald", "ratio", "ratio for the rate alone", "missed"],
+    );
     for (hunt, found) in &report.hunts {
         let bar = if hunt.counts { format!(", bar {WALD_BAR}") } else { String::new() };
         let _ = writeln!(

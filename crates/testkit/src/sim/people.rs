@@ -16,10 +16,8 @@ impl World {
         let idle = turn.lane.open.is_none() && turn.lane.queue.is_empty();
         let what = self.random.below(if idle { 16 } else { 400 });
         let before = (what <= 50).then(|| turn.lane.clone());
-        let promoted = self.promoted;
         if let (Err(_), Some(before)) = (self.asks(what, turn, seen), before) {
             *turn = Turn::new(&before);
-            self.promoted = promoted;
         }
     }
 
@@ -72,8 +70,9 @@ impl World {
             8..=30 => commands::resume(turn, WHO, now),
             31 => commands::abort(turn, WHO, now),
             32 => {
-                self.promoted = true;
-                commands::promote(turn, None, WHO, now)
+                commands::promote(turn, None, WHO, now)?;
+                self.promoted.extend(turn.lane.open.iter().map(|open| (open.id.clone(), open.step)));
+                Ok(())
             }
             33..=40 => schema::settle(turn, self.random.chance(0.5), WHO, now),
             41..=50 => self.approves(turn, seen),

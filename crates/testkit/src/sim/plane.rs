@@ -80,9 +80,6 @@ impl World {
         }
         let turn = join(self.unkept.take(), turn);
         let away = self.now < self.store_away_until;
-        if !away || turn.traffic_first {
-            self.follow_promotion(&before, &turn.lane);
-        }
         if away {
             self.replies.extend(due);
             if turn.traffic_first {
@@ -95,11 +92,6 @@ impl World {
             self.replies.extend(due);
         }
         Ok(())
-    }
-
-    fn follow_promotion(&mut self, before: &Lane, after: &Lane) {
-        let at = |lane: &Lane| lane.open.as_ref().map(|open| (open.id.clone(), open.step));
-        self.promoted &= at(before) == at(after);
     }
 
     fn keep(&mut self, turn: Turn) -> Result<(), Broken> {

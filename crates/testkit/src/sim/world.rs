@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use slipway_core::names::{Digest, InstanceId, LaneId, VersionName};
-use slipway_core::rollout::{Effect, EffectResult, Lane, RolloutKind, State, Tally, Turn};
+use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
+use slipway_core::rollout::{Effect, EffectResult, Lane, Rollout, RolloutKind, State, Tally, Turn};
 use slipway_core::spec::ServiceSpec;
 use slipway_core::traffic::{Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
@@ -77,7 +77,7 @@ pub(super) struct World {
     pub bad: BTreeSet<VersionName>,
     pub silent_until: Timestamp,
     pub lie: Option<(Lie, Timestamp)>,
-    pub promoted: bool,
+    pub promoted: BTreeSet<(RolloutId, usize)>,
     pub versions: u64,
     pub asked: u64,
 }
@@ -118,7 +118,7 @@ impl World {
             bad: BTreeSet::new(),
             silent_until: Timestamp(0),
             lie: None,
-            promoted: false,
+            promoted: BTreeSet::new(),
             versions: 0,
             asked: 0,
         }
@@ -194,7 +194,7 @@ impl Reality for World {
         lane.stable.as_ref().is_none_or(|stable| self.is_here(&stable.artifact))
     }
 
-    fn is_promoted(&self) -> bool {
-        self.promoted
+    fn is_promoted(&self, rollout: &Rollout) -> bool {
+        self.promoted.contains(&(rollout.id.clone(), rollout.step))
     }
 }
