@@ -198,7 +198,7 @@ impl Body for RequestBody {
         match frame {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::fit_trailers(trailers);
+                    headers::fit_request_trailers(trailers);
                 }
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if size > this.left {

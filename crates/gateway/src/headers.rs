@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, Version};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -36,8 +37,16 @@ pub(crate) struct Origin<'a> {
 /// The protocol that a request asks its connection to be switched to.
 pub(crate) fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
     let asked = version == Version::HTTP_11 && names_in_connection(headers).any(|name| name == "upgrade");
-    // An offer of HTTP/2 over an open connection is left alone: nobody changes to it that way any more.
-    headers.get(header::UPGRADE).filter(|value| asked && !value.as_bytes().eq_ignore_ascii_case(b"h2c")).cloned()
+    let values = headers.get_all(header::UPGRADE).into_iter().filter(|_| asked);
+    let named: Vec<&[u8]> = values.flat_map(|value| protocols(value.as_bytes())).collect();
+    HeaderValue::from_bytes(&named.join(&b", "[..])).ok().filter(|value| !value.is_empty())
+}
+
+/// The protocols that a value of `Upgrade` names. An offer of HTTP/2 over an open connection is left out: many offer it,
+/// and nobody changes to it that way any more (RFC 9113, section 3.1).
+pub(crate) fn protocols(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_two = |name: &&[u8]| [&b"h2c"[..], b"h2"].iter().any(|two| name.eq_ignore_ascii_case(two));
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(move |name| !name.is_empty() && !is_two(name))
 }
 
 /// Makes a client's headers fit for an instance.
@@ -112,6 +121,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::TRANSFER_ENCODING] {
         headers.remove(name);
     }
+    headers.remove(HTTP2_SETTINGS);
     headers.remove(header::UPGRADE);
     headers.remove(header::PROXY_AUTHENTICATE);
     if chunked {
@@ -139,6 +149,19 @@ fn join_cookies(headers: &mut HeaderMap) {
     {
         headers.insert(header::COOKIE, whole);
     }
+}
+
+/// Trailers of a request that may go on: nor any that says who the client is, which is said in the head.
+pub(crate) fn fit_request_trailers(trailers: &mut HeaderMap) {
+    fit_trailers(trailers);
+    let dashed = |name: &HeaderName| name.as_str().replace('_', "-");
+    let speaks = |name: &&HeaderName| {
+        let name = dashed(name);
+        ["forwarded", "via", SYNTHETIC].contains(&&*name) || name.starts_with("x-forwarded-")
+    };
+    let named: Vec<HeaderName> = trailers.keys().filter(speaks).cloned().collect();
+    named.iter().for_each(|name| drop(trailers.remove(name)));
+    remove_aliases(trailers);
 }
 
 /// Trailers that may go on: none that frames the message or belongs to a connection.
@@ -255,6 +278,34 @@ mod tests {
         let offered =
             headers(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABk")]);
         assert_eq!(upgrade(Version::HTTP_11, &offered), None);
+    }
+
+    #[test]
+    fn an_offer_of_http_2_is_left_out_of_a_list() {
+        let upgrade = |value: &'static str| {
+            super::upgrade(Version::HTTP_11, &headers(&[("connection", "upgrade"), ("upgrade", value)]))
+        };
+        assert_eq!(upgrade("h2c, websocket").unwrap(), "websocket");
+        assert_eq!(upgrade("words/1,H2, other").unwrap(), "words/1, other");
+        assert_eq!((upgrade("h2c,h2"), upgrade(" , ")), (None, None));
+        let two = headers(&[("connection", "upgrade"), ("upgrade", "h2c"), ("upgrade", "words")]);
+        assert_eq!(super::upgrade(Version::HTTP_11, &two).unwrap(), "words");
+    }
+
+    #[test]
+    fn a_requests_trailers_do_not_say_who_the_client_is() {
+        let mut given = headers(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x_forwarded_host", "b"),
+            ("forwarded", "for=6.6.6.6"),
+            ("via", "1.1 x"),
+            ("slipway-synthetic", "1"),
+            ("slipway_synthetic", "1"),
+            ("content_length", "9"),
+            ("x-checksum", "1"),
+        ]);
+        fit_request_trailers(&mut given);
+        assert_eq!(given.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"]);
     }
 
     #[test]

@@ -59,13 +59,13 @@ fn host(bytes: &[u8]) -> Result<String, Fault> {
     text.map(str::to_string).ok_or(Fault::Malformed("the request's Host is not a host"))
 }
 
-/// Lower case, without the port.
+/// Lower case, without the port and the dot that may end a name (RFC 1034, section 3.1).
 pub(crate) fn host_name(host: &str) -> String {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,
     };
-    name.to_ascii_lowercase()
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 /// The length of the body, where the head says it.
@@ -120,6 +120,9 @@ mod tests {
         for (given, name) in [
             ("Shop.Local:8080", "shop.local"),
             ("shop.local", "shop.local"),
+            ("shop.local.", "shop.local"),
+            ("shop.local.:8080", "shop.local"),
+            ("shop.local..", "shop.local."),
             ("[::1]:8080", "[::1]"),
             ("[::1]", "[::1]"),
             ("", ""),

@@ -2,6 +2,7 @@
 //! before more of it has to be kept.
 
 use crate::fault::Fault;
+use crate::headers::protocols;
 
 /// Header fields that a request may have.
 pub(crate) const MOST_FIELDS: usize = 100;
@@ -131,8 +132,7 @@ impl Head {
                 let mut names = value.split(|b| *b == b',');
                 self.connection_upgrade |= names.any(|n| n.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
             }
-            // Nobody changes to HTTP/2 that way any more (RFC 9113, section 3.1), and many offer it.
-            b"upgrade" => self.upgrade |= !value.eq_ignore_ascii_case(b"h2c"),
+            b"upgrade" => self.upgrade |= protocols(value).next().is_some(),
             _ => {}
         }
         Ok(false)
