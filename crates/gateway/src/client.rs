@@ -28,6 +28,11 @@ impl Client {
         self.verdict.as_ref()?.refusal(request)
     }
 
+    /// The connection carries another protocol from now on.
+    pub(crate) fn switch(&self) {
+        self.verdict.iter().for_each(|verdict| verdict.switch());
+    }
+
     /// Whether the connection's bytes are not looked at any more.
     pub(crate) fn is_opaque(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| verdict.is_opaque())

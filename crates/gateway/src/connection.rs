@@ -22,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::guard::Guarded;
-use crate::proxy;
+use crate::handle;
 use crate::stalls::{Abrupt, Stalls};
 
 /// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
@@ -104,7 +104,7 @@ where
     let service = service_fn(|request| {
         let (gateway, client) = (gateway.clone(), client.clone());
         async move {
-            let mut answer = proxy::handle(&gateway, &client, request).await;
+            let mut answer = handle::handle(&gateway, &client, request).await;
             if let Ok(answer) = &mut answer
                 && gateway.draining.is_cancelled()
                 && answer.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -144,7 +144,7 @@ where
     let service = service_fn(|request| {
         let (gateway, client) = (gateway.clone(), client.clone());
         // Where it fails, its stream alone is reset.
-        async move { proxy::handle(&gateway, &client, request).await }
+        async move { handle::handle(&gateway, &client, request).await }
     });
     let most = u32::try_from(gateway.tuning.header_bytes + gateway.tuning.uri_bytes).unwrap_or(u32::MAX);
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())

@@ -28,6 +28,7 @@ mod greeting;
 mod grpc;
 mod guard;
 mod headers;
+mod handle;
 mod health;
 mod heard;
 mod histogram;

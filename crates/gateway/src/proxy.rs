@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, SET_COOKIE, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
@@ -26,11 +26,9 @@ use crate::gateway::Gateway;
 use crate::grpc;
 use crate::guard;
 use crate::headers::{self, Origin};
-use crate::inject::{self, Draw, FaultState, Reset, Slow, Unanswered};
+use crate::inject::{self, Draw, FaultState, Slow, Unanswered};
 use crate::key::Key;
-use crate::maintenance;
 use crate::mirror;
-use crate::outcomes;
 use crate::patience::{Patience, Sent, wait_for_head};
 use crate::request::{check, copy_head, declared_length, host_name, make_forwardable, rebuild};
 use crate::response::ResponseBody;
@@ -40,84 +38,11 @@ use crate::upstream::Ready;
 
 use slipway_core::traffic::Protocol;
 
-/// Answers a request.
-pub(crate) async fn handle(
-    gateway: &Arc<Gateway>,
-    client: &Client,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Reset> {
-    if let Some(fault) = client.refusal(&request) {
-        return Ok(fault.response(false));
-    }
-    // Another one may wait behind it that does.
-    let asks = request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
-    let mut response = answer(gateway, client, request).await?;
-    if asks && client.is_opaque() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        // What follows on this connection was not looked at.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
-}
-
-/// What is no service's to answer; the request again where it is.
-async fn answer_itself(
-    gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Request<Incoming>> {
-    if request.uri().path() == outcomes::PATH {
-        return Ok(outcomes::handle(gateway, request).await);
-    }
-    challenges::answer(gateway, &request).await.ok_or(request)
-}
-
-async fn answer(
-    gateway: &Arc<Gateway>,
-    client: &Client,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Reset> {
-    let grpc = grpc::is(request.headers());
-    let mut log = gateway.access_log.as_ref().map(|log| log.begin(client.address, &request));
-    let request = match answer_itself(gateway, request).await {
-        Ok(mut response) => {
-            if let Some(mut log) = log {
-                log.answered(response.status());
-                response.body_mut().log(log);
-            }
-            return Ok(response);
-        }
-        Err(request) => request,
-    };
-    let mut response = match Exchange::open(gateway, client, request) {
-        Ok((mut exchange, request)) => {
-            let answered = match maintenance::wait(gateway, &exchange.course.host, &exchange.course.path).await {
-                Some(told) => Ok(told),
-                None => exchange.run(request).await,
-            };
-            if let Some(log) = &mut log {
-                exchange.describe(log);
-            }
-            match answered {
-                Ok(response) => response,
-                Err(Unanswered::Reset) => return Err(Reset),
-                Err(Unanswered::Faulty(fault)) => {
-                    exchange.course.blame(fault);
-                    fault.response(grpc)
-                }
-            }
-        }
-        Err(fault) => fault.response(grpc),
-    };
-    if let Some(mut log) = log {
-        log.answered(response.status());
-        response.body_mut().log(log);
-    }
-    Ok(response)
-}
-
 /// A request between its head and its answer.
-struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     gateway: &'a Arc<Gateway>,
-    course: Course<'a>,
+    /// Where it goes, and what that counts for.
+    pub(crate) course: Course<'a>,
     /// A call of gRPC: it may be a stream in either direction.
     grpc: bool,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
@@ -143,7 +68,7 @@ enum Next {
 
 impl<'a> Exchange<'a> {
     /// Checks the head, finds the route and makes the request that instances get.
-    fn open(
+    pub(crate) fn open(
         gateway: &'a Arc<Gateway>,
         client: &Client,
         mut request: Request<Incoming>,
@@ -179,7 +104,11 @@ impl<'a> Exchange<'a> {
         Ok((exchange, rebuild(parts, body)))
     }
 
-    async fn run(&mut self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Unanswered> {
+    /// The answer of an instance, or why there is none.
+    pub(crate) async fn run(
+        &mut self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, Unanswered> {
         let mut fault = Fault::NoInstance;
         let mut held_since = None;
         loop {
@@ -385,7 +314,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn describe(&self, log: &mut Pending) {
+    /// Says in the log where it went.
+    pub(crate) fn describe(&self, log: &mut Pending) {
         if let Some(pick) = &self.last {
             let reached = !matches!(self.injected, Some(FaultKind::Abort(_) | FaultKind::Reset));
             let instance = reached.then_some(&pick.upstream.endpoint.instance);

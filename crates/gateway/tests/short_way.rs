@@ -29,3 +29,5 @@ mod sockets;
 mod streams;
 #[path = "tls.rs"]
 mod tls;
+#[path = "switched.rs"]
+mod switched;

@@ -42,6 +42,7 @@ pub(crate) struct Verdict {
     refused: OnceLock<(Fault, String)>,
     body: OnceLock<Fault>,
     opaque: AtomicBool,
+    switched: AtomicBool,
 }
 
 impl Verdict {
@@ -60,6 +61,11 @@ impl Verdict {
     /// does not come about, the connection has to be closed.
     pub(crate) fn is_opaque(&self) -> bool {
         self.opaque.load(Acquire)
+    }
+
+    /// It has come about.
+    pub(crate) fn switch(&self) {
+        self.switched.store(true, Release);
     }
 }
 
@@ -270,7 +276,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         let this = self.get_mut();
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-            if this.wrong_in_head.is_none() && this.inspector.is_between_requests() {
+            // What comes over a connection that carries another protocol is somebody's to read, also after this side's end.
+            let is_read = this.verdict.switched.load(Acquire) || this.inspector.is_between_requests();
+            if this.wrong_in_head.is_none() && is_read {
                 return Poll::Ready(Ok(()));
             }
         }
