@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -99,7 +99,7 @@ pub(crate) struct Gateway {
     control: tokio::sync::Mutex<Control>,
     leases_changed: Notify,
     /// Something could not be written.
-    unwritten: AtomicBool,
+    unwritten: Arc<AtomicBool>,
     store: TableStore,
     /// Instances that left the table while they were answering.
     leaving: Mutex<Vec<Arc<Upstream>>>,
@@ -118,6 +118,18 @@ struct Control {
 }
 
 impl Gateway {
+/// What is being written.
+#[must_use = "whoever acknowledges it waits for it"]
+struct Writing(oneshot::Receiver<()>);
+
+impl Writing {
+    /// Waits until it is, or cannot be.
+    async fn done(self) {
+        // It is told by letting go, however it ends.
+        let _ = self.0.await;
+    }
+}
+
     /// A gateway that serves what `store` remembers.
     pub(crate) fn start(name: String, tuning: Tuning, store: TableStore, access_log: Option<AccessLog>) -> Gateway {
         let ended = CancellationToken::new();
@@ -152,7 +164,7 @@ impl Gateway {
             dispatch: RwLock::new(()),
             control: tokio::sync::Mutex::default(),
             leases_changed: Notify::new(),
-            unwritten: AtomicBool::default(),
+            unwritten: Arc::default(),
             store,
             leaving: Mutex::default(),
         };
@@ -232,9 +244,11 @@ impl Gateway {
         let table = Arc::new(table);
         (control.table, control.is_whole, control.said_ms) = (Some(table.clone()), true, said_ms);
         self.swap(&control);
-        // Whoever takes the table in may be cancelled while it waits for the disk.
+        // Whoever takes the table in may be cancelled while it waits for the disk, for which nobody else is to wait.
         self.leases_changed.notify_one();
-        self.write(&control).await;
+        let written = self.write(&control);
+        drop(control);
+        written.done().await;
         self.counts.forget_unused();
         tracing::info!(generation = table.generation.0, "serving a new routing table");
         Some(table.generation)
@@ -289,9 +303,11 @@ impl Gateway {
         leaving.iter().map(|u| (u.endpoint.instance.clone(), u.in_flight() as u64)).collect()
     }
 
-    async fn write(&self, control: &Control) {
-        let Some(table) = control.table.clone() else { return };
-        let store = self.store.clone();
+    /// Has what is known now written. It goes on whether or not it is waited for, and must not be waited for with the lock.
+    fn write(&self, control: &Control) -> Writing {
+        let (tell, written) = oneshot::channel();
+        let Some(table) = control.table.clone() else { return Writing(written) };
+        let (store, unwritten) = (self.store.clone(), self.unwritten.clone());
         let rest = Rest {
             turn: store.turn(),
             said_ms: control.said_ms,
@@ -299,27 +315,27 @@ impl Gateway {
             lapses: control.leases.lapses(),
             faults: control.terms.left(Instant::now()),
         };
-        let written = tokio::task::spawn_blocking(move || store.write(&table, rest)).await;
-        match written {
-            Ok(Ok(())) => {
-                if self.unwritten.swap(false, AcqRel) {
-                    tracing::info!("the routing table is written");
-                }
-                let store = self.store.clone();
-                tokio::task::spawn_blocking(move || {
-                    // Another write may have taken the file's place meanwhile, and brings its own sync.
-                    if let Err(error) = store.sync() {
-                        tracing::debug!(%error, "the routing table was not synced");
+        tokio::task::spawn_blocking(move || {
+            match store.write(&table, rest) {
+                Ok(()) => {
+                    if unwritten.swap(false, AcqRel) {
+                        tracing::info!("the routing table is written");
                     }
-                });
-            }
-            Ok(Err(error)) => {
-                if !self.unwritten.swap(true, AcqRel) {
-                    tracing::error!(%error, "the routing table cannot be written; a restart would have to wait for one, until it can be");
+                }
+                Err(error) => {
+                    if !unwritten.swap(true, AcqRel) {
+                        tracing::error!(%error, "the routing table cannot be written; a restart would have to wait for one, until it can be");
+                    }
+                    return;
                 }
             }
-            Err(error) => tracing::error!(%error, "the routing table was not written"),
-        }
+            drop(tell);
+            // Another write may have taken the file's place meanwhile, and brings its own sync.
+            if let Err(error) = store.sync() {
+                tracing::debug!(%error, "the routing table was not synced");
+            }
+        });
+        Writing(written)
     }
 
     /// The table that is served, if that is all of it; and the table of which a part is, if it is not.

@@ -131,7 +131,7 @@ impl Gateway {
             if !self.look(now_ms) {
                 self.pulse.last_ms.fetch_max(now_ms, Ordering::AcqRel);
             }
-            self.notice_suspension().await;
+            self.notice_suspension();
             let stops = self.pulse.stops();
             let (since, noticed) = *patience.get_or_insert((stops, Instant::now()));
             if since != stops {

@@ -7,6 +7,8 @@
 //! after a power failure the file only tells which routes there were, since the instances are gone with the boot.
 //! Where the file cannot be written (disk full) it is removed, because no table is better than one that was taken back.
 
+mod renewal;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,12 +19,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use slipway_core::traffic::link::Lapse;
-use slipway_core::traffic::{Generation, READS, RoutingTable, TableChange};
+use slipway_core::traffic::{READS, RoutingTable, TableChange};
 
 use crate::clock::since_boot_ms;
 use crate::gateway::lock;
 use crate::inject::FaultId;
 use crate::wire;
+use renewal::{Renewal, Renewed};
 
 /// Changes may always be so long in bytes, however short the table is.
 const CHANGES: u64 = 64 << 10;
@@ -36,6 +39,7 @@ pub(crate) struct TableStore {
     written: Arc<Mutex<Option<Written>>>,
     turns: Arc<Turns>,
     sync: Arc<Sync>,
+    renewal: Arc<Renewal>,
 }
 
 /// The order of what is to be written: a write that nobody waits for any more may come after a later one.
@@ -118,13 +122,6 @@ struct Of {
     series: u64,
 }
 
-/// The last renewal of the leases.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Renewed {
-    generation: Generation,
-    until_ms: u64,
-}
-
 /// What a start finds.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -145,7 +142,8 @@ impl TableStore {
     pub(crate) fn open(folder: &Path) -> io::Result<TableStore> {
         fs::create_dir_all(folder)?;
         let (rests, written, turns) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(TableStore { folder: folder.to_path_buf(), rests, written, turns, sync: Arc::default() })
+        let (sync, renewal) = (Arc::default(), Arc::default());
+        Ok(TableStore { folder: folder.to_path_buf(), rests, written, turns, sync, renewal })
     }
 
     /// For a process that follows another one: nothing is written before the folder is its own. `authority`: of the control
@@ -285,16 +283,6 @@ impl TableStore {
             }
         }
         Ok(())
-    }
-
-    /// Notes that the leases hold for another `term`.
-    pub(crate) fn renew(&self, generation: Generation, term: Duration) -> io::Result<()> {
-        let rests = lock(&self.rests);
-        if *rests {
-            return Ok(());
-        }
-        let until_ms = since_boot_ms().saturating_add(u64::try_from(term.as_millis()).unwrap_or(u64::MAX));
-        replace(&self.renewal_file(), &serde_json::to_vec(&Renewed { generation, until_ms })?)
     }
 
     /// Takes in what changed after the table was written, up to the last line that is whole: that one alone may be torn.

@@ -65,7 +65,11 @@ impl Gateway {
                 self.leases_changed.notify_one();
                 // Written anew it would be of this moment, and its leases with it, which nobody has renewed.
             }
-            _ => self.write(&control).await,
+            _ => {
+                let written = self.write(&control);
+                drop(control);
+                written.done().await;
+            }
         }
     }
 
@@ -84,8 +88,8 @@ impl Gateway {
             admin = admin.filter(|admin| admin.write().is_err());
             lock = lock.filter(|lock| !is_named(lock));
             if self.unwritten.load(Acquire) {
-                let control = self.control.lock().await;
-                self.write(&control).await;
+                let written = self.write(&*self.control.lock().await);
+                written.done().await;
             }
         }
     }

@@ -146,3 +146,44 @@ async fn a_renewal_that_answers_what_was_said_before_a_suspension_is_over() {
     gateway.renew(Generation(1), Duration::from_secs(30), said).await;
     assert_eq!(gateway.lapses().await.len(), 1, "by the clock that went on meanwhile");
 }
+
+#[tokio::test]
+async fn a_disk_that_is_stuck_holds_up_neither_a_lapse_nor_what_the_control_plane_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TableStore::open(folder.path()).unwrap();
+    let gateway = Arc::new(Gateway::start("gw".into(), Tuning::default(), store, None));
+    for generation in 1..=2 {
+        gateway.apply(leased(generation, 60_000), since_boot_ms()).await.unwrap();
+    }
+    // Nobody reads at the other end: whoever opens it to write waits for that.
+    let changes = folder.path().join("changes.json");
+    std::fs::remove_file(&changes).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &changes, kind, mode, 0).unwrap();
+    let held = gateway.clone();
+    let watching = tokio::spawn(async move { held.watch_leases().await });
+    let held = gateway.clone();
+    let taking_in = tokio::spawn(async move { held.apply(leased(3, 300), since_boot_ms()).await });
+    let goes_on = async {
+        while gateway.served().generation() < Generation(3) {
+            tokio::task::yield_now().await;
+        }
+        // More often than there are threads that could wait for the disk.
+        for _ in 0..1_000 {
+            gateway.renew(Generation(3), Duration::from_millis(300), since_boot_ms()).await;
+        }
+        gateway.notice_suspension();
+        while gateway.lapses().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gateway.serves().await, (Generation(3), Generation(0)));
+    };
+    let went_on = tokio::time::timeout(Duration::from_secs(20), goes_on).await;
+    assert!(!taking_in.is_finished(), "it is not written, and not acknowledged");
+    // So that the threads which wait for the disk can end, also where this has failed.
+    let disk = std::thread::spawn(move || std::fs::read(changes));
+    taking_in.await.unwrap();
+    disk.join().unwrap().unwrap();
+    watching.abort();
+    went_on.expect("nobody waits for the disk");
+}

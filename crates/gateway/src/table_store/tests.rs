@@ -1,5 +1,5 @@
 use super::*;
-use slipway_core::traffic::{Epoch, Limits, Match, Route, Split, Sticky};
+use slipway_core::traffic::{Epoch, Generation, Limits, Match, Route, Split, Sticky};
 
 fn table(generation: u64) -> Arc<RoutingTable> {
     Arc::new(RoutingTable { generation: Generation(generation), routes: vec![] })
@@ -128,9 +128,11 @@ fn a_renewal_counts_for_its_own_table_only() {
     let folder = tempfile::tempdir().unwrap();
     let store = TableStore::open(folder.path()).unwrap();
     store.write(&table(2), whole()).unwrap();
-    store.renew(Generation(1), Duration::from_secs(60)).unwrap();
+    store.renew(Generation(1), Duration::from_secs(60));
+    store.write_renewal().unwrap();
     assert_eq!(store.read().unwrap().renewed_for, None);
-    store.renew(Generation(2), Duration::from_secs(60)).unwrap();
+    store.renew(Generation(2), Duration::from_secs(60));
+    store.write_renewal().unwrap();
     assert!(store.read().unwrap().renewed_for.is_some_and(|left| left > Duration::from_secs(1)));
 }
 
@@ -163,7 +165,8 @@ fn a_folder_that_is_anothers_is_left_alone() {
     heir.wake();
     heir.write(&table(3), whole()).unwrap();
     elder.write(&table(2), whole()).unwrap();
-    elder.renew(Generation(3), Duration::from_secs(60)).unwrap();
+    elder.renew(Generation(3), Duration::from_secs(60));
+    elder.write_renewal().unwrap();
     let found = heir.read().unwrap();
     assert_eq!((found.kept.table, found.renewed_for), (RoutingTable::clone(&table(3)), None));
     heir.rest();
