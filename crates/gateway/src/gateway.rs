@@ -30,6 +30,7 @@ use crate::events::Events;
 use crate::inject::Terms;
 use crate::lease::Leases;
 use crate::maintenance::Held;
+use crate::outcomes::Reports;
 use crate::places::Places;
 use crate::pulse::Pulse;
 use crate::served::Served;
@@ -78,7 +79,7 @@ pub(crate) struct Gateway {
     /// Requests that are held by maintenance.
     pub(crate) held: Held,
     /// Reports of outcomes on their way to the API.
-    pub(crate) reports: Passing,
+    pub(crate) reports: Reports,
     /// Questions of those who issue certificates. Anybody may ask them, so they take no report's place.
     pub(crate) proofs: Passing,
     /// What TLS is spoken with, if it is.
@@ -152,7 +153,7 @@ impl Writing {
             told_all: CancellationToken::new(),
             running: TaskTracker::new(),
             held: Held::default(),
-            reports: Passing::default(),
+            reports: Reports::default(),
             proofs: Passing::default(),
             certificates: Default::default(),
             api: Mutex::default(),

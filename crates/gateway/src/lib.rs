@@ -9,6 +9,7 @@ mod access_log;
 mod api;
 mod attempt;
 mod body;
+mod bounded;
 mod challenges;
 mod client;
 mod clock;

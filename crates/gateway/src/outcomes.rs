@@ -6,14 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::api;
+use crate::api::{self, Passing};
+use crate::bounded::{self, Unread};
 use crate::cohort;
 use crate::gateway::Gateway;
 use crate::key::Key;
@@ -24,52 +26,98 @@ use crate::response::ResponseBody;
 pub(crate) const PATH: &str = "/.slipway/outcomes";
 /// Largest batch in bytes, as the API has it.
 const BODY_LIMIT: usize = 2 << 20;
-/// How long one may take in all.
+/// Values in one: many more than the thousand outcomes that the API takes have.
+const VALUES: usize = 32_000;
+/// Bytes of batches that are coming, of all of them together.
+const ROOM: usize = 32 << 20;
+/// How long one may take to come, and how long its answer may.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// Reports on their way to the API.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    passing: Passing,
+    /// What those that are coming may hold: who sends little holds little, however long he takes.
+    room: Semaphore,
+}
+
+impl Default for Reports {
+    fn default() -> Reports {
+        Reports { passing: Passing::default(), room: Semaphore::new(ROOM) }
+    }
+}
+
+/// Why a batch cannot be passed on.
+type Refused = (StatusCode, &'static str);
+
+const BUSY: Refused = (StatusCode::TOO_MANY_REQUESTS, "too many reports at once; send it again in a second");
+const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "a batch has at most 2 MiB and 1,000 outcomes");
 
 /// Passes a batch on to the API.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<ResponseBody> {
-    if request.method() != Method::POST {
-        return told(StatusCode::METHOD_NOT_ALLOWED, "outcomes are reported by POST");
-    }
-    let Some(place) = gateway.reports.place() else {
-        return told(StatusCode::TOO_MANY_REQUESTS, "too many reports at once; send it again in a second");
-    };
-    let passed = tokio::time::timeout(LIMIT, pass(gateway, request)).await;
-    drop(place);
-    passed.unwrap_or_else(|_| told(StatusCode::GATEWAY_TIMEOUT, "no answer in time; send it again, each counts once"))
+    pass(gateway, request).await.unwrap_or_else(|(status, sentence)| told(status, sentence))
 }
 
-async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Response<ResponseBody> {
+/// The body, and the room that it takes.
+async fn collect(room: &Semaphore, mut body: Incoming) -> Result<(BytesMut, Option<SemaphorePermit<'_>>), Refused> {
+    let (mut whole, mut taken) = (BytesMut::new(), None::<SemaphorePermit<'_>>);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the request broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > BODY_LIMIT {
+            return Err(TOO_LARGE);
+        }
+        let size = u32::try_from(data.len()).map_err(|_| TOO_LARGE)?;
+        let more = room.try_acquire_many(size).map_err(|_| BUSY)?;
+        match &mut taken {
+            Some(taken) => taken.merge(more),
+            None => taken = Some(more),
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok((whole, taken))
+}
+
+async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Result<Response<ResponseBody>, Refused> {
+    if request.method() != Method::POST {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "outcomes are reported by POST"));
+    }
+    // Who may report the API decides; whoever does not even say who he is costs nothing.
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return Err((StatusCode::UNAUTHORIZED, "outcomes are reported with a token that may report"));
+    }
     let Ok(host) = check(&gateway.tuning, &request) else {
-        return told(StatusCode::BAD_REQUEST, "the request's head cannot be used");
+        return Err((StatusCode::BAD_REQUEST, "the request's head cannot be used"));
     };
     let Some(route) = gateway.served().find(&host_name(&host), PATH).cloned() else {
-        return told(StatusCode::NOT_FOUND, "no service is routed for this host");
+        return Err((StatusCode::NOT_FOUND, "no service is routed for this host"));
     };
     let Some(api) = api::address(gateway) else {
-        return told(StatusCode::SERVICE_UNAVAILABLE, "no control plane was heard of yet; send it again");
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "no control plane was heard of yet; send it again"));
     };
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
-        return told(StatusCode::PAYLOAD_TOO_LARGE, "a batch has at most 2 MiB");
-    };
-    let Ok(mut batch) = serde_json::from_slice::<Value>(&body.to_bytes()) else {
-        return told(StatusCode::BAD_REQUEST, "the body is no JSON");
-    };
+    let came = tokio::time::timeout(LIMIT, collect(&gateway.reports.room, body)).await;
+    let (body, _room) = came.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the batch did not come in time"))??;
+    let _place = gateway.reports.passing.place().ok_or(BUSY)?;
+    let mut batch = bounded::read(&body, VALUES).map_err(|unread| match unread {
+        Unread::TooMany => TOO_LARGE,
+        Unread::Malformed => (StatusCode::BAD_REQUEST, "the body is no JSON"),
+    })?;
+    drop(body);
     let key = Key::of(&parts.headers, &route.route.sticky);
     let user = (!key.fresh).then_some(key.text.as_str());
     // A key follows the split, and a user of a cohort does not.
     let cohort = cohort::of(&parts.headers, &route.cohorts).and_then(|name| route.cohort(&name));
     let version = cohort.map(|place| route.cohorts[place].route.to.as_str());
     fill(&mut batch, route.route.service.as_str(), route.route.environment.as_str(), user, version);
-    match ask(api, parts.headers.get(AUTHORIZATION), batch.to_string()).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            tracing::debug!(%error, "a report could not be passed on");
-            told(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer; send it again")
-        }
-    }
+    let asking = ask(api, parts.headers.get(AUTHORIZATION), batch.to_string());
+    let answer = tokio::time::timeout(LIMIT, asking).await;
+    let answer =
+        answer.map_err(|_| (StatusCode::GATEWAY_TIMEOUT, "no answer in time; send it again, each counts once"))?;
+    answer.map_err(|error| {
+        tracing::debug!(%error, "a report could not be passed on");
+        (StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer; send it again")
+    })
 }
 
 /// Adds what the request itself says where a report says nothing.

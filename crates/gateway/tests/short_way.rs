@@ -19,6 +19,8 @@ mod mirrored;
 mod places;
 #[path = "routing.rs"]
 mod routing;
+#[path = "reported.rs"]
+mod reported;
 #[path = "slow.rs"]
 mod slow;
 #[path = "smuggling.rs"]
