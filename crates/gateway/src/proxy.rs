@@ -216,6 +216,7 @@ impl<'a> Exchange<'a> {
         let patience = Patience { tuning: &self.gateway.tuning, limit, streams: self.grpc };
         match wait_for_head(sending, &progress, &attempt, patience).await {
             Sent::Answered(response) if !guard::response::is_sound(&response) => {
+            connection.begin(chosen);
                 attempt.failed();
                 Err(Fault::Protocol)
             }

@@ -297,29 +297,33 @@ impl Upstream {
         self.retired.cancel();
         lock(&self.idle).clear();
         self.raw.clear();
-        self.drain(limits);
+        // Also where a drain is under way: what began since is none of its business.
+        *lock(&self.draining) = Some(self.begin_drain(limits));
     }
 
     /// Its version is not chosen any more: what runs has the drain limits, counted from the first such call, or from the
     /// first after they were over.
     pub(crate) fn drain(self: &Arc<Self>, limits: &Limits) {
         let mut draining = lock(&self.draining);
-        if draining.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
+        if draining.as_ref().is_none_or(|task| task.is_finished()) {
+            *draining = Some(self.begin_drain(limits));
         }
-        let (upstream, ordinary) = (self.clone(), limits.drain.as_duration());
+    }
+
+    fn begin_drain(self: &Arc<Self>, limits: &Limits) -> AbortHandle {
+        let (upstream, ordinary, since) = (self.clone(), limits.drain.as_duration(), Instant::now());
         let long = limits.drain_long.as_duration().max(ordinary);
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = upstream.stopped.cancelled() => return,
-                () = tokio::time::sleep(ordinary) => upstream.cut(false),
+                () = tokio::time::sleep(ordinary) => upstream.cut(since, false),
             }
             tokio::select! {
                 () = upstream.stopped.cancelled() => {}
-                () = tokio::time::sleep(long - ordinary) => upstream.cut(true),
+                () = tokio::time::sleep(long - ordinary) => upstream.cut(since, true),
             }
         });
-        *draining = Some(task.abort_handle());
+        task.abort_handle()
     }
 
     /// Its version is chosen again.
@@ -329,10 +333,12 @@ impl Upstream {
         }
     }
 
-    fn cut(&self, long_too: bool) {
+    /// Cuts what began by `since`. What began later is no leftover: it came here for want of another instance.
+    fn cut(&self, since: Instant, long_too: bool) {
         // Let go of once the lock is: whoever is the last to hold one takes it.
         let held: Vec<Arc<Connection>> = lock(&self.connections).values().filter_map(Weak::upgrade).collect();
-        held.iter().filter(|connection| long_too || !connection.is_long()).for_each(|connection| connection.cut_now());
+        let is_due = |c: &&Arc<Connection>| c.began_by(since) && (long_too || !c.is_long());
+        held.iter().filter(is_due).for_each(|connection| connection.cut_now());
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,9 @@ pub(crate) struct Connection {
     upstream: Weak<Upstream>,
     /// It carries a WebSocket, an event stream or the like, and has the longer drain limit.
     long: AtomicBool,
+    opened: Instant,
+    /// When the last request was handed over, in microseconds after that.
+    began_us: AtomicU64,
     /// Cancelled to cut it.
     cut: CancellationToken,
     /// Set before, for who looks for every request.
@@ -44,6 +48,8 @@ impl Connection {
             id,
             upstream,
             long: AtomicBool::new(false),
+            opened: Instant::now(),
+            began_us: AtomicU64::new(0),
             cut,
             cut_off: AtomicBool::new(false),
             waker: Mutex::default(),
@@ -52,6 +58,17 @@ impl Connection {
             deaf: AtomicBool::new(false),
             place,
         }
+    }
+
+    /// A request is about to be handed over for which the instance was chosen at `chosen`.
+    pub(crate) fn begin(&self, chosen: Instant) {
+        let after = chosen.saturating_duration_since(self.opened);
+        self.began_us.store(u64::try_from(after.as_micros()).unwrap_or(u64::MAX), Release);
+    }
+
+    /// Whether what it carries began by `time`.
+    pub(super) fn began_by(&self, time: Instant) -> bool {
+        self.opened + Duration::from_micros(self.began_us.load(Acquire)) <= time
     }
 
     /// A request is about to be handed over, with this body.
@@ -129,7 +146,7 @@ impl Connection {
         self.cut_off.load(Acquire)
     }
 
-    pub(super) fn cut_now(&self) {
+    pub(crate) fn cut_now(&self) {
         self.cut_off.store(true, Release);
         self.cut.cancel();
         let waiting = lock(&self.waker).take();
