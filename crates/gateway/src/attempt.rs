@@ -188,14 +188,20 @@ impl Answer {
         Answer { attempt, sender, connection, grpc }
     }
 
+    /// How far the request's body has come, where there is one.
+    pub(crate) fn progress(&self) -> Option<&Arc<Progress>> {
+        self.attempt.progress.as_ref()
+    }
+
     /// All of the body has come: the connection may serve again.
     pub(crate) fn complete(self) {
         let Answer { mut attempt, sender, connection, grpc } = self;
         attempt.count(grpc.is_some_and(|outcome| outcome.is_failure()));
         let upstream: Arc<Upstream> = attempt.pick.upstream.clone();
-        // While the request is still being sent the connection cannot take another.
-        if attempt.progress.as_ref().is_none_or(|p| p.ended()) {
-            upstream.put_back(sender, connection);
+        match attempt.progress.take().filter(|progress| !progress.ended()) {
+            None => upstream.put_back(sender, connection),
+            // While the request is still being sent the connection cannot take another.
+            Some(progress) => see_off(progress, &connection),
         }
     }
 
@@ -207,8 +213,28 @@ impl Answer {
         self.complete();
     }
 
-    /// The body broke off.
+    /// The body broke off. What the client did wrong meanwhile is no failure: then it counts as where the client went away.
     pub(crate) fn truncated(self) {
-        self.attempt.truncated(self.connection.was_cut());
+        if self.attempt.progress.as_ref().is_none_or(|progress| progress.fault().is_none()) {
+            self.attempt.truncated(self.connection.was_cut());
+        }
     }
+}
+
+/// Sees to it that the rest of a request whose answer is complete comes in time, or the connection is cut: nobody else
+/// waits for it any more.
+fn see_off(progress: Arc<Progress>, connection: &Arc<Connection>) {
+    // It holds one of the places for connections, which this must not do.
+    let connection = Arc::downgrade(connection);
+    // Where there is no runtime any more, there is no connection either.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(progress.look()).await;
+            let Some(connection) = connection.upgrade().filter(|_| !progress.ended()) else { return };
+            if progress.starves() {
+                return connection.cut_now();
+            }
+        }
+    });
 }

@@ -20,10 +20,28 @@ use crate::server::Tuning;
 /// What a body may fail with.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// How slowly a client may send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long it may send nothing.
+    idle: Duration,
+    /// What it has to send, in bytes per second of waiting for it, once it was waited for `grace`.
+    rate: u64,
+    grace: Duration,
+}
+
+impl Pace {
+    /// By the gateway's limits.
+    pub(crate) fn of(tuning: &Tuning) -> Pace {
+        Pace { idle: tuning.body_idle, rate: tuning.body_rate, grace: tuning.body_grace }
+    }
+}
+
 /// How far a request's body has come, shared between the body and whoever waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Progress {
     since: Instant,
+    pace: Pace,
     /// When the instance was last handed a part of the body, in microseconds after `since`.
     last_us: AtomicU64,
     /// Bytes that the client has sent.
@@ -35,14 +53,17 @@ pub(crate) struct Progress {
     ended: AtomicBool,
     too_large: AtomicBool,
     broken: AtomicBool,
+    /// It was given up, since it came too slowly.
+    given_up: AtomicBool,
     /// What is found out of it as it comes, where it is looked at.
     verdict: Option<Arc<Verdict>>,
 }
 
 impl Progress {
-    fn new(verdict: Option<Arc<Verdict>>) -> Progress {
+    fn new(pace: Pace, verdict: Option<Arc<Verdict>>) -> Progress {
         Progress {
             since: Instant::now(),
+            pace,
             last_us: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             waiting_us: AtomicU64::new(0),
@@ -50,13 +71,14 @@ impl Progress {
             ended: AtomicBool::new(false),
             too_large: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             verdict,
         }
     }
 
     /// Of a body that has come as a whole and is being handed on at once.
-    pub(crate) fn whole() -> Arc<Progress> {
-        let progress = Progress::new(None);
+    pub(crate) fn whole(pace: Pace) -> Arc<Progress> {
+        let progress = Progress::new(pace, None);
         progress.ended.store(true, Release);
         Arc::new(progress)
     }
@@ -81,14 +103,34 @@ impl Progress {
         let _ = self.waiting_us.compare_exchange(0, self.now_us().max(1), Relaxed, Relaxed);
     }
 
+    /// Whether the instance would take more, and the client has sent none.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.ended() && self.waiting_us.load(Relaxed) > 0
+    }
+
+    /// Whether nothing of it has come yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.bytes.load(Relaxed) == 0
+    }
+
     /// Whether the client sends too slowly: nothing for too long, or too little for the time that it was waited for.
-    pub(crate) fn starves(&self, tuning: &Tuning) -> bool {
+    pub(crate) fn starves(&self) -> bool {
+        let Pace { idle, rate, grace } = self.pace;
         let since = self.waiting_us.load(Relaxed);
         let current = if since > 0 { self.now_us().saturating_sub(since) } else { 0 };
         let waited = Duration::from_micros(self.waited_us.load(Relaxed) + current);
-        let least = tuning.body_rate as f64 * waited.as_secs_f64();
-        Duration::from_micros(current) >= tuning.body_idle
-            || (waited >= tuning.body_grace && (self.bytes.load(Relaxed) as f64) < least)
+        let least = rate as f64 * waited.as_secs_f64();
+        Duration::from_micros(current) >= idle || (waited >= grace && (self.bytes.load(Relaxed) as f64) < least)
+    }
+
+    /// How often to ask that.
+    pub(crate) fn look(&self) -> Duration {
+        self.pace.idle.min(self.pace.grace) / 4
+    }
+
+    /// The client is waited for no longer.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Release);
     }
 
     /// When the instance was last handed a part of the body.
@@ -101,11 +143,14 @@ impl Progress {
         self.ended.load(Acquire)
     }
 
-    /// Why the client is to blame that not all of it came, where it is: it grew beyond the route's limit, is malformed, or broke
-    /// off.
+    /// Why the client is to blame that not all of it came, where it is: it grew beyond the route's limit, came too slowly, is
+    /// malformed, or broke off.
     pub(crate) fn fault(&self) -> Option<Fault> {
         if self.too_large.load(Acquire) {
             return Some(Fault::BodyTooLarge);
+        }
+        if self.given_up.load(Acquire) {
+            return Some(Fault::BodyTimeout);
         }
         let malformed = || self.verdict.as_ref().and_then(|verdict| verdict.body());
         self.broken.load(Acquire).then(|| malformed().unwrap_or(Fault::BrokeOff))
@@ -133,14 +178,14 @@ struct Tee {
 
 impl RequestBody {
     /// A client's body, of which at most `limit` bytes pass.
-    pub(crate) fn new(inner: Incoming, limit: u64, verdict: Option<Arc<Verdict>>) -> RequestBody {
+    pub(crate) fn new(inner: Incoming, limit: u64, pace: Pace, verdict: Option<Arc<Verdict>>) -> RequestBody {
         if inner.is_end_stream() {
             return RequestBody::empty();
         }
         RequestBody {
             inner: Some(inner),
             left: limit,
-            progress: Some(Arc::new(Progress::new(verdict))),
+            progress: Some(Arc::new(Progress::new(pace, verdict))),
             whole: None,
             tee: None,
         }

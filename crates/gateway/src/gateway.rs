@@ -118,7 +118,6 @@ struct Control {
     suspensions: Suspensions,
 }
 
-impl Gateway {
 /// What is being written.
 #[must_use = "whoever acknowledges it waits for it"]
 struct Writing(oneshot::Receiver<()>);
@@ -131,6 +130,7 @@ impl Writing {
     }
 }
 
+impl Gateway {
     /// A gateway that serves what `store` remembers.
     pub(crate) fn start(name: String, tuning: Tuning, store: TableStore, access_log: Option<AccessLog>) -> Gateway {
         let ended = CancellationToken::new();

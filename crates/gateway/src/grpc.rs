@@ -1,5 +1,7 @@
 //! What the gateway knows of gRPC: how a call is told, and what its status means for the version that gave it.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName};
 
@@ -7,6 +9,8 @@ use http::header::{CONTENT_TYPE, HeaderName};
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The trailer with a sentence about it.
 pub(crate) const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// The header in which a call says how long it may take.
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The answer did not come in time.
 pub(crate) const DEADLINE_EXCEEDED: u16 = 4;
 /// More than is allowed.
@@ -24,6 +28,22 @@ pub(crate) fn is(headers: &HeaderMap) -> bool {
     let rest = value.strip_prefix(b"application/grpc");
     // Not `application/grpc-web`, whose trailers are a part of its body.
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
+/// How long a call may take, as its client says (a number of at most eight digits, and a unit).
+pub(crate) fn time_limit(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(TIMEOUT)?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
 }
 
 /// How a call ended, as its trailers say.
@@ -63,6 +83,18 @@ mod tests {
         let bad: Vec<u16> = (0..=17).filter(|code| failed(Box::leak(code.to_string().into_boxed_str()))).collect();
         assert_eq!(bad, [2, 4, 12, 13, 14, 15, 17]);
         assert!(failed("ok") && failed("") && Outcome::of(&HeaderMap::new()).is_failure());
+    }
+
+    #[test]
+    fn a_call_says_in_its_own_units_how_long_it_may_take() {
+        let limit = |text: &'static str| time_limit(&[(TIMEOUT, text.parse().unwrap())].into_iter().collect());
+        assert_eq!(limit("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!((limit("3M"), limit("90S")), (Some(Duration::from_secs(180)), Some(Duration::from_secs(90))));
+        assert_eq!((limit("1m"), limit("5u")), (Some(Duration::from_millis(1)), Some(Duration::from_micros(5))));
+        assert_eq!(limit("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for bad in ["", "S", "1", "1s", "-1S", "123456789S", "1.5S"] {
+            assert_eq!(limit(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use slipway_core::traffic::Limits;
 
 use crate::attempt::Attempt;
 use crate::body::{Progress, RequestBody};
-use crate::server::Tuning;
 
 /// What became of a request that was sent.
 pub(crate) enum Sent {
@@ -24,13 +24,26 @@ pub(crate) enum Sent {
 }
 
 /// How long an instance and a client are waited for.
-pub(crate) struct Patience<'a> {
-    /// The gateway's limits.
-    pub(crate) tuning: &'a Tuning,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
     /// How long the instance may take.
     pub(crate) limit: Duration,
-    /// Both may be silent for as long as the request's body has not ended.
+    /// Both may be silent for as long as the request's body has begun and not ended.
     pub(crate) streams: bool,
+}
+
+impl Patience {
+    /// With an ordinary request.
+    pub(crate) fn new(limits: &Limits) -> Patience {
+        Patience { limit: limits.response.as_duration(), streams: false }
+    }
+
+    /// With a call of gRPC. A stream of answers may have nothing to say for long, and nothing tells it from a single one: what
+    /// the call allows itself holds, else the limit of what goes on for long.
+    pub(crate) fn with_call(limits: &Limits, allowed: Option<Duration>) -> Patience {
+        let limit = allowed.unwrap_or(limits.drain_long.as_duration()).max(limits.response.as_duration());
+        Patience { limit, streams: true }
+    }
 }
 
 /// Waits for the head, as long as that makes sense.
@@ -38,12 +51,11 @@ pub(crate) async fn wait_for_head(
     sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
     progress: &Option<Arc<Progress>>,
     attempt: &Attempt,
-    patience: Patience<'_>,
+    Patience { limit, streams }: Patience,
 ) -> Sent {
-    let Patience { tuning, limit, streams } = patience;
-    let look = tuning.body_idle.min(tuning.body_grace) / 4;
+    let first = progress.as_ref().map_or(limit, |progress| limit.min(progress.look()));
     let mut sending = std::pin::pin!(sending);
-    let mut sleep = std::pin::pin!(tokio::time::sleep(if progress.is_some() { limit.min(look) } else { limit }));
+    let mut sleep = std::pin::pin!(tokio::time::sleep(first));
     loop {
         tokio::select! {
             biased;
@@ -55,9 +67,12 @@ pub(crate) async fn wait_for_head(
                 let left = limit.saturating_sub(attempt.waited());
                 let body = progress.as_ref().filter(|p| !p.ended());
                 let next = match body {
-                    Some(_) if streams => look,
-                    Some(body) if left.is_zero() || body.starves(tuning) => return Sent::Stalled,
-                    Some(_) => left.min(look),
+                    Some(body) if streams && !body.is_untouched() => body.look(),
+                    Some(body) if body.starves() => return Sent::Stalled,
+                    // Meanwhile nobody waits for the instance.
+                    Some(body) if body.is_waiting() => body.look(),
+                    Some(_) if left.is_zero() => return Sent::Silent,
+                    Some(body) => left.min(body.look()),
                     None if left.is_zero() => return Sent::Silent,
                     None => left,
                 };

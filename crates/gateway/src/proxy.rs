@@ -16,8 +16,7 @@ use slipway_core::traffic::FaultKind;
 
 use crate::access_log::Pending;
 use crate::attempt::{Answer, Attempt, Twin};
-use crate::body::RequestBody;
-use crate::challenges;
+use crate::body::{Pace, RequestBody};
 use crate::client::Client;
 use crate::cohort;
 use crate::course::{Course, Loss};
@@ -45,6 +44,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) course: Course<'a>,
     /// A call of gRPC: it may be a stream in either direction.
     grpc: bool,
+    /// How long such a call may take, where it says so.
+    call_limit: Option<Duration>,
     upgrade: Option<(HeaderValue, OnUpgrade)>,
     /// Where it went last.
     last: Option<Pick>,
@@ -92,15 +93,26 @@ impl<'a> Exchange<'a> {
         let cohort = cohort::of(request.headers(), &route.cohorts);
         let draw = Draw::of(request.headers(), route);
         let (mut parts, body) = request.into_parts();
-        let body = RequestBody::new(body, limit, client.verdict.clone());
+        let body = RequestBody::new(body, limit, Pace::of(&gateway.tuning), client.verdict.clone());
         let repeatable = headers::is_idempotent(&parts.method) && body.progress().is_none() && upgrade.is_none();
         let via = if parts.version == Version::HTTP_2 { "2.0 slipway" } else { "1.1 slipway" };
         let origin = Origin { client: client.address.ip().to_canonical(), host: &asked_host, proto: client.proto, via };
         let grpc = grpc::is(&parts.headers);
+        let call_limit = grpc::time_limit(&parts.headers);
         make_forwardable(&mut parts, origin, upgrade.as_ref().map(|(protocol, _)| protocol))?;
         let course = Course::new(gateway, (host, path), (key, cohort), route.clone(), repeatable);
-        let exchange =
-            Exchange { gateway, course, grpc, upgrade, last: None, draw, injected: None, noted: false, copied: None };
+        let exchange = Exchange {
+            gateway,
+            course,
+            grpc,
+            call_limit,
+            upgrade,
+            last: None,
+            draw,
+            injected: None,
+            noted: false,
+            copied: None,
+        };
         Ok((exchange, rebuild(parts, body)))
     }
 
@@ -204,19 +216,21 @@ impl<'a> Exchange<'a> {
                 self.injected = Some(hit.fault.what);
                 attempt.injected(!std::mem::replace(&mut self.noted, true));
             }
+            connection.begin(chosen);
             connection.listen(progress.clone().filter(|_| pick.upstream.protocol == Protocol::Http1));
             (attempt, sender.try_send_request(request))
         };
         self.last = Some(pick.clone());
-        if self.grpc {
+        // Only where gRPC can be spoken: anybody can say that he does.
+        let streams = self.grpc && pick.upstream.protocol == Protocol::H2c;
+        if streams {
             connection.make_long();
         }
-        let limit = pick.route.route.limits.response.as_duration();
-        // A call that streams may be silent for as long as both sides like.
-        let patience = Patience { tuning: &self.gateway.tuning, limit, streams: self.grpc };
+        let limits = &pick.route.route.limits;
+        let limit = limits.response.as_duration();
+        let patience = if streams { Patience::with_call(limits, self.call_limit) } else { Patience::new(limits) };
         match wait_for_head(sending, &progress, &attempt, patience).await {
             Sent::Answered(response) if !guard::response::is_sound(&response) => {
-            connection.begin(chosen);
                 attempt.failed();
                 Err(Fault::Protocol)
             }
@@ -233,7 +247,7 @@ impl<'a> Exchange<'a> {
                 headers::to_client(&mut parts.headers, None);
                 let answer = Answer::new(attempt, sender, connection, &parts.headers);
                 self.hand_back_key(&mut parts.headers);
-                let mut body = ResponseBody::passing(body, answer, (!stream && !self.grpc).then_some(limit));
+                let mut body = ResponseBody::passing(body, answer, (!stream && !streams).then_some(limit));
                 if let Some(hit) = self.draw.hit(&pick).filter(|_| self.course.attempts == 1)
                     && let FaultKind::SlowBody(rate) = hit.fault.what
                 {

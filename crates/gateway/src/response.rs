@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::access_log::Pending;
 use crate::attempt::Answer;
-use crate::body::BoxError;
+use crate::body::{BoxError, Progress};
 use crate::headers;
 use crate::inject::Slow;
 
@@ -30,13 +30,27 @@ impl Silence {
         Silence { limit, since: None, timer: None }
     }
 
-    /// Whether it has run out. Called while nothing is there; wakes the task when it has.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.since.get_or_insert_with(Instant::now) + self.limit;
+    /// Whether it has run out, and not because the client is waited for: whoever is silent then may be until the client sends
+    /// too slowly. Called while nothing is there; wakes the task when it has.
+    fn poll(&mut self, client: Option<&Progress>, cx: &mut Context<'_>) -> Poll<&'static str> {
+        let mut until = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         while timer.as_mut().poll(cx).is_ready() {
-            if until <= Instant::now() {
-                return Poll::Ready(());
+            let now = Instant::now();
+            match client {
+                Some(client) if until <= now && client.is_waiting() => {
+                    if client.starves() {
+                        client.give_up();
+                        return Poll::Ready("the request's body stopped coming");
+                    }
+                    self.since = Some(now);
+                    until = now + self.limit;
+                }
+                Some(client) => until = until.max(Instant::from(client.last()) + self.limit),
+                None => {}
+            }
+            if until <= now {
+                return Poll::Ready("the instance fell silent in the middle of its answer");
             }
             // It was set for an earlier part.
             timer.as_mut().reset(until);
@@ -49,13 +63,12 @@ impl Silence {
 fn poll_for_so_long(
     inner: &mut Incoming,
     silence: &mut Option<Silence>,
+    client: Option<&Progress>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
     let polled = Pin::new(inner).poll_frame(cx);
     match (polled, silence) {
-        (Poll::Pending, Some(silence)) => {
-            silence.poll(cx).map(|()| Some(Err("the instance fell silent in the middle of its answer".into())))
-        }
+        (Poll::Pending, Some(silence)) => silence.poll(client, cx).map(|why| Some(Err(why.into()))),
         (polled, silence) => {
             if let Some(silence) = silence {
                 silence.since = None;
@@ -102,6 +115,56 @@ impl ResponseBody {
     pub(crate) fn log(&mut self, pending: Pending) {
         self.log = Some(pending);
     }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(slow) = &mut self.slow
+            && let Some(piece) = ready!(slow.poll_piece(cx))
+        {
+            if let Some(log) = &mut self.log {
+                log.sent(piece.len() as u64);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let frame = match &mut self.kind {
+            Kind::Own(own) => {
+                return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
+            }
+            Kind::Passing { inner, answer, silence } => {
+                let client = answer.as_ref().and_then(|answer| answer.progress()).map(|progress| &**progress);
+                match poll_for_so_long(inner, silence, client, cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(Ok(mut frame))) => {
+                        // Nothing comes after trailers, and not every reader asks for it.
+                        if let Some(trailers) = frame.trailers_mut() {
+                            headers::fit_trailers(trailers);
+                            answer.take().into_iter().for_each(|a| a.trailers(trailers));
+                        }
+                        Some(Ok(frame))
+                    }
+                    Poll::Ready(None) => {
+                        answer.take().into_iter().for_each(|a| a.complete());
+                        None
+                    }
+                    // Also where the gateway cut the connection: hyper ends the body of a dropped connection with an error.
+                    Poll::Ready(Some(Err(error))) => {
+                        answer.take().into_iter().for_each(|a| a.truncated());
+                        Some(Err(error))
+                    }
+                }
+            }
+        };
+        let frame = match (frame, &mut self.slow) {
+            (Some(Ok(frame)), Some(slow)) if frame.is_data() => {
+                slow.hold(frame.into_data().unwrap_or_default());
+                return self.poll_next(cx);
+            }
+            (frame, _) => frame,
+        };
+        if let (Some(Ok(frame)), Some(log)) = (&frame, &mut self.log) {
+            log.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        Poll::Ready(frame)
+    }
 }
 
 impl Body for ResponseBody {
@@ -109,51 +172,7 @@ impl Body for ResponseBody {
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if let Some(slow) = &mut this.slow
-            && let Some(piece) = ready!(slow.poll_piece(cx))
-        {
-            if let Some(log) = &mut this.log {
-                log.sent(piece.len() as u64);
-            }
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        let frame = match &mut this.kind {
-            Kind::Own(own) => {
-                return Pin::new(own).poll_frame(cx).map(|f| f.map(|f| f.map_err(|never| match never {})));
-            }
-            Kind::Passing { inner, answer, silence } => match poll_for_so_long(inner, silence, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(mut frame))) => {
-                    // Nothing comes after trailers, and not every reader asks for it.
-                    if let Some(trailers) = frame.trailers_mut() {
-                        headers::fit_trailers(trailers);
-                        answer.take().into_iter().for_each(|a| a.trailers(trailers));
-                    }
-                    Some(Ok(frame))
-                }
-                Poll::Ready(None) => {
-                    answer.take().into_iter().for_each(|a| a.complete());
-                    None
-                }
-                // Also where the gateway cut the connection: hyper ends the body of a dropped connection with an error.
-                Poll::Ready(Some(Err(error))) => {
-                    answer.take().into_iter().for_each(|a| a.truncated());
-                    Some(Err(error))
-                }
-            },
-        };
-        let frame = match (frame, &mut this.slow) {
-            (Some(Ok(frame)), Some(slow)) if frame.is_data() => {
-                slow.hold(frame.into_data().unwrap_or_default());
-                return Pin::new(this).poll_frame(cx);
-            }
-            (frame, _) => frame,
-        };
-        if let (Some(Ok(frame)), Some(log)) = (&frame, &mut this.log) {
-            log.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
-        }
-        Poll::Ready(frame)
+        self.get_mut().poll_next(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -257,7 +257,7 @@ async fn what_the_gateway_says_itself_is_a_status() {
     let why = status.metadata().get("proxy-status").map(|v| v.to_str().unwrap().to_string()).unwrap_or_default();
     assert!(why.contains("error=destination_unavailable"), "{status:?}");
     let mut small = called(1, 0, &[&stable], &[]);
-    small.limits = Limits { body_bytes: 100, response: Millis(100), ..Limits::default() };
+    small.limits = Limits { body_bytes: 100, response: Millis(100), drain_long: Millis(100), ..Limits::default() };
     world.publish(small.build()).await;
     assert_eq!(say(&mut grpc, &"x".repeat(1000), "ann").await.unwrap_err().code(), Code::ResourceExhausted);
     assert_eq!(say(&mut grpc, "never", "ann").await.unwrap_err().code(), Code::DeadlineExceeded);

@@ -33,3 +33,7 @@ mod streams;
 mod tls;
 #[path = "switched.rs"]
 mod switched;
+#[path = "tls.rs"]
+mod tls;
+#[path = "whose.rs"]
+mod whose;

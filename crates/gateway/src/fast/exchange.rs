@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use slipway_core::traffic::Protocol;
 
 use crate::attempt::Attempt;
-use crate::body::Progress;
+use crate::body::{Pace, Progress};
 use crate::course::Loss;
 use crate::fast::answer::{self, Answer, Framing, Seen};
 use crate::fast::chunks::{Chunks, Malformed};
@@ -173,7 +173,8 @@ impl<'a> Session<'a> {
         raw: &Raw,
     ) -> Option<(Attempt, io::Result<usize>)> {
         let _unchanged = self.gateway.dispatch(served)?;
-        let progress = plan.has_body.then(Progress::whole);
+        let progress = plan.has_body.then(|| Progress::whole(Pace::of(&self.gateway.tuning)));
+        raw.connection.begin(chosen);
         let attempt = plan.course.begin(pick, chosen, progress);
         Some((attempt, raw.try_write(&self.request)))
     }
