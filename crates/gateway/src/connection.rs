@@ -13,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use http::header::CONNECTION;
 use http::{HeaderValue, StatusCode};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,11 +24,14 @@ use crate::gateway::Gateway;
 use crate::guard::Guarded;
 use crate::handle;
 use crate::stalls::{Abrupt, Stalls};
+use crate::untaken::Streams;
 
 /// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams that a client reset before they were looked at; with more of them the connection ends.
 const RESETS: usize = 20;
+/// Bytes of an answer that may wait for an HTTP/2 client, for each of its streams.
+const STREAM_BYTES: usize = 64 << 10;
 /// Streams that were reset because of what the client sent; with more of them the connection ends.
 const ERRORS: usize = 256;
 /// How long an HTTP/2 client may be silent before it is asked whether it is there, and may take to say so.
@@ -147,9 +150,10 @@ where
         async move { handle::handle(&gateway, &client, request).await }
     });
     let most = u32::try_from(gateway.tuning.header_bytes + gateway.tuning.uri_bytes).unwrap_or(u32::MAX);
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+    let connection = hyper::server::conn::http2::Builder::new(Streams::new(gateway.tuning.write_idle))
         .timer(TokioTimer::new())
         .max_concurrent_streams(gateway.tuning.streams)
+        .max_send_buf_size(STREAM_BYTES)
         .max_header_list_size(most)
         .max_pending_accept_reset_streams(RESETS)
         .max_local_error_reset_streams(ERRORS)

@@ -1,6 +1,7 @@
 //! Answers' bodies on their way to clients: counted by how they end, logged, slowed down on purpose, never held.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::attempt::Answer;
 use crate::body::{BoxError, Progress};
 use crate::headers;
 use crate::inject::Slow;
+use crate::untaken::Taking;
 
 /// How long an instance may be silent in the middle of its answer. Costs a timer only where it is waited for at all.
 #[derive(Debug)]
@@ -84,6 +86,8 @@ pub(crate) struct ResponseBody {
     kind: Kind,
     log: Option<Pending>,
     slow: Option<Box<Slow>>,
+    /// Whether the client takes it, where somebody looks after that.
+    taking: Option<Arc<Taking>>,
 }
 
 #[derive(Debug)]
@@ -97,13 +101,20 @@ enum Kind {
 impl ResponseBody {
     /// The gateway's own words.
     pub(crate) fn own(text: impl Into<Bytes>) -> ResponseBody {
-        ResponseBody { kind: Kind::Own(Full::new(text.into())), log: None, slow: None }
+        ResponseBody::new(Kind::Own(Full::new(text.into())), true)
     }
 
-    /// An instance's body. Where there is a `limit`, the instance has failed that sends nothing of it for so long.
+    /// An instance's body. Where there is a `limit`, the instance has failed that sends nothing of it for so long; where there
+    /// is none, the client may leave it as long as it likes as well.
     pub(crate) fn passing(inner: Incoming, answer: Answer, limit: Option<Duration>) -> ResponseBody {
         let kind = Kind::Passing { inner, answer: Some(Box::new(answer)), silence: limit.map(Silence::new) };
-        ResponseBody { kind, log: None, slow: None }
+        ResponseBody::new(kind, limit.is_some())
+    }
+
+    fn new(kind: Kind, is_to_be_taken: bool) -> ResponseBody {
+        let taking = Taking::current().filter(|_| is_to_be_taken);
+        taking.iter().for_each(|taking| taking.gives());
+        ResponseBody { kind, log: None, slow: None, taking }
     }
 
     /// Passes it on at so many bytes a second, for as long as the fault goes on.
@@ -172,7 +183,13 @@ impl Body for ResponseBody {
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.get_mut().poll_next(cx)
+        let this = self.get_mut();
+        this.taking.iter().for_each(|taking| taking.goes_on());
+        let frame = this.poll_next(cx);
+        if frame.is_ready() {
+            this.taking.iter().for_each(|taking| taking.gives());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,6 +16,11 @@ use crate::body::RequestBody;
 /// Streams that an instance's connection may have reset before it is closed.
 const RESETS: usize = 20;
 
+/// Longest head of an answer; also what may wait of a request for the instance.
+pub(crate) const HEAD_BYTES: usize = 128 << 10;
+/// Bytes of a request that may wait for an instance that speaks HTTP/2.
+const STREAM_BYTES: usize = 64 << 10;
+
 /// Takes requests.
 #[derive(Debug)]
 pub(crate) enum Sender {
@@ -33,12 +38,15 @@ impl Sender {
     ) -> hyper::Result<(Sender, impl Future<Output = hyper::Result<()>> + Send)> {
         match protocol {
             Protocol::Http1 => {
-                let (sender, driver) = http1::Builder::new().handshake(stream).await?;
+                let (sender, driver) = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(stream).await?;
                 Ok((Sender::One(sender), Either::Left(driver.with_upgrades())))
             }
             Protocol::H2c => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
-                builder.timer(TokioTimer::new()).max_pending_accept_reset_streams(RESETS);
+                builder
+                    .timer(TokioTimer::new())
+                    .max_pending_accept_reset_streams(RESETS)
+                    .max_send_buf_size(STREAM_BYTES);
                 let (sender, driver) = builder.handshake(stream).await?;
                 Ok((Sender::Two(sender), Either::Right(driver)))
             }

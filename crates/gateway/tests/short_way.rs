@@ -11,16 +11,18 @@ mod faults;
 mod grpc;
 #[path = "health.rs"]
 mod health;
+#[path = "http_2_limits.rs"]
+mod http_2_limits;
 #[path = "injected.rs"]
 mod injected;
 #[path = "mirrored.rs"]
 mod mirrored;
 #[path = "places.rs"]
 mod places;
-#[path = "routing.rs"]
-mod routing;
 #[path = "reported.rs"]
 mod reported;
+#[path = "routing.rs"]
+mod routing;
 #[path = "slow.rs"]
 mod slow;
 #[path = "smuggling.rs"]
@@ -29,8 +31,6 @@ mod smuggling;
 mod sockets;
 #[path = "streams.rs"]
 mod streams;
-#[path = "tls.rs"]
-mod tls;
 #[path = "switched.rs"]
 mod switched;
 #[path = "tls.rs"]

@@ -12,9 +12,8 @@ use httparse::Header;
 
 use crate::cookies;
 use crate::fault::Fault;
+use crate::sender::HEAD_BYTES;
 
-/// Largest head of an answer.
-const MOST_BYTES: usize = 256 << 10;
 /// Fields that it may have, as on the long way.
 const MOST_FIELDS: usize = 100;
 
@@ -93,7 +92,7 @@ pub(crate) fn parse(bytes: &[u8], method: &Method, out: &mut Vec<u8>) -> Seen {
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut room);
     let size = match parsed {
         Ok(httparse::Status::Complete(size)) => size,
-        Ok(httparse::Status::Partial) if bytes.len() < MOST_BYTES => return Seen::More,
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES => return Seen::More,
         _ => return Seen::Nonsense,
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
