@@ -68,24 +68,39 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
 }
 
 struct Session<'a> {
+    with: With<'a>,
+    hearing: Hearing,
+    telling: Telling,
+    replaced: CancellationToken,
+}
+
+/// Whom a session is with.
+struct With<'a> {
     shared: &'a Shared,
     gateway: String,
     boot: String,
-    beats: bool,
     connection: u64,
-    takes_changes: bool,
     /// What of a table it can read.
     reads: u32,
-    /// What it served when it called.
-    serves: Generation,
+}
+
+/// What it says.
+struct Hearing {
     /// Whether its next report tells of what it did before it called.
     served_unheard: bool,
     /// What has come of the requests at instances that have left its table.
     leaving: Vec<(InstanceId, u64)>,
+}
+
+/// What it is told.
+struct Telling {
+    beats: bool,
+    takes_changes: bool,
+    /// What it served when it called.
+    serves: Generation,
     /// The last table that it was given on this connection.
     sent: Option<Arc<RoutingTable>>,
     outbox: mpsc::UnboundedReceiver<ToGateway>,
-    replaced: CancellationToken,
 }
 
 impl<'a> Session<'a> {
@@ -171,62 +186,82 @@ impl<'a> Session<'a> {
         }
         drop(state);
         shared.note_change();
-        let (sent, leaving) = (None, Vec::new());
         Ok(Session {
-            shared,
-            gateway,
-            boot,
-            beats,
-            connection,
-            takes_changes,
-            reads,
-            serves,
-            served_unheard,
-            leaving,
-            sent,
-            outbox,
+            with: With { shared, gateway, boot, connection, reads },
+            hearing: Hearing { served_unheard, leaving: Vec::new() },
+            telling: Telling { beats, takes_changes, serves, sent: None, outbox },
             replaced,
         })
     }
 
-    async fn run<S>(mut self, mut lines: LineReader<ReadHalf<S>>, mut write: WriteHalf<S>) -> io::Result<()>
+    async fn run<S>(mut self, lines: LineReader<ReadHalf<S>>, write: WriteHalf<S>) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite,
     {
-        if self.beats {
-            let welcome = ToGateway::Welcome { machine: self.shared.machine.clone() };
-            self.send(&mut write, &welcome).await?;
+        // At the same time: it may say as much as it is told, and take nothing until that is heard.
+        tokio::select! {
+            biased;
+            () = self.replaced.cancelled() => Ok(()),
+            ended = self.telling.run(&self.with, write) => ended,
+            ended = self.hearing.run(&self.with, lines) => ended,
         }
-        let mut tables = self.shared.table.subscribe();
+    }
+}
+
+impl Telling {
+    async fn run(&mut self, with: &With<'_>, mut write: impl AsyncWrite + Unpin) -> io::Result<()> {
+        if self.beats {
+            let welcome = ToGateway::Welcome { machine: with.shared.machine.clone() };
+            with.send(&mut write, &welcome).await?;
+        }
+        let mut tables = with.shared.table.subscribe();
         tables.mark_changed();
         loop {
             tokio::select! {
                 // A renewal of a table's leases must not overtake the table.
                 biased;
-                () = self.replaced.cancelled() => return Ok(()),
                 changed = tables.changed() => {
                     if changed.is_err() {
                         return Ok(());
                     }
                     let table = tables.borrow_and_update().clone();
                     if let Some(table) = table {
-                        let (table, without) = as_read(&table, self.reads);
-                        self.note_sent(table.generation, without);
-                        self.give(table, &mut write).await?;
+                        let (table, without) = as_read(&table, with.reads);
+                        with.note_sent(table.generation, without);
+                        self.give(with, table, &mut write).await?;
                     }
                 }
                 message = self.outbox.recv() => match message {
-                    Some(message) => self.send(&mut write, &message).await?,
-                    None => return Ok(()),
-                },
-                line = lines.next() => match line? {
-                    Some(line) => self.take(&line),
+                    Some(message) => with.send(&mut write, &message).await?,
                     None => return Ok(()),
                 },
             }
         }
     }
 
+    /// Sends a table, of which only what differs from the one that was sent before it.
+    async fn give(
+        &mut self,
+        with: &With<'_>,
+        table: Arc<RoutingTable>,
+        write: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        if !self.takes_changes {
+            return with.send(write, &ToGateway::Table(RoutingTable::clone(&table))).await;
+        }
+        // The link may have been cut by how long this table took, and would be again.
+        if self.sent.is_none() && self.serves == table.generation {
+            self.sent = Some(table.clone());
+        }
+        for part in TableChange::between(self.sent.as_deref(), &table).parts() {
+            with.send(write, &ToGateway::Change(part)).await?;
+        }
+        self.sent = Some(table);
+        Ok(())
+    }
+}
+
+impl With<'_> {
     /// From now on the gateway may serve this table, without some instances of these lanes.
     fn note_sent(&self, generation: Generation, without: Vec<LaneId>) {
         self.note(|known| {
@@ -247,41 +282,34 @@ impl<'a> Session<'a> {
         self.shared.table.borrow().clone()
     }
 
-    /// Sends a table, of which only what differs from the one that was sent before it.
-    async fn give(&mut self, table: Arc<RoutingTable>, write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        if !self.takes_changes {
-            return self.send(write, &ToGateway::Table(RoutingTable::clone(&table))).await;
-        }
-        // The link may have been cut by how long this table took, and would be again.
-        if self.sent.is_none() && self.serves == table.generation {
-            self.sent = Some(table.clone());
-        }
-        for part in TableChange::between(self.sent.as_deref(), &table).parts() {
-            self.send(write, &ToGateway::Change(part)).await?;
-        }
-        self.sent = Some(table);
-        Ok(())
-    }
-
     async fn send(&self, write: &mut (impl AsyncWrite + Unpin), message: &ToGateway) -> io::Result<()> {
         for piece in wire::line(message)?.chunks(PIECE) {
             send(write, piece).await?;
-            // Nothing that it says is read meanwhile, but it takes what is sent.
+            // It may have nothing to say meanwhile, but it takes what is sent.
             self.note(|known| known.heard = Instant::now());
+        }
+        Ok(())
+    }
+}
+
+impl Hearing {
+    async fn run<R: AsyncRead>(&mut self, with: &With<'_>, mut lines: LineReader<ReadHalf<R>>) -> io::Result<()> {
+        while let Some(line) = lines.next().await? {
+            self.take(with, &line);
         }
         Ok(())
     }
 
     /// Notes what a line says, unless another connection speaks for this gateway by now.
-    fn take(&mut self, line: &[u8]) {
+    fn take(&mut self, with: &With<'_>, line: &[u8]) {
         let message = match serde_json::from_slice(line) {
             Ok(message) => message,
-            Err(error) => return tracing::warn!(%error, gateway = self.gateway, "a line makes no sense: passed over"),
+            Err(error) => return tracing::warn!(%error, gateway = with.gateway, "a line makes no sense: passed over"),
         };
         {
-            let mut state = self.shared.state();
+            let mut state = with.shared.state();
             let State { gateways, tally, events, .. } = &mut *state;
-            let Some(known) = gateways.values_mut().find(|k| k.connection == self.connection) else { return };
+            let Some(known) = gateways.values_mut().find(|k| k.connection == with.connection) else { return };
             known.state.last_seen = now();
             known.heard = Instant::now();
             match message {
@@ -291,12 +319,12 @@ impl<'a> Session<'a> {
                     let _ = known.outbox.send(ToGateway::Here { beat });
                     return;
                 }
-                FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, self.table().as_deref()),
+                FromGateway::Ack { generation } => acknowledge(&mut known.state, generation, with.table().as_deref()),
                 FromGateway::Counts { rows } => {
                     let unheard = self.served_unheard;
                     // What comes in parts goes on until one is not full.
                     self.served_unheard &= rows.len() >= ROWS_IN_A_PART;
-                    tally.report(&self.boot, rows, unheard);
+                    tally.report(&with.boot, rows, unheard);
                 }
                 FromGateway::Trouble { trouble } => {
                     known.state.trouble = trouble.map(|trouble| trouble.chars().take(TROUBLE_CHARS).collect());
@@ -308,29 +336,29 @@ impl<'a> Session<'a> {
                     }
                 }
                 FromGateway::Event(mut event) => {
-                    explain(&mut event, self.table().as_deref(), self.reads);
+                    explain(&mut event, with.table().as_deref(), with.reads);
                     note(&mut known.state, &event);
                     if events.len() >= EVENTS_KEPT {
                         events.pop_front();
                     }
                     events.push_back((known.state.name.clone(), event));
                 }
-                FromGateway::Predecessors { running } => state.hear(self.connection, &self.gateway, &running),
-                FromGateway::Gone => _ = state.remove(|_, known| known.connection == self.connection),
+                FromGateway::Predecessors { running } => state.hear(with.connection, &with.gateway, &running),
+                FromGateway::Gone => _ = state.remove(|_, known| known.connection == with.connection),
             }
         }
-        self.shared.note_change();
+        with.shared.note_change();
     }
 }
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
-        if let Some(known) = state.spoken_for(self.connection) {
+        let mut state = self.with.shared.state();
+        if let Some(known) = state.spoken_for(self.with.connection) {
             known.state.connected = false;
         }
         drop(state);
-        self.shared.note_change();
+        self.with.shared.note_change();
     }
 }
 
