@@ -2,10 +2,15 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use slipway_core::traffic::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// More than sockets hold.
+const WORDS: usize = 24 << 20;
 
 #[tokio::test]
 async fn what_a_client_says_after_the_instance_has_said_its_last_arrives() {
@@ -21,9 +26,11 @@ async fn what_a_client_says_after_the_instance_has_said_its_last_arrives() {
         let agreed = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: words\r\n\r\n";
         stream.write_all(agreed).await.unwrap();
         stream.shutdown().await.unwrap();
-        let mut words = String::new();
-        stream.read_to_string(&mut words).await.unwrap();
-        heard.send(words).await.unwrap();
+        // It takes its time, so that what the client says does not fit where it waits.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let mut words = Vec::new();
+        stream.read_to_end(&mut words).await.unwrap();
+        heard.send(words.len()).await.unwrap();
     });
     let world = World::start().await;
     let mut only = table(1, 0, &[], &[]);
@@ -35,10 +42,10 @@ async fn what_a_client_says_after_the_instance_has_said_its_last_arrives() {
     let mut answer = String::new();
     tokio::time::timeout(PATIENCE, client.read_to_string(&mut answer)).await.expect("its last word").unwrap();
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-    client.write_all(b"and this").await.unwrap();
+    client.write_all(&vec![b'x'; WORDS]).await.unwrap();
     client.shutdown().await.unwrap();
-    let words = tokio::time::timeout(PATIENCE, hears.recv()).await.expect("all that the client said");
-    assert_eq!(words.as_deref(), Some("and this"));
+    let words = tokio::time::timeout(PATIENCE, hears.recv()).await.expect("the client is heard to its end");
+    assert_eq!(words, Some(WORDS));
 }
 
 #[tokio::test]
