@@ -1,3 +1,5 @@
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use super::*;
@@ -155,11 +157,14 @@ async fn a_disk_that_is_stuck_holds_up_neither_a_lapse_nor_what_the_control_plan
     for generation in 1..=2 {
         gateway.apply(leased(generation, 60_000), since_boot_ms()).await.unwrap();
     }
-    // Nobody reads at the other end: whoever opens it to write waits for that.
+    // A pipe that is full: whoever writes to it waits until somebody has read.
     let changes = folder.path().join("changes.json");
     std::fs::remove_file(&changes).unwrap();
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
     rustix::fs::mknodat(rustix::fs::CWD, &changes, kind, mode, 0).unwrap();
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut disk = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(changes).unwrap();
+    while disk.write(&[0]).is_ok() {}
     let held = gateway.clone();
     let watching = tokio::spawn(async move { held.watch_leases().await });
     let held = gateway.clone();
@@ -179,11 +184,12 @@ async fn a_disk_that_is_stuck_holds_up_neither_a_lapse_nor_what_the_control_plan
         assert_eq!(gateway.serves().await, (Generation(3), Generation(0)));
     };
     let went_on = tokio::time::timeout(Duration::from_secs(20), goes_on).await;
-    assert!(!taking_in.is_finished(), "it is not written, and not acknowledged");
-    // So that the threads which wait for the disk can end, also where this has failed.
-    let disk = std::thread::spawn(move || std::fs::read(changes));
-    taking_in.await.unwrap();
-    disk.join().unwrap().unwrap();
+    let was_acknowledged = taking_in.is_finished();
     watching.abort();
+    // So that all threads which wait for the disk end, also where this has failed; it stays open for those that come later.
+    while disk.read(&mut [0; 4096]).is_ok() {}
+    taking_in.await.unwrap();
+    std::mem::forget(disk);
     went_on.expect("nobody waits for the disk");
+    assert!(!was_acknowledged, "it was not written");
 }
