@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 
 use common::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// As many reports as are passed on at once, and a few more.
 const MANY: usize = 40;
