@@ -128,15 +128,21 @@ environments:
     }
 
     #[test]
-    fn where_the_predecessors_artifact_is_gone_no_drill_is_made_and_none_is_required() {
+    fn where_the_predecessor_could_not_come_back_no_drill_is_made_and_none_is_required() {
         let (lane, seen) = lane();
         assert!(drillable(&lane, &seen).is_ok());
-        let bare = Observed::default();
-        let refusal = drillable(&lane, &bare).expect_err("it is gone");
-        assert_eq!(refusal.code, "nothing_to_drill");
-        assert!(refusal.reason.contains("the artifact of 2 (sha256:"), "{refusal:?}");
-        let gate = young(&lane, DAY, &bare, Timestamp(0));
-        assert_eq!(gate.standing, Standing::Waived, "{gate:?}");
-        assert!(gate.sentence.contains("is not here any more"), "{gate:?}");
+        let mut contracted = lane.clone();
+        (contracted.schema.at, contracted.schema.since) = (Some(3), Some(3));
+        for (lane, seen, says) in [
+            (&lane, &Observed::default(), "the artifact of 2 (sha256:"),
+            (&contracted, &seen, "the database was contracted to 3"),
+        ] {
+            let refusal = drillable(lane, seen).map(|_| ()).expect_err(says);
+            assert_eq!(refusal.code, "nothing_to_drill");
+            assert!(refusal.reason.contains(says), "{refusal:?}");
+            let gate = young(lane, DAY, seen, Timestamp(0));
+            assert_eq!(gate.standing, Standing::Waived, "{gate:?}");
+            assert!(gate.sentence.contains(says), "{gate:?}");
+        }
     }
 }
