@@ -87,7 +87,8 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, now: Timestamp) {
             turn.lane.restarting = Some(restart);
             return turn.wake(settled);
         }
-        for slot in turn.lane.slots.iter_mut().filter(|s| s.replace && s.state == SlotState::Wanted) {
+        let elders = turn.lane.slots.iter_mut().filter(|s| restart.batch.contains(&s.id));
+        for slot in elders.filter(|s| s.replace && s.state == SlotState::Wanted) {
             slot.state = SlotState::Draining(now);
         }
     }

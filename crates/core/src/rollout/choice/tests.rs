@@ -112,7 +112,7 @@ fn what_is_to_be_minded_is_no_misfit_and_repeats_none() {
         (&plain, &plain, "blue-green", busy(), at_one(), "everybody meets the version at the switch"),
         (&plain, &plain, "rolling", busy(), at_one(), "going back means starting the replaced instances again"),
         (&stateful, &stateful, "rolling", busy(), at_one(), "declare min_ready: 3"),
-        (&plain, &plain, "canary", Today { rate: Some(2.0), ..Today::default() }, at_one(), "would get no verdict"),
+        (&plain, &plain, "canary", Today { rate: Some(6.0), ..Today::default() }, at_one(), "; steps: ["),
         (&plain, &migrated("revert: [down], "), "canary", busy(), at_one(), "share the database while it is expanded"),
         (&plain, &migrated(""), "rolling", busy(), at_one(), "expanding to schema 2 cannot be undone"),
         (&mails, &mails, "canary", busy(), at_one(), "8 of both versions take jobs side by side"),

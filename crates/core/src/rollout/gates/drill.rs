@@ -96,7 +96,7 @@ environments:
                 Some(drilled(12_001, 10_000)),
                 at(Millis(0)),
                 Standing::Blocking,
-                "in the last drill (ro-7) going back took 12s, the deployment 10s",
+                "in the last drill (ro-7) going back took 12.0s, the deployment 10s",
             ),
             (Some(untimed), at(Millis(0)), Standing::Met, "ro-7 passed"),
         ];
