@@ -50,7 +50,7 @@ async fn a_restart_into_bad_instances_stops_and_the_old_ones_stay_however_long_t
     let say = |line: &str| std::fs::write(&outside, line).expect("it is written");
     say("LOG_LEVEL=info\n");
     let production = format!(
-        "{{ instances: 2, watch: 1s, env_file: {}, strategy: {{ blue-green: {{ verify: 1s, standby: 10m }} }} }}",
+        "{{ instances: 2, watch: 1s, config: {{ env_file: {} }}, strategy: {{ blue-green: {{ verify: 1s, standby: 10m }} }} }}",
         outside.display()
     );
     let stage = Stage::set_on(slipway, &production, 300.0).await;
