@@ -10,10 +10,12 @@ use crate::slipway::{Output, Slipway};
 pub struct Page {
     name: String,
     commands: BTreeSet<String>,
+    scripts: Vec<String>,
 }
 
 impl Page {
-    /// The page at `path` below the repository. Its commands are the indented lines that begin with `slipway `.
+    /// The page at `path` below the repository. Its commands are the indented lines that begin with `slipway `; its scripts
+    /// are the blocks that are fenced as `sh`.
     ///
     /// # Panics
     /// Where it cannot be read.
@@ -21,7 +23,12 @@ impl Page {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
         let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         let commands = text.lines().filter_map(|line| line.strip_prefix("    ")).filter(|l| l.starts_with("slipway "));
-        Page { name: path.to_string(), commands: commands.map(str::to_string).collect() }
+        let scripts = text.split("\n```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        Page {
+            name: path.to_string(),
+            commands: commands.map(str::to_string).collect(),
+            scripts: scripts.map(str::to_string).collect(),
+        }
     }
 
     /// Runs a command of the page, whatever its exit code. Words in double quotes are one argument. Where the page says
@@ -35,6 +42,11 @@ impl Page {
         let words = words(command.trim_start_matches("slipway "));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         slipway.cli(&words).await.unwrap_or_else(|e| panic!("{command}: {e:#}"))
+    }
+
+    /// Its scripts, as they stand.
+    pub fn scripts(&self) -> &[String] {
+        &self.scripts
     }
 
     /// Its commands.

@@ -2,14 +2,15 @@
 
 mod common;
 
-use common::{Stage, alone, nothing_failed_by_slipway};
-use slipway_e2e::{Page, until, until_within};
 use std::time::Duration;
 
+use common::{Stage, alone, nothing_failed_by_slipway};
+use slipway_e2e::{Hearer, Manner, Page, until, until_within};
+
 const PAGE: &str = "docs/how-to/after-a-release.md";
-const TELL: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
+const TELL: &str = "instances: 1, strategy: { blue-green: { verify: 1s, standby: 10m } }";
 const ROLLBACK: &str =
-    "{ instances: 1, watch: 1h, on_breach: rollback, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
+    "instances: 1, watch: 1h, on_breach: rollback, strategy: { blue-green: { verify: 1s, standby: 10m } }";
 
 /// How long an incident may take to close: it waits for half a minute of quiet.
 const CLOSE_LIMIT: Duration = Duration::from_secs(120);
@@ -17,12 +18,24 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(120);
 #[tokio::test(flavor = "multi_thread")]
 async fn what_breaks_after_success_goes_back_by_itself_or_is_told() {
     let _alone = alone().await;
-    let stage = Stage::set(TELL).await;
+    let pager = Hearer::start(Manner::Status(204, String::new())).await.expect("a receiver");
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), "a key of nobody's").expect("it is written");
+    let hook = format!(
+        "hooks: [{{ name: pager, on: [\"incident.*\"], webhook: {{ url: \"{}\", secret_file: {} }} }}]",
+        pager.url(),
+        key.path().display()
+    );
+    let paged = |n: usize| {
+        let pager = &pager;
+        async move { until("the pager was told", async || (pager.received().len() >= n).then_some(())).await.expect("told") }
+    };
+    let stage = Stage::set(&format!("{{ {TELL}, {hook} }}")).await;
     let page = Page::open(PAGE);
     let outage = |name: &str| stage.slipway.scratch().join(name).to_string_lossy().into_owned();
     let (first, second) = (outage("first"), outage("second"));
 
-    stage.slipway.declare(&format!("production: {ROLLBACK}")).expect("a declared file");
+    stage.slipway.declare(&format!("production: {{ {ROLLBACK}, {hook} }}")).expect("a declared file");
     assert_eq!(stage.release("1.1.0", &[("OUTAGE_FILE", &first)], &[]).await.1, 0);
     std::fs::write(&first, "").expect("it breaks");
     until("everybody is back", async || (stage.stable().await == "1.0.0").then_some(())).await.expect("a rollback");
@@ -35,7 +48,8 @@ async fn what_breaks_after_success_goes_back_by_itself_or_is_told() {
         .await
         .expect("it is over");
 
-    stage.slipway.declare(&format!("production: {TELL}")).expect("a declared file");
+    paged(2).await;
+    stage.slipway.declare(&format!("production: {{ {TELL}, {hook} }}")).expect("a declared file");
     assert_eq!(stage.release("1.2.0", &[("OUTAGE_FILE", &second)], &[]).await.1, 0);
     std::fs::write(&second, "").expect("it breaks");
     until("an incident opens", async || stage.lane().await["incident"].is_object().then_some(())).await.expect("one");
@@ -43,6 +57,12 @@ async fn what_breaks_after_success_goes_back_by_itself_or_is_told() {
     assert!(status.stdout.contains("incident 2 since") && status.stdout.contains("likely: 1.2.0"), "{status}");
     let drill = stage.say("drill", &[]).await.expect(12).expect("no drill in an incident");
     assert!(drill.stderr.contains("incident 2"), "{drill}");
+    paged(3).await;
+    let told: Vec<_> = pager.received().iter().map(|request| request.json()).collect();
+    let kinds: Vec<_> = told.iter().map(|event| event["type"].as_str().unwrap_or_default()).collect();
+    assert_eq!(kinds, ["slipway.incident.opened", "slipway.incident.closed", "slipway.incident.opened"]);
+    assert_eq!(told[0]["data"]["cause"], *cause, "{told:#?}");
+    assert!(told[2]["data"]["cause"].as_str().is_some_and(|c| c.contains("likely: 1.2.0 of shop")), "{told:#?}");
     assert_eq!(stage.stable().await, "1.2.0", "going back is a person's business");
     let journal = page.run(&stage.slipway, "slipway journal --service shop", None).await.expect(0).expect("entries");
     assert!(journal.stdout.contains("incident 2"), "{journal}");

@@ -123,29 +123,82 @@ fn metrics_and_answers_of_the_gateway_are_those_of_its_page() {
     }
 }
 
+/// How-to pages that say how to do what a team does every day: each has a test that runs its commands.
+const TESTED: [&str; 15] = [
+    "after-a-release",
+    "change-the-configuration",
+    "change-the-schema",
+    "choose-a-strategy",
+    "cohorts",
+    "compare-with-stable",
+    "drill",
+    "environments-as-files",
+    "gates",
+    "hooks",
+    "outcomes",
+    "probe-a-quiet-service",
+    "release-a-group",
+    "scale-restart-maintain",
+    "workers",
+];
+
+/// The sources of the tests, as they say things: without comments, lines that go on joined, quotes bare.
+fn tests() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("e2e/tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("the tests") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Some(source) = std::fs::read_to_string(&path).ok().filter(|_| path.extension().is_some()) else {
+                continue;
+            };
+            let mut said = String::new();
+            for line in source.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+                match line.strip_suffix('\\') {
+                    Some(begun) => said += begun,
+                    None => said = said + line + "\n",
+                }
+            }
+            found.push((path, said.replace("\\\"", "\"")));
+        }
+    }
+    found
+}
+
 #[test]
 fn every_command_of_a_page_that_is_tested_is_run_by_its_test() {
-    let mut pages = 0;
-    for entry in std::fs::read_dir(root().join("e2e/tests")).expect("the tests") {
-        let path = entry.expect("an entry").path();
-        let Ok(source) = std::fs::read_to_string(&path) else { continue };
-        let Some((_, page)) = source.split_once("const PAGE: &str = \"") else { continue };
-        let page = page.split('"').next().unwrap_or_default();
-        // As the string says it: lines that go on joined, quotes bare.
-        let mut said = String::new();
-        for line in source.lines() {
-            match line.trim_start().trim_end().strip_suffix('\\') {
-                Some(begun) => said += begun,
-                None => said = said + line.trim_start() + "\n",
+    let tests = tests();
+    let mut pages = BTreeSet::new();
+    for (path, source) in &tests {
+        let names = source.split("PAGE: &str = \"").skip(1).filter_map(|rest| rest.split('"').next());
+        for name in names.filter(|name| name.starts_with("docs/")) {
+            // What several tests share runs its commands through them.
+            let shared = path.parent().is_some_and(|folder| folder.ends_with("common"));
+            let module = format!("{}::", path.file_stem().and_then(|stem| stem.to_str()).expect("a name"));
+            let said: Vec<&String> = tests
+                .iter()
+                .filter(|(other, text)| other == path || (shared && text.contains(&module)))
+                .map(|(_, text)| text)
+                .collect();
+            let page = slipway_e2e::Page::open(name);
+            for command in page.commands() {
+                // The whole of it, as a text of its own.
+                let whole = format!("\"{command}\"");
+                let runs = said.iter().any(|text| text.contains(&whole));
+                assert!(runs, "{name} says what {} does not run: {command}", path.display());
             }
+            let scripts = page.scripts().is_empty() || said.iter().any(|text| text.contains(".scripts()"));
+            assert!(scripts, "{name} has a script that {} does not run", path.display());
+            pages.insert(name.to_string());
         }
-        let said = said.replace("\\\"", "\"");
-        for command in slipway_e2e::Page::open(page).commands() {
-            assert!(said.contains(command), "{page} says what {} does not run: {command}", path.display());
-        }
-        pages += 1;
     }
-    assert!(pages >= 2, "no page is tested");
+    for page in TESTED {
+        assert!(pages.contains(&format!("docs/how-to/{page}.md")), "no test runs the commands of {page}.md");
+    }
 }
 
 /// Calls of slipway in blocks of code, indented or fenced, and in code within sentences.

@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Stage, alone, nothing_failed_by_slipway};
+use common::{Stage, alone, instances, nothing_failed_by_slipway};
 use serde_json::Value;
-use slipway_e2e::{Options, Output, Page, Slipway, build, until, until_within};
+use slipway_e2e::{Options, Output, Page, Slipway, build, kill, until, until_within};
 
 const PAGE: &str = "docs/how-to/environments-as-files.md";
 const QUICK: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
@@ -235,6 +235,43 @@ async fn drift_is_shown_and_healed_where_declared_but_never_against_a_way_back()
     assert_eq!(entries(slipway, "rollout.asked").await.len(), asked);
     let report = stage.strike().await;
     nothing_failed_by_slipway(&report);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_gone_is_shown_and_another_takes_its_place() {
+    let _alone = alone().await;
+    let stage = Stage::set("{ instances: 2, strategy: { blue-green: { verify: 1s, standby: 10m } } }").await;
+    let slipway = &stage.slipway;
+    let outage = slipway.scratch().join("outage");
+    assert_eq!(stage.release("1.1.0", &[("OUTAGE_FILE", &outage.to_string_lossy())], &[]).await.1, 0);
+    let export = cli(slipway, &["env", "export", "production"], 0).await.stdout;
+    write(slipway, "production.yaml", &format!("heal: true\n{export}"));
+    cli(slipway, &["env", "apply", "-f", "production.yaml"], 0).await;
+    let asked = entries(slipway, "rollout.asked").await.len();
+
+    // It is killed by hand with what watches over it, while nothing new passes its smoke tests.
+    std::fs::write(&outage, "").expect("a file");
+    let (gone, pid) = instances(&stage.lane().await, "stable")[0].clone();
+    let shim = slipway.shims().into_iter().find(|shim| shim.command.ends_with(&format!("/{gone}"))).expect("its shim");
+    kill(shim.pid).await.expect("its shim is killed");
+    kill(u32::try_from(pid).expect("a process id")).await.expect("it is killed");
+    until("it is shown", async || {
+        let lane = stage.lane().await;
+        lane["drift"].as_array()?.iter().any(|one| one.as_str().is_some_and(|one| one.contains("ready"))).then_some(())
+    })
+    .await
+    .expect("drift");
+    let diff = cli(slipway, &["env", "diff", "production", "--exit-code"], 14).await;
+    for what in ["services.shop.ready", "- 1", "+ 2"] {
+        assert!(diff.stdout.contains(what), "{what}: {diff}");
+    }
+    std::fs::remove_file(&outage).expect("it is there");
+    healed(&stage, "1.1.0", 2).await;
+    let now = instances(&stage.lane().await, "stable");
+    assert!(now.iter().all(|(_, other)| *other != pid), "{pid} is gone: {now:?}");
+    assert_eq!(entries(slipway, "rollout.asked").await.len(), asked, "no release was needed for it");
+    cli(slipway, &["env", "diff", "production", "--exit-code"], 0).await;
+    nothing_failed_by_slipway(&stage.strike().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

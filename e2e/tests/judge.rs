@@ -5,9 +5,10 @@ mod common;
 use std::fs;
 
 use common::{Stage, alone, nothing_failed_by_slipway};
-use slipway_e2e::{Options, Slipway, build, until};
+use slipway_e2e::{Options, Page, Slipway, build, until};
 use slipway_load::Load;
 
+const PAGE: &str = "docs/how-to/compare-with-stable.md";
 const CANARY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 3s } } }";
 /// Far more than any version here has, so that only the comparison with stable can tell them apart.
 const MULTIPLE: &str = "  - { name: against-stable, bad: failed, at_most: 60%, tolerate: 2x }\n";
@@ -63,10 +64,10 @@ async fn a_latency_bound_is_stables_own_and_where_there_is_none_a_person_is_aske
     slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
 
     // Nobody has used it: there is nothing to take a bound from, and nothing is guessed.
-    let early = build(slipway.scratch(), "build-1.1.0", &slow("30")).expect("a build");
-    let path = early.to_string_lossy().into_owned();
-    let plan = ["plan", "--version", "1.1.0", "--path", &path, "--env", "production"];
-    let said = slipway.cli(&plan).await.expect("it runs").expect(0).expect("a plan").stdout;
+    let early = build(slipway.scratch(), "build", &slow("30")).expect("a build");
+    let page = Page::open(PAGE);
+    let plan = "slipway plan --version 1.1.0 --path ./build --env production";
+    let said = page.run(&slipway, plan, None).await.expect(0).expect("a plan").stdout;
     assert!(said.contains("stable answered 0 requests"), "{said}");
     assert!(said.contains("this objective is inconclusive"), "{said}");
     let held = slipway.release("1.1.0", &early, "production", &[]).await.expect("it runs");
@@ -83,7 +84,7 @@ async fn a_latency_bound_is_stables_own_and_where_there_is_none_a_person_is_aske
     };
     let load = Load::start(options).expect("the load starts");
     let noted = until("a bound can be taken", async || {
-        let said = slipway.cli(&plan).await.expect("it runs").stdout;
+        let said = page.run(&slipway, plan, None).await.stdout;
         said.lines().find(|line| line.contains("stable's p90 over")).map(str::to_string)
     });
     let noted = noted.await.expect("a note");
@@ -95,7 +96,8 @@ async fn a_latency_bound_is_stables_own_and_where_there_is_none_a_person_is_aske
     let cause = bad["cause"].as_str().expect("a cause");
     assert!(cause.contains("ms, stable's p90"), "{cause}");
     let id = bad["rollout"].as_str().expect("an id");
-    let told = stage.slipway.cli(&["explain", id]).await.expect("it runs").expect(0).expect("an explanation").stdout;
+    let told = page.run(&stage.slipway, "slipway explain ro-N", Some(id)).await;
+    let told = told.expect(0).expect("an explanation").stdout;
     assert!(told.contains("Bounds\n  latency: slow is slower than"), "{told}");
     let planned = stage.slipway.get(&format!("/journal?limit=1000&rollout={id}")).await.expect("a journal");
     let planned = planned.as_array().expect("entries").iter().find(|e| e["kind"] == "rollout.planned").expect("a plan");

@@ -5,7 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{Stage, alone, instances, nothing_failed_by_slipway};
-use slipway_e2e::{Page, until};
+use serde_json::Value;
+use slipway_e2e::{Options, Page, Slipway, until};
 
 const PAGE: &str = "docs/how-to/scale-restart-maintain.md";
 const TWO: &str = "{ instances: 2, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
@@ -39,6 +40,48 @@ async fn instances_come_and_go_and_are_replaced_without_a_lost_request() {
     let report = stage.strike().await;
     nothing_failed_by_slipway(&report);
     assert_eq!(report.failures.total(), 0, "{:?}", report.first_failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_into_bad_instances_stops_and_the_old_ones_stay_however_long_the_version_has_served() {
+    let _alone = alone().await;
+    let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
+    let outside = slipway.scratch().join("outside.env");
+    let say = |line: &str| std::fs::write(&outside, line).expect("it is written");
+    say("LOG_LEVEL=info\n");
+    let production = format!(
+        "{{ instances: 2, watch: 1s, config: {{ env_file: {} }}, strategy: {{ blue-green: {{ verify: 1s, standby: 10m }} }} }}",
+        outside.display()
+    );
+    let stage = Stage::set_on(slipway, &production, 300.0).await;
+    let before = instances(&stage.lane().await, "stable");
+    // Twice as long as its watch.
+    stage.gives("1.0.0", 600).await;
+
+    // What instances read when they start has changed meanwhile.
+    say("FAIL_RATE=0.5\n");
+    let restart = ["restart", "shop", "--env", "production"];
+    let stopped = stage.slipway.cli(&restart).await.expect("it runs").expect(11).expect("it stops");
+    assert!(stopped.stdout.contains("the restart stops: errors: "), "{stopped}");
+    until("the old ones serve, and nobody else", async || {
+        let lane = stage.lane().await;
+        (instances(&lane, "stable") == before && lane["stable"]["ready"] == 2).then_some(())
+    })
+    .await
+    .expect("they do");
+    let recorded = async |kind: &str| -> Vec<Value> {
+        let entries = stage.slipway.get(&format!("/journal?limit=100&kind={kind}")).await.expect("a journal");
+        entries.as_array().expect("entries").clone()
+    };
+    assert_eq!(recorded("restart.replacing").await.len(), 1, "the second instance was never touched");
+    assert_eq!(recorded("incident.opened").await, Vec::<Value>::new(), "its watch was over");
+
+    // Mended, and asked for while the failures still count: they are none of its doing.
+    say("LOG_LEVEL=info\n");
+    stage.slipway.cli(&restart).await.expect("it runs").expect(0).unwrap_or_else(|e| panic!("{e}"));
+    let after = instances(&stage.lane().await, "stable");
+    assert!(after.len() == 2 && after.iter().all(|one| !before.contains(one)), "{before:?} {after:?}");
+    nothing_failed_by_slipway(&stage.strike().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::time::Duration;
 
 use common::{Stage, alone, nothing_failed_by_slipway};
 use serde_json::{Value, json};
@@ -14,6 +15,11 @@ const PAGE: &str = "docs/how-to/outcomes.md";
 const LOST: &str = "  - { name: orders, bad: outcome order_failed, of: order_placed, at_most: 2% }\n";
 const MISSING: &str =
     "  - { name: checkouts, bad: missing checkout_completed within 2s, after: checkout_started, at_most: 2% }\n";
+
+const COMPLAINTS: &str = "  - { name: complaints, bad: complaint, at_most: 2% }\n";
+
+/// How often the help desk tells what it has heard.
+const SHIFT: Duration = Duration::from_millis(100);
 
 /// A shop that reports, under customers who order.
 struct Shop {
@@ -52,6 +58,25 @@ impl Shop {
         self.stage.release(version, &variables(&self.url, &self.token, more), &[]).await
     }
 
+    /// The help desk, which is there as long as this runs, and hears a complaint about every fifth answer of `version`.
+    async fn help_desk(&self, version: &str) {
+        let of =
+            |kind: &str, id: String| json!({ "service": "shop", "environment": "production", "kind": kind, "id": id });
+        let mut told = 0;
+        for shift in 0_u64.. {
+            let met = (self.stage.given(version) / 5).min(told + 900);
+            let mut heard = vec![of("alive", format!("alive-{version}-{shift}"))];
+            heard.extend((told..met).map(|n| {
+                let mut complaint = of("complaint", format!("complaint-{version}-{n}"));
+                complaint["version"] = version.into();
+                complaint
+            }));
+            assert_eq!(self.post(&self.token, &json!(heard)).await.status(), 200);
+            told = met;
+            tokio::time::sleep(SHIFT).await;
+        }
+    }
+
     async fn post(&self, token: &str, outcomes: &Value) -> reqwest::Response {
         let body = json!({ "outcomes": outcomes });
         reqwest::Client::new().post(&self.url).bearer_auth(token).json(&body).send().await.expect("an answer")
@@ -73,6 +98,8 @@ async fn a_version_that_loses_orders_with_perfect_status_codes_is_taken_back() {
     assert!(told.stdout.contains("order_failed of") && told.stdout.contains("order_placed"), "{told}");
     let (good, code) = shop.release("1.2.0", &[]).await;
     assert_eq!((code, &good["outcome"]), (0, &"succeeded".into()), "{good:#}");
+
+    the_page_reports(&shop, &good).await;
 
     // What is wrong with one report is told, and the others count.
     let one = |version: &str, id: &str| json!({ "service": "shop", "environment": "production", "kind": "order_placed", "version": version, "id": id });
@@ -108,6 +135,42 @@ async fn a_version_that_loses_orders_with_perfect_status_codes_is_taken_back() {
     let refused = refused.await.expect("a refusal");
     assert!(refused.headers().contains_key("retry-after"), "{refused:?}");
     assert_eq!(shop.stage.stable().await, "1.2.0");
+    let report = shop.stage.strike().await;
+    nothing_failed_by_slipway(&report);
+    assert_eq!(report.failures.total(), 0, "every status code was perfect: {:?}", report.first_failures);
+}
+
+/// What the page has for a shell is taken, but for the address, as it stands: 1.2.0 serves by now.
+async fn the_page_reports(shop: &Shop, good: &Value) {
+    assert_eq!(good["version"], "1.2.0", "{good:#}");
+    let page = Page::open(PAGE);
+    let [script] = page.scripts() else { panic!("{PAGE} has another number of scripts") };
+    let script = script.replace("http://127.0.0.1:7070", &format!("http://{}", shop.stage.slipway.api));
+    let mut bash = tokio::process::Command::new("bash");
+    let ran = bash.args(["-ec", &script]).env("TOKEN", &shop.token).output().await.expect("bash runs");
+    let told: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    assert_eq!((ran.status.code(), &told["taken"]), (Some(0), &1.into()), "{told:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_about_which_people_complain_is_taken_back_and_one_about_which_nobody_does_stays() {
+    let _alone = alone().await;
+    let shop = Shop::open(COMPLAINTS, &[]).await;
+    let (bad, code) = tokio::select! {
+        released = shop.release("1.1.0", &[]) => released,
+        () = shop.help_desk("1.1.0") => unreachable!("it goes on"),
+    };
+    assert_eq!((code, &bad["outcome"]), (10, &"rolled_back".into()), "{bad:#}");
+    let cause = bad["cause"].as_str().expect("a cause");
+    assert!(cause.starts_with("complaints: "), "{cause}");
+    assert_eq!(shop.stage.stable().await, "1.0.0");
+
+    // Heard, and nothing is said of it.
+    let (good, code) = tokio::select! {
+        released = shop.release("1.2.0", &[]) => released,
+        () = shop.help_desk("nobody's") => unreachable!("it goes on"),
+    };
+    assert_eq!((code, &good["outcome"]), (0, &"succeeded".into()), "{good:#}");
     let report = shop.stage.strike().await;
     nothing_failed_by_slipway(&report);
     assert_eq!(report.failures.total(), 0, "every status code was perfect: {:?}", report.first_failures);

@@ -27,6 +27,16 @@ async fn versions_come_and_go_while_parcels_are_delivered_and_none_is_cut() {
     let status = post.say("slipway status").await.expect(0).expect("a status").stdout;
     assert!(status.contains("100% of those that take jobs"), "{status}");
 
+    // What is reported is what a canary would be judged by: enough of it comes in.
+    let compare = ["plan", "--compare", "--env", "production", "--json"];
+    until("enough is reported for a canary", async || {
+        let told = post.slipway.cli(&compare).await.ok()?.json().ok()?;
+        let canary = told["strategies"].as_array()?.iter().find(|way| way["strategy"] == "canary")?.clone();
+        (canary["fits"] == true && canary["harm"]["failed"].as_u64() > Some(0)).then_some(())
+    })
+    .await
+    .expect("a canary that fits");
+
     // By a canary of numbers of instances, judged by what is reported.
     post.declare(
         ROLLING,

@@ -8,7 +8,7 @@
 //! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `says HOOK go|hold|stop|nothing`, `restart`, `scale N`,
 //! `cohort NAME RATE`, `takes VERSION MS` (latency) and `anew` (the control plane starts anew),
 //! `worsens-for COHORT VERSION SHARE`, `settled applied|not-applied` (what a migration has done), `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
-//! `hangs VERSION` (its instances never become healthy), `show instances` (what becomes of each) or `nothing` (but notes), `served` (requests since the
+//! `hangs VERSION` (its instances never become healthy; later on, those that are started from then on), `show instances` (what becomes of each) or `nothing` (but notes), `served` (requests since the
 //! last such line), `users` (who met what), `weigh` (what is kept), `many FROM TO` (releases, one after the other),
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
@@ -126,6 +126,11 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
             let cohort = words.get(1).ok_or("a name is missing")?.to_string();
             let version = words.get(2).and_then(|w| w.parse().ok()).ok_or("a version is missing")?;
             world.service.behaviour.cohort_errors.insert((cohort, version), number(words.get(3))?);
+            Ok(())
+        }
+        "hangs" => {
+            let version = words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?;
+            world.service.hangs.insert(version);
             Ok(())
         }
         "anew" => {

@@ -41,7 +41,7 @@ pub(crate) fn comparison(c: &WireComparison) -> String {
         }),
     ];
     text.push_str(&columns(&rows));
-    text.push_str("* requests that fail if one in ten of the version's does\n");
+    text.push_str("* requests, of a worker jobs, that fail if one in ten of the version's does\n");
     for way in &c.strategies {
         text.push_str(&format!("\n{}\n", way.strategy));
         text.push_str(&wrapped(&format!("going back: {}", way.rollback), "  "));
@@ -148,7 +148,7 @@ objectives: [{ name: bookings, bad: outcome booking_failed, of: booking_done, at
 environments: { production: { instances: 1 } }
 "#;
 
-    fn compared(file: &str, rate: Option<f64>, bad_share: f64, lately: Lately) -> String {
+    fn compared(file: &str, known: Today) -> String {
         let spec = spec::parse(file).unwrap_or_else(|m| panic!("{m:?}")).spec;
         let release = |version: &str| Release {
             version: version.parse().unwrap(),
@@ -160,10 +160,9 @@ environments: { production: { instances: 1 } }
         let lane = Lane { stable: Some(release("1.0.0")), ..Lane::new(id) };
         let next = release("1.1.0");
         let declared = next.environment(&lane.id).unwrap().strategy.clone();
-        let today = Today { rate, bad_share, lately, ..Today::default() };
         let names = (spec.service.to_string(), "production".to_string(), "1.1.0".to_string());
-        let comparison = compare(&lane, &next, &declared, &today);
-        super::comparison(&WireComparison::new(names, next.instances(&lane.id), rate, comparison))
+        let comparison = compare(&lane, &next, &declared, &known);
+        super::comparison(&WireComparison::new(names, next.instances(&lane.id), known.rate, comparison))
     }
 
     /// Rewritten by `UPDATE_GOLDEN=1 cargo test -p slipway`.
@@ -172,11 +171,15 @@ environments: { production: { instances: 1 } }
         let (seconds, never) = (|s| Some(Millis::from_secs(s)), Lately::default());
         let drilled = Lately { start: seconds(6), rollback: Some(Millis(11)), kept: Some(Millis(11)), ..never };
         let taken_back = Lately { start: seconds(7), rollback: seconds(19), replaced: seconds(19), ..never };
+        let of = |lately: Lately| Today { lately, ..Today::default() };
+        let told_of = |name: &str, rate: f64| Today { counted: [(name.to_string(), rate)].into(), ..of(never) };
         let told = [
-            ("a payment API", compared(PAYMENTS, Some(400.0), 0.0005, drilled)),
-            ("an admin tool with one instance", compared(ADMIN, Some(0.05), 0.0, never)),
-            ("a queue worker", compared(MAILER, None, 0.0, never)),
-            ("a queue worker of which no two versions may meet", compared(LEDGER, None, 0.0, taken_back)),
+            ("a payment API", compared(PAYMENTS, Today { rate: Some(400.0), bad_share: 0.0005, ..of(drilled) })),
+            ("an admin tool with one instance", compared(ADMIN, Today { rate: Some(0.05), ..of(never) })),
+            ("a queue worker", compared(MAILER, told_of("mails", 20.0))),
+            ("the same, with a mail now and then", compared(MAILER, told_of("mails", 0.02))),
+            ("the same, of which nobody reports anything", compared(MAILER, of(never))),
+            ("a queue worker of which no two versions may meet", compared(LEDGER, of(taken_back))),
         ];
         let told: Vec<String> = told.iter().map(|(title, text)| format!("== {title}\n\n{text}")).collect();
         let told = told.join("\n");

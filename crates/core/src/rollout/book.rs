@@ -157,6 +157,7 @@ impl Book {
         Evidence {
             rows: kept.rows.clone(),
             stable_ten_minutes: window(KEPT),
+            looked: kept.first_seen.map_or(Millis(0), |first| Millis(now.since(first).0.min(KEPT.0))),
             stable_ten_seconds: window(NOW),
             latency: kept.latency.iter().map(|(version, latency)| (version.clone(), latency.sum.clone())).collect(),
             rate: kept.rate(now),

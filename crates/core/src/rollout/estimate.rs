@@ -28,18 +28,22 @@ pub struct Today {
     pub lately: Lately,
     /// Stable's latency over the last ten minutes: counts by upper bound in microseconds.
     pub latency: BTreeMap<u64, u64>,
+    /// What each of stable's objectives counted over the up to ten minutes before, a second.
+    pub counted: BTreeMap<String, f64>,
 }
 
 impl Today {
     /// As the lane and what its gateways counted tell.
     pub fn of(lane: &Lane, evidence: &Evidence) -> Today {
         let epoch = lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
+        let seconds = (evidence.looked.0.max(1_000)) as f64 / 1_000.0;
         Today {
             rate: evidence.rate,
             bad_share: evidence.stable_ten_minutes.values().map(|c| c.rate()).fold(0.0, f64::max),
             users: evidence.users(epoch),
             lately: lane.lately,
             latency: lane.stable_version().and_then(|v| evidence.latency.get(v)).cloned().unwrap_or_default(),
+            counted: evidence.stable_ten_minutes.iter().map(|(name, c)| (name.clone(), c.n as f64 / seconds)).collect(),
         }
     }
 }

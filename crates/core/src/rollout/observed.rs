@@ -9,7 +9,7 @@ use crate::names::{Digest, InstanceId, LaneId, VersionName};
 use crate::shared_map::SharedMap;
 use crate::traffic::link::USERS_KEPT;
 use crate::traffic::{Epoch, Route};
-use crate::units::Timestamp;
+use crate::units::{Millis, Timestamp};
 
 /// Everything that is seen of a lane.
 #[derive(Debug, Clone, Default)]
@@ -108,6 +108,8 @@ pub struct Evidence {
     pub rows: BTreeMap<(Epoch, VersionName), Tally>,
     /// Of the version that serves: its last ten minutes, by objective.
     pub stable_ten_minutes: BTreeMap<String, Counts>,
+    /// How long of those ten minutes the lane has been looked at.
+    pub looked: Millis,
     /// Of the version that serves: its last ten seconds, by objective.
     pub stable_ten_seconds: BTreeMap<String, Counts>,
     /// Latency over the last ten minutes by version: counts by upper bound in microseconds.

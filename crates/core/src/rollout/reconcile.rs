@@ -6,6 +6,7 @@ use super::effect::Effect;
 use super::lane::{Lane, Release, Slot, SlotState};
 use super::model::State;
 use super::observed::Observed;
+use super::restarting;
 use super::rolling;
 use super::turn::{ENGINE, Turn};
 use super::workers;
@@ -75,9 +76,11 @@ fn meet(turn: &mut Turn, release: &Release, count: u32, now: Timestamp) {
         start(turn, release, now);
     }
     let at_once = workers::leaves_first(&turn.lane);
-    // Those to be replaced go when the others carry the load, or at once where they carry nothing.
+    // Those to be replaced go when the others carry the load, or at once where they carry nothing. A restart looks
+    // at its newcomers first.
+    let may_go = |s: &Slot| fit >= count && !restarting::holds(&turn.lane, &s.id);
     let mut leaving: Vec<InstanceId> =
-        wanted_ids(turn, &release.version, |s| s.replace && (at_once || s.ready.is_none() || fit >= count));
+        wanted_ids(turn, &release.version, |s| s.replace && (at_once || s.ready.is_none() || may_go(s)));
     if staying > count {
         // Fit instances are kept longest, and older ones longer than newer ones, except where the old are replaced.
         let mut spare = wanted_ids(turn, &release.version, |s| !s.replace && s.ready.is_none());

@@ -1,14 +1,19 @@
 //! Restarting what serves: instance by instance, replacements first, each healthy and tested before its elder goes.
 //!
-//! No version changes, so it is no rollout: the lane keeps which instances are still to be replaced. It stops, and says
-//! so, where a replacement does not become ready or an objective breaks, and gives way to any rollout.
+//! No version changes, so it is no rollout: the lane keeps which instances are still to be replaced. Replacements serve
+//! beside their elders for a while; then those go. It stops, and says so, where a replacement does not become ready or
+//! an objective breaks, however long the version has served, and gives way to any rollout. Then elders that are still
+//! there stay, and what was to replace them goes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::estimate::start_limit;
-use super::lane::{Lane, SlotState};
+use super::lane::{Lane, Release, SlotState};
+use super::observed::Observed;
+use super::rolling;
 use super::turn::{ENGINE, Turn};
+use super::watching;
 use super::workers::patience;
 use crate::names::InstanceId;
 use crate::spec::StrategyKind;
@@ -25,37 +30,73 @@ pub struct Restart {
     pub left: Vec<InstanceId>,
     /// How many there were.
     pub of: usize,
-    /// When the ones at hand began to be replaced.
+    /// The ones at hand.
+    #[serde(default)]
+    pub batch: Vec<InstanceId>,
+    /// When they began to be replaced.
     pub batch_since: Timestamp,
+    /// Since when all that is declared has been ready, the replacements at hand among it.
+    #[serde(default)]
+    pub ready_since: Option<Timestamp>,
+    /// Objectives that were broken when it was asked for: a restart may be what mends them. `None` before the first look.
+    #[serde(default)]
+    pub amid: Option<Vec<String>>,
+}
+
+impl Restart {
+    /// A restart of `left` that begins now.
+    pub(super) fn of(left: Vec<InstanceId>, by: &str, now: Timestamp) -> Restart {
+        Restart {
+            by: by.to_string(),
+            since: now,
+            of: left.len(),
+            left,
+            batch: Vec::new(),
+            batch_since: now,
+            ready_since: None,
+            amid: None,
+        }
+    }
 }
 
 /// Takes a restart as far as it can go now.
-pub(super) fn proceed(turn: &mut Turn, now: Timestamp) {
-    let Some(restart) = turn.lane.restarting.clone() else { return };
+pub(super) fn proceed(turn: &mut Turn, seen: &Observed, now: Timestamp) {
+    let Some(mut restart) = turn.lane.restarting.clone() else { return };
     let Some(stable) = turn.lane.stable.clone() else { return };
-    if let Some(open) = &turn.lane.open {
-        let sentence = format!("the restart gives way to {}", open.id);
-        return end(turn, "restart.stopped", sentence, now);
-    }
-    if let Some(incident) = &turn.lane.watching.incident {
-        let sentence = format!("the restart stops: incident {}: {}", incident.number, incident.what.join("; "));
-        return end(turn, "restart.stopped", sentence, now);
+    if let Some(why) = stops(&turn.lane, &mut restart, seen) {
+        return stop(turn, why, now);
     }
     let slots = turn.lane.slots.iter().filter(|s| s.version == stable.version && s.state == SlotState::Wanted);
     let (going, fit) = slots.fold((0, 0), |(going, fit), s| {
         (going + usize::from(s.replace), fit + u32::from(!s.replace && s.ready.is_some()))
     });
-    if going > 0 || fit < stable.instances(&turn.lane.id) {
-        let mut over = restart.batch_since.plus(start_limit(&stable));
-        if turn.lane.is_worker() {
-            over = over.plus(patience(&stable));
-        }
+    if fit < stable.instances(&turn.lane.id) {
+        restart.ready_since = None;
+        let over = limit(&turn.lane, &restart, &stable);
+        turn.lane.restarting = Some(restart);
         if now < over {
             return turn.wake(over);
         }
-        let sentence = "a replacement did not become ready in time; the instances that are left go on".to_string();
-        return end(turn, "restart.stopped", sentence, now);
+        let sentence = "a replacement did not become ready in time; the instances that are left go on";
+        return stop(turn, sentence.to_string(), now);
     }
+    if going > 0 || !restart.batch.is_empty() {
+        let since = *restart.ready_since.get_or_insert(now);
+        let settled = since.plus(rolling::settle(&stable.spec.health));
+        if now < settled {
+            turn.lane.restarting = Some(restart);
+            return turn.wake(settled);
+        }
+        let elders = turn.lane.slots.iter_mut().filter(|s| restart.batch.contains(&s.id));
+        for slot in elders.filter(|s| s.replace && s.state == SlotState::Wanted) {
+            slot.state = SlotState::Draining(now);
+        }
+    }
+    next(turn, restart, now);
+}
+
+/// Replaces the next ones, or has done.
+fn next(turn: &mut Turn, restart: Restart, now: Timestamp) {
     let left: Vec<InstanceId> = restart.left.iter().filter(|id| is_wanted(&turn.lane, id)).cloned().collect();
     if left.is_empty() {
         let took = now.since(restart.since);
@@ -65,17 +106,64 @@ pub(super) fn proceed(turn: &mut Turn, now: Timestamp) {
     for slot in turn.lane.slots.iter_mut().filter(|s| batch.contains(&s.id)) {
         slot.replace = true;
     }
-    turn.lane.restarting = Some(Restart { left: rest.to_vec(), batch_since: now, ..restart });
     let names = batch.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    turn.lane.restarting =
+        Some(Restart { left: rest.to_vec(), batch: batch.to_vec(), batch_since: now, ready_since: None, ..restart });
     turn.record("restart.replacing", ENGINE, format!("{names} to be replaced"), json!({ "instances": batch }));
+}
+
+/// Why it cannot go on, as far as others and the objectives have to do with it. What was broken before it is none of its doing.
+fn stops(lane: &Lane, restart: &mut Restart, seen: &Observed) -> Option<String> {
+    if let Some(open) = &lane.open {
+        return Some(format!("the restart gives way to {}", open.id));
+    }
+    if let Some(incident) = lane.watching.incident.as_ref().filter(|incident| incident.since > restart.since) {
+        return Some(format!("the restart stops: incident {}: {}", incident.number, incident.what.join("; ")));
+    }
+    let broken = watching::broken(lane, seen);
+    let amid = restart.amid.get_or_insert_with(|| broken.iter().map(|(name, _)| name.clone()).collect());
+    let (_, what) = broken.into_iter().find(|(name, _)| !amid.contains(name))?;
+    Some(format!("the restart stops: {what}"))
+}
+
+/// How long the replacements at hand may take to be ready.
+fn limit(lane: &Lane, restart: &Restart, stable: &Release) -> Timestamp {
+    let over = restart.batch_since.plus(start_limit(stable));
+    match lane.is_worker() {
+        true => over.plus(patience(stable)),
+        false => over,
+    }
+}
+
+/// Whether an instance that serves yet is to stay until what replaces it has settled.
+pub(super) fn holds(lane: &Lane, id: &InstanceId) -> bool {
+    lane.restarting.as_ref().is_some_and(|restart| restart.batch.contains(id))
+}
+
+/// The elders at hand stay where they still serve, and as many of those that were to replace them go, the newest first.
+fn stop(turn: &mut Turn, sentence: String, now: Timestamp) {
+    let (Some(restart), Some(stable)) = (turn.lane.restarting.clone(), turn.lane.stable_version().cloned()) else {
+        return;
+    };
+    let ours = turn.lane.slots.iter_mut().filter(|s| s.version == stable && s.state == SlotState::Wanted);
+    let mut staying = 0;
+    let mut newcomers = Vec::new();
+    for slot in ours {
+        if slot.replace && slot.ready.is_some() {
+            slot.replace = false;
+            staying += 1;
+        } else if slot.since >= restart.batch_since && !restart.batch.is_empty() {
+            newcomers.push(slot);
+        }
+    }
+    for slot in newcomers.into_iter().rev().take(staying) {
+        slot.state = SlotState::Draining(now);
+    }
+    end(turn, "restart.stopped", sentence, now);
 }
 
 fn end(turn: &mut Turn, kind: &str, sentence: String, now: Timestamp) {
     let Some(restart) = turn.lane.restarting.take() else { return };
-    for slot in &mut turn.lane.slots {
-        // Asked to be replaced by the restart and still fit: it may stay.
-        slot.replace &= slot.ready.is_none() || kind == "restart.ended";
-    }
     turn.record(kind, &restart.by, sentence, json!({ "instances": restart.of, "ms": now.since(restart.since).0 }));
 }
 

@@ -95,6 +95,6 @@ pub fn complete(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     housekeeping::standby(turn, now);
     faults::tend(turn, now);
     watching::watch(turn, seen, now);
-    restarting::proceed(turn, now);
+    restarting::proceed(turn, seen, now);
     reconcile(turn, seen, now);
 }

@@ -104,6 +104,18 @@ fn note_shortage(turn: &mut Turn, now: Timestamp) {
 /// What is broken now, a sentence each.
 fn breaches(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
     let Some(stable) = &lane.stable else { return Vec::new() };
+    let mut broken: Vec<String> = broken(lane, seen).into_iter().map(|(_, what)| what).collect();
+    let (ready, declared) = (lane.ready(&stable.version), stable.instances(&lane.id));
+    let long = lane.watching.short_since.is_some_and(|since| now.since(since) >= SHORT);
+    if long {
+        broken.push(format!("only {ready} of {declared} instances of {} are ready", stable.version));
+    }
+    broken
+}
+
+/// Objectives that stable is shown to be above, each by its name, with a sentence.
+pub(super) fn broken(lane: &Lane, seen: &Observed) -> Vec<(String, String)> {
+    let Some(stable) = &lane.stable else { return Vec::new() };
     let mut broken = Vec::new();
     for objective in &stable.spec.objectives {
         let of = |counts: &BTreeMap<String, Counts>| counts.get(&objective.name).copied().unwrap_or_default();
@@ -113,19 +125,15 @@ fn breaches(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
         let windows = [(latest, "ten seconds"), (lately, "ten minutes")];
         let found = windows.into_iter().find(|(counts, _)| !well && judge::breached(objective, *counts));
         if let Some((counts, length)) = found {
-            broken.push(format!(
+            let sentence = format!(
                 "{}: {} of {} in {length}, and {}% is the most",
                 objective.name,
                 counts.bad,
                 counts.n,
                 objective.at_most * 100.0
-            ));
+            );
+            broken.push((objective.name.clone(), sentence));
         }
-    }
-    let (ready, declared) = (lane.ready(&stable.version), stable.instances(&lane.id));
-    let long = lane.watching.short_since.is_some_and(|since| now.since(since) >= SHORT);
-    if long {
-        broken.push(format!("only {ready} of {declared} instances of {} are ready", stable.version));
     }
     broken
 }
@@ -176,7 +184,7 @@ fn follow(turn: &mut Turn, what: Vec<String>, now: Timestamp) {
 fn recount(turn: &mut Turn, now: Timestamp) {
     let length = match turn.lane.watching.incident {
         Some(_) => RECOUNT,
-        None if within(&turn.lane, now) => RECOUNT_CALM,
+        None if within(&turn.lane, now) || turn.lane.restarting.is_some() => RECOUNT_CALM,
         None => return,
     };
     let since = *turn.lane.watching.counted_since.get_or_insert(now);

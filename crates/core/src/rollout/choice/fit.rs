@@ -2,7 +2,7 @@
 
 use super::super::estimate::Today;
 use super::super::lane::{Lane, Release};
-use super::super::plan::Plan;
+use super::super::plan::{Plan, Step};
 use super::super::schema;
 use super::steps::{limit_that_fits, steps_that_fit};
 use crate::spec::{Strategy, StrategyKind};
@@ -31,7 +31,13 @@ pub(super) fn of(
         return (misfits, cautions);
     }
     if release.spec.is_worker() {
-        cautions.extend(worker(lane, release, strategy));
+        if let StrategyKind::Canary { step_limit, .. } = &strategy.kind
+            && misfits.is_empty()
+        {
+            reported(lane, release, today, *step_limit, plan, &mut misfits, &mut cautions);
+        }
+        // What the strategy costs matters where it could be taken.
+        cautions.extend(worker(lane, release, strategy).filter(|_| misfits.is_empty()));
         cautions.extend(database(lane, release));
         return (misfits, cautions);
     }
@@ -44,6 +50,43 @@ pub(super) fn of(
     }
     cautions.extend(database(lane, release));
     (misfits, cautions)
+}
+
+/// Whether what is reported of a worker's jobs is enough for a canary's verdicts.
+fn reported(
+    lane: &Lane,
+    release: &Release,
+    today: &Today,
+    step_limit: Millis,
+    plan: &Plan,
+    misfits: &mut Vec<String>,
+    cautions: &mut Vec<String>,
+) {
+    for objective in &release.spec.objectives {
+        let name = &objective.name;
+        let seen = today.counted.get(name).copied().filter(|rate| *rate > 0.0);
+        let before = lane.stable.iter().flat_map(|stable| &stable.spec.objectives).any(|o| o.name == *name);
+        let Some(rate) = seen else {
+            match before {
+                true => misfits.push(format!("nothing that {name} counts was reported in the last ten minutes")),
+                false => cautions.push(format!("nobody has reported yet what {name} counts; a step would wait for it")),
+            }
+            continue;
+        };
+        let starved = |step: &&Step| {
+            let needed = step.requests.iter().find(|(objective, _)| objective == name).map_or(0, |(_, n)| *n);
+            let share = step.exposed.share();
+            share > 0.0 && needed as f64 / (rate * share) * 1_000.0 >= step_limit.0 as f64
+        };
+        let starved: Vec<&str> = plan.steps.iter().filter(starved).map(|step| step.name.as_str()).collect();
+        if !starved.is_empty() {
+            misfits.push(format!(
+                "at {} outcomes/s that {name} counts {} would get no verdict within {step_limit}",
+                rounded(rate),
+                listed("step", &starved)
+            ));
+        }
+    }
 }
 
 /// What a worker's strategy costs.

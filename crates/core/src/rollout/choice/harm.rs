@@ -20,13 +20,13 @@ const LEAST: u64 = 1;
 /// What a version does of which one request in ten fails.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Harm {
-    /// Requests that fail before everybody is back.
+    /// Requests that fail before everybody is back; of a worker, what is reported of its jobs.
     pub failed: u64,
     /// How long it takes from its first users; absent where it would pass unnoticed while it is watched.
     pub after: Option<Millis>,
 }
 
-/// The harm by `plan`; `None` where no traffic is known.
+/// The harm by `plan`; `None` where no traffic is known, and nothing of what a worker does.
 pub(super) fn of(
     release: &Release,
     strategy: &Strategy,
@@ -34,7 +34,13 @@ pub(super) fn of(
     plan: &Plan,
     back: Option<Back>,
 ) -> Option<Harm> {
-    let rate = today.rate.filter(|rate| *rate > 0.0)?;
+    let worker = release.spec.is_worker();
+    let rate = match worker {
+        // The objective of which most is reported tells soonest.
+        true => today.counted.values().copied().reduce(f64::max),
+        false => today.rate,
+    };
+    let rate = rate.filter(|rate| *rate > 0.0)?;
     let first = plan.steps.iter().position(|step| step.kind.weight().is_some_and(|weight| weight > Weight::ZERO))?;
     let weight = plan.steps[first].kind.weight()?;
     let next = plan.next_weight(first);
@@ -46,7 +52,7 @@ pub(super) fn of(
         candidate_rate: BAD_SHARE + today.bad_share,
         min_requests: strategy.min_requests,
     };
-    let failing = |objective: &&Objective| objective.bad == Bad::Failed;
+    let failing = |objective: &&Objective| worker || objective.bad == Bad::Failed;
     let needed = release.spec.objectives.iter().filter(failing);
     let needed = needed.filter_map(|objective| judge::requests_to_catch(objective, &budget, &forecast)).min();
     // What one step shows is watched for as long as the step lasts; after the last there is nobody who looks.

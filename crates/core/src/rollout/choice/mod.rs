@@ -8,6 +8,8 @@ mod back;
 mod fit;
 mod harm;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -19,13 +19,12 @@ pub fn restart(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refus
         return refuse("restarting", format!("{} is being restarted already, by {}", turn.lane.id, restart.by));
     }
     let left: Vec<InstanceId> = turn.lane.wanted(&stable).map(|slot| slot.id.clone()).collect();
-    let of = left.len();
     turn.record(
         "restart.asked",
         actor,
         format!("{actor} asked to restart {stable}"),
         json!({ "version": stable, "instances": left }),
     );
-    turn.lane.restarting = Some(Restart { by: actor.to_string(), since: now, left, of, batch_since: now });
+    turn.lane.restarting = Some(Restart::of(left, actor, now));
     Ok(())
 }
