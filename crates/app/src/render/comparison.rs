@@ -160,7 +160,8 @@ environments: { production: { instances: 1 } }
         let lane = Lane { stable: Some(release("1.0.0")), ..Lane::new(id) };
         let next = release("1.1.0");
         let declared = next.environment(&lane.id).unwrap().strategy.clone();
-        let today = Today { rate, bad_share, lately, ..Today::default() };
+        let bad_shares = spec.objectives.iter().map(|objective| (objective.name.clone(), bad_share)).collect();
+        let today = Today { rate, bad_shares, lately, ..Today::default() };
         let names = (spec.service.to_string(), "production".to_string(), "1.1.0".to_string());
         let comparison = compare(&lane, &next, &declared, &today);
         super::comparison(&WireComparison::new(names, next.instances(&lane.id), rate, comparison))
