@@ -1,16 +1,19 @@
 //! What is kept of one service in one environment: who serves, who stands by, what is being rolled out, and every
 //! instance that this needs. It is a value; [`super::turn()`] makes the next one from it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::drilling::Drilled;
 use super::faults::Begun;
 use super::gates::Approval;
-use super::model::{Rollout, RolloutKind};
+use super::model::{Rollout, RolloutKind, State};
 use super::plan::StepKind;
 use super::policy::Bound;
 use super::restarting::Restart;
 use super::schema::Schema;
+use super::unstarted::Unstarted;
 use super::watching::Watching;
 use crate::judge::LatencyBound;
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
@@ -63,6 +66,9 @@ pub struct Lane {
     pub predecessor: Option<Release>,
     /// The last rollback, for as long as nothing was released since.
     pub went_back: Option<WentBack>,
+    /// The last release that was taken back before it had succeeded, for as long as none did since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<WentBack>,
     /// The open rollout.
     pub open: Option<Rollout>,
     /// Rollouts that wait for the open one to end, first come first served.
@@ -100,6 +106,12 @@ pub struct Lane {
     /// Latency bounds that the rollout of what serves was judged by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<LatencyBound>,
+    /// Since when what serves is counted by its own objectives again, after a rollout that counted by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_afresh: Option<Timestamp>,
+    /// Versions of which an instance could not be started, and when that is tried again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unstarted: BTreeMap<VersionName, Unstarted>,
     /// What is known of its database.
     #[serde(default)]
     pub schema: Schema,
@@ -203,6 +215,7 @@ impl Lane {
             standby: None,
             predecessor: None,
             went_back: None,
+            undone: None,
             open: None,
             queue: Vec::new(),
             slots: Vec::new(),
@@ -217,6 +230,8 @@ impl Lane {
             maintenance: None,
             faults: Vec::new(),
             bounds: Vec::new(),
+            counted_afresh: None,
+            unstarted: BTreeMap::new(),
             schema: Schema::default(),
             bound: None,
             attempt: 0,
@@ -237,6 +252,11 @@ impl Lane {
         let open = self.open.iter().find(|r| r.keys.iter().any(|k| k == key)).map(|r| &r.id);
         let queued = || self.queue.iter().find(|a| a.key.as_deref() == Some(key)).map(|a| &a.id);
         open.or_else(queued).cloned()
+    }
+
+    /// The last time that a version was left again, after it had succeeded or before.
+    pub fn last_way_back(&self) -> Option<&WentBack> {
+        self.went_back.iter().chain(&self.undone).max_by_key(|back| back.at)
     }
 
     /// The version that serves.
@@ -266,6 +286,18 @@ impl Lane {
         cohorts || self.candidate_weight() > crate::units::Weight::ZERO
     }
 
+    /// The open rollout while its own objectives are counted, on both sides: not on the way back, nor where a drill returns.
+    /// From there on what serves is counted as it declares.
+    pub(super) fn counts_by(&self) -> Option<&Rollout> {
+        self.open.as_ref().filter(|open| {
+            let returns = open.plan.steps.get(open.step).is_some_and(|step| step.kind == StepKind::Return);
+            let drilled = matches!(open.kind, RolloutKind::Drill { .. }) && open.step >= open.plan.steps.len();
+            let back = self.stable.is_some()
+                && (returns || drilled || matches!(open.state, State::Undoing(_) | State::Ended { .. }));
+            open.kind != RolloutKind::Contract && !back
+        })
+    }
+
     /// The candidate's share of the traffic as it is wanted now.
     pub fn candidate_weight(&self) -> crate::units::Weight {
         match (&self.routing, self.candidate_version()) {
@@ -284,10 +316,10 @@ pub struct Standby {
     pub until: Timestamp,
 }
 
-/// A rollback that happened and has not been followed by a release.
+/// A way back that was taken and has not been followed by a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WentBack {
-    /// The rollback.
+    /// The rollback, or the release that was taken back.
     pub rollout: RolloutId,
     /// From.
     pub from: VersionName,

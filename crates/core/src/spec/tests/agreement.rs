@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::validator::errors;
 use super::{EXAMPLE, Findings, Reader, json_schema, parse_naming, read, schema, tree};
-use crate::spec::{Declared, Mistake};
+use crate::spec::{Declared, Mistake, ServiceSpec};
 
 /// Reads as whoever looks up the files that are named.
 fn parse(text: &str) -> Result<Declared, Vec<Mistake>> {
