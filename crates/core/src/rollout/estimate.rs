@@ -315,7 +315,7 @@ environments:
 
     #[test]
     fn the_plan_asks_for_what_the_judge_will_ask_for() {
-        for (file, name) in [(SHOP, "5%"), (COURIER, "25%")] {
+        for (file, name) in [(SHOP, "5%"), (COURIER, "1 of 4")] {
             let lane = fixture::at_step(file, name);
             let mut open = lane.open.clone().unwrap();
             let judged = judged_steps(open.plan.steps.iter().map(|step| step.kind));

@@ -118,8 +118,10 @@ fn note_shortage(turn: &mut Turn, now: Timestamp) {
     turn.lane.watching.short_since = match short {
         true => {
             let since = turn.lane.watching.short_since.unwrap_or(now);
-            let patience = patience(&turn.lane);
-            turn.wake(since.plus(patience));
+            let over = since.plus(patience(&turn.lane));
+            if now < over {
+                turn.wake(over);
+            }
             Some(since)
         }
         false => None,
