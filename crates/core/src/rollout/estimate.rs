@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::bounds;
-use super::lane::{Lane, Lately, Release};
+use super::lane::{Lane, Release};
+use super::lately::Lately;
 use super::model::RolloutKind;
 use super::observed::Evidence;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind, judged_steps};

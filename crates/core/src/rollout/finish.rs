@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::advance::{carries, hold};
 use super::drilling;
-use super::lane::{Return, Standby, WentBack};
+use super::lane::{Standby, WentBack};
+use super::lately::Return;
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::probing;

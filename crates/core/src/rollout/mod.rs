@@ -23,6 +23,7 @@ pub mod gates;
 mod housekeeping;
 mod judging;
 mod lane;
+mod lately;
 mod latency;
 mod mirroring;
 mod model;
@@ -58,7 +59,8 @@ pub use estimate::Today;
 pub use faults::Begun;
 pub use gates::{Approval, Gate, Standing};
 pub use judging::judge_all;
-pub use lane::{Asked, Counters, Lane, Lately, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
+pub use lane::{Asked, Counters, Lane, Release, Routing, Slot, SlotState, SmokeRun, Standby, WentBack};
+pub use lately::Lately;
 pub use mirroring::at_hand as by_copies;
 pub use model::{
     Decision, Exposure, Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState, Timing, Undo,

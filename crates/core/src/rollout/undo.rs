@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::advance::decide;
-use super::lane::{Lane, Return};
+use super::lane::Lane;
+use super::lately::Return;
 use super::model::{Outcome, RolloutKind, State, StepState, Undo};
 use super::observed::Observed;
 use super::rolling;
