@@ -91,7 +91,9 @@ environments:
         assert_eq!(first, [600, 1_100, 2_100, 4_100]);
         assert!((10..20).contains(&attempts.len()), "{attempts:?}");
         assert_eq!(told, 3, "two that are started, and why they could not be");
-        let other = lane.slots.first().map_or_else(|| panic!("{lane:?}"), |slot| slot.id.clone());
+        let slot = fixture::slot(&lane, 999, "1", false);
+        let other = slot.id.clone();
+        lane.slots.push(slot);
         seen.results =
             vec![EffectResult::NotStarted { instance: other, error: TargetError::Hopeless("no artifact".into()) }];
         let news = turn(&lane, &seen, Timestamp(700_000));
