@@ -85,9 +85,8 @@ fn lane(state: &State, roles: &Roles, h: &mut impl Hasher) {
     roles.maybe(standby.map(|s| &s.release.version)).hash(h);
     standby.map(|s| s.until.since(state.now).0.div_ceil(state.stride().0)).hash(h);
     roles.maybe(lane.predecessor.as_ref().map(|r| &r.version)).hash(h);
-    for back in [&lane.went_back, &lane.undone] {
-        back.as_ref().map(|back| (roles.part(&back.from), roles.part(&back.to))).hash(h);
-    }
+    // That a release was taken back changes nothing of what a lane does next.
+    lane.went_back.as_ref().map(|back| (roles.part(&back.from), roles.part(&back.to))).hash(h);
     for asked in &lane.queue {
         (format!("{:?}", asked.kind), roles.part(&asked.release.version)).hash(h);
     }
