@@ -21,4 +21,5 @@ pub mod smoke;
 pub mod spec;
 pub mod traffic;
 pub mod units;
+mod version_order;
 pub mod window;

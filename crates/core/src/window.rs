@@ -149,6 +149,7 @@ fn stretch(from: &str, to: &str) -> Result<Shape, Invalid> {
         return Ok(Shape::Once { from, to });
     }
     let day_and_time = |text: &str| match text.split_once(' ') {
+        Some((day, at)) if is_end_of_day(at) => Ok((weekday(day)?.next(), Time::midnight())),
         Some((day, at)) => Ok((weekday(day)?, time(at.trim())?)),
         None => invalid(format!("{text:?} is no day and time such as Fri 15:00")),
     };
@@ -200,6 +201,11 @@ fn weekday(text: &str) -> Result<Weekday, Invalid> {
     }
 }
 
+/// The midnight after a day, which is the next day's.
+fn is_end_of_day(time: &str) -> bool {
+    time.trim() == "24:00"
+}
+
 fn time(text: &str) -> Result<Time, Invalid> {
     let wrong = || Invalid(format!("{text:?} is no time such as 08:30"));
     let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
@@ -207,7 +213,7 @@ fn time(text: &str) -> Result<Time, Invalid> {
     if !two(hour) || !two(minute) {
         return Err(wrong());
     }
-    if (hour, minute) == ("24", "00") {
+    if is_end_of_day(text) {
         return Ok(Time::midnight());
     }
     Time::new(hour.parse().map_err(|_| wrong())?, minute.parse().map_err(|_| wrong())?, 0, 0).map_err(|_| wrong())
@@ -217,6 +223,7 @@ fn moment(text: &str) -> Result<DateTime, Invalid> {
     let wrong = || Invalid(format!("{text:?} is no moment such as 2026-12-20 18:00"));
     let (date, at) = text.split_once([' ', 'T']).ok_or_else(wrong)?;
     let date: Date = date.parse().map_err(|_| wrong())?;
+    let date = if is_end_of_day(at) { date.tomorrow().map_err(|_| wrong())? } else { date };
     Ok(date.to_datetime(time(at.trim())?))
 }
 
@@ -281,6 +288,21 @@ mod tests {
         assert!(!weekend.contains(at("2026-11-30T08:00:00Z")));
         let all = window("Mon 00:00 to Mon 00:00 UTC");
         assert!(all.contains(at("2026-11-25T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_stretch_that_ends_at_24_lasts_to_the_end_of_that_day() {
+        let dated = window("2026-12-20 18:00 to 2026-12-31 24:00 Europe/Berlin");
+        assert_eq!(dated.ends(at("2026-12-31T12:00:00Z")), Some(at("2026-12-31T23:00:00Z")));
+        let weekend = window("Fri 15:00 to Sun 24:00 UTC");
+        assert_eq!(weekend.ends(at("2026-11-29T12:00:00Z")), Some(at("2026-11-30T00:00:00Z")));
+        assert!(!weekend.contains(at("2026-11-30T00:00:00Z")));
+        let day = window("2026-12-24 00:00 to 2026-12-24 24:00 UTC");
+        assert!(day.contains(at("2026-12-24T23:59:59Z")) && !day.contains(at("2026-12-25T00:00:00Z")));
+        let week = window("Mon 00:00 to Sun 24:00 UTC");
+        assert!(week.contains(at("2026-11-29T23:59:59Z")) && week.contains(at("2026-11-30T00:00:00Z")));
+        let nightly = window("daily 22:00-24:00 UTC");
+        assert_eq!(nightly.ends(at("2026-11-24T23:00:00Z")), Some(at("2026-11-25T00:00:00Z")));
     }
 
     #[test]

@@ -138,8 +138,10 @@ fn stable_stays_warm(before: &Lane, turn: &Turn) -> Result<(), Broken> {
     if drilled || open.strategy.kind == StrategyKind::Replace {
         return Ok(());
     }
+    // What could not be started is tried again after a while.
+    let refused = turn.lane.unstarted.contains_key(&stable.version);
     let (kept, declared) = (turn.lane.wanted(&stable.version).count(), stable.instances(&turn.lane.id));
-    match kept < declared as usize {
+    match kept < declared as usize && !refused {
         true => broken("stable_stays_warm", format!("{} keeps {kept} of {declared} instances", stable.version)),
         false => Ok(()),
     }

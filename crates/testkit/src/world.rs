@@ -269,7 +269,7 @@ impl World {
         self.ledger.complete(&mut rows);
         self.book.take(rows, self.now);
         let (cohorts, probes) = (self.observe_cohorts(), self.observe_probes());
-        let evidence = self.book.evidence(&self.lane.id, self.lane.stable_version(), self.now);
+        let evidence = self.book.evidence(&self.lane, self.now);
         let now = self.now;
         Observed {
             silent_hooks: BTreeMap::new(),

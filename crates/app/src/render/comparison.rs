@@ -173,8 +173,9 @@ environments: { production: { instances: 1 } }
         let taken_back = Lately { start: seconds(7), rollback: seconds(19), replaced: seconds(19), ..never };
         let of = |lately: Lately| Today { lately, ..Today::default() };
         let told_of = |name: &str, rate: f64| Today { counted: [(name.to_string(), rate)].into(), ..of(never) };
+        let bad_shares = ["errors", "latency"].map(|objective| (objective.to_string(), 0.0005)).into();
         let told = [
-            ("a payment API", compared(PAYMENTS, Today { rate: Some(400.0), bad_share: 0.0005, ..of(drilled) })),
+            ("a payment API", compared(PAYMENTS, Today { rate: Some(400.0), bad_shares, ..of(drilled) })),
             ("an admin tool with one instance", compared(ADMIN, Today { rate: Some(0.05), ..of(never) })),
             ("a queue worker", compared(MAILER, told_of("mails", 20.0))),
             ("the same, with a mail now and then", compared(MAILER, told_of("mails", 0.02))),

@@ -346,7 +346,7 @@ impl Engine {
         let epoch = lane.routing.as_ref().map(|r| r.epoch);
         let lapses = lapses(&seen.gateways, &lane.id, epoch);
         let (consumed, results) = seen.results.get(&lane.id).cloned().unwrap_or_default().into_iter().unzip();
-        let evidence = seen.book.evidence(&lane.id, lane.stable_version(), now);
+        let evidence = seen.book.evidence(lane, now);
         let observed = Observed {
             instances: of_slots(lane, |id| seen.instances.get(id).cloned()),
             confirmed: self.tables.confirmed(&lane.id, &seen.gateways),
@@ -358,14 +358,10 @@ impl Engine {
             lost: seen.lost.get(&lane.id).cloned().unwrap_or_default(),
             in_flight: seen.in_flight.as_ref().map(|all| of_slots(lane, |id| all.get(id).copied())),
             evidence,
-            cohorts: seen
-                .cohorts
-                .iter()
-                .map(|(name, book)| (name.clone(), book.evidence(&lane.id, lane.stable_version(), now)))
-                .collect(),
+            cohorts: seen.cohorts.iter().map(|(name, book)| (name.clone(), book.evidence(lane, now))).collect(),
             probes: {
                 let synthetic = if rollout::by_copies(lane) { &seen.mirrored } else { &seen.probes };
-                synthetic.evidence(&lane.id, lane.stable_version(), now)
+                synthetic.evidence(lane, now)
             },
             artifacts: seen.artifacts.clone(),
             serving: seen.serving.clone(),

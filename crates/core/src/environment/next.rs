@@ -102,8 +102,8 @@ fn hindered(
         }
     }
     // Whoever went back knew why. Only a person's word, a file that is applied, brings it again.
-    let went_back = lane.and_then(|lane| lane.went_back.as_ref());
-    if let Some(back) = went_back.filter(|back| back.from == entry.version && (tried.is_some() || !coming)) {
+    let mut went_back = lane.into_iter().flat_map(|lane| lane.went_back.iter().chain(&lane.undone));
+    if let Some(back) = went_back.find(|back| back.from == entry.version && (tried.is_some() || !coming)) {
         return Some(Next::Stopped(format!("{} went back from {} to {}", back.rollout, back.from, back.to)));
     }
     let incident = lane.filter(|_| !coming).and_then(|lane| lane.watching.incident.as_ref())?;

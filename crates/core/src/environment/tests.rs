@@ -142,6 +142,9 @@ fn drift_is_healed_only_where_that_is_declared_and_never_against_somebody_who_we
     });
     let stopped = decide(&healed, "shop", Some(&shop), None);
     assert!(matches!(&stopped, Next::Stopped(why) if why.contains("ro-9 went back")), "{stopped:?}");
+    shop.undone = shop.went_back.take();
+    let stopped = decide(&healed, "shop", Some(&shop), None);
+    assert!(matches!(&stopped, Next::Stopped(why) if why.contains("ro-9 went back")), "nor what was taken back");
     let again = applied(&FILE.replace("after: [payments]", "after: []"));
     assert!(matches!(decide(&again, "shop", Some(&shop), None), Next::Release { .. }), "a person says so");
 }

@@ -28,7 +28,7 @@ pub use bound::{LatencyBound, Quantile};
 pub use cap::UserCap;
 pub use outage::{MAX_RESTARTS, Pause, Stability, Watch, breached, stability, watch};
 pub use requests_needed::{Forecast, requests_needed, requests_to_catch};
-pub(crate) use sentence::NOTHING_REPORTED;
+pub(crate) use sentence::{NOTHING_REPORTED, percent};
 pub use verdict::{FAIL_KEYS, STABLE_WAIT, judge};
 
 /// Counted events of one version, for one objective, under the per-user cap.
@@ -84,7 +84,7 @@ impl Budget {
     /// The budget of one attempt of one step for one objective. `alpha` is the rollout's and is divided over `steps`
     /// (judged steps, verification included) and `objectives`, since any one of them can undo; `beta` is not, since
     /// every one of them has to pass. Both are divided over the attempts of a step: the first, and one for each
-    /// restart after an outage of stable's.
+    /// restart after an outage of stable's. See [`Budget::afresh`].
     pub fn divided(alpha: f64, beta: f64, steps: usize, objectives: usize) -> Budget {
         Budget { alpha: divide_alpha(alpha, steps, objectives), beta: beta / ATTEMPTS }
     }
@@ -93,6 +93,17 @@ impl Budget {
     /// either can be what passes it, so beta is too.
     pub fn among(self, strata: usize) -> Budget {
         let parts = strata.max(1) as f64;
+        Budget { alpha: self.alpha / parts, beta: self.beta / parts }
+    }
+
+    /// The same for a step that began afresh so many times. There may be more of these than the budget was divided for, where
+    /// the causes were different ones: what they may spend adds up to no more all the same.
+    pub fn afresh(self, times: u32) -> Budget {
+        let parts = match times {
+            0 | 1 => 1.0,
+            2 => 2.0,
+            _ => 4.0,
+        };
         Budget { alpha: self.alpha / parts, beta: self.beta / parts }
     }
 
@@ -264,4 +275,20 @@ pub struct Bounds {
     pub lower: f64,
     /// At most.
     pub upper: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_attempts_of_a_step_together_spend_no_more_than_the_step_may() {
+        let (alpha, beta) = (0.01, 0.05);
+        let one = Budget::divided(alpha, beta, 1, 1);
+        let most = 2 * MAX_RESTARTS;
+        let spent = |of: fn(&Budget) -> f64| (0..=most).map(|times| of(&one.afresh(times))).sum::<f64>();
+        assert!(spent(|budget| budget.alpha) <= alpha * 1.000_001);
+        assert!(spent(|budget| budget.beta) <= beta * 1.000_001);
+        assert_eq!(one.afresh(1), one);
+    }
 }

@@ -197,7 +197,7 @@ impl Words<'_> {
 }
 
 /// A share with two significant digits: `0.031%`, `0.42%`, `3.5%`, `35%`, `100%`.
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent <= 0.0 {
         return "0%".to_string();

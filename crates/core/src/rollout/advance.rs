@@ -87,11 +87,15 @@ fn is_acting(open: &Rollout) -> bool {
 
 /// What makes the candidate a failure, whatever the step waits for.
 fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestamp) -> Option<(String, Vec<Judgement>)> {
+    let exposed = turn.lane.is_exposed();
     let open = turn.lane.open.as_mut().filter(|open| open.kind != RolloutKind::Contract)?;
     let candidate = open.release.version.clone();
     let ours: Vec<&Trouble> = troubles.iter().filter(|t| t.version == candidate).collect();
     open.crashes += ours.iter().filter(|t| t.crash).count() as u32;
     let crashes = open.crashes;
+    if goes_on(open, exposed) {
+        return None;
+    }
     if let Some(trouble) = ours.iter().find(|t| !t.crash) {
         return Some((trouble.sentence.clone(), Vec::new()));
     }
@@ -100,9 +104,7 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
     {
         return Some((format!("{} (crash number {crashes} of {candidate})", trouble.sentence), Vec::new()));
     }
-    let going_back = turn.lane.open.as_ref().is_some_and(|open| open.kind == RolloutKind::Rollback);
-    // There is no rollback of a rollback: once it has traffic it goes on.
-    if !turn.lane.is_exposed() || going_back {
+    if !exposed {
         return None;
     }
     let epoch = turn.lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
@@ -131,6 +133,11 @@ fn failure(turn: &mut Turn, seen: &Observed, troubles: &[Trouble], now: Timestam
     let injected = faults::clause(&turn.lane, seen).unwrap_or_default();
     let cause = format!("{}: {}{injected}", failed.name(), failed.sentence);
     Some((cause, judgements))
+}
+
+/// There is no rollback of a rollback: once it has traffic it goes on, whatever becomes of its instances.
+fn goes_on(open: &Rollout, exposed: bool) -> bool {
+    open.kind == RolloutKind::Rollback && exposed
 }
 
 fn paused(turn: &mut Turn, since: Timestamp, now: Timestamp) {
@@ -241,11 +248,16 @@ fn enter(turn: &mut Turn, step: &Step, seen: &Observed, now: Timestamp) {
 /// Whether enough candidate instances are ready for the step. Instances are started by what the step wants; if they
 /// do not come within their limit, for whatever reason, the rollout is taken back.
 fn capacity(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
+    let exposed = turn.lane.is_exposed();
+    // What a rollback lacks is started where it serves.
+    let switched = turn.lane.open.as_ref().is_some_and(|open| {
+        goes_on(open, exposed) && matches!(step.kind, StepKind::Switch { .. }) && open.progress.shifted.is_some()
+    });
     let patience = match (step.kind, &turn.lane.stable) {
         (StepKind::Replace { .. }, Some(stable)) => workers::patience(stable),
         _ => Millis(0),
     };
-    carries(turn, step.kind.instances(), patience, now)
+    switched || carries(turn, step.kind.instances(), patience, now)
 }
 
 /// The same for a number of instances, and `patience` beside the limit.
@@ -253,7 +265,7 @@ pub(super) fn carries(turn: &mut Turn, wanted: u32, patience: Millis, now: Times
     let Some(open) = &turn.lane.open else { return false };
     let version = open.release.version.clone();
     let limit = Millis(estimate::start_limit(&open.release).0 + patience.0);
-    let ready = turn.lane.ready(&version);
+    let (ready, exposed) = (turn.lane.ready(&version), turn.lane.is_exposed());
     let Some(open) = &mut turn.lane.open else { return false };
     if ready >= wanted {
         open.progress.short_since = None;
@@ -262,7 +274,12 @@ pub(super) fn carries(turn: &mut Turn, wanted: u32, patience: Millis, now: Times
     let over = open.progress.short_since.get_or_insert(now).plus(limit);
     if now >= over {
         let cause = format!("only {ready} of {wanted} instances of {version} were ready within {limit}");
-        undo::begin(turn, &cause, ENGINE, None, Vec::new(), now);
+        if goes_on(open, exposed) {
+            open.progress.short_since = None;
+            hold(turn, cause, Vec::new(), now);
+        } else {
+            undo::begin(turn, &cause, ENGINE, None, Vec::new(), now);
+        }
     } else {
         turn.wake(over);
         lighten(turn, ready);

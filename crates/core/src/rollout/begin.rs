@@ -38,6 +38,7 @@ pub(super) fn next(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let plan = plan(&turn.lane, asked.kind, &asked.release, &asked.strategy, &today);
     asked.release = turn.lane.as_scaled(asked.release);
     let rollout = open(&turn.lane, asked, plan, now);
+    turn.lane.unstarted.remove(&rollout.release.version);
     turn.lane.open = Some(rollout);
     let Some(open) = &turn.lane.open else { return };
     let from = open.from.as_ref().map_or_else(|| "nothing".to_string(), |v| v.to_string());

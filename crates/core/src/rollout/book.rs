@@ -150,10 +150,12 @@ impl Book {
         changed
     }
 
-    /// What a turn of `lane` is shown; `stable` is the version that serves.
-    pub fn evidence(&self, lane: &LaneId, stable: Option<&VersionName>, now: Timestamp) -> Evidence {
-        let Some(kept) = self.lanes.get(lane) else { return Evidence::default() };
-        let window = |length| stable.map_or_else(BTreeMap::new, |v| kept.window(v, length, now));
+    /// What a turn of `lane` is shown now. What was counted of stable by other objectives than its own is left out of its
+    /// last minutes.
+    pub fn evidence(&self, lane: &super::lane::Lane, now: Timestamp) -> Evidence {
+        let Some(kept) = self.lanes.get(&lane.id) else { return Evidence::default() };
+        let since = lane.counted_afresh.unwrap_or(Timestamp(0));
+        let window = |length| lane.stable_version().map_or_else(BTreeMap::new, |v| kept.window(v, length, since, now));
         Evidence {
             rows: kept.rows.clone(),
             stable_ten_minutes: window(KEPT),
@@ -204,10 +206,16 @@ impl Lane {
             .retain(|version, latency| latency.forget(now, KEPT, |epoch| rows.contains_key(&(epoch, version.clone()))));
     }
 
-    fn window(&self, version: &VersionName, length: Millis, now: Timestamp) -> BTreeMap<String, Counts> {
+    fn window(
+        &self,
+        version: &VersionName,
+        length: Millis,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> BTreeMap<String, Counts> {
         let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
         let Some(lately) = self.lately.get(version) else { return sums };
-        for stretch in lately.within(length, now) {
+        for stretch in lately.within(length, now).take_while(|stretch| stretch.at >= since) {
             for (name, counts) in lately.objectives.iter().zip(&stretch.counts) {
                 let sum = sums.entry(name.clone()).or_default();
                 sum.n += counts.n;
@@ -285,6 +293,18 @@ mod tests {
         }
     }
 
+    /// 1 serves.
+    fn serving() -> crate::rollout::Lane {
+        let file = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+environments:
+  production: { instances: 1, strategy: { blue-green: {} } }
+";
+        crate::rollout::fixture::serving(file)
+    }
+
     fn lane() -> LaneId {
         LaneId {
             service: "shop".parse().expect("a service"),
@@ -300,10 +320,22 @@ mod tests {
         book.take(vec![row(1, 150, 2)], Timestamp(5_000));
         book.take(vec![row(1, 150, 2)], Timestamp(6_000));
         book.take(vec![row(1, 160, 2)], Timestamp(20_000));
-        let evidence = book.evidence(&lane(), Some(&version), Timestamp(20_500));
+        let evidence = book.evidence(&serving(), Timestamp(20_500));
         assert_eq!(evidence.stable_ten_minutes["errors"], Counts { n: 60, bad: 1, bad_keys: 1 });
         assert_eq!(evidence.stable_ten_seconds["errors"], Counts { n: 10, bad: 0, bad_keys: 0 });
         assert_eq!(evidence.counts(Epoch(1), &version, "errors").n, 160);
+    }
+
+    #[test]
+    fn what_was_counted_by_others_objectives_is_no_part_of_the_last_minutes() {
+        let mut book = Book::default();
+        for (n, at) in [(0, 1_000), (100, 5_000), (110, 70_000), (115, 75_000)] {
+            book.take(vec![row(1, n, n)], Timestamp(at));
+        }
+        let lane = crate::rollout::Lane { counted_afresh: Some(Timestamp(74_500)), ..serving() };
+        let evidence = book.evidence(&lane, Timestamp(76_000));
+        assert_eq!((evidence.stable_ten_minutes["errors"].n, evidence.stable_ten_seconds["errors"].n), (5, 5));
+        assert_eq!(book.evidence(&serving(), Timestamp(76_000)).stable_ten_minutes["errors"].n, 115);
     }
 
     #[test]
@@ -316,7 +348,7 @@ mod tests {
         book.take_heard(vec![with(14_010, 140)], vec![with(14_000, 140)], Timestamp(2_000));
         book.take_heard(vec![with(14_020, 141)], vec![with(14_000, 140)], Timestamp(3_000));
         book.take_heard(vec![with(14_130, 151)], vec![with(14_100, 150)], Timestamp(11_000));
-        let evidence = book.evidence(&lane(), Some(&version), Timestamp(11_000));
+        let evidence = book.evidence(&serving(), Timestamp(11_000));
         let heard = Counts { n: 30, bad: 1, bad_keys: 1 };
         assert_eq!((evidence.stable_ten_seconds["errors"], evidence.stable_ten_minutes["errors"]), (heard, heard));
         assert_eq!(evidence.rate, Some(3.0));
@@ -334,7 +366,7 @@ mod tests {
         }
         let (lately, now) = (&book.lanes[&lane()].lately[&version], Timestamp(900_000));
         assert_eq!((lately.seconds.len(), lately.tens.len()), (61, 54), "a minute by the second, the rest by ten");
-        let evidence = book.evidence(&lane(), Some(&version), now);
+        let evidence = book.evidence(&serving(), now);
         assert_eq!(evidence.stable_ten_minutes["errors"].n, 6_010);
         assert_eq!(evidence.stable_ten_seconds["errors"].n, 110);
         assert_eq!(evidence.rate, Some(610.0 / 60.0));
@@ -348,7 +380,7 @@ mod tests {
         let mut book = Book::default();
         book.take(vec![row(1, 1, 0), row(2, 1, 0)], Timestamp(1_000));
         book.take(vec![row(2, 2, 0)], Timestamp(2_000));
-        let evidence = book.evidence(&lane(), None, Timestamp(2_000));
+        let evidence = book.evidence(&crate::rollout::Lane::new(lane()), Timestamp(2_000));
         assert_eq!(evidence.rows.keys().map(|(e, _)| e.0).collect::<Vec<_>>(), [2]);
     }
 }

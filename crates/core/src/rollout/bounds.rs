@@ -38,10 +38,10 @@ pub(super) fn quantile(objective: &Objective) -> Option<Quantile> {
     }
 }
 
-/// What is in force for an objective: the open rollout's own, otherwise that of the one that brought stable.
+/// What is in force for an objective: the open rollout's own while it counts by them, otherwise that of the one that brought stable.
 pub(super) fn of<'a>(lane: &'a Lane, objective: &Objective) -> Option<&'a LatencyBound> {
     let asked = quantile(objective)?;
-    let own = lane.open.as_ref().map(|open| &open.plan.bounds).filter(|bounds| !bounds.is_empty());
+    let own = lane.counts_by().map(|open| &open.plan.bounds).filter(|bounds| !bounds.is_empty());
     own.unwrap_or(&lane.bounds).iter().find(|b| b.objective == objective.name && b.quantile == asked)
 }
 

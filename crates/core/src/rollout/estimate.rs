@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::bounds;
-use super::lane::{Lane, Lately, Release};
+use super::lane::{Lane, Release};
+use super::lately::Lately;
 use super::model::RolloutKind;
 use super::observed::Evidence;
 use super::plan::{HOLD_BACK, Plan, Step, StepKind, judged_steps};
@@ -20,8 +21,8 @@ use crate::units::{Millis, Weight};
 pub struct Today {
     /// Requests per second, where there is traffic to go by.
     pub rate: Option<f64>,
-    /// Stable's share of failed requests lately, 0 to 1.
-    pub bad_share: f64,
+    /// Stable's share of bad events lately, 0 to 1, by objective.
+    pub bad_shares: BTreeMap<String, f64>,
     /// Users who can be told apart, where they are few enough to have been counted.
     pub users: Option<u64>,
     /// How long things took the last time.
@@ -39,12 +40,17 @@ impl Today {
         let seconds = (evidence.looked.0.max(1_000)) as f64 / 1_000.0;
         Today {
             rate: evidence.rate,
-            bad_share: evidence.stable_ten_minutes.values().map(|c| c.rate()).fold(0.0, f64::max),
+            bad_shares: evidence.stable_ten_minutes.iter().map(|(name, c)| (name.clone(), c.rate())).collect(),
             users: evidence.users(epoch),
             lately: lane.lately,
             latency: lane.stable_version().and_then(|v| evidence.latency.get(v)).cloned().unwrap_or_default(),
             counted: evidence.stable_ten_minutes.iter().map(|(name, c)| (name.clone(), c.n as f64 / seconds)).collect(),
         }
+    }
+
+    /// Stable's share of bad events by `objective`; 0 where none was counted.
+    pub(super) fn bad_share(&self, objective: &Objective) -> f64 {
+        self.bad_shares.get(&objective.name).copied().unwrap_or_default()
     }
 }
 
@@ -75,7 +81,7 @@ pub(super) fn complete(
     for (index, (step, name)) in bare.into_iter().enumerate() {
         let starts = step.instances() > have;
         have = have.max(step.instances());
-        let next = kinds[index + 1..].iter().find_map(|k| k.weight()).unwrap_or(Weight::ALL);
+        let next = workers::vouched(worker, &kinds, index);
         let requests = match step {
             StepKind::Shift { weight, .. } => requests(release, strategy, judged, (weight, next), today),
             StepKind::Probe { .. } => requests(release, strategy, judged, (probing::HALF, next), today),
@@ -183,7 +189,7 @@ pub(super) fn requests(
         .among(probing::strata(RolloutKind::Release, &release.spec));
     let of = |objective: &Objective| {
         let rate = match bounds::one(objective, &today.latency) {
-            None => today.bad_share.min(objective.at_most / 2.0),
+            None => today.bad_share(objective).min(objective.at_most / 2.0),
             Some(bound) if bound.bound_us.is_some() => bound.before().rate(),
             // Without a bound no number of requests would do.
             Some(_) => return None,
@@ -282,4 +288,65 @@ fn extra(lane: &Lane, release: &Release, strategy: &Strategy, kind: RolloutKind)
 /// Objectives of a release that requests decide.
 pub(super) fn counted_objectives(release: &Release) -> usize {
     release.spec.objectives.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture;
+
+    const SHOP: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+objectives:
+  - { name: errors, bad: failed, at_most: 1% }
+  - { name: latency, bad: slower_than 300ms, at_most: 10% }
+environments:
+  production:
+    instances: 4
+    strategy: { canary: { steps: [5%, 50%, 100%] } }
+    cohorts: [{ name: staff, cookie: staff=1 }, { name: beta, cookie: beta=1 }]
+";
+    const COURIER: &str = "
+service: courier
+kind: worker
+run: { command: [./courier] }
+health: { running_for: 5s }
+objectives: [{ name: jobs, bad: outcome job_failed, of: job_taken, at_most: 1% }]
+environments:
+  production: { instances: 4, strategy: { canary: { steps: [25%, 50%, 100%] } } }
+";
+
+    #[test]
+    fn the_plan_asks_for_what_the_judge_will_ask_for() {
+        for (file, name) in [(SHOP, "5%"), (COURIER, "1 of 4")] {
+            let lane = fixture::at_step(file, name);
+            let mut open = lane.open.clone().unwrap();
+            let judged = judged_steps(open.plan.steps.iter().map(|step| step.kind));
+            let steps = open.plan.steps.clone();
+            for (index, step) in steps.iter().enumerate().filter(|(_, step)| !step.requests.is_empty()) {
+                open.step = index;
+                let next = workers::next_weight(&open);
+                assert!(next > Weight::ZERO, "{}", step.name);
+                let here = if step.exposed == Weight::ZERO { HOLD_BACK } else { step.exposed };
+                let asks = requests(&open.release, &open.strategy, judged, (here, next), &Today::default());
+                assert_eq!(step.requests, asks, "{file} {}", step.name);
+            }
+            assert!(steps.iter().filter(|step| !step.requests.is_empty()).count() >= 2);
+        }
+    }
+
+    #[test]
+    fn each_objective_has_a_rate_of_its_own() {
+        let asked = fixture::asked(SHOP, 1);
+        let half = Weight::from_bp(5_000).unwrap();
+        let needed = |latency: f64| {
+            let today = Today { bad_shares: BTreeMap::from([("latency".to_string(), latency)]), ..Today::default() };
+            requests(&asked.release, &asked.strategy, 3, (half, half), &today)
+        };
+        let (calm, slow) = (needed(0.0), needed(0.04));
+        assert_eq!(calm[0], slow[0], "that requests are slow says nothing of those that fail");
+        assert!(slow[1].1 > calm[1].1, "{calm:?} {slow:?}");
+    }
 }

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::advance::{carries, hold};
 use super::drilling;
-use super::lane::{Return, Standby, WentBack};
+use super::lane::{Standby, WentBack};
+use super::lately::Return;
 use super::model::{Exposure, Outcome, Rollout, RolloutKind, State, StepState};
 use super::observed::Observed;
 use super::probing;
@@ -12,9 +13,14 @@ use super::rolling;
 use super::schema;
 use super::shifting::{CONFIRM_LIMIT, route};
 use super::turn::{ENGINE, Turn};
+use super::watching;
 use super::workers;
+use crate::spec::ServiceSpec;
 use crate::traffic::Split;
 use crate::units::{Millis, Timestamp};
+
+/// How long after a stretch of evidence gateways may still tell of requests that began in it.
+const LATE: Millis = Millis::from_secs(2);
 
 /// Every step is done: what is held back goes over as well, and once that is confirmed the candidate is stable.
 pub(super) fn succeed(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
@@ -111,6 +117,10 @@ fn promote(turn: &mut Turn, now: Timestamp) {
     turn.lane.standby = None;
     turn.lane.went_back = None;
     turn.lane.deployed_at = Some(now);
+    if open.kind == RolloutKind::Release {
+        turn.lane.undone = None;
+        watching::succeeded(turn, &open.release.version, now);
+    }
     let serves = open.release.instances(&turn.lane.id);
     turn.lane.scaled = turn.lane.scaled.filter(|scaled| *scaled == serves);
     if open.kind == RolloutKind::Release {
@@ -170,11 +180,29 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         && open.kind == RolloutKind::Release
     {
         let from = open.release.version.clone();
-        turn.lane.went_back = Some(WentBack::of(open, from, stable, cause.clone(), now));
+        turn.lane.undone = Some(WentBack::of(open, from, stable, cause.clone(), now));
     }
     turn.record("rollout.ended", ENGINE, format!("{}: {cause}", outcome.as_str().replace('_', " ")), evidence);
     if let Some(open) = turn.lane.open.take() {
+        count_afresh(turn, &open, now);
         turn.ended.push(open);
+    }
+}
+
+/// Where a rollout that does not stay counted by other objectives than stable's, what was counted meanwhile says nothing of
+/// stable: a new stretch of evidence begins, and the last minutes with it.
+fn count_afresh(turn: &mut Turn, ended: &Rollout, now: Timestamp) {
+    let Some(stable) = turn.lane.stable.as_ref().filter(|_| ended.kind != RolloutKind::Contract) else { return };
+    let list = |spec: &ServiceSpec| spec.objectives.iter().map(|o| (o.name.clone(), o.bad.clone())).collect::<Vec<_>>();
+    let own = ended.release.version == stable.version;
+    let same = list(&stable.spec) == list(&ended.release.spec) && ended.plan.bounds.is_empty();
+    let counted = ended.first_epoch.is_some() || ended.probed.is_some();
+    if own || same || !counted {
+        return;
+    }
+    turn.lane.counted_afresh = Some(now.plus(LATE));
+    if let Some(split) = turn.lane.routing.as_ref().map(|routing| routing.split.clone()) {
+        route(turn, split, false);
     }
 }
 

@@ -17,14 +17,32 @@ fn release(file: &str, version: &str) -> Release {
 
 /// 1 serves in production, and 2 is being rolled out by `file`: at the step of this name. There are no instances.
 pub(super) fn at_step(file: &str, name: &str) -> Lane {
-    let release = |version| release(file, version);
-    let id = LaneId { service: release("1").spec.service, environment: "production".parse().unwrap() };
-    let mut lane = Lane { stable: Some(release("1")), ..Lane::new(id) };
-    let release = release("2");
+    let mut lane = serving(file);
+    let release = release(file, "2");
     let strategy = release.environment(&lane.id).unwrap().strategy.clone();
     let plan = plan(&lane, RolloutKind::Release, &release, &strategy, &Default::default());
-    let asked = Asked {
-        id: RolloutId::numbered(1),
+    let mut rollout = open(&lane, asked(file, 1), plan, Timestamp(0));
+    let names: Vec<&str> = rollout.plan.steps.iter().map(|step| step.name.as_str()).collect();
+    rollout.step = names.iter().position(|step| *step == name).unwrap_or_else(|| panic!("{name}: {names:?}"));
+    rollout.steps[rollout.step].began_at = Some(Timestamp(0));
+    lane.open = Some(rollout);
+    lane
+}
+
+/// 1 serves in production by `file`, and nothing is being rolled out. There are no instances.
+pub(super) fn serving(file: &str) -> Lane {
+    let release = release(file, "1");
+    let id = LaneId { service: release.spec.service.clone(), environment: "production".parse().unwrap() };
+    Lane { stable: Some(release), ..Lane::new(id) }
+}
+
+/// The wish to release 2 to production by `file`.
+pub(super) fn asked(file: &str, number: u64) -> Asked {
+    let lane = serving(file);
+    let release = release(file, "2");
+    let strategy = release.environment(&lane.id).unwrap().strategy.clone();
+    Asked {
+        id: RolloutId::numbered(number),
         kind: RolloutKind::Release,
         release,
         strategy,
@@ -33,13 +51,7 @@ pub(super) fn at_step(file: &str, name: &str) -> Lane {
         at: Timestamp(0),
         overriding: None,
         approvals: Vec::new(),
-    };
-    let mut rollout = open(&lane, asked, plan, Timestamp(0));
-    let names: Vec<&str> = rollout.plan.steps.iter().map(|step| step.name.as_str()).collect();
-    rollout.step = names.iter().position(|step| *step == name).unwrap_or_else(|| panic!("{name}: {names:?}"));
-    rollout.steps[rollout.step].began_at = Some(Timestamp(0));
-    lane.open = Some(rollout);
-    lane
+    }
 }
 
 /// An instance that is to stay.

@@ -223,6 +223,7 @@ fn budget(lane: &Lane, open: &Rollout) -> Budget {
     Budget::divided(open.strategy.alpha, open.strategy.beta, open.plan.judged_steps(), objectives)
         .among(strata)
         .beside(cohorts::beside(lane).len())
+        .afresh(open.progress.attempt + open.progress.cut_offs)
 }
 
 /// Whether stable itself is above one of its objectives now.

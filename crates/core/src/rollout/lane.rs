@@ -1,22 +1,26 @@
 //! What is kept of one service in one environment: who serves, who stands by, what is being rolled out, and every
 //! instance that this needs. It is a value; [`super::turn()`] makes the next one from it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::drilling::Drilled;
 use super::faults::Begun;
 use super::gates::Approval;
-use super::model::{Rollout, RolloutKind};
+use super::lately::Lately;
+use super::model::{Rollout, RolloutKind, State};
 use super::plan::StepKind;
 use super::policy::Bound;
 use super::restarting::Restart;
 use super::schema::Schema;
+use super::unstarted::Unstarted;
 use super::watching::Watching;
 use crate::judge::LatencyBound;
 use crate::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
-use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy, StrategyKind};
+use crate::spec::{EnvironmentSpec, ServiceSpec, Strategy};
 use crate::traffic::{CohortRoute, Endpoint, Epoch, Maintenance, Split};
-use crate::units::{Millis, Timestamp};
+use crate::units::Timestamp;
 
 /// A version of a service that can be offered to environments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +67,9 @@ pub struct Lane {
     pub predecessor: Option<Release>,
     /// The last rollback, for as long as nothing was released since.
     pub went_back: Option<WentBack>,
+    /// The last release that was taken back before it had succeeded, for as long as none did since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<WentBack>,
     /// The open rollout.
     pub open: Option<Rollout>,
     /// Rollouts that wait for the open one to end, first come first served.
@@ -100,6 +107,12 @@ pub struct Lane {
     /// Latency bounds that the rollout of what serves was judged by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<LatencyBound>,
+    /// Since when what serves is counted by its own objectives again, after a rollout that counted by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_afresh: Option<Timestamp>,
+    /// Versions of which an instance could not be started, and when that is tried again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unstarted: BTreeMap<VersionName, Unstarted>,
     /// What is known of its database.
     #[serde(default)]
     pub schema: Schema,
@@ -110,65 +123,6 @@ pub struct Lane {
     /// is found is what was meant.
     #[serde(default)]
     pub attempt: u64,
-}
-
-/// How long things took in a lane the last time that they were done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Lately {
-    /// From asking for an instance until it was healthy and tested.
-    pub start: Option<Millis>,
-    /// From the decision to go back until every gateway had confirmed it.
-    pub rollback: Option<Millis>,
-    /// The same for the last time that the version which came back had all of its instances up: one routing change, or
-    /// for workers the end of the jobs at hand.
-    #[serde(default)]
-    pub kept: Option<Millis>,
-    /// The same for the last time that instances which had been replaced were started again.
-    #[serde(default)]
-    pub replaced: Option<Millis>,
-    /// How long the last deployment that succeeded had acted.
-    #[serde(default)]
-    pub deploy: Option<Millis>,
-}
-
-/// What had to be done for users, or jobs, to come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Return {
-    /// Everything that was to carry them was up.
-    Kept,
-    /// Instances that had been replaced were started again.
-    Replaced,
-    /// A whole set was started first: no measure of either.
-    Started,
-}
-
-impl Return {
-    /// How `rollout` brings them back, or takes them back where it is turned round.
-    pub(super) fn of(rollout: &Rollout) -> Return {
-        let starts = rollout.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Scale { .. }));
-        let worker = rollout.release.spec.is_worker();
-        let keeps = matches!(rollout.strategy.kind, StrategyKind::Canary { .. } | StrategyKind::BlueGreen);
-        match rollout.kind {
-            _ if rollout.from.is_none() => Return::Started,
-            RolloutKind::Release if keeps => Return::Kept,
-            RolloutKind::Release => Return::Replaced,
-            _ if worker => Return::Replaced,
-            _ if starts => Return::Started,
-            _ => Return::Kept,
-        }
-    }
-}
-
-impl Lately {
-    /// Going back took so long.
-    pub(super) fn came_back(&mut self, took: Millis, how: Return) {
-        self.rollback = Some(took);
-        match how {
-            Return::Kept => self.kept = Some(took),
-            Return::Replaced => self.replaced = Some(took),
-            Return::Started => {}
-        }
-    }
 }
 
 /// The last numbers that a lane gave out; none is used twice.
@@ -203,6 +157,7 @@ impl Lane {
             standby: None,
             predecessor: None,
             went_back: None,
+            undone: None,
             open: None,
             queue: Vec::new(),
             slots: Vec::new(),
@@ -217,6 +172,8 @@ impl Lane {
             maintenance: None,
             faults: Vec::new(),
             bounds: Vec::new(),
+            counted_afresh: None,
+            unstarted: BTreeMap::new(),
             schema: Schema::default(),
             bound: None,
             attempt: 0,
@@ -237,6 +194,11 @@ impl Lane {
         let open = self.open.iter().find(|r| r.keys.iter().any(|k| k == key)).map(|r| &r.id);
         let queued = || self.queue.iter().find(|a| a.key.as_deref() == Some(key)).map(|a| &a.id);
         open.or_else(queued).cloned()
+    }
+
+    /// The last time that a version was left again, after it had succeeded or before.
+    pub fn last_way_back(&self) -> Option<&WentBack> {
+        self.went_back.iter().chain(&self.undone).max_by_key(|back| back.at)
     }
 
     /// The version that serves.
@@ -266,6 +228,18 @@ impl Lane {
         cohorts || self.candidate_weight() > crate::units::Weight::ZERO
     }
 
+    /// The open rollout while its own objectives are counted, on both sides: not on the way back, nor where a drill returns.
+    /// From there on what serves is counted as it declares.
+    pub(super) fn counts_by(&self) -> Option<&Rollout> {
+        self.open.as_ref().filter(|open| {
+            let returns = open.plan.steps.get(open.step).is_some_and(|step| step.kind == StepKind::Return);
+            let drilled = matches!(open.kind, RolloutKind::Drill { .. }) && open.step >= open.plan.steps.len();
+            let back = self.stable.is_some()
+                && (returns || drilled || matches!(open.state, State::Undoing(_) | State::Ended { .. }));
+            open.kind != RolloutKind::Contract && !back
+        })
+    }
+
     /// The candidate's share of the traffic as it is wanted now.
     pub fn candidate_weight(&self) -> crate::units::Weight {
         match (&self.routing, self.candidate_version()) {
@@ -284,10 +258,10 @@ pub struct Standby {
     pub until: Timestamp,
 }
 
-/// A rollback that happened and has not been followed by a release.
+/// A way back that was taken and has not been followed by a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WentBack {
-    /// The rollback.
+    /// The rollback, or the release that was taken back.
     pub rollout: RolloutId,
     /// From.
     pub from: VersionName,

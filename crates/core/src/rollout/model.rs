@@ -194,8 +194,11 @@ pub struct Progress {
     pub shifted: Option<Timestamp>,
     /// When every gateway had confirmed it: the step's evidence and clock begin here.
     pub confirmed: Option<Timestamp>,
-    /// 0 for the first attempt, one more after each outage of stable.
+    /// Times that the step began afresh, after an outage of stable.
     pub attempt: u32,
+    /// The same, after gateways had been cut off.
+    #[serde(default)]
+    pub cut_offs: u32,
     /// Stable is, or was a moment ago, above its own objective.
     pub outage: Option<Pause>,
     /// Objectives whose judgement waits for stable's word, and since when.

@@ -44,8 +44,9 @@ pub(super) fn outage(turn: &mut Turn, seen: &Observed, now: Timestamp) -> bool {
 
 fn start_afresh(turn: &mut Turn, since: Timestamp, now: Timestamp) {
     let Some(open) = &turn.lane.open else { return };
-    if open.progress.attempt >= MAX_RESTARTS {
-        let reason = format!("stable had {} outages in this step: no comparison can be trusted", MAX_RESTARTS + 1);
+    let outages = open.progress.attempt + 1;
+    if outages > MAX_RESTARTS {
+        let reason = format!("stable had {outages} outages in this step: no comparison can be trusted");
         return hold(turn, reason, Vec::new(), now);
     }
     let sentence = format!("stable is back within its objective after {}: the step starts afresh", now.since(since));
@@ -60,8 +61,8 @@ fn start_afresh(turn: &mut Turn, since: Timestamp, now: Timestamp) {
 /// back to it, so the step starts afresh. Why it does not, where that has happened too often.
 pub(super) fn cut_off(turn: &mut Turn, now: Timestamp) -> Option<String> {
     let open = turn.lane.open.as_ref()?;
-    if open.progress.attempt >= MAX_RESTARTS {
-        let times = MAX_RESTARTS + 1;
+    let times = open.progress.cut_offs + 1;
+    if times > MAX_RESTARTS {
         return Some(format!(
             "gateways were cut off for longer than the lease of the split, {times} times in this step"
         ));
@@ -78,7 +79,7 @@ pub(super) fn cut_off(turn: &mut Turn, now: Timestamp) -> Option<String> {
         route_again(turn);
     }
     if let Some(open) = &mut turn.lane.open {
-        open.progress.attempt += 1;
+        open.progress.cut_offs += 1;
     }
     None
 }
@@ -103,5 +104,33 @@ pub(super) fn restart_step(turn: &mut Turn, now: Timestamp) {
 fn route_again(turn: &mut Turn) {
     if let Some(split) = turn.lane.routing.as_ref().map(|r| r.split.clone()) {
         route(turn, split, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture;
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+environments:
+  production: { instances: 2, strategy: { canary: { steps: [10%, 100%] } } }
+";
+
+    #[test]
+    fn outages_of_stable_and_gateways_that_were_cut_off_are_counted_apart() {
+        let mut lane = fixture::at_step(FILE, "10%");
+        lane.open.as_mut().unwrap().progress.attempt = MAX_RESTARTS;
+        let mut turn = Turn::new(&lane);
+        for times in 1..=MAX_RESTARTS {
+            assert_eq!(cut_off(&mut turn, Timestamp(1_000)), None);
+            assert_eq!(turn.lane.open.as_ref().unwrap().progress.cut_offs, times);
+        }
+        let cause = cut_off(&mut turn, Timestamp(1_000));
+        assert!(cause.is_some_and(|cause| cause.contains("3 times in this step")));
+        assert_eq!(turn.lane.open.as_ref().unwrap().progress.attempt, MAX_RESTARTS);
     }
 }

@@ -212,10 +212,16 @@ impl Plan {
 
     /// The share that the candidate gets after step `index`: what *pass* has to vouch for.
     pub fn next_weight(&self, index: usize) -> Weight {
-        let here = self.steps.get(index).and_then(|s| s.kind.weight()).unwrap_or(Weight::ZERO);
-        let mut follows = self.steps.iter().skip(index + 1).filter_map(|s| s.kind.weight());
-        follows.find(|w| *w > Weight::ZERO).unwrap_or(here)
+        let kinds: Vec<StepKind> = self.steps.iter().map(|s| s.kind).collect();
+        next_weight(&kinds, index)
     }
+}
+
+/// The same of steps that are no plan yet.
+pub(super) fn next_weight(steps: &[StepKind], index: usize) -> Weight {
+    let here = steps.get(index).and_then(|step| step.weight()).unwrap_or(Weight::ZERO);
+    let mut follows = steps.iter().skip(index + 1).filter_map(|step| step.weight());
+    follows.find(|weight| *weight > Weight::ZERO).unwrap_or(here)
 }
 
 /// Stretches of evidence among steps: neighbours that leave the split as it is are one.

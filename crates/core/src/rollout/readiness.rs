@@ -6,6 +6,7 @@ use super::effect::Effect;
 use super::lane::{Release, Slot, SmokeRun};
 use super::slots::Trouble;
 use super::turn::{ENGINE, Turn};
+use super::watching;
 use crate::instance::{Health, InstanceStatus};
 use crate::traffic::Endpoint;
 use crate::units::{Millis, Timestamp};
@@ -52,6 +53,7 @@ pub(super) fn running(
             turn.wake(limit);
             if now >= limit {
                 slot.replace = true;
+                watching::failed(&mut turn.lane, &slot.version);
                 let sentence =
                     format!("{} did not become healthy within {}: {why}", slot.id, release.spec.health.start_limit);
                 turn.record("instance.unhealthy", ENGINE, sentence.clone(), json!({ "instance": slot.id }));
@@ -61,6 +63,7 @@ pub(super) fn running(
         (true, Health::Unhealthy { .. }) => {
             if slot.unhealthy_since.is_none() {
                 slot.unhealthy_since = Some(now);
+                watching::failed(&mut turn.lane, &slot.version);
                 let sentence = format!("{} is unhealthy: {why}", slot.id);
                 turn.record("instance.unhealthy", ENGINE, sentence, json!({ "instance": slot.id }));
             }

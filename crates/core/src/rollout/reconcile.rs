@@ -6,13 +6,15 @@ use super::effect::Effect;
 use super::lane::{Lane, Release, Slot, SlotState};
 use super::model::State;
 use super::observed::Observed;
+use super::plan::share_of;
 use super::restarting;
 use super::rolling;
 use super::turn::{ENGINE, Turn};
+use super::unstarted;
 use super::workers;
 use crate::instance::InstanceSpec;
 use crate::names::{InstanceId, VersionName};
-use crate::units::{Millis, Timestamp};
+use crate::units::{Millis, Timestamp, Weight};
 
 /// Starts what is missing, drains what is too much, stops what has drained.
 pub(super) fn reconcile(turn: &mut Turn, seen: &Observed, now: Timestamp) {
@@ -21,6 +23,7 @@ pub(super) fn reconcile(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         meet(turn, release, *count, now);
     }
     let known: Vec<VersionName> = wanted.into_iter().map(|(release, _)| release.version).collect();
+    turn.lane.unstarted.retain(|version, _| known.contains(version));
     for slot in turn.lane.slots.iter_mut().filter(|s| s.state == SlotState::Wanted && !known.contains(&s.version)) {
         slot.state = SlotState::Draining(now);
     }
@@ -60,8 +63,10 @@ fn candidate_wanted(lane: &Lane, open: &super::model::Rollout) -> u32 {
         State::Ended { .. } => 0,
         State::Undoing(_) if lane.is_worker() => 0,
         State::Undoing(_) if rolling::applies(open) => rolling::candidate_kept(lane, open),
-        State::Undoing(_) if lane.candidate_weight() > crate::units::Weight::ZERO => lane.ready(&open.release.version),
-        State::Undoing(_) => 0,
+        State::Undoing(_) if lane.candidate_weight() == Weight::ZERO => 0,
+        State::Undoing(_) => {
+            share_of(lane.candidate_weight(), open.release.instances(&lane.id)).min(lane.ready(&open.release.version))
+        }
         _ => open.plan.steps.iter().take(open.step + 1).map(|s| s.kind.instances()).max().unwrap_or(0),
     }
 }
@@ -72,8 +77,9 @@ fn meet(turn: &mut Turn, release: &Release, count: u32, now: Timestamp) {
     let staying = wanted.iter().filter(|s| !s.replace).count() as u32;
     let fit = wanted.iter().filter(|s| !s.replace && s.ready.is_some()).count() as u32;
     let room = workers::room(&turn.lane, release, count);
-    for _ in 0..count.saturating_sub(staying).min(room) {
-        start(turn, release, now);
+    let missing = count.saturating_sub(staying).min(room);
+    if missing > 0 && !unstarted::waits(turn, &release.version, now) {
+        (0..missing).for_each(|_| start(turn, release, now));
     }
     let at_once = workers::leaves_first(&turn.lane);
     // Those to be replaced go when the others carry the load, or at once where they carry nothing. A restart looks
@@ -120,12 +126,15 @@ fn start(turn: &mut Turn, release: &Release, now: Timestamp) {
         stop_signal: release.spec.run.stop_signal,
         stop_alone: release.spec.is_worker(),
     };
-    turn.record(
-        "instance.starting",
-        ENGINE,
-        format!("{id} is started for {}", release.version),
-        json!({ "instance": id, "version": release.version, "artifact": release.artifact }),
-    );
+    // That it is tried again was said when it could not be started.
+    if !turn.lane.unstarted.contains_key(&release.version) {
+        turn.record(
+            "instance.starting",
+            ENGINE,
+            format!("{id} is started for {}", release.version),
+            json!({ "instance": id, "version": release.version, "artifact": release.artifact }),
+        );
+    }
     turn.lane.slots.push(Slot {
         id,
         version: release.version.clone(),

@@ -4,7 +4,6 @@ use super::bounds;
 use super::faults;
 use super::lane::{Lane, Release};
 use super::mirroring;
-use super::model::RolloutKind;
 use crate::instance::{InstanceState, InstanceStatus};
 use crate::names::VersionName;
 use crate::spec::{Bad, HealthCheck, HealthProbe, Objective, ServiceSpec};
@@ -71,10 +70,8 @@ pub fn route_now(lane: &Lane, instances: &[InstanceStatus]) -> Option<Route> {
     route_of(&lane)
 }
 
-/// While a rollout is open its own objectives are counted, on both sides.
 fn objectives<'a>(lane: &'a Lane, release: &'a Release) -> &'a ServiceSpec {
-    let open = lane.open.as_ref().filter(|open| open.kind != RolloutKind::Contract);
-    open.map_or(&release.spec, |open| &open.release.spec)
+    lane.counts_by().map_or(&release.spec, |open| &open.release.spec)
 }
 
 fn endpoints(lane: &Lane, version: &VersionName, stable: bool) -> VersionRoute {

@@ -114,8 +114,9 @@ pub(super) fn lighten(turn: &mut Turn, ready: u32) {
         json!({ "weight_bp": weight.bp() }),
     );
     if let Some(open) = &mut turn.lane.open {
-        let Progress { short_since, attempt, promoted_by, .. } = open.progress.clone();
-        open.progress = Progress { short_since, attempt, promoted_by, ..Progress::entered(open.progress.entered) };
+        let Progress { short_since, attempt, cut_offs, promoted_by, .. } = open.progress.clone();
+        open.progress =
+            Progress { short_since, attempt, cut_offs, promoted_by, ..Progress::entered(open.progress.entered) };
     }
 }
 

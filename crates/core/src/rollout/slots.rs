@@ -11,6 +11,8 @@ use super::observed::Observed;
 use super::readiness::{drop_unhealthy, running};
 use super::schema;
 use super::turn::{ENGINE, Turn};
+use super::unstarted;
+use super::watching;
 use crate::instance::{InstanceState, InstanceStatus, TargetError};
 use crate::names::{InstanceId, VersionName};
 use crate::units::Timestamp;
@@ -34,7 +36,7 @@ pub struct Trouble {
 pub(super) fn observe(turn: &mut Turn, seen: &Observed, now: Timestamp) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     for result in &seen.results {
-        absorb(turn, result, &mut troubles);
+        absorb(turn, result, now, &mut troubles);
     }
     let mut slots = std::mem::take(&mut turn.lane.slots);
     let versions: BTreeSet<&VersionName> = slots.iter().map(|slot| &slot.version).collect();
@@ -48,11 +50,13 @@ pub(super) fn observe(turn: &mut Turn, seen: &Observed, now: Timestamp) -> Vec<T
     troubles
 }
 
-fn absorb(turn: &mut Turn, result: &EffectResult, troubles: &mut Vec<Trouble>) {
+fn absorb(turn: &mut Turn, result: &EffectResult, now: Timestamp, troubles: &mut Vec<Trouble>) {
     match result {
         EffectResult::Started { instance } => {
             if let Some(slot) = find(&mut turn.lane, instance) {
                 slot.started = true;
+                let version = slot.version.clone();
+                turn.lane.unstarted.remove(&version);
             }
         }
         EffectResult::NotStarted { instance, error } => {
@@ -61,7 +65,12 @@ fn absorb(turn: &mut Turn, result: &EffectResult, troubles: &mut Vec<Trouble>) {
             turn.lane.slots.retain(|s| s.id != *instance);
             let (TargetError::Hopeless(why) | TargetError::Transient(why)) = error;
             let sentence = format!("{instance} could not be started: {why}");
-            turn.record("instance.not_started", ENGINE, sentence.clone(), json!({ "instance": instance }));
+            if unstarted::note(&mut turn.lane, &version, instance, why, now) {
+                let stays = turn.lane.candidate_version() != Some(&version);
+                let again = if stays { "; it is tried again, less and less often" } else { "" };
+                let said = format!("{sentence}{again}");
+                turn.record("instance.not_started", ENGINE, said, json!({ "instance": instance }));
+            }
             troubles.push(Trouble { version, sentence, crash: false, evidence: json!({ "error": why }) });
         }
         EffectResult::Stopped { instance, killed } => {
@@ -131,7 +140,13 @@ fn look(
         return;
     };
     match status.state {
-        InstanceState::Ended => lost(turn, slot, &ended(status), now, troubles),
+        InstanceState::Ended => {
+            // An end without code and signal is one that nobody saw: the machine's, or its shim's.
+            if status.last_exit.as_ref().is_some_and(|exit| exit.code.is_some() || exit.signal.is_some()) {
+                watching::failed(&mut turn.lane, &slot.version);
+            }
+            lost(turn, slot, &ended(status), now, troubles);
+        }
         InstanceState::Orphaned => {
             slot.replace = true;
         }
@@ -183,6 +198,7 @@ fn exited(turn: &mut Turn, slot: &mut Slot, status: &InstanceStatus, troubles: &
         return;
     }
     slot.exits = ends;
+    watching::failed(&mut turn.lane, &slot.version);
     let was_ready = slot.ready.take().is_some();
     let how = status.last_exit.as_ref().map_or_else(|| "no exit code".to_string(), how);
     let sentence = format!("{} ended unasked ({how})", slot.id);

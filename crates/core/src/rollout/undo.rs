@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::advance::decide;
-use super::lane::{Lane, Return};
+use super::lane::Lane;
+use super::lately::Return;
 use super::model::{Outcome, RolloutKind, State, StepState, Undo};
 use super::observed::Observed;
 use super::rolling;
@@ -57,7 +58,7 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, undo: &Undo, now: Timest
     if turn.lane.is_worker() {
         return workers::proceed(turn, undo, now);
     }
-    let weight = weight_back(&turn.lane);
+    let weight = weight_back(&turn.lane, undo, now);
     let candidate = turn.lane.candidate_version().cloned();
     let stable = turn.lane.stable_version().cloned();
     let wanted = match (&stable, &candidate) {
@@ -88,8 +89,9 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, undo: &Undo, now: Timest
     true
 }
 
-/// The share that the candidate must keep for the moment, since stable could not carry it: normally nothing.
-fn weight_back(lane: &Lane) -> Weight {
+/// The share that the candidate must keep for the moment, since stable could not carry it: normally nothing. Once the way
+/// back is overdue whatever is left of stable carries everything.
+fn weight_back(lane: &Lane, undo: &Undo, now: Timestamp) -> Weight {
     let (Some(open), Some(stable)) = (&lane.open, &lane.stable) else { return Weight::ZERO };
     let current = lane.candidate_weight();
     if current == Weight::ZERO {
@@ -101,7 +103,8 @@ fn weight_back(lane: &Lane) -> Weight {
     let candidates = lane.ready(&open.release.version);
     let declared = stable.instances(&lane.id);
     let ready = lane.ready(&stable.version);
-    if candidates == 0 || ready >= declared || current.bp() <= SMALL {
+    let overdue = ready > 0 && now >= undo.since.plus(UNDO_LIMIT);
+    if candidates == 0 || ready >= declared || current.bp() <= SMALL || overdue {
         return Weight::ZERO;
     }
     current.min(Weight::ratio(declared - ready, declared))
@@ -155,6 +158,8 @@ pub(super) fn end(turn: &mut Turn, undo: &Undo, kind: &str, now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::TargetError;
+    use crate::rollout::effect::EffectResult;
     use crate::rollout::fixture;
     use crate::rollout::lane::Routing;
     use crate::rollout::turn::turn;
@@ -184,6 +189,40 @@ environments:
             cohorts: Vec::new(),
         });
         lane
+    }
+
+    #[test]
+    fn a_rollback_that_has_the_traffic_is_not_turned_round() {
+        let mut lane = short();
+        lane.open.as_mut().unwrap().kind = RolloutKind::Rollback;
+        let error = TargetError::Hopeless("no room".to_string());
+        let results = vec![EffectResult::NotStarted { instance: lane.slots[3].id.clone(), error }];
+        let refused = turn(&lane, &Observed { results, ..Observed::default() }, Timestamp(1_000));
+        assert_eq!(refused.lane.open.as_ref().unwrap().state, State::Running);
+        let waited = turn(&lane, &Observed::default(), Timestamp(3_600_000));
+        let state = &waited.lane.open.as_ref().unwrap().state;
+        assert!(matches!(state, State::Held { .. }), "a person is asked: {state:?}");
+    }
+
+    #[test]
+    fn a_way_back_that_waits_for_stable_has_an_end() {
+        let mut lane = short();
+        lane.slots[1].ready = None;
+        lane.slots[3].ready = lane.slots[2].ready.clone();
+        let undo = Undo {
+            cause: "aborted".to_string(),
+            actor: "user:test".to_string(),
+            since: Timestamp(0),
+            outcome: Outcome::RolledBack,
+            asked_person: false,
+        };
+        lane.open.as_mut().unwrap().state = State::Undoing(undo);
+        let waits = turn(&lane, &Observed::default(), Timestamp(299_000));
+        assert_eq!(waits.lane.candidate_weight().bp(), 5_000, "stable could not carry it");
+        let kept = waits.lane.wanted(&"2".parse().unwrap()).count();
+        assert_eq!(kept, 1, "no more of the candidate than that takes");
+        let over = turn(&lane, &Observed::default(), Timestamp(300_000));
+        assert_eq!(over.lane.candidate_weight(), Weight::ZERO);
     }
 
     #[test]

@@ -15,12 +15,14 @@ use super::observed::Observed;
 use super::shifting::route;
 use super::turn::{ENGINE, Turn};
 use crate::judge::{self, Counts};
+use crate::names::VersionName;
 use crate::spec::OnBreach;
 use crate::units::{Millis, Timestamp};
 
 /// How long it must have been over before an incident closes.
 const QUIET: Millis = Millis::from_secs(30);
-/// How long stable may be short of instances: a restart is no incident.
+/// How long stable may be short of instances: a restart is no incident. Where none of its own has failed, they may take
+/// their `start_limit` beyond it: somebody scaled up, or the machine was started again.
 const SHORT: Millis = Millis::from_secs(60);
 /// How often all users are counted again while an incident is open.
 const RECOUNT: Millis = Millis::from_secs(10);
@@ -36,6 +38,9 @@ const LIKELY: Millis = Millis::from_secs(3600);
 pub struct Watching {
     /// Since when stable has been short of instances.
     pub short_since: Option<Timestamp>,
+    /// Instances of its own have ended unasked or failed their health check meanwhile.
+    #[serde(default)]
+    pub failing: bool,
     /// The incident that is open.
     pub incident: Option<Incident>,
     /// Incidents so far.
@@ -60,6 +65,25 @@ pub struct Incident {
     pub over_since: Option<Timestamp>,
     /// Somebody went back, or Slipway did.
     pub acted: bool,
+    /// All that is broken is that instances are missing.
+    #[serde(default)]
+    pub only_short: bool,
+}
+
+/// An instance of `version` has failed by itself.
+pub(super) fn failed(lane: &mut Lane, version: &VersionName) {
+    lane.watching.failing |= lane.stable_version() == Some(version);
+}
+
+/// A release has come to serve: what breaks from here on is its own, and an incident of its own.
+pub(super) fn succeeded(turn: &mut Turn, version: &VersionName, now: Timestamp) {
+    let watching = &mut turn.lane.watching;
+    (watching.short_since, watching.failing) = (None, false);
+    if let Some(Incident { number, since, .. }) = watching.incident.take() {
+        let sentence = format!("incident {number} is closed: {version} serves from now on");
+        let evidence = json!({ "incident": number, "ms": now.since(since).0 });
+        turn.record("incident.closed", ENGINE, sentence, evidence);
+    }
 }
 
 /// Looks at what serves, while no rollout does.
@@ -94,20 +118,33 @@ fn note_shortage(turn: &mut Turn, now: Timestamp) {
     turn.lane.watching.short_since = match short {
         true => {
             let since = turn.lane.watching.short_since.unwrap_or(now);
-            turn.wake(since.plus(SHORT));
+            let over = since.plus(patience(&turn.lane));
+            if now < over {
+                turn.wake(over);
+            }
             Some(since)
         }
         false => None,
     };
+    turn.lane.watching.failing &= short;
 }
 
-/// What is broken now, a sentence each.
+/// How long stable may be short now.
+fn patience(lane: &Lane) -> Millis {
+    let start = lane.stable.as_ref().filter(|_| !lane.watching.failing).map(|stable| stable.spec.health.start_limit);
+    Millis(SHORT.0 + start.unwrap_or_default().0)
+}
+
+fn short_for_long(lane: &Lane, now: Timestamp) -> bool {
+    lane.watching.short_since.is_some_and(|since| now.since(since) >= patience(lane))
+}
+
+/// What is broken now, a sentence each; that instances are missing comes last.
 fn breaches(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
     let Some(stable) = &lane.stable else { return Vec::new() };
     let mut broken: Vec<String> = broken(lane, seen).into_iter().map(|(_, what)| what).collect();
     let (ready, declared) = (lane.ready(&stable.version), stable.instances(&lane.id));
-    let long = lane.watching.short_since.is_some_and(|since| now.since(since) >= SHORT);
-    if long {
+    if short_for_long(lane, now) {
         broken.push(format!("only {ready} of {declared} instances of {} are ready", stable.version));
     }
     broken
@@ -126,11 +163,11 @@ pub(super) fn broken(lane: &Lane, seen: &Observed) -> Vec<(String, String)> {
         let found = windows.into_iter().find(|(counts, _)| !well && judge::breached(objective, *counts));
         if let Some((counts, length)) = found {
             let sentence = format!(
-                "{}: {} of {} in {length}, and {}% is the most",
+                "{}: {} of {} in {length}, and {} is the most",
                 objective.name,
                 counts.bad,
                 counts.n,
-                objective.at_most * 100.0
+                judge::percent(objective.at_most)
             );
             broken.push((objective.name.clone(), sentence));
         }
@@ -140,6 +177,7 @@ pub(super) fn broken(lane: &Lane, seen: &Observed) -> Vec<(String, String)> {
 
 fn open(turn: &mut Turn, seen: &Observed, what: Vec<String>, now: Timestamp) {
     let likely = likely(&turn.lane, seen, now);
+    let only_short = what.len() == usize::from(short_for_long(&turn.lane, now));
     let watching = &mut turn.lane.watching;
     watching.incidents += 1;
     let number = watching.incidents;
@@ -150,6 +188,7 @@ fn open(turn: &mut Turn, seen: &Observed, what: Vec<String>, now: Timestamp) {
         likely: likely.clone(),
         over_since: None,
         acted: false,
+        only_short,
     });
     let sentence = format!("incident {number}: {}; likely: {}", what.join("; "), likely.join("; "));
     turn.record("incident.opened", ENGINE, sentence, json!({ "incident": number, "what": what, "likely": likely }));
@@ -157,8 +196,10 @@ fn open(turn: &mut Turn, seen: &Observed, what: Vec<String>, now: Timestamp) {
 
 /// Goes on watching an open incident, and closes it once it has been over for a while.
 fn follow(turn: &mut Turn, what: Vec<String>, now: Timestamp) {
+    let only_short = what.len() == usize::from(short_for_long(&turn.lane, now));
     let Some(incident) = &mut turn.lane.watching.incident else { return };
     if !what.is_empty() {
+        incident.only_short = only_short;
         // The numbers change with every look; that something else is broken is worth keeping.
         let names =
             |all: &[String]| all.iter().filter_map(|s| s.split(':').next()).map(str::to_string).collect::<Vec<_>>();
@@ -221,12 +262,76 @@ fn likely(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
     named
 }
 
-/// Whether the policy of what serves wants to go back by itself now.
+/// Whether the policy of what serves wants to go back by itself now. Missing instances are a reason only where the version's
+/// own have failed: an earlier one would be started on the same machine.
 pub fn rollback_due(lane: &Lane, now: Timestamp) -> bool {
     let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
     lane.open.as_ref().is_none_or(|open| open.kind == RolloutKind::Contract)
         && lane.predecessor.is_some()
         && environment.is_some_and(|e| e.on_breach == OnBreach::Rollback)
         && within(lane, now)
-        && lane.watching.incident.as_ref().is_some_and(|i| !i.acted && i.over_since.is_none())
+        && lane.watching.incident.as_ref().is_some_and(|i| {
+            let own = !i.only_short || lane.watching.failing;
+            !i.acted && i.over_since.is_none() && own
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture;
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: /, start_limit: 90s }
+objectives: [{ name: errors, bad: failed, at_most: 7% }]
+environments:
+  production: { instances: 2, on_breach: rollback, strategy: { blue-green: {} } }
+";
+
+    /// One of two instances of 1 is ready, and 0 served before it.
+    fn short() -> Lane {
+        let mut lane = fixture::serving(FILE);
+        lane.slots = vec![fixture::slot(&lane, 1, "1", true), fixture::slot(&lane, 2, "1", false)];
+        lane.predecessor = lane.stable.clone();
+        lane.deployed_at = Some(Timestamp(0));
+        lane
+    }
+
+    fn watched(lane: &Lane, seen: &Observed, at: u64) -> Lane {
+        let mut turn = Turn::new(lane);
+        watch(&mut turn, seen, Timestamp(at));
+        turn.lane
+    }
+
+    #[test]
+    fn instances_that_are_started_have_their_time_and_are_no_reason_to_go_back() {
+        let seen = Observed::default();
+        let lane = watched(&watched(&short(), &seen, 1_000), &seen, 150_900);
+        assert_eq!(lane.watching.incident, None, "somebody scaled up, and they may take 90 s");
+        let lane = watched(&lane, &seen, 151_000);
+        assert!(lane.watching.incident.as_ref().is_some_and(|incident| incident.what[0].contains("only 1 of 2")));
+        assert!(!rollback_due(&lane, Timestamp(151_000)), "none of its own has failed");
+    }
+
+    #[test]
+    fn instances_that_fail_by_themselves_are() {
+        let seen = Observed::default();
+        let mut lane = short();
+        failed(&mut lane, &"1".parse().unwrap());
+        let lane = watched(&watched(&lane, &seen, 1_000), &seen, 61_000);
+        assert!(lane.watching.incident.is_some() && rollback_due(&lane, Timestamp(61_000)));
+    }
+
+    #[test]
+    fn the_share_that_is_acceptable_is_told_as_it_was_written() {
+        let mut seen = Observed::default();
+        let bad = Counts { n: 1_000, bad: 900, bad_keys: 900 };
+        seen.evidence.stable_ten_seconds.insert("errors".to_string(), bad);
+        let lane = watched(&short(), &seen, 1_000);
+        let told = lane.watching.incident.as_ref().map(|incident| incident.what.join("; "));
+        assert_eq!(told.as_deref(), Some("errors: 900 of 1000 in ten seconds, and 7% is the most"));
+        assert!(rollback_due(&lane, Timestamp(1_000)));
+    }
 }

@@ -59,6 +59,9 @@ pub struct ServiceSpec {
     pub traffic: Traffic,
     /// What counts as good enough.
     pub objectives: Vec<Objective>,
+    /// None was declared, and these were assumed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     /// Who is told and asked in every environment.
     #[serde(default)]
     pub hooks: Vec<Hook>,

@@ -164,7 +164,7 @@ pub fn lane_status(now: &LaneNow) -> LaneStatus {
         deployed_at: lane.deployed_at.map(|t| t.0),
         back_to,
         no_way_back,
-        went_back: lane.went_back.as_ref().map(|back| went_back(back, now.at)),
+        went_back: lane.last_way_back().map(|back| went_back(back, now.at)),
         split: shares(now),
         rollout: open.map(|o| o.id.to_string()),
         probes: open.and_then(probes),

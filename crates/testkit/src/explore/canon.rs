@@ -85,6 +85,7 @@ fn lane(state: &State, roles: &Roles, h: &mut impl Hasher) {
     roles.maybe(standby.map(|s| &s.release.version)).hash(h);
     standby.map(|s| s.until.since(state.now).0.div_ceil(state.stride().0)).hash(h);
     roles.maybe(lane.predecessor.as_ref().map(|r| &r.version)).hash(h);
+    // That a release was taken back changes nothing of what a lane does next.
     lane.went_back.as_ref().map(|back| (roles.part(&back.from), roles.part(&back.to))).hash(h);
     for asked in &lane.queue {
         (format!("{:?}", asked.kind), roles.part(&asked.release.version)).hash(h);
@@ -123,7 +124,7 @@ fn rollout(state: &State, open: &Rollout, roles: &Roles, h: &mut impl Hasher) {
     // A pause makes the step's limit later.
     age(state, progress.confirmed.map(|at| at.plus(progress.forgiven)), OLD).hash(h);
     age(state, Some(progress.entered), OLD).hash(h);
-    (progress.attempt, progress.outage.is_some(), progress.promoted_by.is_some()).hash(h);
+    (progress.attempt, progress.cut_offs, progress.outage.is_some(), progress.promoted_by.is_some()).hash(h);
     progress.waiting_for_stable.len().hash(h);
     (open.first_epoch.is_some(), open.before.is_empty(), open.crashes.min(3)).hash(h);
     open.steps.get(open.step).is_some_and(|record| record.began_at.is_some()).hash(h);

@@ -51,7 +51,7 @@ impl World {
             let rows = self.cohort_counts.iter().filter(|((_, _, of), _)| *of == name).map(|(_, row)| row.clone());
             let book: &mut Book = self.cohort_books.entry(name.clone()).or_default();
             book.take(rows.collect(), self.now);
-            (name, book.evidence(&self.lane.id, self.lane.stable_version(), self.now))
+            (name, book.evidence(&self.lane, self.now))
         };
         names.into_iter().map(one).collect()
     }

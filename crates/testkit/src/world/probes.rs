@@ -32,7 +32,7 @@ impl World {
     /// What a turn is shown of probes.
     pub(super) fn observe_probes(&mut self) -> Evidence {
         self.probe_book.take(self.probe_counts.values().cloned().collect(), self.now);
-        self.probe_book.evidence(&self.lane.id, self.lane.stable_version(), self.now)
+        self.probe_book.evidence(&self.lane, self.now)
     }
 
     /// The control plane starts anew: what it knew of probes, and of the last minutes, is gone.

@@ -99,7 +99,7 @@ pub(super) fn count(
     for objective in objectives {
         let bad = match objective.bad {
             CountedBad::Failed => failed,
-            CountedBad::SlowerThan(_) => slow,
+            CountedBad::SlowerThan(bound) => slow || took_us.is_some_and(|us| us > bound.0 * 1_000),
             CountedBad::SlowerThanUs(bound) => took_us.is_some_and(|us| us > bound),
         };
         let at = match row.objectives.iter().position(|o| o.name == objective.name) {

@@ -45,16 +45,17 @@ pub(super) fn of(
     let weight = plan.steps[first].kind.weight()?;
     let next = plan.next_weight(first);
     let budget = Budget::divided(strategy.alpha, strategy.beta, plan.judged_steps(), release.spec.objectives.len());
-    let forecast = Forecast {
+    let forecast = |objective: &Objective| Forecast {
         weight,
         next_weight: next,
-        stable_rate: today.bad_share,
-        candidate_rate: BAD_SHARE + today.bad_share,
+        stable_rate: today.bad_share(objective),
+        candidate_rate: BAD_SHARE + today.bad_share(objective),
         min_requests: strategy.min_requests,
     };
     let failing = |objective: &&Objective| worker || objective.bad == Bad::Failed;
     let needed = release.spec.objectives.iter().filter(failing);
-    let needed = needed.filter_map(|objective| judge::requests_to_catch(objective, &budget, &forecast)).min();
+    let needed =
+        needed.filter_map(|objective| judge::requests_to_catch(objective, &budget, &forecast(objective))).min();
     // What one step shows is watched for as long as the step lasts; after the last there is nobody who looks.
     let watched = watched(strategy, plan, first);
     let per_ms = rate * weight.share() / 1000.0;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Refusal, open, refuse};
 use crate::rollout::asking;
-use crate::rollout::{State, Turn};
+use crate::rollout::{RolloutKind, State, Turn};
 use crate::units::Timestamp;
 
 /// Lets the step at hand pass, or ends verification early. Who has looked at it names it as `seen`: a word that comes twice,
@@ -28,6 +28,13 @@ pub fn promote(turn: &mut Turn, seen: Option<&str>, actor: &str, now: Timestamp)
         }
         return Ok(());
     }
+    if matches!(rollout.kind, RolloutKind::Drill { .. }) {
+        let reason = format!(
+            "{} is a drill: cut short it would show nothing; it returns by itself, or at once by slipway abort",
+            rollout.id
+        );
+        return refuse("nothing_to_judge", reason);
+    }
     let step = rollout.plan.steps.get(rollout.step);
     if !step.is_some_and(|step| step.kind.is_judged()) {
         let reason = format!("step {at_hand} waits for no verdict; it goes on by itself when it can");
@@ -40,4 +47,28 @@ pub fn promote(turn: &mut Turn, seen: Option<&str>, actor: &str, now: Timestamp)
         rollout.state = State::Running;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture;
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+environments:
+  production: { instances: 1, strategy: { blue-green: {} } }
+";
+
+    #[test]
+    fn a_drill_is_not_cut_short() {
+        let mut lane = fixture::at_step(FILE, "verification");
+        let promoted = |lane: &crate::rollout::Lane| promote(&mut Turn::new(lane), None, "user:test", Timestamp(1));
+        assert_eq!(promoted(&lane), Ok(()));
+        lane.open.as_mut().unwrap().kind = RolloutKind::Drill { cold: false };
+        let refused = promoted(&lane).unwrap_err();
+        assert!(refused.code == "nothing_to_judge" && refused.reason.contains("is a drill"), "{refused}");
+    }
 }

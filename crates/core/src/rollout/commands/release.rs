@@ -2,12 +2,15 @@
 
 use serde_json::json;
 
-use super::{Refusal, end_queued};
+use super::{Refusal, end_queued, refuse};
 use crate::journal::Fact;
 use crate::names::RolloutId;
 use crate::rollout::model::{Outcome, RolloutKind, State};
 use crate::rollout::{Asked, Turn, gates, undo};
 use crate::units::Timestamp;
+
+/// Rollouts that may wait in one lane.
+const MOST_WAITING: usize = 20;
 
 /// Queues a rollout; with `supersede`, everything before it gives way.
 pub fn release(turn: &mut Turn, mut asked: Asked, supersede: bool, now: Timestamp) -> Result<(), Refusal> {
@@ -20,6 +23,14 @@ pub fn release(turn: &mut Turn, mut asked: Asked, supersede: bool, now: Timestam
     let lane = turn.lane.clone();
     let cause = format!("superseded by {id}, which is newer");
     end_queued(turn, Outcome::Superseded, &cause, &actor, now, |older| gates::waits(&lane, older, now));
+    if turn.lane.queue.len() >= MOST_WAITING {
+        let reason = format!(
+            "{MOST_WAITING} rollouts of {} wait already: withdraw some (slipway abort), or put this one in the place of them \
+             all (--supersede)",
+            turn.lane.id
+        );
+        return refuse("queue_full", reason);
+    }
     let behind = turn.lane.open.as_ref().map(|r| r.id.clone()).or(turn.lane.queue.last().map(|a| a.id.clone()));
     let sentence = match &behind {
         Some(other) => format!("{version} is asked for and waits for {other}"),
@@ -50,5 +61,31 @@ fn give_way(turn: &mut Turn, to: &RolloutId, actor: &str, now: Timestamp) {
     });
     if undoable {
         undo::begin(turn, &cause, actor, Some(Outcome::Superseded), Vec::new(), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture;
+
+    const FILE: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+environments:
+  production: { instances: 1, strategy: { blue-green: {} } }
+";
+
+    #[test]
+    fn only_so_many_wait() {
+        let mut turn = Turn::new(&fixture::at_step(FILE, "verification"));
+        for number in 0..MOST_WAITING as u64 {
+            assert_eq!(release(&mut turn, fixture::asked(FILE, 10 + number), false, Timestamp(1)), Ok(()));
+        }
+        let refused = release(&mut turn, fixture::asked(FILE, 40), false, Timestamp(1)).unwrap_err();
+        assert!(refused.code == "queue_full" && refused.reason.contains("--supersede"), "{refused}");
+        assert_eq!(release(&mut turn, fixture::asked(FILE, 41), true, Timestamp(1)), Ok(()));
+        assert_eq!(turn.lane.queue.len(), 1);
     }
 }

@@ -36,17 +36,18 @@ pub fn way_back(lane: &Lane, to: Option<&VersionName>) -> Result<Back, Refusal> 
             ),
         };
     }
-    match (to, &lane.went_back, &lane.predecessor) {
+    match (to, &lane.predecessor, &lane.went_back) {
         (Some(to), _, _) if to == stable => refuse("already_serves", format!("{to} already serves {}", lane.id)),
         (Some(to), _, _) => Ok(Back::To(to.clone())),
-        (None, Some(back), _) => refuse(
+        // A rollback leaves none. A release that was taken back has not moved what serves, and stands in nobody's way.
+        (None, Some(predecessor), _) => Ok(Back::To(predecessor.version.clone())),
+        (None, None, Some(back)) => refuse(
             "no_rollback_of_a_rollback",
             format!(
                 "{} already went back from {} to {} ({}); to go further back, name the version: --to VERSION",
                 lane.id, back.from, back.to, back.rollout
             ),
         ),
-        (None, None, Some(predecessor)) => Ok(Back::To(predecessor.version.clone())),
         (None, None, None) => refuse("nothing_to_go_back_to", format!("{stable} has no predecessor in {}", lane.id)),
     }
 }

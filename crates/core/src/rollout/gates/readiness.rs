@@ -18,6 +18,7 @@ pub(super) fn has(lane: &Lane, release: &Release, what: Readiness, seen: &Observ
             None => Gate::blocking(&name, "nobody answers for it".to_string(), declare()),
         },
         Readiness::Objectives => match spec.objectives.len() {
+            _ if spec.assumed => Gate::blocking(&name, "none is declared: one is assumed".to_string(), declare()),
             0 => Gate::blocking(&name, "it has none".to_string(), declare()),
             n => Gate::met(&name, format!("{n} declared")),
         },
@@ -69,4 +70,35 @@ fn hooks(name: &str, lane: &Lane, release: &Release, seen: &Observed) -> Gate {
         ),
     };
     Gate::blocking(name, format!("hook {} cannot be {}: {why}", hook.name, can(hook)), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture;
+    use crate::rollout::gates::Standing;
+
+    #[test]
+    fn an_objective_that_was_assumed_is_none_that_is_declared() {
+        let file = |objectives: &str| {
+            format!(
+                "
+service: shop
+run: {{ command: [./shop, \"{{port}}\"] }}
+health: {{ http: / }}
+{objectives}
+environments:
+  production: {{ instances: 1, strategy: {{ blue-green: {{}} }} }}
+"
+            )
+        };
+        let standing = |objectives: &str| {
+            let asked = fixture::asked(&file(objectives), 1);
+            let lane = fixture::serving(&file(objectives));
+            has(&lane, &asked.release, Readiness::Objectives, &Observed::default()).standing
+        };
+        assert_eq!(standing(""), Standing::Blocking);
+        assert_eq!(standing("objectives: []"), Standing::Blocking);
+        assert_eq!(standing("objectives: [{ name: errors, bad: failed, at_most: 1% }]"), Standing::Met);
+    }
 }

@@ -111,8 +111,14 @@ pub(super) fn patience(release: &Release) -> Millis {
 /// The share that a pass of step `index` has to vouch for. After a worker's last judged step nothing is held back once
 /// it succeeds, so what is verified beside stable counts as everything.
 pub(super) fn next_weight(open: &Rollout) -> Weight {
-    match open.plan.steps.get(open.step + 1).map(|step| step.kind) {
-        Some(StepKind::Verify { .. }) if open.release.spec.is_worker() => Weight::ALL,
-        _ => open.plan.next_weight(open.step),
+    let kinds: Vec<StepKind> = open.plan.steps.iter().map(|step| step.kind).collect();
+    vouched(open.release.spec.is_worker(), &kinds, open.step)
+}
+
+/// The same of the steps of a plan, of a worker or not.
+pub(super) fn vouched(worker: bool, steps: &[StepKind], index: usize) -> Weight {
+    match steps.get(index + 1) {
+        Some(StepKind::Verify { .. }) if worker => Weight::ALL,
+        _ => super::plan::next_weight(steps, index),
     }
 }

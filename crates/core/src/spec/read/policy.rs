@@ -7,6 +7,7 @@ use super::super::scalar;
 use super::time;
 use crate::names::{EnvironmentName, ServiceName};
 use crate::units::{Millis, Timestamp};
+use crate::version_order::is_comparable;
 use crate::window::{self, Window};
 
 const DRILL_KEYS: Keys = Keys { known: &["every", "window", "cold"], later: &[] };
@@ -161,9 +162,9 @@ fn after(text: &str) -> Result<After, Wrong> {
         None => (what, None),
     };
     if let Some(version) = version
-        && !version.starts_with(|c: char| c.is_ascii_digit() || c == 'v')
+        && !is_comparable(version)
     {
-        return Err(wrong("compares with a version that has no number to compare by"));
+        return Err(wrong("compares with a version that has no number to compare by, as 2.1 has"));
     }
     Ok(After {
         service: ServiceName::new(service).map_err(|_| wrong("names no service"))?,

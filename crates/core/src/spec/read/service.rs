@@ -81,7 +81,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     let probe = fields.get("probe").and_then(probe);
     let mirror = fields.get("mirror").and_then(mirror);
     let traffic = fields.or("traffic", traffic::defaults(), traffic);
-    let objectives = declared_or_assumed(&fields, worker.is_some());
+    let (objectives, assumed) = declared_or_assumed(&fields, worker.is_some());
     let hooks = fields.or("hooks", Vec::new(), hooks);
     let environments = environments_section.and_then(|r| environments(r, worker));
     if let (Some(section), Some(run), Some(environments)) = (run_section, &run, &environments) {
@@ -98,7 +98,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
     if let (Some(section), Some(environments)) = (environments_section, &environments) {
         let declared = |what: Readiness| match what {
             Readiness::Owner => owner.is_some(),
-            Readiness::Objectives => fields.get("objectives").is_some(),
+            Readiness::Objectives => !assumed,
             Readiness::Smoke => !smoke.is_empty(),
             Readiness::Drill => worker.is_none_or(|worker| !worker.exclusive),
             // Those of an environment's file are not known here; where there are none, nobody has to answer.
@@ -126,6 +126,7 @@ pub(in super::super) fn service(reader: &Reader) -> Option<ServiceSpec> {
         mirror,
         traffic,
         objectives,
+        assumed: assumed && worker.is_none(),
         hooks,
         environments: environments?,
     })
@@ -147,16 +148,18 @@ fn owner(text: &str) -> Result<String, Wrong> {
 }
 
 /// Without an objective a release could be judged by nothing but its health, so one is assumed.
-/// A worker has no requests to assume one of.
-fn declared_or_assumed(fields: &Fields, worker: bool) -> Vec<Objective> {
+/// A worker has no requests to assume one of. Whether none was declared stands beside it.
+fn declared_or_assumed(fields: &Fields, worker: bool) -> (Vec<Objective>, bool) {
     let declared = fields.get("objectives").map(|reader| (reader, objectives(reader, worker)));
-    match declared {
-        Some((_, Some(list))) if !list.is_empty() => return list,
+    match &declared {
+        Some((_, Some(list))) if !list.is_empty() => return (list.clone(), false),
+        // What is wrong with it was noted already.
         Some((_, None)) => {}
         Some((reader, Some(_))) => reader.warn(assumed(worker)),
         None => fields.section().warn_of("objectives", assumed(worker)),
     }
-    if worker { Vec::new() } else { vec![objective::default()] }
+    let objectives = if worker { Vec::new() } else { vec![objective::default()] };
+    (objectives, !matches!(declared, Some((_, None))))
 }
 
 fn assumed(worker: bool) -> Wrong {

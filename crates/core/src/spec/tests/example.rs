@@ -85,6 +85,7 @@ fn the_example_of_the_design_is_read_to_the_letter() {
     let canary = StrategyKind::Canary { steps: weights.to_vec(), step_limit: Millis::from_secs(600) };
     let expected = ServiceSpec {
         hooks: Vec::new(),
+        assumed: false,
         needs_schema: None,
         migrate: None,
         stateful: false,

@@ -43,6 +43,14 @@ fn a_gate_that_can_never_hold_is_refused() {
     assert!(owner.contains("asks for owner, and none is declared"), "{owner}");
     assert!(refused("gates: { readiness: [onwer] }").contains("did you mean owner?"));
     assert!(refused("gates: { after: [\"payments >= latest\"] }").contains("no number to compare by"));
+    for unreadable in ["2.x", "v", "2..1", "99999999999999999999"] {
+        let told = refused(&format!("gates: {{ after: [\"payments >= {unreadable}\"] }}"));
+        assert!(told.contains("no number to compare by"), "{unreadable}: {told}");
+    }
+    let assumed = production("gates: { readiness: [objectives] }");
+    let line = assumed.lines().find(|line| line.starts_with("objectives:")).unwrap();
+    let none = parse(&assumed.replace(line, "objectives: []")).map(|_| String::new()).unwrap_or_else(|m| said(&m));
+    assert!(none.contains("asks for objectives, and none is declared"), "{none}");
     assert!(refused("gates: { after: [checkout] }").contains("the service itself"));
     assert!(refused("gates: { approvals: { from: [alice, alice] } }").contains("twice"));
 }
