@@ -57,6 +57,8 @@ struct Service {
     rollout: Option<String>,
     /// Gates that do not hold, each as a sentence; absent where they were not looked up.
     blocked: Option<Vec<String>>,
+    /// A freeze that comes, as a sentence.
+    coming: Option<String>,
     drift: Vec<String>,
 }
 
@@ -105,10 +107,13 @@ pub(in crate::console) fn list(viewer: &Viewer, told: &[overview::Told]) -> List
 /// One environment for somebody.
 pub(in crate::console) fn view(viewer: &Viewer, environment: &str, told: &Told) -> View {
     let waits = told.gates.iter().filter(|gates| gates.rollout.is_some());
+    let mut waits: Vec<Waiting> = waits.map(|gates| waiting(viewer, gates)).collect();
+    // What waits for the viewer's own word comes first.
+    waits.sort_by_key(|waits| !waits.approve.as_ref().is_some_and(|approve| approve.refused.is_none()));
     View {
         frame: Frame::of(environment, Here::Environments, viewer),
         environment: environment.to_string(),
-        waiting: waits.map(|gates| waiting(viewer, gates)).collect(),
+        waiting: waits,
         services: told.lanes.iter().map(|lane| service(lane, &told.gates)).collect(),
         file: told.file.as_ref().map(file),
     }
@@ -136,7 +141,10 @@ fn service((lane, _): &overview::Told, gates: &[WireGates]) -> Service {
         Some(remedy) => format!("{}: {}; {remedy}", gate.name, gate.sentence),
         None => format!("{}: {}", gate.name, gate.sentence),
     };
+    // A freeze that is not on says when it will be.
+    let freeze = stands.and_then(|g| g.gates.iter().find(|g| g.name == "freeze" && g.standing == "met"));
     Service {
+        coming: freeze.map(|gate| format!("freeze: {}", gate.sentence)),
         name: lane.service.clone(),
         version: lane.stable.as_ref().map_or_else(|| "nothing yet".to_string(), |s| s.version.clone()),
         rollout: lane.rollout.clone(),
