@@ -85,15 +85,19 @@ impl Living for View {
 
 /// All environments for somebody.
 pub(in crate::console) fn list(viewer: &Viewer, told: &[overview::Told]) -> ListView {
-    let mut counts: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
+    // Services, and of these those that need a look, change, or have something that waits.
+    let mut counts: BTreeMap<&str, (usize, usize, usize, usize)> = BTreeMap::new();
     for (lane, open) in told {
         let of = counts.entry(&lane.environment).or_default();
+        let (rank, (word, _), _) = overview::standing(lane, open.as_ref());
         of.0 += 1;
-        of.1 += usize::from(open.is_some());
-        of.2 += usize::from(!lane.queue.is_empty());
+        of.1 += usize::from(rank == 0 && word != overview::WAITS);
+        of.2 += usize::from(rank == 1);
+        of.3 += usize::from(!lane.queue.is_empty());
     }
-    let said = |(name, (all, moving, waiting)): (&str, (usize, usize, usize))| {
-        let busy = [(moving, "changing"), (waiting, "waiting to begin")];
+    let said = |(name, (all, trouble, moving, waiting)): (&str, (usize, usize, usize, usize))| {
+        let look = if trouble == 1 { "needs a look" } else { "need a look" };
+        let busy = [(trouble, look), (moving, "changing"), (waiting, "waiting to begin")];
         let busy: Vec<String> = busy.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let busy = if busy.is_empty() { "calm".to_string() } else { busy.join(", ") };
         (name.to_string(), format!("{}: {busy}", services(all)))

@@ -40,7 +40,7 @@ fn phase(name: &'static str, rollout: Value, mut plan_of: Value, lane: LaneStatu
         told = rollout::Told { explanation: None, samples: vec![], smokes: vec![], ..told };
     }
     if rollout.exposed_requests == 0 {
-        told = rollout::Told { samples: vec![], ..told };
+        told = rollout::Told { samples: vec![], smokes: vec![], ..told };
     }
     Phase { name, rollout, lane, told }
 }
@@ -57,7 +57,7 @@ pub fn phases() -> Vec<Phase> {
             json!({ "name": name, "what": format!("what {name} does"), "undo": "", "exposed_bp": exposed, "judged": exposed > 0,
                 "requests": {}, "best_ms": 1000, "worst_ms": 600000, "today_ms": null })
         };
-        json!([step(one, 0), step(other, 10000)])
+        json!([step(one, 0), step(other, if other == "contract" { 0 } else { 10000 })])
     };
     let first = || {
         json!({ "from": null, "way_back": "first release: there is nothing to go back to; its undo is to stop",
@@ -174,7 +174,7 @@ pub fn phases() -> Vec<Phase> {
                 json!({ "rollback_ms": 9, "steps": steps(["done", "failed", "skipped", "skipped"]) }),
             ),
             json!({}),
-            lane(json!({ "rollout": "ro-13" })),
+            calm(json!({})),
         ),
         phase(
             "first release",

@@ -158,7 +158,7 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         steps,
         uncharted: uncharted(told),
         charts: charts(seen, planned, explanation.map_or(0, |e| e.began_at)),
-        met: (r.kind != "contract" && (r.exposed_requests > 0 || explanation.is_some())).then(|| met(&at(r, then))),
+        met: (r.kind != "contract" && r.exposed_requests > 0).then(|| met(&at(r, then))),
         people: then.is_none().then(|| people(r)).flatten(),
         probed: r.probes.as_ref().filter(|_| then.is_none()).map(|probes| probed(&r.version, probes)),
         way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
@@ -192,7 +192,7 @@ fn people(r: &WireRollout) -> Option<String> {
 
 fn probed(version: &str, probes: &WireProbes) -> String {
     let (all, bad) = (count(probes.candidate), count(probes.candidate_failed));
-    format!("Beside them {all} synthetic probes went to {version}, {bad} of them failed.")
+    format!("{all} synthetic probes went to {version}, {bad} of them failed.")
 }
 
 /// Why there is nothing to draw.
@@ -339,6 +339,8 @@ fn sign(state: &str) -> &'static str {
 fn took_back(r: &WireRollout, planned: Option<&str>) -> Option<String> {
     match r.rollback_ms {
         Some(ms) => Some(format!("Going back took {} until every gateway had confirmed it.", time(ms))),
+        // What never began has nothing to take back.
+        None if r.outcome.as_deref() == Some("blocked") => None,
         None => planned.filter(|said| !said.is_empty()).map(|said| format!("Going back: {said}.")),
     }
 }
