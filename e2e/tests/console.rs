@@ -196,7 +196,7 @@ async fn what_succeeded_is_drilled_and_then_rolled_back_from_the_page_of_its_ser
     tab.until(At::css("details[open]"), "taken on purpose, and the way forth again").await?;
     tab.click(At::css("details[open] button")).await?;
     tab.until(At::css("h1"), "succeeded").await?;
-    tab.until(At::css(".foot"), "drill by").await?;
+    tab.until(At::css(".foot"), "drill, asked for by user:first").await?;
     assert_eq!(stage.stable().await, "1.1.0", "forth again");
 
     tab.goto("/services/shop").await?;
@@ -290,8 +290,8 @@ async fn a_release_waits_until_another_person_approves_what_the_page_shows() -> 
     plain.until(At::css(".entries"), "rollout.approved by user:alice").await?;
     assert_eq!(plain.count(".entries > li").await?, 1);
     plain.goto("/services/shop").await?;
-    plain.choose(At::label("From"), "1.0.0").await?;
-    plain.choose(At::label("To"), "1.1.0").await?;
+    plain.choose(At::css("#from"), "1.0.0").await?;
+    plain.choose(At::css("#to"), "1.1.0").await?;
     plain.click(At::role("button", "Compare")).await?;
     plain.until(At::css("section[aria-labelledby=diff]"), r"1\.0\.0 → 1\.1\.0: .*bytes").await?;
 
