@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use common::{Stage, alone};
 use slipway_e2e::{At, Browser, Held, Sight, Tab, until};
 
-/// A canary that gathers evidence for as long as the pages are open, and a service beside it that changes meanwhile.
-const ENVIRONMENTS: &str =
-    "{ instances: 1, strategy: { canary: { steps: [10%, 100%], min_requests: 100000000, step_limit: 1d } } }
-staging: { instances: 1, strategy: { blue-green: { verify: 1s } } }";
+/// A canary that gathers evidence for as long as the pages are open, and an environment before it that changes meanwhile. The
+/// last that is declared has the host.
+const CANARY: &str =
+    "{ instances: 1, strategy: { canary: { steps: [10%, 100%], min_requests: 100000000, step_limit: 1d } } }";
+const QUIET: &str = "staging: { instances: 1, strategy: { blue-green: { verify: 1s } } }";
 /// The candidate's requests that may have come since the number that its page shows last: it gets about thirty a second.
 const BEHIND: u64 = 600;
 /// How long the pages stay open, where `SOAK_MINUTES` does not say.
@@ -78,7 +79,8 @@ async fn change(stage: &Stage, n: u64, overview: &Tab<'_>, service: &Tab<'_>) ->
 async fn a_page_that_is_left_open_neither_grows_nor_falls_behind() -> anyhow::Result<()> {
     let _alone = alone().await;
     let minutes = std::env::var("SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(MINUTES);
-    let stage = Stage::set(ENVIRONMENTS).await;
+    let stage = Stage::set(CANARY).await;
+    stage.slipway.declare(&format!("{QUIET}\nproduction: {CANARY}"))?;
     let first = stage.slipway.scratch().join("build-1.0.0");
     stage.slipway.release("1.0.0", &first, "staging", &[]).await?.expect(0)?;
     let id = stage.begin("1.1.0", &[], &[]).await;
