@@ -1,8 +1,8 @@
 # What a newcomer needs: `make try` and `make test`. Both do all their set-up.
-.PHONY: help try test bench sim crashes fuzz soak fmt lint
+.PHONY: help try test bench sim crashes fuzz soak pictures fmt lint
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 try: ## watch Slipway release a good version and take back a bad one; ARGS=--keep leaves it running
 	@scripts/try $(ARGS)
@@ -24,6 +24,9 @@ fuzz: ## bytes that nobody chose, guided by coverage; FUZZ_SECONDS=600 for longe
 
 soak: ## pages of the console left open for an hour; SOAK_MINUTES=10 for less
 	@scripts/soak
+
+pictures: ## take the picture of the README anew, from a real rollout in a real browser
+	@scripts/pictures
 
 fmt: ## put the code into shape
 	cargo fmt --all

@@ -35,7 +35,9 @@ const does = {
   async url({ page }) { return page.url(); },
   async click(seen, { at }) { await find(seen, at).click(); },
   async fill(seen, { at, text }) { await find(seen, at).fill(text); },
+  async choose(seen, { at, text }) { await find(seen, at).selectOption(text); },
   async press({ page }, { key }) { await page.keyboard.press(key); },
+  async type({ page }, { text }) { await page.keyboard.type(text); },
   async text(seen, { at }) { return find(seen, at).innerText(); },
   async count({ page }, { at }) { return page.locator(at.css).count(); },
   // Waits until an element's text holds a pattern.

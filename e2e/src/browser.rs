@@ -176,6 +176,16 @@ impl Tab<'_> {
         self.ask("fill", json!({ "at": at.0, "text": words })).await.map(drop)
     }
 
+    /// Chooses one of several.
+    pub async fn choose(&self, at: At, words: &str) -> anyhow::Result<()> {
+        self.ask("choose", json!({ "at": at.0, "text": words })).await.map(drop)
+    }
+
+    /// Types where the focus is, a key after another.
+    pub async fn type_in(&self, words: &str) -> anyhow::Result<()> {
+        self.ask("type", json!({ "text": words })).await.map(drop)
+    }
+
     /// Presses a key: `Tab`, `Enter`, `/`.
     pub async fn press(&self, key: &str) -> anyhow::Result<()> {
         self.ask("press", json!({ "key": key })).await.map(drop)

@@ -18,6 +18,9 @@ const PAGES: [(&str, &str); 7] = [
     ("journal", "/journal?kind=rollout"),
 ];
 
+/// Opens what can be opened on a page.
+const OPEN_ALL: &str = "document.querySelectorAll('details').forEach((one) => { one.open = true; })";
+
 fn base(slipway: &Slipway) -> String {
     format!("http://{}", slipway.api)
 }
@@ -102,7 +105,15 @@ async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> 
                 assert_eq!(tab.goto(path).await?, 200, "{path}");
                 is_clean(&tab, &format!("{path}, {sight}, {theme}")).await?;
                 tab.shoot(&format!("{name}-{sight}-{theme}")).await?;
+                tab.eval(OPEN_ALL).await?;
+                is_clean(&tab, &format!("{path}, {sight}, {theme}, everything opened")).await?;
+                tab.shoot(&format!("{name}-opened-{sight}-{theme}")).await?;
             }
+            tab.goto("/").await?;
+            tab.press("/").await?;
+            tab.until(At::css("#palette"), "production").await?;
+            is_clean(&tab, &format!("the palette, {sight}, {theme}")).await?;
+            tab.shoot(&format!("palette-{sight}-{theme}")).await?;
             tab.close().await?;
         }
     }
@@ -116,14 +127,20 @@ async fn a_rollback_is_pressed_by_keyboard_and_by_a_browser_without_script() -> 
     let _alone = alone().await;
     let stage = Stage::set(CANARY).await;
     let (browser, token) = (Browser::start().await?, stage.slipway.token()?);
+    let tab = browser.tab(&Sight::wide(base(&stage.slipway))).await?;
+    // No hand on the mouse: Tab leads to the field, the palette to the rollout, and Tab to the button, whose meaning is
+    // read before it is pressed.
+    tab.goto("/sign-in").await?;
+    to(&tab, "input token").await?;
+    tab.type_in(token.trim()).await?;
+    tab.press("Enter").await?;
+    tab.until(At::css("h1"), "Services").await?;
     let id = stage.begin("1.1.0", &[], &[]).await;
     stage.at_step(&id, "50%").await;
-    let tab = browser.tab(&Sight::wide(base(&stage.slipway))).await?;
-    sign_in(&tab, token.trim()).await?;
-    // The palette leads there, and Tab leads to the button, whose meaning is read before it is pressed.
     tab.press("/").await?;
     tab.until(At::css("#palette"), "shop 1.1.0 to production").await?;
-    tab.fill(At::css("#palette-text"), "1.1.0 prod").await?;
+    tab.type_in("1.1.0 prod").await?;
+    tab.until(At::css("#palette-places li:not([hidden])"), "shop 1.1.0 to production").await?;
     tab.press("Enter").await?;
     tab.until(At::css("h1"), r"1\.1\.0").await?;
     to(&tab, "Take it back…").await?;
@@ -153,6 +170,54 @@ async fn a_rollback_is_pressed_by_keyboard_and_by_a_browser_without_script() -> 
     assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
     let entries = stage.slipway.get(&format!("/journal?rollout={id}&kind=rollout.paused")).await?;
     assert_eq!(entries[0]["actor"], "user:first", "whoever pressed it is named");
+    browser.end().await?;
+    nothing_failed_by_slipway(&stage.strike().await);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_succeeded_is_drilled_and_then_rolled_back_from_the_page_of_its_service() -> anyhow::Result<()> {
+    let _alone = alone().await;
+    let stage = Stage::set(CANARY).await;
+    let (browser, token) = (Browser::start().await?, stage.slipway.token()?);
+    let tab = browser.tab(&Sight::wide(base(&stage.slipway))).await?;
+    let late = browser.tab(&Sight { script: false, ..Sight::wide(base(&stage.slipway)) }).await?;
+    sign_in(&tab, token.trim()).await?;
+    sign_in(&late, token.trim()).await?;
+    let good = stage.begin("1.1.0", &[], &[]).await;
+    assert_eq!(stage.outcome(&good).await["outcome"], "succeeded");
+    for tab in [&tab, &late] {
+        tab.goto("/services/shop").await?;
+        tab.until(At::css(".lanes"), r"1\.1\.0[\s\S]*1\.0\.0 stands by").await?;
+    }
+
+    tab.click(At::css("summary:has-text('Drill…')")).await?;
+    tab.until(At::css("details[open]"), "taken on purpose, and the way forth again").await?;
+    tab.click(At::css("details[open] button")).await?;
+    tab.until(At::css("h1"), "succeeded").await?;
+    tab.until(At::css(".foot"), "drill, asked for by user:first").await?;
+    assert_eq!(stage.stable().await, "1.1.0", "forth again");
+
+    tab.goto("/services/shop").await?;
+    tab.until(At::css(".lanes"), "drilled .* ago").await?;
+    tab.click(At::css("summary:has-text('Roll back to 1.0.0…')")).await?;
+    tab.until(At::css("details[open]"), r"Everybody gets 1\.0\.0 again in production").await?;
+    is_clean(&tab, "what rolling back means").await?;
+    tab.click(At::css("details[open] button")).await?;
+    tab.until(At::css("h1"), r"1\.1\.0 → 1\.0\.0").await?;
+    stage.gives("1.0.0", 100).await;
+    tab.until(At::css("h1"), "succeeded").await?;
+    assert_eq!(stage.stable().await, "1.0.0");
+    let left = stage.given("1.1.0");
+    stage.gives("1.0.0", 300).await;
+    assert_eq!(stage.given("1.1.0"), left, "nobody gets it any more");
+
+    // Who still has the page of before would take something else back than they read.
+    late.click(At::css("summary:has-text('Roll back to 1.0.0…')")).await?;
+    late.click(At::css("details[open] button")).await?;
+    late.until(At::css("main"), r"1\.0\.0 serves now, and not 1\.1\.0 as the page said: look again").await?;
+    late.click(At::role("link", "Back to shop")).await?;
+    late.until(At::css(".lanes"), r"1\.0\.0").await?;
     browser.end().await?;
     nothing_failed_by_slipway(&stage.strike().await);
     Ok(())
@@ -203,14 +268,31 @@ async fn a_release_waits_until_another_person_approves_what_the_page_shows() -> 
     onlooker.until(At::css("#live"), "needs one that may approve").await?;
     is_clean(&approver, "what waits for somebody's word").await?;
     approver.shoot("environment-approving").await?;
-    approver.click(At::css("summary:has-text('Approve…')")).await?;
-    approver.click(At::css("details[open] button")).await?;
-    approver.until(At::css("h1"), "succeeded").await?;
+    // A browser without script approves what it shows, as well as any other.
+    let plain = browser.tab(&Sight { script: false, ..Sight::wide(base(slipway)) }).await?;
+    sign_in(&plain, &alice).await?;
+    plain.goto("/environments/production").await?;
+    plain.click(At::css("summary:has-text('Approve…')")).await?;
+    plain.click(At::css("details[open] button")).await?;
+    assert!(plain.url().await?.ends_with(&format!("/rollouts/{id}")), "{}", plain.url().await?);
+    approver.until(At::css("#live"), "Nothing waits for anybody's word").await?;
     // The others see it without reloading.
     author.until(At::css("#live"), "Nothing waits for anybody's word").await?;
     assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
     let entries = slipway.get(&format!("/journal?rollout={id}&kind=rollout.approved")).await?;
     assert_eq!(entries[0]["actor"], "user:alice");
+
+    // The same browser looks for it in the journal, and compares the versions.
+    plain.goto("/journal").await?;
+    plain.fill(At::label("Kind"), "rollout.approved").await?;
+    plain.click(At::role("button", "Filter")).await?;
+    plain.until(At::css(".entries"), "rollout.approved by user:alice").await?;
+    assert_eq!(plain.count(".entries > li").await?, 1);
+    plain.goto("/services/shop").await?;
+    plain.choose(At::css("#from"), "1.0.0").await?;
+    plain.choose(At::css("#to"), "1.1.0").await?;
+    plain.click(At::role("button", "Compare")).await?;
+    plain.until(At::css("section[aria-labelledby=diff]"), r"1\.0\.0 → 1\.1\.0: .*bytes").await?;
 
     // A session is worth what its token is worth.
     slipway.cli(&["token", "revoke", "alice"]).await?.expect(0)?;

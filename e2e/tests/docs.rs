@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use common::alone;
+use sha2::Digest;
 use slipway_e2e::{Options, Slipway, program, words};
 use slipway_load::Load;
 
@@ -93,6 +94,20 @@ fn headings(text: &str) -> BTreeSet<String> {
     let lines = text.lines().filter(|l| l.starts_with('#')).map(|l| l.trim_start_matches('#').trim().to_lowercase());
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
     lines.map(|l| l.chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
+}
+
+#[test]
+fn the_picture_of_the_readme_is_of_today() {
+    let made_of = read("docs/images/rollout.made-of");
+    let sources: Vec<(&str, &str)> = made_of.lines().filter_map(|line| line.split_once("  ")).collect();
+    for what in ["rollout.html", "console.css", "chart.rs"] {
+        assert!(sources.iter().any(|(_, path)| path.ends_with(what)), "{what} makes the picture what it is: {made_of}");
+    }
+    for (digest, path) in sources {
+        let now = sha2::Sha256::digest(read(path)).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let renew = "the picture in the README shows what was before: run make pictures, and look at it";
+        assert_eq!(now, digest, "{path} has changed; {renew}");
+    }
 }
 
 #[test]

@@ -39,13 +39,16 @@ pub async fn measure() -> anyhow::Result<Vec<Row>> {
     let alone = console.looks().await?;
     let before = megabytes(console.pid)?;
     let fetched = Arc::new(AtomicU64::new(0));
-    let pages: Vec<_> = (0..PAGES)
-        .map(|n| {
-            let path = if n % 2 == 0 { "/".to_string() } else { format!("/services/service-{:03}", n % MOVING) };
-            let topic = if n % 2 == 0 { "lanes".to_string() } else { format!("service:service-{:03}", n % MOVING) };
-            tokio::spawn(console.clone().watch(path, topic, fetched.clone()))
-        })
-        .collect();
+    let mut pages = Vec::new();
+    for n in 0..PAGES {
+        let service = format!("service-{:03}", n % MOVING);
+        let (path, topic) = match n % 3 {
+            0 => ("/".to_string(), "lanes".to_string()),
+            1 => (format!("/services/{service}"), format!("service:{service}")),
+            _ => (format!("/rollouts/{}", console.rollout(&service).await?), format!("lane:{service}/production")),
+        };
+        pages.push(tokio::spawn(console.clone().watch(path, topic, fetched.clone())));
+    }
     tokio::time::sleep(OPEN).await;
     let crowded = console.looks().await?;
     let seen = console.presses().await?;
@@ -113,6 +116,13 @@ impl Console {
             }
         }
         Ok(())
+    }
+
+    /// The open rollout of a service.
+    async fn rollout(&self, service: &str) -> anyhow::Result<String> {
+        let asked = self.http.get(format!("{}/api/v1/services/{service}", self.base)).bearer_auth(crowd::TOKEN);
+        let lanes: serde_json::Value = asked.send().await?.error_for_status()?.json().await?;
+        Ok(lanes[0]["rollout"].as_str().with_context(|| format!("nothing is open in {service}"))?.to_string())
     }
 
     async fn pause(&self, service: &str) -> anyhow::Result<()> {

@@ -31,3 +31,4 @@ pub use compare::Compared;
 pub use control::{Command, Control, Gateway, OWN_GATEWAY, Parts, ReleaseRequest};
 pub use error::Error;
 pub use groups::{GroupMemberRequest, GroupRequest, PlannedMember};
+pub use schedule::WATCHER;

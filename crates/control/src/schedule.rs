@@ -19,7 +19,7 @@ const REFUSED: Duration = Duration::from_secs(30);
 /// Who is named in the journal where a drill or a contract was due.
 const SCHEDULE: &str = "slipway:schedule";
 /// Who is named where a breach led to a rollback.
-const WATCHER: &str = "slipway:watch";
+pub const WATCHER: &str = "slipway:watch";
 
 /// Begins what is due, for ever.
 pub(crate) async fn keep(control: Control) {

@@ -55,6 +55,7 @@ pub(super) fn canary() -> WireRollout {
         deploy_ms: 1_840,
         rollback_ms: None,
         exposed_requests: 1_490,
+        exposed_users: 212,
         failed_requests: 4,
         failed_by_slipway: 0,
         steps: vec![

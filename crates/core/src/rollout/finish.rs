@@ -217,8 +217,8 @@ pub(super) fn note_exposure(open: &mut Rollout, seen: &Observed) {
             continue;
         }
         let here = || rows().filter(|((e, _), _)| *e == epoch);
-        let ours = here().filter(|((_, v), _)| v == version).map(|(_, tally)| tally);
-        let (requests, failed) = ours
+        let ours = || here().filter(|((_, v), _)| v == version).map(|(_, tally)| tally);
+        let (requests, failed) = ours()
             .map(|tally| match open.release.spec.is_worker() {
                 // Reported events are all that is seen of what it did.
                 true => {
@@ -230,11 +230,13 @@ pub(super) fn note_exposure(open: &mut Rollout, seen: &Observed) {
             })
             .fold((0, 0), |(n, bad), (more, worse)| (n + more, bad + worse));
         let slipway: u64 = here().map(|(_, tally)| tally.failed_by_slipway).sum();
+        let users = ours().map(|tally| tally.users).sum();
         let entry = open.exposure.entry(epoch).or_default();
         *entry = Exposure {
             requests: entry.requests.max(requests),
             failed: entry.failed.max(failed),
             failed_by_slipway: entry.failed_by_slipway.max(slipway),
+            users: entry.users.max(users),
         };
     }
 }

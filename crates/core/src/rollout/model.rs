@@ -313,6 +313,9 @@ pub struct Exposure {
     pub failed: u64,
     /// Requests of the whole service that failed by Slipway's own doing.
     pub failed_by_slipway: u64,
+    /// Users among the requests that were told apart.
+    #[serde(default)]
+    pub users: u64,
 }
 
 impl Rollout {
@@ -324,12 +327,13 @@ impl Rollout {
         }
     }
 
-    /// Exposure over all of the rollout.
+    /// Exposure over all of the rollout. Who meets a stretch has mostly met the one before: of users the most in any counts.
     pub fn exposed(&self) -> Exposure {
         self.exposure.values().fold(Exposure::default(), |a, b| Exposure {
             requests: a.requests + b.requests,
             failed: a.failed + b.failed,
             failed_by_slipway: a.failed_by_slipway + b.failed_by_slipway,
+            users: a.users.max(b.users),
         })
     }
 }

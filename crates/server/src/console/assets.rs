@@ -53,3 +53,20 @@ pub(super) async fn read(Path(name): Path<String>) -> Result<Response, Problem> 
     let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     Ok((headers, asset.text).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The most that a browser is given beside a page, in bytes.
+    const SCRIPT_LIMIT: usize = 60 << 10;
+    const STYLE_LIMIT: usize = 40 << 10;
+
+    #[test]
+    fn script_and_style_stay_small() {
+        let of = |kind: &str| ALL.iter().filter(|a| a.kind.starts_with(kind)).map(|a| a.text.len()).sum::<usize>();
+        let (script, style) = (of("text/javascript"), of("text/css"));
+        assert!(0 < script && script <= SCRIPT_LIMIT, "{script} bytes of script");
+        assert!(0 < style && style <= STYLE_LIMIT, "{style} bytes of style");
+    }
+}

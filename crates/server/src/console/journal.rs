@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
+use slipway_control::WATCHER;
 use slipway_core::journal::Entry;
 use slipway_core::units::Timestamp;
 use slipway_store::Filter;
@@ -91,7 +92,7 @@ struct Linked {
 
 /// Kinds from which others of the same rollout follow, each with what it leads to until the next such entry: what somebody
 /// asked for, what was decided, and a step that was entered.
-const LEADS: [&str; 12] = [
+const LEADS: [&str; 11] = [
     "rollout.asked",
     "rollout.planned",
     "rollout.approved",
@@ -100,7 +101,6 @@ const LEADS: [&str; 12] = [
     "rollout.promoted",
     "decided",
     "step.entered",
-    "incident.opened",
     "instance.exited",
     "instance.lost",
     "instance.ejected",
@@ -178,17 +178,27 @@ fn view(viewer: &Viewer, query: Query, entries: &[Entry]) -> View {
     }
 }
 
-/// Links every entry of a rollout to the last one before it from which others follow. `entries` are newest first.
+/// Links every entry of a rollout to the last one before it from which others follow, and an incident with the rollback that
+/// it led to and with its end. `entries` are newest first.
 fn linked(mut entries: Vec<Shown>) -> Vec<Shown> {
     let mut last: HashMap<String, usize> = HashMap::new();
+    let mut incidents: HashMap<(String, String), usize> = HashMap::new();
     for place in (0..entries.len()).rev() {
-        let Some(rollout) = entries[place].rollout.clone() else { continue };
-        if let Some(&cause) = last.get(&rollout) {
+        let entry = &entries[place];
+        let (kind, rollout, lane) = (entry.kind.clone(), entry.rollout.clone(), entry.lane.clone().unwrap_or_default());
+        let cause = match &*kind {
+            "incident.closed" => incidents.remove(&lane),
+            "rollout.asked" if entry.actor == WATCHER => incidents.get(&lane).copied(),
+            _ => rollout.as_ref().and_then(|rollout| last.get(rollout)).copied(),
+        };
+        if let Some(cause) = cause {
             let (before, now) = (link(&entries[cause]), link(&entries[place]));
             entries[place].because = Some(before);
             entries[cause].led_to.push(now);
         }
-        if leads(&entries[place].kind) {
+        if kind == "incident.opened" {
+            incidents.insert(lane, place);
+        } else if let Some(rollout) = rollout.filter(|_| leads(&kind)) {
             last.insert(rollout, place);
         }
     }
@@ -267,6 +277,31 @@ mod tests {
         let (actor, cause) = (String::new(), String::new());
         let (lane, evidence) = (None, None);
         Shown { seq, at: When::at(seq), kind, actor, cause, lane, rollout, evidence, because: None, led_to: Vec::new() }
+    }
+
+    #[test]
+    fn an_incident_is_linked_with_its_rollback_and_its_end() {
+        let at = |seq, kind: &str, service: &str, actor: &str| {
+            let lane = Some((service.to_string(), "production".to_string()));
+            Shown { lane, rollout: None, actor: actor.to_string(), ..entry(seq, "", kind) }
+        };
+        let asked = |seq, service, actor| Shown {
+            rollout: Some(format!("ro-{seq}")),
+            ..at(seq, "rollout.asked", service, actor)
+        };
+        let linked = linked(vec![
+            asked(7, "shop", WATCHER),
+            at(6, "incident.closed", "shop", "slipway"),
+            asked(5, "shop", "user:ada"),
+            asked(4, "cart", WATCHER),
+            asked(3, "shop", WATCHER),
+            at(2, "incident.opened", "cart", "slipway"),
+            at(1, "incident.opened", "shop", "slipway"),
+        ]);
+        let because: Vec<_> = linked.iter().map(|entry| entry.because.as_ref().map(|b| b.seq)).collect();
+        assert_eq!(because, [None, Some(1), None, Some(2), Some(1), None, None]);
+        let led: Vec<u64> = linked[6].led_to.iter().map(|l| l.seq).collect();
+        assert_eq!(led, [3, 6]);
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::wire::{LaneStatus, WireRollout, WireTimes};
 /// How long the overview tells of what was taken back, in milliseconds: a day.
 const LATELY_MS: u64 = 24 * 3_600 * 1_000;
 
+/// The word for a service where something waits for somebody's.
+pub(super) const WAITS: &str = "waits for a word";
+
 /// A service in an environment, with its open rollout.
 pub(super) type Told = (LaneStatus, Option<WireRollout>);
 
@@ -179,10 +182,15 @@ fn row((lane, open): &Told) -> (u8, Row) {
     (rank, row)
 }
 
-/// 0 for trouble, 1 for what moves, 2 for calm; the word for it; and what is to be said.
-fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'static str), String) {
+/// What is said of a service with fewer instances that are ready than it should have, and not because of a restart.
+pub(super) fn short(lane: &LaneStatus) -> Option<String> {
     let short = lane.stable.as_ref().filter(|s| s.ready < s.desired && lane.restart.is_none());
-    let short = short.map(|stable| format!("{} of {} instances are ready", stable.ready, stable.desired));
+    short.map(|stable| format!("{} of {} instances are ready", stable.ready, stable.desired))
+}
+
+/// 0 for trouble, 1 for what moves, 2 for calm; the word for it; and what is to be said.
+pub(super) fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'static str), String) {
+    let short = short(lane);
     let word = |word: &str, kind| (word.to_string(), kind);
     if let Some(incident) = &lane.incident {
         return (0, word("incident", "bad"), incident.what.join("; "));
@@ -209,6 +217,9 @@ fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'st
     if lane.maintenance {
         return (0, word("maintenance", "warn"), "nobody is reached, on purpose".to_string());
     }
+    if let Some(fault) = lane.faults.first() {
+        return (0, word("fault", "warn"), format!("on purpose, by {}: {}", fault.by, fault.what));
+    }
     if let Some(drift) = lane.drift.first() {
         return (0, word("drift", "warn"), drift.clone());
     }
@@ -217,7 +228,10 @@ fn standing(lane: &LaneStatus, open: Option<&WireRollout>) -> (u8, (String, &'st
     }
     // Where nothing is open, whatever waits does so for somebody's word.
     if !lane.queue.is_empty() {
-        return (0, word("waits for a word", "warn"), format!("{} waits to begin", lane.queue.join(", ")));
+        return (0, word(WAITS, "warn"), format!("{} waits to begin", lane.queue.join(", ")));
+    }
+    if lane.stable.is_none() {
+        return (0, word("nothing serves", "warn"), "no release into it has succeeded".to_string());
     }
     (2, word("calm", "calm"), String::new())
 }

@@ -1,145 +1,57 @@
 //! Every page in every phase of a rollout, as snapshots: what a page says changes only when somebody looks at the change.
 
+mod each;
+mod fixtures;
+
+use askama::Template;
 use serde_json::{Value, json};
 use slipway_core::journal::Entry;
 use slipway_core::rights::Right;
 
-use super::frame::Living;
+use self::each::{Phase, phases, states};
+use self::fixtures::*;
+use super::frame::{Frame, Living};
 use super::session::Viewer;
-use super::{environment, journal, overview, rollout, service};
-use crate::wire::{Explanation, HistoryEntry, LaneStatus, WireComparison, WireGates, WireRollout, WireSample};
-
-const BEGAN: u64 = 1_790_000_000_000;
-
-fn viewer(rights: &[Right]) -> Viewer {
-    Viewer { name: "ada".into(), rights: rights.iter().copied().collect(), csrf: "proof".into() }
-}
-
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
-}
-
-fn merged(mut base: Value, changes: Value) -> Value {
-    let Value::Object(changes) = changes else { panic!("changes are an object") };
-    base.as_object_mut().unwrap().extend(changes);
-    base
-}
-
-fn step(name: &str, state: &str) -> Value {
-    json!({ "name": name, "state": state, "report": if state == "failed" { "errors: 31 of 402 requests failed" } else { "" } })
-}
-
-fn steps(states: [&str; 4]) -> Value {
-    let names = ["prepare", "5%", "50%", "verification"];
-    Value::Array(names.into_iter().zip(states).map(|(name, state)| step(name, state)).collect())
-}
-
-/// A canary on its way, and what differs from it.
-fn wire(changes: Value) -> WireRollout {
-    let base = json!({
-        "rollout": "ro-12", "kind": "release", "service": "shop", "environment": "production", "version": "1.1.0",
-        "from": "1.0.0", "strategy": "canary", "state": "running", "outcome": null, "cause": null, "deploy_ms": 1840,
-        "rollback_ms": null, "exposed_requests": 1490, "failed_requests": 4, "failed_by_slipway": 0,
-        "steps": steps(["done", "waiting", "pending", "pending"]),
-        "waiting": { "on": "errors: 3 of 286 requests failed (1%); about 900 more are needed", "remaining_ms": 461900 },
-        "split": [{ "version": "1.0.0", "weight_bp": 9500, "measured_bp": 9522 },
-                  { "version": "1.1.0", "weight_bp": 500, "measured_bp": 478 }],
-        "judgements": []
-    });
-    read(merged(base, changes))
-}
-
-fn plan() -> Value {
-    let step = |name: &str, exposed: u16, ms: u64| {
-        json!({ "name": name, "what": format!("what {name} does"), "undo": "one routing change",
-        "exposed_bp": exposed, "judged": exposed > 0, "requests": {}, "best_ms": ms, "worst_ms": 600000, "today_ms": null })
-    };
-    json!({ "strategy": "canary", "version": "1.1.0", "from": "1.0.0", "way_back": "1.0.0 keeps all of its 2 instances warm",
-        "steps": [step("prepare", 0, 0), step("5%", 500, 22000), step("50%", 5000, 9000), step("verification", 9900, 60000)],
-        "extra_instances": 2, "points_of_no_return": [], "best_ms": 91000, "worst_ms": 1800000, "today_ms": null,
-        "rollback": "one routing change, well under a second", "remarks": ["step \"prepare\" gives up 0.9.0 as standby"] })
-}
-
-fn explanation(rollout: &WireRollout, decisions: Value, ended: Option<u64>) -> Explanation {
-    let mut value = serde_json::to_value(rollout).unwrap();
-    value = merged(
-        value,
-        json!({ "actor": "user:grace", "began_at": BEGAN, "ended_at": ended, "plan": plan(), "decisions": decisions }),
-    );
-    read(value)
-}
-
-fn sample(second: u64, step: usize, state: &str, n: u64, upper: f64) -> Value {
-    json!({ "at": BEGAN + second * 1000, "step": step, "state": state, "weight_bp": 500, "measured_bp": 478, "requests": n,
-        "failed": n / 100, "waiting": "about 900 more requests are needed",
-        "objectives": [{ "name": "errors", "verdict": "inconclusive", "n": n, "bad": n / 100, "lower": 0.001, "upper": upper,
-            "pass_at": 0.02, "fail_at": 0.015, "stable": [0.0, 0.004] }] })
-}
-
-fn samples(last: &str) -> Vec<WireSample> {
-    read(json!([
-        sample(1, 0, "running", 0, 1.0),
-        sample(2, 1, "running", 50, 0.3),
-        sample(3, 1, "running", 286, 0.05),
-        sample(4, 1, last, 286, 0.05)
-    ]))
-}
-
-fn lane(changes: Value) -> LaneStatus {
-    let version = |name: &str, ready: u32| json!({ "version": name, "digest": "sha256:00", "ready": ready, "desired": 2, "instances": [] });
-    let base = json!({ "service": "shop", "environment": "production", "stable": version("1.0.0", 2), "candidate": version("1.1.0", 2),
-        "standby": null, "standby_until": null, "deployed_at": BEGAN, "back_to": "1.0.0",
-        "split": [{ "version": "1.0.0", "weight_bp": 9500, "measured_bp": null }, { "version": "1.1.0", "weight_bp": 500, "measured_bp": null }],
-        "rollout": "ro-12", "queue": [], "requests_per_second": 300.0,
-        "times": { "rollback_ms": 7, "deployment_ms": 31000, "drill": { "rollout": "ro-7", "to": "0.9.0", "at": BEGAN, "ago_ms": 259200000u64,
-            "cold": false, "passed": true, "cause": "", "back_ms": 7, "forth_ms": 9, "deployment_ms": 31000, "slower": false } } });
-    read(merged(base, changes))
-}
-
-fn calm(changes: Value) -> LaneStatus {
-    lane(merged(json!({ "rollout": null, "candidate": null, "split": [] }), changes))
-}
-
-fn gates(approvals: Value) -> WireGates {
-    read(
-        json!({ "service": "shop", "environment": "production", "rollout": "ro-12", "version": "1.1.0", "artifact": "sha256:00",
-        "config": "sha256:01", "asked_by": "user:grace", "override": null,
-        "gates": [{ "name": "approvals", "standing": "waiting", "sentence": "0 of 1 people have approved it", "remedy": "slipway approve ro-12" },
-                  { "name": "freeze", "standing": "met", "sentence": "no freeze is on", "remedy": null }],
-        "approvals": approvals, "plan": plan(), "shown": "sha256:02", "watchers": ["judged by errors", "nobody is told by hooks"],
-        "changes": { "service": "shop", "from": "1.0.0", "to": "1.1.0", "same_artifact": false, "artifact_before": "sha256:00",
-            "artifact_after": "sha256:01", "same_config": false, "config_before": "a", "config_after": "b",
-            "differences": [{ "place": "config.values.GREETING", "before": "hello", "after": "<b>hi</b>" },
-                            { "place": "config.files.\"app.conf\"", "before": "a\n", "after": "b\n" }] } }),
-    )
-}
-
-fn decision(what: &str, sentence: &str) -> Value {
-    json!([{ "at": BEGAN + 3500, "step": "5%", "what": what, "actor": "slipway", "sentence": sentence, "judgements": [
-        { "objective": "errors", "verdict": "fail", "n": 402, "bad": 31, "lower": 0.03, "upper": 0.12, "pass_at": 0.02, "fail_at": 0.015,
-          "stable": null, "sentence": "31 of 402 requests failed" }] }])
-}
-
-fn told(rollout: WireRollout, decisions: Value, ended: bool, lane: LaneStatus) -> rollout::Told {
-    let last = rollout.state.clone();
-    rollout::Told {
-        explanation: Some(explanation(&rollout, decisions, ended.then_some(BEGAN + 4000))),
-        samples: samples(&last),
-        lane: Some(lane),
-        gates: None,
-        group: None,
-        unread: false,
-        smokes: read(
-            json!([{ "at": BEGAN + 500, "kind": "instance.smoked", "actor": "slipway", "sentence": "shop-3 passed 3 smoke tests" }]),
-        ),
-        now: BEGAN + 5000,
-        rollout,
-    }
-}
+use super::{environment, journal, overview, palette, refusal, rollout, service, sign_in};
+use crate::problem::WireProblem;
+use crate::wire::{HistoryEntry, WireComparison};
 
 /// Without the blank lines that templates leave.
 fn tidy(html: &str) -> String {
     html.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// What a page says, line by line, and what its elements look like: without what only a browser reads.
+fn said(html: &str) -> String {
+    const INLINE: [&str; 12] =
+        ["a", "span", "strong", "time", "code", "em", "small", "kbd", "label", "img", "title", "option"];
+    let mut text = String::new();
+    for part in html.split('<').skip(1) {
+        let Some((tag, after)) = part.split_once('>') else { continue };
+        let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap_or_default();
+        let of =
+            |attribute: &str| tag.split(&format!(" {attribute}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+        if !INLINE.contains(&name) {
+            text.push('\n');
+        }
+        match (name, tag.starts_with('/')) {
+            ("li", false) => text.push_str(&of("class").map_or_else(|| "- ".into(), |class| format!("- ({class}) "))),
+            ("details", false) => text.push_str("[ "),
+            ("option", false) => text.push_str(" | "),
+            ("span", false) if of("class").is_some_and(|class| class.starts_with("badge")) => {
+                text.push_str(&format!(" [{}] ", of("class").unwrap_or_default().trim_start_matches("badge ")));
+            }
+            _ => {}
+        }
+        text.push_str(after);
+    }
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.filter(|line| !line.is_empty() && line != "-").collect::<Vec<_>>().join("\n")
+}
+
+/// Several pages one after another, each below its name.
+fn one_by_one(pages: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    pages.into_iter().map(|(name, html)| format!("== {name}\n{}\n\n", said(&html))).collect()
 }
 
 macro_rules! shows {
@@ -304,4 +216,89 @@ fn an_environment_with_what_waits_for_somebodys_word() {
     shows!("environment_for_an_approver", page(&viewer(&[Right::Approve])));
     shows!("environment_for_an_onlooker", page(&viewer(&[])));
     shows!("environments", environment::view::list(&viewer(&[]), &told.lanes).living().unwrap());
+}
+
+#[test]
+fn a_rollout_of_each_kind_and_in_each_phase() {
+    let all = viewer(&Right::ALL);
+    let page = |told: &rollout::Told| rollout::view::view(&all, told, None).living().unwrap();
+    insta::assert_snapshot!("rollout_in_each_phase", one_by_one(phases().iter().map(|p| (p.name, page(&p.told)))));
+}
+
+#[test]
+fn a_service_in_each_phase_and_in_each_state() {
+    let all = viewer(&Right::ALL);
+    let page = |lane: &crate::wire::LaneStatus| {
+        let told = service::Told { lanes: vec![lane.clone()], ..service::Told::default() };
+        let html = service::view::view(&all, "shop", &told, ("", "")).living().unwrap();
+        // What follows is the same in all of them.
+        html.split("<section").next().unwrap_or_default().to_string()
+    };
+    let phases = phases();
+    insta::assert_snapshot!("service_in_each_phase", one_by_one(phases.iter().map(|p| (p.name, page(&p.lane)))));
+    insta::assert_snapshot!(
+        "service_in_each_state",
+        one_by_one(states().iter().map(|(name, lane)| (*name, page(lane))))
+    );
+}
+
+/// A service with its open rollout, where one is open.
+fn open(phase: &Phase) -> overview::Told {
+    let open = phase.lane.rollout.as_deref() == Some(&*phase.rollout.rollout);
+    (phase.lane.clone(), open.then(|| phase.rollout.clone()))
+}
+
+#[test]
+fn the_overview_and_an_environment_in_each_phase_and_in_each_state() {
+    let all = viewer(&Right::ALL);
+    let environment = |told: overview::Told| {
+        let told = environment::Told { lanes: vec![told], ..environment::Told::default() };
+        let list = environment::view::list(&all, &told.lanes).living().unwrap();
+        let page = environment::view::view(&all, "production", &told).living().unwrap();
+        // What its file says is the same in all of them.
+        format!("{list}{}", page.split("<section aria-labelledby=\"file\"").next().unwrap_or_default())
+    };
+    let states: Vec<(&str, overview::Told)> = states()
+        .into_iter()
+        .map(|(name, lane)| {
+            (name, {
+                let open = lane.rollout.is_some().then(|| wire(json!({})));
+                (lane, open)
+            })
+        })
+        .collect();
+    let phases: Vec<(&str, overview::Told)> = phases().iter().map(|phase| (phase.name, open(phase))).collect();
+    let overview = |told: &overview::Told| overview::view_for(&all, std::slice::from_ref(told));
+    insta::assert_snapshot!(
+        "overview_in_each_phase",
+        one_by_one(phases.iter().map(|(name, told)| (*name, overview(told))))
+    );
+    insta::assert_snapshot!(
+        "overview_in_each_state",
+        one_by_one(states.iter().map(|(name, told)| (*name, overview(told))))
+    );
+    insta::assert_snapshot!(
+        "environment_in_each_phase",
+        one_by_one(phases.into_iter().chain(states).map(|(name, told)| (name, environment(told))))
+    );
+}
+
+#[test]
+fn the_pages_around_the_others() {
+    let frame = Frame::outside("");
+    // Addresses of files say what is in them.
+    let named = |html: String| {
+        html.replace(frame.style(), "STYLE").replace(frame.script(), "SCRIPT").replace(frame.sign(), "SIGN")
+    };
+    shows!("sign_in", named(sign_in::view_for("/rollouts/ro-3?moment=7", None).render().unwrap()));
+    shows!("sign_in_wrong", named(sign_in::view_for("/", Some("That token is not known.")).render().unwrap()));
+    let problem: WireProblem = read(json!({ "type": "about:blank", "title": "Conflict", "status": 409,
+        "detail": "1.0.0 serves now, and not <1.1.0> as the page said: look again", "code": "changed_meanwhile" }));
+    let somebody = viewer(&[Right::Operate]);
+    let at = "/services/shop/environments/production/rollback";
+    shows!("refusal", named(refusal::page_for(at, &problem, Some(&somebody)).unwrap()));
+    shows!("refusal_for_nobody", named(refusal::page_for("/nope", &problem, None).unwrap()));
+    let waits = (calm(json!({ "service": "cart", "queue": ["ro-14"] })), None);
+    let told = [waits, (lane(json!({})), Some(wire(json!({})))), (calm(json!({ "environment": "staging" })), None)];
+    shows!("palette", palette::view_for(&told).unwrap());
 }

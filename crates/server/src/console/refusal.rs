@@ -27,7 +27,7 @@ struct View<'a> {
 
 /// Makes a page of a problem.
 pub(super) async fn as_page(request: Request, next: Next) -> Response {
-    let page = page_of(request.uri().path());
+    let path = request.uri().path().to_string();
     let response = next.run(request).await;
     let is = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/problem+json");
     if !is {
@@ -38,18 +38,24 @@ pub(super) async fn as_page(request: Request, next: Next) -> Response {
     let Ok(problem) = serde_json::from_slice::<WireProblem>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));
     };
-    // Whoever is signed in keeps the way to everywhere else.
-    let frame = match parts.extensions.get::<Viewer>() {
-        Some(viewer) => Frame::of(problem.title.clone(), Here::Elsewhere, viewer),
-        None => Frame::outside(&problem.title),
-    };
-    let view = View { frame: &frame, title: &problem.title, detail: &problem.detail, code: &problem.code, page };
+    let page = page_for(&path, &problem, parts.extensions.get::<Viewer>());
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     parts.headers.remove(header::CONTENT_LENGTH);
-    match view.render() {
+    match page {
         Ok(page) => (parts.status, parts.headers, Html(page)).into_response(),
         Err(_) => Response::from_parts(parts, Body::from(bytes)),
     }
+}
+
+/// The page of a problem at `path`.
+pub(super) fn page_for(path: &str, problem: &WireProblem, viewer: Option<&Viewer>) -> askama::Result<String> {
+    // Whoever is signed in keeps the way to everywhere else.
+    let frame = match viewer {
+        Some(viewer) => Frame::of(problem.title.clone(), Here::Elsewhere, viewer),
+        None => Frame::outside(&problem.title),
+    };
+    let (title, detail, code) = (&problem.title, &problem.detail, &problem.code);
+    View { frame: &frame, title, detail, code, page: page_of(path) }.render()
 }
 
 /// The page on which the button at `path` is; none where `path` is no button.

@@ -23,7 +23,7 @@ use crate::state::App;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
-struct View {
+pub(super) struct View {
     frame: Frame,
     next: String,
     wrong: Option<String>,
@@ -55,8 +55,12 @@ pub(super) async fn page(Asked(query): Asked<Next>) -> Result<Response, Problem>
 }
 
 fn shown(status: StatusCode, next: String, wrong: Option<String>) -> Result<Response, Problem> {
-    let view = View { frame: Frame::outside("Sign in"), next, wrong };
-    Ok((status, Html(made(&view)?)).into_response())
+    Ok((status, Html(made(&view_for(&next, wrong.as_deref()))?)).into_response())
+}
+
+/// The page on the way to another, with what was wrong the last time.
+pub(super) fn view_for(next: &str, wrong: Option<&str>) -> View {
+    View { frame: Frame::outside("Sign in"), next: next.to_string(), wrong: wrong.map(str::to_string) }
 }
 
 /// Begins a session.

@@ -37,7 +37,9 @@ pub use operating::{NewMaintenance, NewScale, WireRestart};
 pub use outcome::{NewOutcome, NewOutcomes, RefusedOutcome, Reported};
 pub use plan::{WirePlan, WireStep};
 pub use release::{NewDrill, NewRelease, NewRollback};
-pub use rollout::{HistoryEntry, WireRollout, WireShare, WireStepRecord, WireWaiting, history_entry, rollout};
+pub use rollout::{
+    HistoryEntry, WireProbes, WireRollout, WireShare, WireStepRecord, WireWaiting, history_entry, rollout,
+};
 pub(crate) use rollout::{explanation, open_rollout};
 pub use sample::{WirePoint, WireSample};
 pub use schema::{NewSettlement, WireMigration, WireSchema};

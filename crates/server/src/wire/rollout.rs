@@ -39,7 +39,12 @@ pub struct WireRollout {
     pub rollback_ms: Option<u64>,
     /// Requests that the candidate got.
     pub exposed_requests: u64,
-    /// Those of them that failed.
+    /// Users among them that were told apart by what they are assigned by, in the step that met the most: a gateway tells the
+    /// first 4,096 of a step apart, on whichever version. A client that keeps no cookie is another user at each request. 0
+    /// where nobody was told apart.
+    #[serde(default)]
+    pub exposed_users: u64,
+    /// Those of the requests that failed.
     pub failed_requests: u64,
     /// Requests of the service that failed by Slipway's own doing meanwhile.
     pub failed_by_slipway: u64,
@@ -153,6 +158,7 @@ pub fn rollout(now: &RolloutNow) -> Option<WireRollout> {
             deploy_ms: 0,
             rollback_ms: None,
             exposed_requests: 0,
+            exposed_users: 0,
             failed_requests: 0,
             failed_by_slipway: 0,
             steps: Vec::new(),
@@ -268,6 +274,7 @@ fn bare(lane: &LaneId, rollout: &Rollout, now: Timestamp) -> WireRollout {
         deploy_ms: rollout.timing.deploy(now).0,
         rollback_ms: rollout.timing.rollback.map(|m| m.0),
         exposed_requests: exposed.requests,
+        exposed_users: exposed.users,
         failed_requests: exposed.failed,
         failed_by_slipway: exposed.failed_by_slipway,
         steps: rollout.steps.iter().map(WireStepRecord::from).collect(),

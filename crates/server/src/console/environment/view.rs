@@ -57,6 +57,8 @@ struct Service {
     rollout: Option<String>,
     /// Gates that do not hold, each as a sentence; absent where they were not looked up.
     blocked: Option<Vec<String>>,
+    /// A freeze that comes, as a sentence.
+    coming: Option<String>,
     drift: Vec<String>,
 }
 
@@ -83,15 +85,19 @@ impl Living for View {
 
 /// All environments for somebody.
 pub(in crate::console) fn list(viewer: &Viewer, told: &[overview::Told]) -> ListView {
-    let mut counts: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
+    // Services, and of these those that need a look, change, or have something that waits.
+    let mut counts: BTreeMap<&str, (usize, usize, usize, usize)> = BTreeMap::new();
     for (lane, open) in told {
         let of = counts.entry(&lane.environment).or_default();
+        let (rank, (word, _), _) = overview::standing(lane, open.as_ref());
         of.0 += 1;
-        of.1 += usize::from(open.is_some());
-        of.2 += usize::from(!lane.queue.is_empty());
+        of.1 += usize::from(rank == 0 && word != overview::WAITS);
+        of.2 += usize::from(rank == 1);
+        of.3 += usize::from(!lane.queue.is_empty());
     }
-    let said = |(name, (all, moving, waiting)): (&str, (usize, usize, usize))| {
-        let busy = [(moving, "changing"), (waiting, "waiting to begin")];
+    let said = |(name, (all, trouble, moving, waiting)): (&str, (usize, usize, usize, usize))| {
+        let look = if trouble == 1 { "needs a look" } else { "need a look" };
+        let busy = [(trouble, look), (moving, "changing"), (waiting, "waiting to begin")];
         let busy: Vec<String> = busy.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let busy = if busy.is_empty() { "calm".to_string() } else { busy.join(", ") };
         (name.to_string(), format!("{}: {busy}", services(all)))
@@ -105,10 +111,13 @@ pub(in crate::console) fn list(viewer: &Viewer, told: &[overview::Told]) -> List
 /// One environment for somebody.
 pub(in crate::console) fn view(viewer: &Viewer, environment: &str, told: &Told) -> View {
     let waits = told.gates.iter().filter(|gates| gates.rollout.is_some());
+    let mut waits: Vec<Waiting> = waits.map(|gates| waiting(viewer, gates)).collect();
+    // What waits for the viewer's own word comes first.
+    waits.sort_by_key(|waits| !waits.approve.as_ref().is_some_and(|approve| approve.refused.is_none()));
     View {
         frame: Frame::of(environment, Here::Environments, viewer),
         environment: environment.to_string(),
-        waiting: waits.map(|gates| waiting(viewer, gates)).collect(),
+        waiting: waits,
         services: told.lanes.iter().map(|lane| service(lane, &told.gates)).collect(),
         file: told.file.as_ref().map(file),
     }
@@ -136,7 +145,10 @@ fn service((lane, _): &overview::Told, gates: &[WireGates]) -> Service {
         Some(remedy) => format!("{}: {}; {remedy}", gate.name, gate.sentence),
         None => format!("{}: {}", gate.name, gate.sentence),
     };
+    // A freeze that is not on says when it will be.
+    let freeze = stands.and_then(|g| g.gates.iter().find(|g| g.name == "freeze" && g.standing == "met"));
     Service {
+        coming: freeze.map(|gate| format!("freeze: {}", gate.sentence)),
         name: lane.service.clone(),
         version: lane.stable.as_ref().map_or_else(|| "nothing yet".to_string(), |s| s.version.clone()),
         rollout: lane.rollout.clone(),

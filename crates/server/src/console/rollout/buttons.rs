@@ -39,8 +39,12 @@ pub(super) fn buttons(viewer: &Viewer, told: &Told) -> Vec<Button> {
     }
     match r.state.as_str() {
         "running" => {
-            let means = "Nothing advances until somebody resumes it. The judge goes on and still takes it back.";
-            all.push(button("Pause", at("pause"), Right::Operate, "plain", means.to_string()));
+            let judged = match r.kind.as_str() {
+                "rollback" | "contract" => "",
+                _ => " The judge goes on and still takes it back.",
+            };
+            let means = format!("Nothing advances until somebody resumes it.{judged}");
+            all.push(button("Pause", at("pause"), Right::Operate, "plain", means));
         }
         "paused" | "held" => {
             let means = match r.state.as_str() {

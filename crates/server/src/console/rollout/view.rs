@@ -10,8 +10,8 @@ use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
 use super::buttons::buttons;
-use crate::wire::words::{met, share, time};
-use crate::wire::{WireGate, WireGroupRun, WireRollout, WireSample, WireStep};
+use crate::wire::words::{count, met, share, time};
+use crate::wire::{WireGate, WireGroupRun, WireProbes, WireRollout, WireSample, WireStep};
 
 /// The page.
 #[derive(Template)]
@@ -41,6 +41,9 @@ pub(in crate::console) struct View {
     /// Why there is none, where there is none.
     uncharted: String,
     met: Option<String>,
+    /// How many people that were.
+    people: Option<String>,
+    probed: Option<String>,
     way_back: String,
     way_back_took: Option<String>,
     remarks: Vec<String>,
@@ -155,7 +158,9 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
         steps,
         uncharted: uncharted(told),
         charts: charts(seen, planned, explanation.map_or(0, |e| e.began_at)),
-        met: (r.exposed_requests > 0 || explanation.is_some()).then(|| met(&at(r, then))),
+        met: (r.kind != "contract" && r.exposed_requests > 0).then(|| met(&at(r, then))),
+        people: then.is_none().then(|| people(r)).flatten(),
+        probed: r.probes.as_ref().filter(|_| then.is_none()).map(|probes| probed(&r.version, probes)),
         way_back: plan.map_or_else(String::new, |plan| plan.way_back.clone()),
         way_back_took: took_back(r, plan.map(|plan| plan.rollback.as_str())),
         remarks: plan.map_or_else(Vec::new, |plan| plan.remarks.clone()),
@@ -176,11 +181,32 @@ pub(in crate::console) fn view(viewer: &Viewer, told: &Told, moment: Option<usiz
     }
 }
 
+/// How many people a version has met, as far as they are told apart.
+fn people(r: &WireRollout) -> Option<String> {
+    match r.exposed_users {
+        0 => None,
+        1 => Some("One user was told apart among them.".to_string()),
+        n => Some(format!("{} users were told apart among them.", count(n))),
+    }
+}
+
+fn probed(version: &str, probes: &WireProbes) -> String {
+    let (all, bad) = (count(probes.candidate), count(probes.candidate_failed));
+    format!("{all} synthetic probes went to {version}, {bad} of them failed.")
+}
+
 /// Why there is nothing to draw.
 fn uncharted(told: &Told) -> String {
+    let r = &told.rollout;
     let said = if told.unread {
         "What was kept of it cannot be read now."
-    } else if told.rollout.exposed_requests == 0 {
+    } else if r.kind == "contract" {
+        "It changes the database alone: users meet nothing new, and nothing is judged."
+    } else if r.exposed_requests == 0 && r.worker {
+        "Nothing has been judged: no outcome was reported of it."
+    } else if r.exposed_requests == 0 && r.state == "ended" {
+        "Nothing was judged: no user met it."
+    } else if r.exposed_requests == 0 {
         "Nothing has been judged yet: no user has met it."
     } else if told.samples.is_empty() {
         "What it looked like as it went is not kept any more; the decisions are."
@@ -313,6 +339,8 @@ fn sign(state: &str) -> &'static str {
 fn took_back(r: &WireRollout, planned: Option<&str>) -> Option<String> {
     match r.rollback_ms {
         Some(ms) => Some(format!("Going back took {} until every gateway had confirmed it.", time(ms))),
+        // What never began has nothing to take back.
+        None if r.outcome.as_deref() == Some("blocked") => None,
         None => planned.filter(|said| !said.is_empty()).map(|said| format!("Going back: {said}.")),
     }
 }

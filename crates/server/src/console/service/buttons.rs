@@ -36,7 +36,8 @@ pub(super) fn buttons(viewer: &Viewer, l: &LaneStatus, earlier: Vec<String>) -> 
         all.push(Button { kind: "back", fields: serving, choice: Some(choice), ..back });
     }
     let means = "The way back is taken on purpose, and the way forth again; judged and timed like any other.";
-    all.push(button("Drill", "drill", Right::Operate, means.to_string(), open.clone()));
+    let nothing = l.stable.is_none().then(|| format!("nothing serves in {} yet", l.environment));
+    all.push(button("Drill", "drill", Right::Operate, means.to_string(), open.clone().or(nothing)));
     let Some(stable) = &l.stable else { return all };
     let going = l.restart.as_ref().map(|r| format!("a restart by {} is on its way: {} of {} left", r.by, r.left, r.of));
     let means =

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::super::button::Button;
 use super::super::frame::{Frame, Here, Living};
+use super::super::overview;
 use super::super::session::Viewer;
 use super::super::when::When;
 use super::Told;
@@ -155,6 +156,8 @@ fn lane(viewer: &Viewer, l: &LaneStatus, history: &[HistoryEntry]) -> Lane {
     let mut notes = l.drift.clone();
     notes.extend(l.incident.iter().map(|i| format!("incident {}: {}", i.number, i.what.join("; "))));
     notes.extend(l.unrecorded.iter().map(|u| format!("not recorded: {}; a way back is still taken", u.why)));
+    notes.extend(l.restart.as_ref().map(|r| format!("restarted by {}: {} of {} instances left", r.by, r.left, r.of)));
+    notes.extend(overview::short(l));
     if l.maintenance {
         notes.push("in maintenance: nobody is reached, on purpose".to_string());
     }
@@ -163,11 +166,11 @@ fn lane(viewer: &Viewer, l: &LaneStatus, history: &[HistoryEntry]) -> Lane {
     let back = (l.times.rollback_ms, l.times.deployment_ms);
     let times = [("rollback", back.0), ("deployment", back.1)];
     Lane {
-        kind: match (&l.incident, &l.rollout, notes.is_empty()) {
-            (Some(_), _, _) => "bad",
-            (None, Some(_), _) => "busy",
-            (None, None, false) => "warn",
-            (None, None, true) => "calm",
+        kind: match (&l.incident, &l.rollout) {
+            (Some(_), _) => "bad",
+            (None, Some(_)) => "busy",
+            (None, None) if notes.is_empty() && l.queue.is_empty() => "calm",
+            (None, None) => "warn",
         },
         environment: l.environment.clone(),
         version: l.stable.as_ref().map_or_else(|| "nothing yet".to_string(), |s| s.version.clone()),
