@@ -11,6 +11,8 @@ mod faults;
 mod grpc;
 #[path = "health.rs"]
 mod health;
+#[path = "http_2.rs"]
+mod http_2;
 #[path = "injected.rs"]
 mod injected;
 #[path = "mirrored.rs"]

@@ -20,7 +20,7 @@ pub async fn journal(stage: &Stage, after: u64) -> anyhow::Result<()> {
 /// No instance runs twice, and none that nobody knows.
 pub fn processes(stage: &Stage) -> anyhow::Result<()> {
     let programs = stage.slipway.shops();
-    ensure!(programs.len() == stage.kind.after().instances(), "{programs:#?}");
+    ensure!(programs.len() == stage.kind.after().instances, "{programs:#?}");
     Ok(())
 }
 
