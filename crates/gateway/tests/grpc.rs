@@ -1,6 +1,8 @@
 //! gRPC through the gateway: real clients and servers (tonic) on both sides.
 
 mod common;
+#[path = "common/raw.rs"]
+mod raw;
 #[path = "common/secure.rs"]
 mod secure;
 
@@ -10,15 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use common::*;
 use futures_util::StreamExt;
 use hyper_util::rt::TokioIo;
+use raw::Raw;
 use secure::{put, secure, shake};
 use slipway_core::traffic::{Endpoint, Limits, Protocol, Sticky};
 use slipway_core::units::Millis;
 use tokio::net::TcpListener;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{Service, tokio_stream};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::server::{
@@ -27,40 +29,6 @@ use tonic::server::{
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status, Streaming};
-
-/// Messages as they are, so that no schema has to be compiled.
-#[derive(Clone, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Raw;
-    type Decoder = Raw;
-    fn encoder(&mut self) -> Raw {
-        Raw
-    }
-    fn decoder(&mut self) -> Raw {
-        Raw
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(bytes.copy_to_bytes(bytes.remaining())))
-    }
-}
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Messages = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, Status>> + Send>>;
