@@ -70,9 +70,12 @@ impl Kind {
     /// How one ends, in whose course this happens: a smoke test that fails once is an answer, and taken as one.
     pub fn outcome_of(self, strike: Option<&Strike>) -> &'static str {
         let untested = strike.is_some_and(|strike| strike.way == "fail" && strike.point.starts_with("effect:smoke"));
-        match self == Kind::Rollback || untested {
-            true => "rolled_back",
-            false => "succeeded",
+        match self {
+            // There is no way back from a way back.
+            Kind::Cold if untested => "failed",
+            Kind::Rollback => "rolled_back",
+            _ if untested => "rolled_back",
+            _ => "succeeded",
         }
     }
 
