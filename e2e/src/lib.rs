@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod browser;
+mod once;
 mod page;
 pub mod process;
 mod programs;
@@ -17,6 +18,7 @@ mod slipway;
 mod wait;
 
 pub use browser::{At, Browser, Held, Sight, Tab};
+pub use once::nothing_twice;
 pub use page::{Page, words};
 pub use programs::{FOLDER_VARIABLE, program};
 pub use receiver::{Hearer, Manner, Received};

@@ -229,6 +229,13 @@ impl Slipway {
         self.subcommand("run-instance")
     }
 
+    /// The shops that run as its instances.
+    pub fn shops(&self) -> Vec<Process> {
+        let mut all = self.processes();
+        all.retain(|process| process.command.starts_with("./shop"));
+        all
+    }
+
     /// SIGKILL to the control plane; returns when it is gone. Gateway and instances go on.
     pub async fn kill_control_plane(&mut self) -> anyhow::Result<()> {
         let mut up = self.up.take().context("it was not started")?;

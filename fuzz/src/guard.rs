@@ -3,7 +3,7 @@
 //! The other reader is [`crate::plain`]. Where the two see a request end in different places there is room for a second
 //! request that only one of them sees.
 
-use slipway_gateway::inspect::{Passed, Refused, passed};
+use slipway_gateway::inspect::{Passed, Refused, passed, taken};
 
 use crate::plain::{self, Rest};
 
@@ -27,6 +27,19 @@ pub fn run(bytes: &[u8]) {
     }
     assert!(each.bytes <= bytes.len() && (each.refused.is_some() || each.bytes <= bytes.len()));
     read_alike(bytes, &each);
+    taken_alike(bytes, &each);
+}
+
+/// What the short way takes, the guard lets through as one request that ends there, and the other reader sees it too.
+fn taken_alike(bytes: &[u8], by_guard: &Passed) {
+    let Some(end) = taken(bytes) else { return };
+    assert_eq!(by_guard.ends.first(), Some(&end), "the short way takes what the guard does not: {by_guard:?}");
+    let alone = passed(&bytes[..end], 1);
+    assert_eq!((alone.bytes, &alone.ends[..], alone.refused, alone.opaque), (end, &[end][..], None, false));
+    let (requests, rest) = plain::requests(&bytes[..end]);
+    assert_eq!((requests.len(), rest), (1, Rest::Nothing), "{requests:?}");
+    // Neither does it take a part of it for the whole.
+    assert_eq!(taken(&bytes[..end - 1]), None);
 }
 
 fn read_alike(bytes: &[u8], by_guard: &Passed) {

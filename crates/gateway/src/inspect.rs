@@ -1,4 +1,5 @@
-//! The gateway's insides for who tests them with bytes that nobody chose: the guard without a socket, a choice without
+//! The gateway's insides for who tests them with bytes that nobody chose: the guard and the short way's reader without a
+//! socket, a choice without
 //! a request, a client's connection without a listener.
 //!
 //! Decides nothing of its own: what is asked here is asked of the code that serves. Called by the fuzz targets; a
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection;
 use crate::count::Counts;
+use crate::fast::{self, Seen};
 use crate::gateway::Gateway;
 use crate::guard::Inspector;
 use crate::inject::Terms;
@@ -67,6 +69,15 @@ pub fn passed(bytes: &[u8], size: usize) -> Passed {
     }
     passed.opaque = inspector.is_opaque();
     passed
+}
+
+/// The request that the short way takes at the start of `bytes`, without the guard: where it ends. None where there is only
+/// a part of one, or something for the long way.
+pub fn taken(bytes: &[u8]) -> Option<usize> {
+    match fast::parse(bytes, &mut fast::room(), &Tuning::default()) {
+        Seen::Request(head) => Some(head.size + head.body),
+        Seen::More | Seen::Unknown => None,
+    }
 }
 
 /// Where a request would go.

@@ -1,7 +1,10 @@
-//! HTTP/2 and gRPC through the gateway: real gRPC clients and servers (tonic) on both sides, and clients of HTTP/2 before
-//! instances of HTTP/1.1.
+//! gRPC through the gateway: real clients and servers (tonic) on both sides.
 
 mod common;
+#[path = "common/raw.rs"]
+mod raw;
+#[path = "common/secure.rs"]
+mod secure;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -9,60 +12,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use common::*;
 use futures_util::StreamExt;
-use http_body_util::BodyExt;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
+use raw::Raw;
+use secure::{put, secure, shake};
 use slipway_core::traffic::{Endpoint, Limits, Protocol, Sticky};
 use slipway_core::units::Millis;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tokio::net::TcpListener;
 use tonic::codegen::{Service, tokio_stream};
-use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::server::{
+    ClientStreamingService, Grpc, NamedService, ServerStreamingService, StreamingService, UnaryService,
+};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-/// Messages as they are, so that no schema has to be compiled.
-#[derive(Clone, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Raw;
-    type Decoder = Raw;
-    fn encoder(&mut self) -> Raw {
-        Raw
-    }
-    fn decoder(&mut self) -> Raw {
-        Raw
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(bytes.copy_to_bytes(bytes.remaining())))
-    }
-}
-
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Messages = Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, Status>> + Send>>;
 
-/// A gRPC service: `Say` answers its name, or the status that it is asked for; `Chat` answers every message.
+/// A gRPC service: `Say` answers its name, or the status that it is asked for; `Chat` answers every message, and says how many
+/// there were in its trailers; `Tell` answers one message with as many as it asks for, `Gather` many with all of them at once.
 #[derive(Clone)]
 struct Echo {
     name: String,
@@ -105,15 +77,57 @@ impl StreamingService<Bytes> for Echo {
         self.seen.fetch_add(1, SeqCst);
         let name = self.name.clone();
         Box::pin(async move {
+            let mut heard = 0;
             let answered = request.into_inner().map(move |message| {
                 let text = String::from_utf8_lossy(&message?).into_owned();
-                if text == "break" {
-                    Err(Status::data_loss("as asked"))
-                } else {
-                    Ok(Bytes::from(format!("{name}: {text}")))
+                heard += 1;
+                match text.as_str() {
+                    "break" => Err(ended(Code::DataLoss, heard)),
+                    // A stream that ends well, with more than its status in the trailers.
+                    "end" => Err(ended(Code::Ok, heard)),
+                    _ => Ok(Bytes::from(format!("{name}: {text}"))),
                 }
             });
             Ok(Response::new(Box::pin(answered) as Messages))
+        })
+    }
+}
+
+/// What a stream ends with.
+fn ended(code: Code, heard: u64) -> Status {
+    let mut trailers = MetadataMap::new();
+    trailers.insert("x-heard", heard.to_string().parse().unwrap());
+    trailers.insert_bin("x-heard-bin", MetadataValue::from_bytes(&[0, 255, heard as u8]));
+    Status::with_metadata(code, "as asked", trailers)
+}
+
+impl ServerStreamingService<Bytes> for Echo {
+    type Response = Bytes;
+    type ResponseStream = Messages;
+    type Future = Boxed<Result<Response<Messages>, Status>>;
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        self.seen.fetch_add(1, SeqCst);
+        let name = self.name.clone();
+        Box::pin(async move {
+            let wanted: u64 = String::from_utf8_lossy(request.get_ref()).parse().unwrap();
+            let told = (0..wanted).map(move |n| Ok(Bytes::from(format!("{name}: {n}"))));
+            Ok(Response::new(Box::pin(tokio_stream::iter(told)) as Messages))
+        })
+    }
+}
+
+impl ClientStreamingService<Bytes> for Echo {
+    type Response = Bytes;
+    type Future = Boxed<Result<Response<Bytes>, Status>>;
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        self.seen.fetch_add(1, SeqCst);
+        let name = self.name.clone();
+        Box::pin(async move {
+            let (mut messages, mut all) = (request.into_inner(), format!("{name}:"));
+            while let Some(message) = messages.message().await? {
+                all.push_str(&format!(" {}", String::from_utf8_lossy(&message)));
+            }
+            Ok(Response::new(Bytes::from(all)))
         })
     }
 }
@@ -131,6 +145,8 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
             let mut grpc = Grpc::new(Raw);
             Ok(match request.uri().path() {
                 "/test.Echo/Say" => grpc.unary(service, request).await,
+                "/test.Echo/Tell" => grpc.server_streaming(service, request).await,
+                "/test.Echo/Gather" => grpc.client_streaming(service, request).await,
                 _ => grpc.streaming(service, request).await,
             })
         })
@@ -181,6 +197,18 @@ fn called(generation: u64, weight_bp: u16, stable: &[&Called], candidate: &[&Cal
 /// A real gRPC client of the gateway's plain port.
 async fn channel(world: &World) -> tonic::client::Grpc<Channel> {
     let channel = Channel::from_shared(format!("http://{}", world.address)).unwrap().connect().await.unwrap();
+    tonic::client::Grpc::new(channel)
+}
+
+/// A real gRPC client of the gateway's TLS port.
+async fn secure_channel(world: &World) -> tonic::client::Grpc<Channel> {
+    let shaken = shake(world, "shop.local", &["h2"], rustls::ALL_VERSIONS).await;
+    let shaken = Arc::new(std::sync::Mutex::new(Some(TokioIo::new(shaken))));
+    let connect = tower::service_fn(move |_: http::Uri| {
+        let taken = shaken.lock().unwrap().take();
+        async move { taken.ok_or_else(|| std::io::Error::other("one connection is enough")) }
+    });
+    let channel = Channel::from_static("https://shop.local").connect_with_connector(connect).await.unwrap();
     tonic::client::Grpc::new(channel)
 }
 
@@ -248,6 +276,53 @@ async fn a_stream_goes_both_ways_at_once_and_stays_where_it_is_across_a_switch()
 }
 
 #[tokio::test]
+async fn every_kind_of_call_goes_through_with_its_own_trailers_without_tls_and_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "shop", &["shop.local"], 30);
+    let stable = Called::start("s1");
+    let world = secure(folder.path()).await;
+    world.publish(called(1, 0, &[&stable], &[]).build()).await;
+    for (mut grpc, proto) in [(channel(&world).await, "http"), (secure_channel(&world).await, "https")] {
+        let reply = say(&mut grpc, "hello", "ann").await.unwrap();
+        assert_eq!(reply.get_ref(), "s1: hello");
+        assert_eq!(reply.metadata().get("x-proto").unwrap(), proto);
+
+        let path = |method: &str| format!("/test.Echo/{method}").parse().unwrap();
+        grpc.ready().await.unwrap();
+        let told = grpc.server_streaming(Request::new(Bytes::from("500")), path("Tell"), Raw).await.unwrap();
+        let told: Vec<Bytes> = told.into_inner().map(|message| message.unwrap()).collect().await;
+        assert_eq!(told, (0..500).map(|n| Bytes::from(format!("s1: {n}"))).collect::<Vec<_>>());
+
+        grpc.ready().await.unwrap();
+        let parts = tokio_stream::iter((0..500).map(|n| Bytes::from(n.to_string())));
+        let gathered = grpc.client_streaming(Request::new(parts), path("Gather"), Raw).await.unwrap().into_inner();
+        let all: Vec<String> = (0..500).map(|n: u64| n.to_string()).collect();
+        assert_eq!(gathered, format!("s1: {}", all.join(" ")));
+
+        for (last, code) in [("end", None), ("break", Some(Code::DataLoss))] {
+            grpc.ready().await.unwrap();
+            let said = tokio_stream::iter(["a", "b", last].map(Bytes::from));
+            let mut heard = grpc.streaming(Request::new(said), path("Chat"), Raw).await.unwrap().into_inner();
+            for expected in ["s1: a", "s1: b"] {
+                assert_eq!(heard.message().await.unwrap().unwrap(), expected);
+            }
+            let trailers = match (heard.message().await, code) {
+                (Ok(None), None) => heard.trailers().await.unwrap().expect("trailers"),
+                (Err(status), Some(code)) => {
+                    assert_eq!((status.code(), status.message()), (code, "as asked"));
+                    status.metadata().clone()
+                }
+                other => panic!("{last}: {other:?}"),
+            };
+            assert_eq!(trailers.get("x-heard").unwrap(), "3", "{last}: {trailers:?}");
+            assert_eq!(trailers.get_bin("x-heard-bin").unwrap().to_bytes().unwrap(), &[0, 255, 3][..]);
+        }
+    }
+    let row = world.counts("s", "all are counted", |r| r.attempts == 10).await;
+    assert_eq!((row.assigned, row.failed, row.failed_by_slipway), (10, 2, 0), "data loss is the version's");
+}
+
+#[tokio::test]
 async fn what_the_gateway_says_itself_is_a_status() {
     let stable = Called::start("s1");
     let world = World::start().await;
@@ -294,114 +369,4 @@ async fn a_user_stays_on_a_version_and_calls_are_counted_for_it() {
     for user in 0..20 {
         assert_eq!(say(&mut grpc, "x", &format!("user {user}")).await.unwrap().get_ref(), "s1: x", "stable takes over");
     }
-}
-
-/// A client of HTTP/2 that knows beforehand that it is spoken.
-async fn two(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Body> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (sender, connection) = made.unwrap();
-    tokio::spawn(connection);
-    sender
-}
-
-fn asked(method: &str, path: &str, headers: &[(&str, &str)], body: &'static str) -> http::Request<Body> {
-    let mut request = http::Request::builder().method(method).uri(format!("http://shop.local{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(full(body)).unwrap()
-}
-
-#[tokio::test]
-async fn a_client_of_http_2_reaches_an_instance_of_http_1() {
-    let stable = Instance::start("s1").await;
-    let world = World::start().await;
-    world.publish(table(1, 0, &[&stable], &[]).build()).await;
-    let mut sender = two(world.address).await;
-    let echoed = sender.send_request(asked("POST", "/echo", &[], "hello")).await.unwrap();
-    assert_eq!(echoed.into_body().collect().await.unwrap().to_bytes(), "hello");
-    let crumbs = [("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers")];
-    let seen = sender.send_request(asked("GET", "/headers", &crumbs, "")).await.unwrap();
-    let seen = String::from_utf8(seen.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    for line in [
-        "cookie: a=1; b=2",
-        "host: shop.local",
-        "x-forwarded-host: shop.local",
-        "x-forwarded-proto: http",
-        "via: 2.0 slipway",
-    ] {
-        assert!(seen.lines().any(|l| l == line), "{line}: {seen}");
-    }
-    assert!(!seen.contains("te: "), "{seen}");
-    // A download that never ends does not hold up the rest of the connection.
-    let mut download = sender.send_request(asked("GET", "/download", &[], "")).await.unwrap().into_body();
-    assert!(download.frame().await.unwrap().is_ok());
-    let fail = sender.send_request(asked("GET", "/fail", &[], "")).await.unwrap();
-    assert_eq!(fail.status(), 500);
-    let row = world.counts("s", "the failure is counted", |r| r.failed == 1).await;
-    assert_eq!(row.assigned, 4);
-}
-
-#[tokio::test]
-async fn http_2_has_limits_and_the_same_defences() {
-    let stable = Instance::start("s1").await;
-    let world = World::start().await;
-    world.publish(table(1, 0, &[&stable], &[]).build()).await;
-    let mut sender = two(world.address).await;
-    for headers in [&[("host", "other.local")][..], &[("content-length", "0"), ("content-length", "0")]] {
-        let refused = sender.send_request(asked("GET", "/", headers, "")).await;
-        assert!(refused.is_err() || refused.is_ok_and(|r| r.status() == 400), "{headers:?}");
-    }
-    let large = "x".repeat(60_000);
-    let refused = two(world.address).await.send_request(asked("GET", "/", &[("x-large", &large)], "")).await;
-    assert!(refused.is_err() || refused.is_ok_and(|r| r.status() == 431));
-    let many: Vec<(&str, &str)> = std::iter::repeat_n(("x", "y"), 101).collect();
-    let refused = two(world.address).await.send_request(asked("GET", "/", &many, "")).await.unwrap();
-    assert_eq!(refused.status(), 431, "as by HTTP/1.1");
-    assert_eq!(stable.seen(), 0);
-    let crumbs: Vec<(&str, &str)> = std::iter::repeat_n(("cookie", "a=b"), 101).collect();
-    assert_eq!(sender.send_request(asked("GET", "/", &crumbs, "")).await.unwrap().status(), 200, "a cookie in pieces");
-    assert_eq!(sender.send_request(asked("GET", "/", &[], "")).await.unwrap().status(), 200);
-}
-
-#[tokio::test]
-async fn streams_that_are_opened_and_reset_end_the_connection() {
-    let stable = Instance::start("s1").await;
-    let world = World::start().await;
-    world.publish(table(1, 0, &[&stable], &[]).build()).await;
-    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
-        let mut frame = vec![0, 0, payload.len() as u8, kind, flags];
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        frame
-    };
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(4, 0, 0, &[]));
-    for i in 0..300u32 {
-        // GET http://a/, and then "cancel".
-        bytes.extend(frame(1, 5, i * 2 + 1, b"\x82\x84\x86\x41\x01a"));
-        bytes.extend(frame(3, 0, i * 2 + 1, &[0, 0, 0, 8]));
-    }
-    let mut client = TcpStream::connect(world.address).await.unwrap();
-    client.write_all(&bytes).await.unwrap();
-    let mut answer = Vec::new();
-    // The connection may end by a reset, since more was sent than was read.
-    let _ = tokio::time::timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("the connection ends");
-    let (mut rest, mut said, mut streams) = (&answer[..], None, None);
-    while rest.len() >= 9 {
-        let length = usize::from(rest[0]) << 16 | usize::from(rest[1]) << 8 | usize::from(rest[2]);
-        if rest[3] == 7 && rest.len() >= 17 {
-            said = Some(u32::from_be_bytes([rest[13], rest[14], rest[15], rest[16]]));
-        }
-        if rest[3] == 4 && rest.len() >= 9 + length {
-            let setting = |s: &[u8]| (s[1], u32::from_be_bytes([s[2], s[3], s[4], s[5]]));
-            streams = streams.or(rest[9..9 + length].chunks(6).map(setting).find(|s| s.0 == 3));
-        }
-        rest = rest.get(9 + length..).unwrap_or_default();
-    }
-    assert_eq!(streams, Some((3, 128)), "so many streams at once");
-    assert_eq!(said, Some(11), "told to calm down: {answer:?}");
-    assert!(stable.seen() < 100, "the instance was spared: {}", stable.seen());
-    assert_eq!(world.get("/").await.status, 200);
 }

@@ -13,6 +13,8 @@ mod grpc;
 mod health;
 #[path = "http_2_limits.rs"]
 mod http_2_limits;
+#[path = "http_2.rs"]
+mod http_2;
 #[path = "injected.rs"]
 mod injected;
 #[path = "mirrored.rs"]

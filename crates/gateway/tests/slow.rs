@@ -1,10 +1,16 @@
 //! Clients that take their time: who sends too little of a body, who does not read, who is one too many.
 
 mod common;
+#[path = "common/secure.rs"]
+mod secure;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::*;
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use secure::{address, put, secure_with, shake};
 use slipway_core::traffic::Endpoint;
 use slipway_gateway::Tuning;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -72,6 +78,72 @@ async fn a_body_that_trickles_is_given_up_and_one_that_comes_fast_enough_is_not(
     }
     let answer = to_the_end(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.len() > 3_000, "{answer}");
+}
+
+/// What an HTTP/2 client is answered that sends a part of its body, and from then on a byte each 5 ms, or none.
+async fn answered_by_two<S>(stream: S, trickles: bool) -> u16
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = made.unwrap();
+    tokio::spawn(connection);
+    let (feed, body) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let sent = tokio::spawn(async move {
+        while feed.send(Bytes::from_static(b"x")).await.is_ok() && trickles {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::future::pending::<()>().await;
+        drop(feed);
+    });
+    // An instance that answers only when it has all of it.
+    let request = http::Request::post("http://shop.local/silent").header("content-length", "1000");
+    let body = Fed { body, ends_badly: false }.boxed();
+    let answer = tokio::time::timeout(PATIENCE, sender.send_request(request.body(body).unwrap())).await;
+    sent.abort();
+    answer.expect("it is given up").unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_or_trickles_by_http_2_is_given_up_without_tls_and_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "shop", &["shop.local"], 30);
+    let stable = Instance::start("s1").await;
+    let idle = Tuning { body_idle: Duration::from_millis(80), ..quick() };
+    let rate = Tuning { body_grace: Duration::from_millis(100), body_rate: 4_000, ..quick() };
+    for (trickles, tuning) in [(false, idle), (true, rate)] {
+        let world = secure_with(folder.path(), tuning).await;
+        world.publish(table(1, 0, &[&stable], &[]).build()).await;
+        let plain = TcpStream::connect(world.address).await.unwrap();
+        assert_eq!(answered_by_two(plain, trickles).await, 408, "trickles: {trickles}");
+        let shaken = shake(&world, "shop.local", &["h2"], rustls::ALL_VERSIONS).await;
+        assert_eq!(answered_by_two(shaken, trickles).await, 408, "by TLS, trickles: {trickles}");
+        let row = world.counts("s", "they were assigned", |r| r.assigned == 2).await;
+        assert_eq!((row.failed, row.failed_by_slipway), (0, 0), "a client's doing is nobody's failure");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_given_up_and_so_is_one_that_nothing_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "shop", &["shop.local"], 30);
+    let stable = Instance::start("s1").await;
+    let tuning = Tuning { header_timeout: Duration::from_millis(150), ..quick() };
+    let world = secure_with(folder.path(), tuning).await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    // Nothing, and the head of a record that promises a hello of 512 bytes.
+    for begun in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
+        let mut client = TcpStream::connect(address(&world)).await.unwrap();
+        client.write_all(begun).await.unwrap();
+        assert_eq!(to_the_end(&mut client).await, "", "it is closed without a word");
+    }
+    for protocol in ["http/1.1", "h2"] {
+        let mut shaken = shake(&world, "shop.local", &[protocol], rustls::ALL_VERSIONS).await;
+        let mut rest = Vec::new();
+        // Without a close_notify: whoever says nothing is told nothing.
+        let _ = tokio::time::timeout(PATIENCE, shaken.read_to_end(&mut rest)).await.expect("the connection is closed");
+        assert!(rest.is_empty(), "{protocol}: {rest:?}");
+    }
 }
 
 #[tokio::test]

@@ -20,8 +20,7 @@ use crate::open::{Pools, STARTS, Store, bump_in};
 const TAKEN_DOWN: i64 = -1;
 /// The end of a lease that was given up.
 const GIVEN_UP: i64 = 0;
-/// How long a lease holds, in milliseconds. With [`RENEW`] and a start it stays under the five seconds in which a rollout
-/// must be taken up.
+/// How long a lease holds, in milliseconds.
 const TERM_MS: i64 = 2_500;
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_millis(600);
@@ -29,6 +28,7 @@ const RENEW: Duration = Duration::from_millis(600);
 const GLANCE: Duration = Duration::from_millis(300);
 /// How long a renewal may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+const _: () = assert!(RENEW.as_millis() * 3 < TERM_MS as u128, "one renewal may be lost, and one be late");
 
 /// A control plane that does not drive (yet).
 #[derive(Debug)]
@@ -63,6 +63,9 @@ pub struct Leader {
 }
 
 impl Standby {
+    /// How long a lease holds after its last renewal: so long nobody takes over from one that was killed.
+    pub const TERM: Duration = Duration::from_millis(TERM_MS as u64);
+
     /// Joins those that share a database, making what is missing in it. Other control planes of the same data folder may
     /// have joined too; one with a database in the folder may not, and neither may those of another folder.
     pub async fn join(folder: &Path, address: &Address) -> Result<Standby, Error> {

@@ -119,10 +119,14 @@ async fn copy(reading: &mut Writing, writing: &mut Writing) -> Result<Vec<(Strin
             count += page.len() as u64;
             after = Some(table.key_of(last));
         }
-        let there: i64 =
-            query(format!("SELECT COUNT(*) FROM {}", table.name)).fetch_one(&mut *writing).await?.try_get(0)?;
-        if there as u64 != count {
-            return Err(Error::Damaged(format!("{} has {there} rows in place of {count}", table.name)));
+        let all = || query(format!("SELECT COUNT(*) FROM {}", table.name));
+        let (here, there): (i64, i64) =
+            (all().fetch_one(&mut *reading).await?.try_get(0)?, all().fetch_one(&mut *writing).await?.try_get(0)?);
+        if (here as u64, there as u64) != (count, count) {
+            return Err(Error::Damaged(format!(
+                "{} has {here} rows, of which {count} were read and {there} are in the copy",
+                table.name
+            )));
         }
         rows.push((table.name, count));
     }

@@ -1,5 +1,6 @@
 //! The kinds of rollout, as short as they can be and still go through everything.
 
+use serde_json::Value;
 use slipway_e2e::until;
 
 use crate::points::Strike;
@@ -16,11 +17,25 @@ pub enum Kind {
     Rolling,
     /// A canary that a person takes back.
     Rollback,
+    /// Going back after success, to instances that stand by.
+    Standby,
+    /// Going back after success, where nobody stands by: instances are started and tested first.
+    Cold,
     /// The way back, practised.
     Drill,
 }
 
-pub const ALL: [Kind; 5] = [Kind::Canary, Kind::BlueGreen, Kind::Rolling, Kind::Rollback, Kind::Drill];
+pub const ALL: [Kind; 7] =
+    [Kind::Canary, Kind::BlueGreen, Kind::Rolling, Kind::Rollback, Kind::Standby, Kind::Cold, Kind::Drill];
+
+/// What there is while nothing is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// Instances.
+    pub instances: usize,
+    /// Whether some of them stand by.
+    pub standby: bool,
+}
 
 impl Kind {
     pub fn name(self) -> &'static str {
@@ -29,6 +44,8 @@ impl Kind {
             Kind::BlueGreen => "blue-green",
             Kind::Rolling => "rolling",
             Kind::Rollback => "rollback",
+            Kind::Standby => "standby",
+            Kind::Cold => "cold",
             Kind::Drill => "drill",
         }
     }
@@ -39,35 +56,56 @@ impl Kind {
             Kind::Canary => {
                 "{ instances: 2, strategy: { canary: { steps: [50%, 100%], min_requests: 5, verify: 300ms, standby: 0s } } }"
             }
-            Kind::BlueGreen => "{ instances: 2, strategy: { blue-green: { verify: 300ms, standby: 0s } } }",
+            Kind::BlueGreen | Kind::Cold => {
+                "{ instances: 2, strategy: { blue-green: { verify: 300ms, standby: 0s } } }"
+            }
             Kind::Rolling => "{ instances: 2, strategy: { rolling: { batch: 1, verify: 300ms } } }",
             Kind::Rollback => {
                 "{ instances: 2, strategy: { canary: { steps: [50%, 100%], min_requests: 100000000, step_limit: 1h, verify: 300ms, standby: 0s } } }"
             }
-            Kind::Drill => "{ instances: 1, strategy: { blue-green: { verify: 300ms, standby: 1h } } }",
+            Kind::Standby | Kind::Drill => "{ instances: 1, strategy: { blue-green: { verify: 300ms, standby: 1h } } }",
         }
     }
 
     /// How one ends, in whose course this happens: a smoke test that fails once is an answer, and taken as one.
     pub fn outcome_of(self, strike: Option<&Strike>) -> &'static str {
         let untested = strike.is_some_and(|strike| strike.way == "fail" && strike.point.starts_with("effect:smoke"));
-        match self == Kind::Rollback || untested {
-            true => "rolled_back",
-            false => "succeeded",
+        match self {
+            // There is no way back from a way back.
+            Kind::Cold if untested => "failed",
+            Kind::Rollback => "rolled_back",
+            _ if untested => "rolled_back",
+            _ => "succeeded",
         }
     }
 
-    /// How many instances there are once everything has settled.
-    pub fn instances(self) -> usize {
-        2
+    /// What there is before the part that is disturbed.
+    pub fn before(self) -> Rest {
+        Rest { instances: 2, standby: matches!(self, Kind::Standby | Kind::Drill) }
+    }
+
+    /// What there is once everything has settled.
+    pub fn after(self) -> Rest {
+        // There is no rollback of a rollback: what was left does not stand by.
+        if self == Kind::Standby { Rest { instances: 1, standby: false } } else { self.before() }
+    }
+
+    /// Whether it goes back from a release that has succeeded.
+    pub fn follows_success(self) -> bool {
+        matches!(self, Kind::Standby | Kind::Cold)
     }
 
     /// Whether the version that serves is another afterwards.
     pub fn changes(self) -> bool {
-        matches!(self, Kind::Canary | Kind::BlueGreen | Kind::Rolling)
+        !matches!(self, Kind::Rollback | Kind::Drill)
     }
 
-    /// What comes before the part that is disturbed: the rollout that it is about, if that is under way already.
+    /// Whether this entry records that somebody asked for one.
+    pub fn asked_by(self, entry: &Value) -> bool {
+        entry["kind"] == if self.follows_success() { "rollback.asked" } else { "rollout.asked" }
+    }
+
+    /// Brings what is disturbed under way; the rollout that it is about, if that is begun by this.
     pub async fn prepare(self, stage: &Stage) -> Option<String> {
         if self != Kind::Rollback {
             return None;
@@ -87,7 +125,7 @@ impl Kind {
     pub fn command(self, stage: &Stage) -> Vec<&str> {
         match self {
             Kind::Canary | Kind::BlueGreen | Kind::Rolling => stage.release().to_vec(),
-            Kind::Rollback => vec!["rollback", "shop", "--env", "production", "--json"],
+            Kind::Rollback | Kind::Standby | Kind::Cold => vec!["rollback", "shop", "--env", "production", "--json"],
             Kind::Drill => vec!["drill", "shop", "--env", "production", "--detach", "--json"],
         }
     }

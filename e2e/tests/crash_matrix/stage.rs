@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use slipway_e2e::process::Process;
 use slipway_e2e::{Options, Slipway, build, program, until_within};
 use slipway_load::{Load, LoadHandle};
 
 use crate::checks;
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Rest};
 use crate::points::{Points, Strike};
 
 /// Requests per second.
@@ -64,7 +63,7 @@ impl Stage {
         })?;
         let mut stage = Stage { kind, slipway, points, load, stable: 0, _points_folder: folder };
         for (place, version) in VERSIONS.into_iter().enumerate() {
-            if place == 1 && kind == Kind::Rollback {
+            if place == 1 && (kind == Kind::Rollback || kind.follows_success()) {
                 // It becomes known when it is released, and does not stay.
                 continue;
             }
@@ -73,7 +72,9 @@ impl Stage {
             stage.stable = place;
         }
         stage.load = stage.fresh_load()?;
-        stage.settled().await?;
+        if !kind.follows_success() {
+            stage.settled(kind.before()).await?;
+        }
         Ok(stage)
     }
 
@@ -117,7 +118,8 @@ impl Stage {
         // By time, not by what is done: it may or may not fall into a rollout as short as this one.
         passed.push("effect:renew".to_string());
         // A turn that is kept without an entry: samples are due by time, and a way back may be over before one is.
-        passed.retain(|point| point != "journal:nothing" || self.kind != Kind::Rollback);
+        let goes_back = self.kind == Kind::Rollback || self.kind.follows_success();
+        passed.retain(|point| point != "journal:nothing" || !goes_back);
         passed.sort();
         passed.dedup();
         Ok(passed)
@@ -129,6 +131,9 @@ impl Stage {
     }
 
     async fn play(&mut self, strike: Option<&Strike>) -> anyhow::Result<()> {
+        if self.kind.follows_success() {
+            self.succeeds().await.context("the release to go back from")?;
+        }
         let head = self.head().await.context("a newest entry")?;
         let open = self.kind.prepare(self).await;
         self.points.forget();
@@ -158,12 +163,22 @@ impl Stage {
         if self.kind.changes() && outcome == "succeeded" {
             self.stable = 1 - self.stable;
         }
-        let stable = self.settled().await?;
+        let stable = self.settled(self.kind.after()).await?;
         ensure!(stable == self.stable(), "{stable} serves, not {}", self.stable());
         self.points.disarm();
         checks::journal(self, head).await?;
         checks::processes(self)?;
         checks::client(&self.load.snapshot())
+    }
+
+    /// Releases the other version, undisturbed.
+    async fn succeeds(&mut self) -> anyhow::Result<()> {
+        let release: Vec<&str> = self.release().into_iter().filter(|word| *word != "--detach").collect();
+        self.slipway.cli(&release).await?.expect(0)?;
+        self.stable = 1 - self.stable;
+        let stable = self.settled(self.kind.before()).await?;
+        ensure!(stable == self.stable(), "{stable} serves, not {}", self.stable());
+        Ok(())
     }
 
     /// Waits until it has happened; starts the control plane again where it was killed by it.
@@ -175,7 +190,7 @@ impl Stage {
         let settled = async || {
             // A point that is not passed in a whole rollout is passed later, or not at all.
             loop {
-                if self.rollout(head, None).await.is_some() && self.settled().await.is_ok() {
+                if self.rollout(head, None).await.is_some() && self.settled(self.kind.after()).await.is_ok() {
                     tokio::time::sleep(LATE).await;
                     return;
                 }
@@ -227,21 +242,20 @@ impl Stage {
     }
 
     /// Waits until nothing is open, and nothing runs that is not needed; the version that serves.
-    async fn settled(&self) -> anyhow::Result<String> {
+    async fn settled(&self, rest: Rest) -> anyhow::Result<String> {
         let mut last = Value::Null;
         let settled = until_within(PATIENCE, "everything has settled", async || {
             last = self.slipway.get("/services/shop").await.ok()?[0].clone();
-            let standby = last["standby"].is_object() == (self.kind == Kind::Drill);
+            let standby = last["standby"].is_object() == rest.standby;
             let ready = |role: &str| last[role]["ready"].as_u64().unwrap_or(0) as usize;
-            let instances = ready("stable") + ready("standby") == self.kind.instances();
-            let ours = self.slipway.shims().len() == self.kind.instances();
+            let instances = ready("stable") + ready("standby") == rest.instances;
+            let ours = self.slipway.shims().len() == rest.instances;
             let weight = last["split"].as_array().is_some_and(|parts| {
                 parts.iter().any(|part| part["version"] == last["stable"]["version"] && part["weight_bp"] == 10_000)
             });
             let so = last["rollout"].is_null() && standby && instances && ours && weight;
-            (so && self.told("instance.starting").await?
-                == self.told("instance.stopped").await? + self.kind.instances())
-            .then_some(())
+            (so && self.told("instance.starting").await? == self.told("instance.stopped").await? + rest.instances)
+                .then_some(())
         })
         .await;
         settled.with_context(|| format!("{last:#}\n{:#?}", self.slipway.shims()))?;
@@ -258,13 +272,6 @@ impl Stage {
             .rev()
             .map(|e| format!("{} {} {} {} {}\n", e["seq"], e["at"], e["kind"], e["rollout"], e["cause"]));
         format!("\n{}{}", lines.collect::<String>(), self.slipway.said())
-    }
-
-    /// The programs of the instances.
-    pub fn programs(&self) -> Vec<Process> {
-        let mut all = self.slipway.processes();
-        all.retain(|process| process.command.starts_with("./shop"));
-        all
     }
 
     /// Ends everything.

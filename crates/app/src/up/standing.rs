@@ -11,6 +11,12 @@ use crate::up::front::Front;
 /// How often it is looked who drives.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Within this a rollout is taken up from a control plane that was killed.
+const TAKEOVER: Duration = Duration::from_secs(5);
+/// What is left of it for whoever takes over to begin: read what is open, and answer.
+const BEGIN: Duration = Duration::from_secs(2);
+const _: () = assert!(Standby::TERM.as_millis() + LOOK.as_millis() + BEGIN.as_millis() <= TAKEOVER.as_millis());
+
 /// What came of standing by.
 pub(super) enum Stood {
     /// This one drives from now on.

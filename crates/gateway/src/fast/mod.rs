@@ -25,7 +25,6 @@ use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
 
-#[cfg(test)]
 pub(crate) use head::{Seen, parse, room};
 pub(crate) use link::Raw;
 pub(crate) use pool::Pool;

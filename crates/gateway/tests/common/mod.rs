@@ -383,9 +383,10 @@ async fn serve_socket(
     }
 }
 
-struct Fed {
-    body: tokio::sync::mpsc::Receiver<Bytes>,
-    ends_badly: bool,
+/// A body that is handed on as it comes.
+pub struct Fed {
+    pub body: tokio::sync::mpsc::Receiver<Bytes>,
+    pub ends_badly: bool,
 }
 
 impl http_body::Body for Fed {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use slipway_core::journal::Fact;
-use slipway_core::names::LaneId;
-use slipway_core::units::Timestamp;
-use slipway_store::{Commit, Committed, EffectId, Error, NewEffect, Standby, Store};
+use slipway_core::names::{LaneId, RolloutId};
+use slipway_core::rollout::trail::Sample;
+use slipway_core::units::{Timestamp, Weight};
+use slipway_store::{Commit, Committed, EffectId, Error, NewEffect, RolloutRecord, Standby, Store};
 use slipway_testkit::Postgres;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -172,6 +173,35 @@ pub fn fact(kind: &str) -> Fact {
 
 pub fn effect(key: &str) -> NewEffect {
     NewEffect { key: key.to_string(), kind: "start".to_string(), body: json!({ "key": key }) }
+}
+
+/// A rollout of a service into production, as it is kept.
+pub fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRecord {
+    RolloutRecord {
+        id,
+        lane: lane(service),
+        version: "1.1.0".parse().unwrap(),
+        strategy: "canary".to_string(),
+        outcome: outcome.map(str::to_string),
+        started_at: Timestamp(10),
+        ended_at: outcome.map(|_| Timestamp(20)),
+        doc: json!({ "outcome": outcome }),
+    }
+}
+
+/// What a rollout looked like at some time.
+pub fn sample(at: u64) -> Sample {
+    Sample {
+        at: Timestamp(at),
+        step: 0,
+        state: "running".into(),
+        weight: Weight::ZERO,
+        measured: None,
+        requests: at,
+        failed: 0,
+        waiting: None,
+        objectives: vec![],
+    }
 }
 
 /// A turn that changes the lane's document to a number, says so in the journal, and swaps the effect for another.

@@ -2,12 +2,16 @@
 
 mod common;
 mod crash;
+mod environments;
 mod folder;
 mod full;
+mod groups;
+mod guard;
 mod hooks;
 mod moving;
 mod notes;
 mod records;
+mod sessions;
 mod tamper;
 mod traps;
 mod turns;

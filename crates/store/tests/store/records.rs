@@ -1,26 +1,12 @@
 //! Rollouts, releases, remembered answers and tokens.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use slipway_core::names::{Digest, RolloutId};
 use slipway_core::rights::{Right, Rights};
-use slipway_core::rollout::trail::Sample;
-use slipway_core::units::{Millis, Timestamp, Weight};
+use slipway_core::units::{Millis, Timestamp};
 use slipway_store::{Commit, Error, Filter, ReleaseRecord, Remembered, RolloutRecord, SampleRecord, TokenRecord};
 
-use crate::common::{Ground, lane, on_both, turn};
-
-fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRecord {
-    RolloutRecord {
-        id,
-        lane: lane(service),
-        version: "1.1.0".parse().unwrap(),
-        strategy: "canary".to_string(),
-        outcome: outcome.map(str::to_string),
-        started_at: Timestamp(10),
-        ended_at: outcome.map(|_| Timestamp(20)),
-        doc: json!({ "outcome": outcome }),
-    }
-}
+use crate::common::{Ground, lane, on_both, rollout, sample, turn};
 
 async fn rollouts_are_numbered_kept_with_their_turn_and_found_newest_first(ground: Ground) {
     let store = ground.open().await.unwrap();
@@ -67,17 +53,6 @@ async fn a_number_that_was_only_given_in_memory_is_not_given_again(ground: Groun
 
 async fn samples_are_kept_in_order_and_for_the_newest_rollouts_of_a_lane(ground: Ground) {
     let store = ground.open().await.unwrap();
-    let sample = |at| Sample {
-        at: Timestamp(at),
-        step: 0,
-        state: "running".into(),
-        weight: Weight::ZERO,
-        measured: None,
-        requests: at,
-        failed: 0,
-        waiting: None,
-        objectives: vec![],
-    };
     for n in 1..=52u64 {
         let id = RolloutId::numbered(n);
         let shop = lane("shop");
