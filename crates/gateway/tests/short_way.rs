@@ -11,10 +11,10 @@ mod faults;
 mod grpc;
 #[path = "health.rs"]
 mod health;
-#[path = "http_2_limits.rs"]
-mod http_2_limits;
 #[path = "http_2.rs"]
 mod http_2;
+#[path = "http_2_limits.rs"]
+mod http_2_limits;
 #[path = "injected.rs"]
 mod injected;
 #[path = "mirrored.rs"]

@@ -113,7 +113,7 @@ pub(in crate::console) fn view(viewer: &Viewer, environment: &str, told: &Told) 
     let waits = told.gates.iter().filter(|gates| gates.rollout.is_some());
     let mut waits: Vec<Waiting> = waits.map(|gates| waiting(viewer, gates)).collect();
     // What waits for the viewer's own word comes first.
-    waits.sort_by_key(|waits| !waits.approve.as_ref().is_some_and(|approve| approve.refused.is_none()));
+    waits.sort_by_key(|waits| waits.approve.as_ref().is_none_or(|approve| approve.refused.is_some()));
     View {
         frame: Frame::of(environment, Here::Environments, viewer),
         environment: environment.to_string(),
