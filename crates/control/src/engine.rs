@@ -4,6 +4,7 @@ mod cell;
 mod environments;
 pub(crate) mod gateways;
 mod hooks;
+mod lanes;
 mod notes;
 mod outcomes;
 mod seen;
@@ -18,7 +19,6 @@ use slipway_core::instance::Target;
 use slipway_core::names::{LaneId, RolloutId};
 use slipway_core::rollout::trail::{self, Sample};
 use slipway_core::rollout::{self, Counters, Effect, Lane, Observed, Refusal, Rollout, Turn};
-use slipway_core::traffic::Match;
 use slipway_core::units::Timestamp;
 use slipway_store::{Commit, EffectId, NewEffect, SampleRecord, Store};
 use tokio::sync::{Notify, broadcast};
@@ -28,7 +28,7 @@ use crate::control::Parts;
 use crate::error::Error;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::records;
-use crate::tables::{Tables, in_common};
+use crate::tables::Tables;
 use crate::views::Unrecorded;
 use cell::{CellState, Granted, Unkept, join};
 use seen::Seen;
@@ -44,9 +44,6 @@ const DOUBT: Duration = Duration::from_millis(300);
 /// How long a commit is waited for, since a way back may wait behind it: longer than a database takes that says so itself.
 /// Whether it was kept all the same is looked at afterwards.
 const KEEP: Duration = Duration::from_secs(7);
-
-/// After so long a turn does not come to its end: everything that it waits for has a shorter limit.
-const ENDLESS: Duration = Duration::from_secs(15);
 
 /// Everything that the drivers, the effect workers and the front door share.
 pub(crate) struct Engine {
@@ -108,67 +105,6 @@ impl Engine {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The lanes that are known.
-    pub fn lanes(&self) -> Vec<LaneId> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
-    }
-
-    /// Whether a lane is known. Looking at one that is not would make it known without anybody to drive it.
-    pub fn knows(&self, lane: &LaneId) -> bool {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).contains_key(lane)
-    }
-
-    /// The cell of a lane, and whether it is new.
-    pub fn cell(&self, lane: &LaneId) -> (Arc<Cell>, bool) {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cell) = cells.get(lane) {
-            return (cell.clone(), false);
-        }
-        let cell = Arc::new(Cell::default());
-        cells.insert(lane.clone(), cell.clone());
-        (cell, true)
-    }
-
-    /// Wakes a lane's driver. Carries nothing: the driver looks for itself.
-    pub fn nudge(&self, lane: &LaneId) {
-        if let Some(cell) = self.cells.lock().unwrap_or_else(PoisonError::into_inner).get(lane) {
-            cell.wake.notify_one();
-        }
-    }
-
-    /// Wakes every driver.
-    pub fn nudge_all(&self) {
-        for cell in self.cells.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            cell.wake.notify_one();
-        }
-    }
-
-    /// A lane with divided traffic whose turn does not come to its end, so that nobody would take it back.
-    pub fn stuck(&self) -> Option<LaneId> {
-        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let stuck = |(lane, cell): &(&LaneId, &Arc<Cell>)| cell.turns_since(ENDLESS) && self.tables.is_leased(lane);
-        cells.iter().find(stuck).map(|(lane, _)| lane.clone())
-    }
-
-    /// A lane of another service than `lane`'s that claims one of `wanted` once what is open or waits in it serves, and which.
-    pub async fn claimed(&self, lane: &LaneId, wanted: &[Match]) -> Option<(LaneId, String)> {
-        let others: Vec<(LaneId, Arc<Cell>)> = {
-            let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-            let others = cells.iter().filter(|(id, _)| id.service != lane.service);
-            others.map(|(id, cell)| (id.clone(), cell.clone())).collect()
-        };
-        for (id, cell) in others {
-            let Some((_, kept)) = cell.state.lock().await.kept.clone() else { continue };
-            let waiting = kept.queue.iter().map(|asked| &asked.release);
-            let coming = kept.open.iter().map(|open| &open.release).chain(waiting);
-            let mut claimed = coming.filter_map(|release| in_common(wanted, &rollout::claims(&kept, release)));
-            if let Some(what) = claimed.next() {
-                return Some((id, what));
-            }
-        }
-        None
     }
 
     /// The lane as it is kept, if it exists.

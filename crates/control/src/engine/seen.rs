@@ -12,6 +12,8 @@ use slipway_core::traffic::link;
 use slipway_core::units::{Millis, Timestamp};
 use slipway_store::EffectId;
 
+mod noted;
+
 use super::Engine;
 use super::gateways::{Kept, Outdated, at_gateway, in_flight, lapses};
 use crate::ports::GatewayView;
@@ -248,86 +250,6 @@ impl Engine {
             Some(status) => drop(seen.instances.insert(id.clone(), status)),
             None => drop(seen.instances.remove(id)),
         }
-    }
-
-    /// Notes what others need to know of a lane: what it serves, whether it is in trouble, whose an outcome is.
-    pub fn note_serving(&self, lane: &Lane) {
-        self.ledger().follow(lane, self.clock.now());
-        let mut seen = self.seen();
-        seen.house(&lane.id, lane.slots.iter().map(|slot| slot.id.clone()).collect());
-        let serving = lane.stable_version().map(|v| Serving { version: v.clone(), since: lane.deployed_at });
-        if seen.serving.get(&lane.id) != serving.as_ref() {
-            match serving {
-                Some(serving) => seen.serving.insert(lane.id.clone(), serving),
-                None => seen.serving.remove(&lane.id),
-            }
-        }
-        match lane.watching.incident {
-            Some(_) => seen.incidents.insert(lane.id.clone()),
-            None => seen.incidents.remove(&lane.id),
-        };
-        match lane.schema.owed.is_empty() {
-            false => seen.owing.insert(lane.id.clone()),
-            true => seen.owing.remove(&lane.id),
-        };
-        match lane.drill_policy().is_some() {
-            true => seen.drilled.insert(lane.id.clone()),
-            false => seen.drilled.remove(&lane.id),
-        };
-    }
-
-    /// Lanes that owe a contract.
-    pub fn owing(&self) -> Vec<LaneId> {
-        self.seen().owing.iter().cloned().collect()
-    }
-
-    /// Lanes whose drills come by themselves.
-    pub fn drilled(&self) -> Vec<LaneId> {
-        self.seen().drilled.iter().cloned().collect()
-    }
-
-    /// Lanes in which an incident is open.
-    pub fn incidents(&self) -> Vec<LaneId> {
-        self.seen().incidents.iter().cloned().collect()
-    }
-
-    /// Instances as the target last showed them.
-    pub fn instances(&self) -> Vec<InstanceStatus> {
-        self.seen().instances.values().cloned().collect()
-    }
-
-    /// Notes whether an artifact is here.
-    pub async fn look_for_artifact(&self, digest: &Digest) -> bool {
-        let here = self.artifacts.path(digest).await.is_some();
-        let mut seen = self.seen();
-        match here {
-            true if !seen.artifacts.contains(digest) => seen.artifacts.insert(digest.clone(), ()),
-            true => {}
-            false => seen.artifacts.remove(digest),
-        }
-        here
-    }
-
-    /// Notes whether a hook could be told the last time, and why not.
-    pub fn note_hook(&self, lane: &LaneId, name: &str, came_of: Result<(), &str>) {
-        let mut seen = self.seen();
-        let hooks = seen.silent_hooks.entry(lane.clone()).or_default();
-        match came_of {
-            Ok(()) => drop(hooks.remove(name)),
-            Err(why) => drop(hooks.insert(name.to_string(), why.to_string())),
-        }
-    }
-
-    /// Whether a hook is to be pinged at `now`, which is noted: not where that was done within `age`.
-    pub fn begin_ping(&self, lane: &LaneId, hook: &Hook, age: Millis, now: Timestamp) -> bool {
-        let mut seen = self.seen();
-        let pinged = seen.pinged.entry(lane.clone()).or_default();
-        if pinged.iter().any(|(before, at)| before == hook && now.since(*at) < age) {
-            return false;
-        }
-        pinged.retain(|(before, _)| before.name != hook.name);
-        pinged.push((hook.clone(), now));
-        true
     }
 
     /// Hands what came of an effect to its lane's next turn.
