@@ -72,7 +72,8 @@ impl Artifacts for Kept {
 
 /// An API that is called without a socket.
 pub(crate) struct Api {
-    runtime: Runtime,
+    /// Absent once it has ended.
+    runtime: Option<Runtime>,
     router: Router,
     control: Control,
     farewells: mpsc::Receiver<Farewell>,
@@ -115,7 +116,7 @@ impl Api {
             };
             (slipway_server::router(app), control, farewells)
         });
-        Api { runtime, router, control, farewells, _folder: folder }
+        Api { runtime: Some(runtime), router, control, farewells, _folder: folder }
     }
 
     /// Sends a request with a token that may do everything, and waits for the whole answer.
@@ -128,7 +129,7 @@ impl Api {
         // Whoever asks it to end is not obeyed.
         while self.farewells.try_recv().is_ok() {}
         let router = self.router.clone();
-        Some(self.runtime.block_on(async move {
+        Some(self.runtime.as_ref()?.block_on(async move {
             let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.expect("a whole answer").to_bytes().to_vec();
@@ -137,7 +138,16 @@ impl Api {
     }
 
     /// Stops everything that it does by itself.
-    pub(crate) fn end(self) {
-        self.runtime.block_on(self.control.stop());
+    pub(crate) fn end(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.block_on(self.control.stop());
+        }
+    }
+}
+
+impl Drop for Api {
+    /// The last one is dropped as its thread ends, where a runtime finds nothing any more that its tasks need to be dropped.
+    fn drop(&mut self) {
+        std::mem::forget(self.runtime.take());
     }
 }
