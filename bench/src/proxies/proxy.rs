@@ -14,6 +14,7 @@ use slipway_core::traffic::{
     Sticky, VersionRoute,
 };
 use slipway_core::units::{Millis, Weight};
+use slipway_e2e::process::{Signal, signal};
 use slipway_gateway::hub::Hub;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -126,6 +127,16 @@ impl Proxy {
     /// Proportional share of memory.
     pub fn megabytes(&self) -> anyhow::Result<f64> {
         self.pids()?.into_iter().map(megabytes).sum()
+    }
+}
+
+impl Drop for Proxy {
+    /// nginx's worker would outlive its killed master, and share its memory with the next one that is measured.
+    fn drop(&mut self) {
+        for pid in self.pids().unwrap_or_default() {
+            // What has ended already needs no signal.
+            let _ = signal(pid, Signal::KILL);
+        }
     }
 }
 
