@@ -295,14 +295,7 @@ mod tests {
 
     /// 1 serves.
     fn serving() -> crate::rollout::Lane {
-        let file = "
-service: shop
-run: { command: [./shop, \"{port}\"] }
-health: { http: / }
-environments:
-  production: { instances: 1, strategy: { blue-green: {} } }
-";
-        crate::rollout::fixture::serving(file)
+        crate::rollout::fixture::serving(crate::rollout::fixture::SHOP)
     }
 
     fn lane() -> LaneId {

@@ -9,6 +9,15 @@ use crate::spec;
 use crate::traffic::Endpoint;
 use crate::units::Timestamp;
 
+/// A shop with two instances, blue-green, for what does not depend on how it is released.
+pub(super) const SHOP: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+environments:
+  production: { instances: 2, strategy: { blue-green: {} } }
+";
+
 fn release(file: &str, version: &str) -> Release {
     let spec = spec::parse(file).unwrap().spec;
     let config = spec::config_digest(&spec);

@@ -184,25 +184,17 @@ fn stop_drained(turn: &mut Turn, seen: &Observed, now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::fixture::{at_step, slot};
+    use crate::rollout::fixture::{SHOP, at_step, slot};
     use crate::rollout::lane::SmokeRun;
-
-    const FILE: &str = "
-service: shop
-run: { command: [./shop, \"{port}\"] }
-health: { http: / }
-environments:
-  production: { instances: 2, strategy: { blue-green: {} } }
-";
 
     #[test]
     fn while_a_gateway_cannot_be_asked_only_what_no_table_ever_had_is_stopped() {
-        let mut lane = at_step(FILE, "verification");
+        let mut lane = at_step(SHOP, "verification");
         let smoke = SmokeRun { incarnation: 1, round: 1, asked: Timestamp(1), passed: Some(true) };
         let draining = |number, ready, smoke| Slot {
             state: SlotState::Draining(Timestamp(2)),
             smoke,
-            ..slot(&at_step(FILE, "verification"), number, "1", ready)
+            ..slot(&at_step(SHOP, "verification"), number, "1", ready)
         };
         lane.slots = vec![
             draining(1, true, Some(smoke.clone())),

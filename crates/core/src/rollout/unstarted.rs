@@ -60,17 +60,9 @@ mod tests {
     use crate::rollout::observed::Observed;
     use crate::rollout::turn::turn;
 
-    const FILE: &str = "
-service: shop
-run: { command: [./shop, \"{port}\"] }
-health: { http: / }
-environments:
-  production: { instances: 2, strategy: { blue-green: {} } }
-";
-
     #[test]
     fn what_cannot_be_started_is_tried_less_and_less_often_and_told_once() {
-        let (mut lane, mut seen) = (fixture::serving(FILE), Observed::default());
+        let (mut lane, mut seen) = (fixture::serving(fixture::SHOP), Observed::default());
         let (mut attempts, mut told) = (Vec::new(), 0);
         for now in (0..600_000).step_by(100).map(Timestamp) {
             let next = turn(&lane, &seen, now);

@@ -54,17 +54,9 @@ mod tests {
     use super::*;
     use crate::rollout::fixture;
 
-    const FILE: &str = "
-service: shop
-run: { command: [./shop, \"{port}\"] }
-health: { http: / }
-environments:
-  production: { instances: 1, strategy: { blue-green: {} } }
-";
-
     #[test]
     fn a_drill_is_not_cut_short() {
-        let mut lane = fixture::at_step(FILE, "verification");
+        let mut lane = fixture::at_step(fixture::SHOP, "verification");
         let promoted = |lane: &crate::rollout::Lane| promote(&mut Turn::new(lane), None, "user:test", Timestamp(1));
         assert_eq!(promoted(&lane), Ok(()));
         lane.open.as_mut().unwrap().kind = RolloutKind::Drill { cold: false };

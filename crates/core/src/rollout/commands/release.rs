@@ -69,23 +69,15 @@ mod tests {
     use super::*;
     use crate::rollout::fixture;
 
-    const FILE: &str = "
-service: shop
-run: { command: [./shop, \"{port}\"] }
-health: { http: / }
-environments:
-  production: { instances: 1, strategy: { blue-green: {} } }
-";
-
     #[test]
     fn only_so_many_wait() {
-        let mut turn = Turn::new(&fixture::at_step(FILE, "verification"));
+        let mut turn = Turn::new(&fixture::at_step(fixture::SHOP, "verification"));
         for number in 0..MOST_WAITING as u64 {
-            assert_eq!(release(&mut turn, fixture::asked(FILE, 10 + number), false, Timestamp(1)), Ok(()));
+            assert_eq!(release(&mut turn, fixture::asked(fixture::SHOP, 10 + number), false, Timestamp(1)), Ok(()));
         }
-        let refused = release(&mut turn, fixture::asked(FILE, 40), false, Timestamp(1)).unwrap_err();
+        let refused = release(&mut turn, fixture::asked(fixture::SHOP, 40), false, Timestamp(1)).unwrap_err();
         assert!(refused.code == "queue_full" && refused.reason.contains("--supersede"), "{refused}");
-        assert_eq!(release(&mut turn, fixture::asked(FILE, 41), true, Timestamp(1)), Ok(()));
+        assert_eq!(release(&mut turn, fixture::asked(fixture::SHOP, 41), true, Timestamp(1)), Ok(()));
         assert_eq!(turn.lane.queue.len(), 1);
     }
 }
