@@ -157,14 +157,20 @@ impl Store {
         }
     }
 
+    /// A lease that this one has ended stays ended: those that stand by may look at it only later.
     async fn renew(&self, lease: &Pool) -> Result<(), Error> {
-        let sql =
-            format!("UPDATE leases SET expires_at = {} + $2 WHERE name = 'control' AND start = $1", dialect::NOW_MS);
+        let sql = format!(
+            "UPDATE leases SET expires_at = {} + $2 WHERE name = 'control' AND start = $1 AND expires_at > 0",
+            dialect::NOW_MS
+        );
         if query(sql).bind(self.start_number() as i64).bind(TERM_MS).execute(lease).await? == 1 {
             return Ok(());
         }
         let row = query("SELECT start FROM leases WHERE name = 'control'").fetch_optional(lease).await?;
         let by = row.map_or(Ok(0), |row| row.try_get::<i64>(0))? as u64;
+        if by == self.start_number() {
+            return Ok(());
+        }
         Err(self.fenced_by(by))
     }
 

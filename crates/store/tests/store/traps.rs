@@ -219,6 +219,9 @@ async fn one_that_drives_keeps_its_lease_and_one_that_stands_still_loses_it_and_
     assert_eq!(standby.look().await.unwrap(), Place::Free);
     let third = standby.try_lead("http://there", None).await.unwrap().expect("one that ends hands over at once");
     assert!(third.take_down().await.unwrap());
+    // It goes on to hold while everything ends, which may take long: nobody who looks late finds it driving.
+    tokio::time::timeout(Duration::from_secs(1), third.hold()).await.expect_err("nobody has taken over");
+    assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
     third.close().await;
     let standby = Standby::join(ground.path(), &address).await.unwrap();
     assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
