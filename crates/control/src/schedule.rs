@@ -74,7 +74,8 @@ pub(crate) async fn watch(control: Control) {
             match control.lane(&lane).await {
                 Ok(Some(now)) if rollback_due(&now.lane, now.at) => {
                     let by = By::once(WATCHER);
-                    match control.rollback(&lane, None, &by).await {
+                    let to = now.lane.predecessor.as_ref().map(|release| release.version.clone());
+                    match control.rollback(&lane, to, &by).await {
                         Ok(rollout) => tracing::warn!(%lane, %rollout, "an incident leads to a rollback"),
                         Err(error) => {
                             tracing::warn!(%lane, %error, "an incident calls for a rollback that is refused");

@@ -42,6 +42,9 @@ impl Control {
             return Ok(before);
         }
         let way = Way::of(&kept, to)?;
+        if to.is_none() {
+            commands::refuse_two_at_once(&kept, &way.back, self.now())?;
+        }
         let asked = match &way.back {
             commands::Back::TakeBack => None,
             commands::Back::To(version) => {

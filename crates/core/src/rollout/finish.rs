@@ -182,6 +182,10 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         let from = open.release.version.clone();
         turn.lane.undone = Some(WentBack::of(open, from, stable, cause.clone(), now));
     }
+    let went_wrong = matches!(outcome, Outcome::Failed | Outcome::Blocked);
+    if turn.lane.open.as_ref().is_some_and(|open| open.kind == RolloutKind::Rollback) && went_wrong {
+        watching::still_here(turn, &cause, now);
+    }
     turn.record("rollout.ended", ENGINE, format!("{}: {cause}", outcome.as_str().replace('_', " ")), evidence);
     if let Some(open) = turn.lane.open.take() {
         count_afresh(turn, &open, now);
@@ -189,18 +193,24 @@ pub(super) fn close(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     }
 }
 
-/// Where a rollout that does not stay counted by other objectives than stable's, what was counted meanwhile says nothing of
-/// stable: a new stretch of evidence begins, and the last minutes with it.
+/// What stable did beside a version that did not stay says nothing of stable alone: its last minutes begin anew. Where that
+/// version counted by other objectives than stable's, so does the stretch of evidence.
 fn count_afresh(turn: &mut Turn, ended: &Rollout, now: Timestamp) {
     let Some(stable) = turn.lane.stable.as_ref().filter(|_| ended.kind != RolloutKind::Contract) else { return };
     let list = |spec: &ServiceSpec| spec.objectives.iter().map(|o| (o.name.clone(), o.bad.clone())).collect::<Vec<_>>();
     let own = ended.release.version == stable.version;
     let same = list(&stable.spec) == list(&ended.release.spec) && ended.plan.bounds.is_empty();
     let counted = ended.first_epoch.is_some() || ended.probed.is_some();
-    if own || same || !counted {
+    let left = matches!(ended.ended(), Some((Outcome::RolledBack, _)));
+    if own || !counted || (same && !left) {
         return;
     }
-    turn.lane.counted_afresh = Some(now.plus(LATE));
+    let afresh = now.plus(LATE);
+    turn.lane.counted_afresh = Some(afresh);
+    turn.wake(afresh);
+    if same {
+        return;
+    }
     if let Some(split) = turn.lane.routing.as_ref().map(|routing| routing.split.clone()) {
         route(turn, split, false);
     }

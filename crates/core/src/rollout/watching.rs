@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::commands::no_way_back;
 use super::lane::Lane;
 use super::model::RolloutKind;
 use super::observed::Observed;
@@ -30,6 +31,8 @@ const RECOUNT: Millis = Millis::from_secs(10);
 const RECOUNT_CALM: Millis = Millis::from_secs(600);
 /// Requests within ten seconds that can show that all is well again.
 const ENOUGH: u64 = 50;
+/// How long after a way back that failed the next is tried.
+const AGAIN: Millis = Millis::from_secs(300);
 /// How far back a change of another service is named as a likely cause.
 const LIKELY: Millis = Millis::from_secs(3600);
 
@@ -68,6 +71,9 @@ pub struct Incident {
     /// All that is broken is that instances are missing.
     #[serde(default)]
     pub only_short: bool,
+    /// A way back has failed: Slipway tries none before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_at: Option<Timestamp>,
 }
 
 /// An instance of `version` has failed by itself.
@@ -95,6 +101,10 @@ pub(super) fn watch(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     }
     note_shortage(turn, now);
     recount(turn, now);
+    // What was seen for this turn was counted before.
+    if turn.lane.counted_afresh.is_some_and(|afresh| now < afresh) {
+        return;
+    }
     let breaches = breaches(&turn.lane, seen, now);
     match (&turn.lane.watching.incident, breaches.is_empty()) {
         (None, false) if within(&turn.lane, now) => open(turn, seen, breaches, now),
@@ -189,6 +199,7 @@ fn open(turn: &mut Turn, seen: &Observed, what: Vec<String>, now: Timestamp) {
         over_since: None,
         acted: false,
         only_short,
+        again_at: None,
     });
     let sentence = format!("incident {number}: {}; likely: {}", what.join("; "), likely.join("; "));
     turn.record("incident.opened", ENGINE, sentence, json!({ "incident": number, "what": what, "likely": likely }));
@@ -241,9 +252,12 @@ fn recount(turn: &mut Turn, now: Timestamp) {
 /// Changes before an incident: the service's own first, then those of others in the environment, newest first.
 fn likely(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
     let own = lane.stable_version().zip(lane.deployed_at);
-    let mut named: Vec<String> = own
-        .map(|(version, at)| format!("{version} of {}, {} ago", lane.id.service, now.since(at)))
+    let undone = lane.undone.as_ref().and_then(|undone| Some((&undone.from, now.since(undone.at?))));
+    let mut named: Vec<String> = undone
+        .filter(|(_, ago)| *ago <= LIKELY)
+        .map(|(version, ago)| format!("{version} of {}, taken back {ago} ago", lane.id.service))
         .into_iter()
+        .chain(own.map(|(version, at)| format!("{version} of {}, {} ago", lane.id.service, now.since(at))))
         .collect();
     let mut others: Vec<_> = seen
         .serving
@@ -262,17 +276,38 @@ fn likely(lane: &Lane, seen: &Observed, now: Timestamp) -> Vec<String> {
     named
 }
 
+/// A rollback has failed, and what it was to leave serves on: the incident calls for another, and for a person until then.
+pub(super) fn still_here(turn: &mut Turn, cause: &str, now: Timestamp) {
+    let again = now.plus(AGAIN);
+    let Some(incident) = &mut turn.lane.watching.incident else { return };
+    (incident.acted, incident.again_at) = (false, Some(again));
+    if on_breach(&turn.lane) == Some(OnBreach::Rollback) {
+        no_way_back(turn, &format!("{cause}; the next is tried in {AGAIN}"));
+    }
+}
+
+fn on_breach(lane: &Lane) -> Option<OnBreach> {
+    let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
+    environment.map(|environment| environment.on_breach)
+}
+
+/// Whether an incident began while what a release that was taken back had done was still felt: going back further helps
+/// nobody then.
+fn is_aftermath(lane: &Lane, incident: &Incident) -> bool {
+    let undone = lane.undone.as_ref().and_then(|undone| undone.at);
+    undone.is_some_and(|at| at <= incident.since && incident.since.since(at) < QUIET)
+}
+
 /// Whether the policy of what serves wants to go back by itself now. Missing instances are a reason only where the version's
 /// own have failed: an earlier one would be started on the same machine.
 pub fn rollback_due(lane: &Lane, now: Timestamp) -> bool {
-    let environment = lane.stable.as_ref().and_then(|stable| stable.environment(&lane.id));
     lane.open.as_ref().is_none_or(|open| open.kind == RolloutKind::Contract)
         && lane.predecessor.is_some()
-        && environment.is_some_and(|e| e.on_breach == OnBreach::Rollback)
+        && on_breach(lane) == Some(OnBreach::Rollback)
         && within(lane, now)
         && lane.watching.incident.as_ref().is_some_and(|i| {
-            let own = !i.only_short || lane.watching.failing;
-            !i.acted && i.over_since.is_none() && own
+            let own = (!i.only_short || lane.watching.failing) && !is_aftermath(lane, i);
+            !i.acted && i.over_since.is_none() && i.again_at.is_none_or(|at| now >= at) && own
         })
 }
 
@@ -280,6 +315,7 @@ pub fn rollback_due(lane: &Lane, now: Timestamp) -> bool {
 mod tests {
     use super::*;
     use crate::rollout::fixture;
+    use crate::rollout::lane::WentBack;
 
     const FILE: &str = "
 service: shop
@@ -333,5 +369,50 @@ environments:
         let told = lane.watching.incident.as_ref().map(|incident| incident.what.join("; "));
         assert_eq!(told.as_deref(), Some("errors: 900 of 1000 in ten seconds, and 7% is the most"));
         assert!(rollback_due(&lane, Timestamp(1_000)));
+    }
+
+    /// Nine in ten of what 1 answers are bad.
+    fn bad() -> Observed {
+        let mut seen = Observed::default();
+        let counts = Counts { n: 1_000, bad: 900, bad_keys: 900 };
+        seen.evidence.stable_ten_seconds.insert("errors".to_string(), counts);
+        seen
+    }
+
+    fn undone_at(lane: &mut Lane, at: u64) {
+        let (from, to) = ("2".parse().unwrap(), "1".parse().unwrap());
+        let rollout = crate::names::RolloutId::numbered(2);
+        lane.undone = Some(WentBack { rollout, from, to, at: Some(Timestamp(at)), cause: "errors".to_string() });
+    }
+
+    #[test]
+    fn what_was_counted_beside_a_release_that_was_taken_back_is_no_incident() {
+        let lane = Lane { counted_afresh: Some(Timestamp(12_000)), ..short() };
+        assert_eq!(watched(&lane, &bad(), 11_999).watching.incident, None);
+        assert!(watched(&lane, &bad(), 12_000).watching.incident.is_some(), "it goes on all the same");
+    }
+
+    #[test]
+    fn what_a_release_that_was_taken_back_leaves_behind_is_no_reason_to_go_back_further() {
+        let mut lane = short();
+        undone_at(&mut lane, 10_000);
+        for (at, due) in [(12_000, false), (40_000, true)] {
+            let lane = watched(&lane, &bad(), at);
+            let likely = &lane.watching.incident.as_ref().unwrap().likely;
+            assert_eq!(likely[0], format!("2 of shop, taken back {} ago", Millis(at - 10_000)));
+            assert_eq!(rollback_due(&lane, Timestamp(at)), due, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_rollback_that_failed_is_told_of_and_tried_again_later() {
+        let mut lane = watched(&short(), &bad(), 1_000);
+        lane.watching.incident.as_mut().unwrap().acted = true;
+        let mut turn = Turn::new(&lane);
+        still_here(&mut turn, "no memory", Timestamp(5_000));
+        assert_eq!(turn.facts[0].kind, "incident.no_way_back");
+        assert!(turn.facts[0].cause.contains("no memory"), "{}", turn.facts[0].cause);
+        assert!(!rollback_due(&turn.lane, Timestamp(304_999)));
+        assert!(rollback_due(&turn.lane, Timestamp(305_000)));
     }
 }

@@ -26,7 +26,7 @@ pub use promote::promote;
 pub use release::release;
 pub use restart::restart;
 pub use resume::resume;
-pub use rollback::{Back, no_way_back, rollback, way_back};
+pub use rollback::{Back, no_way_back, refuse_two_at_once, rollback, way_back};
 pub use scale::scale;
 
 use super::begin::open as opened;

@@ -5,7 +5,10 @@ use super::abort::take_back;
 use super::{Refusal, refuse};
 use crate::names::VersionName;
 use crate::rollout::{Asked, Lane, Rollout, RolloutKind, Turn, drilling, schema};
-use crate::units::Timestamp;
+use crate::units::{Millis, Timestamp};
+
+/// So long after a release was taken back, a rollback that names no version is taken to mean that release.
+const SAME_TROUBLE: Millis = Millis::from_secs(60);
 
 /// What a rollback would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +55,21 @@ pub fn way_back(lane: &Lane, to: Option<&VersionName>) -> Result<Back, Refusal> 
     }
 }
 
+/// Refuses to go back from stable without being told where to, just after a release was taken back: whoever saw the same
+/// trouble as the judge means that release, not the version that serves.
+pub fn refuse_two_at_once(lane: &Lane, back: &Back, now: Timestamp) -> Result<(), Refusal> {
+    let (Back::To(version), Some(undone)) = (back, &lane.undone) else { return Ok(()) };
+    let Some(ago) = undone.at.map(|at| now.since(at)).filter(|ago| *ago < SAME_TROUBLE) else { return Ok(()) };
+    let (from, to) = (&undone.from, &undone.to);
+    refuse(
+        "just_taken_back",
+        format!(
+            "{from} was taken back {ago} ago ({}), and {to} serves {}; to go further back, name the version: --to {version}",
+            undone.rollout, lane.id
+        ),
+    )
+}
+
 fn drills(open: &Rollout) -> bool {
     matches!(open.kind, RolloutKind::Drill { .. })
 }
@@ -89,7 +107,7 @@ pub fn rollback(turn: &mut Turn, asked: Option<Asked>, actor: &str, now: Timesta
     }
 }
 
-/// Records that the incident that is open calls for a rollback which is refused, and why: a person is needed.
+/// Records that the incident that is open calls for a rollback which is refused or has failed, and why: a person is needed.
 pub fn no_way_back(turn: &mut Turn, why: &str) {
     let Some(incident) = &turn.lane.watching.incident else { return };
     let evidence = serde_json::json!({ "incident": incident.number, "reason": why });
@@ -98,7 +116,29 @@ pub fn no_way_back(turn: &mut Turn, why: &str) {
         lane: Some(turn.lane.id.clone()),
         rollout: None,
         actor: "slipway:watch".to_string(),
-        cause: format!("incident {} calls for a rollback, and that is refused: {why}", incident.number),
+        cause: format!("incident {} calls for a rollback, and there is none: {why}", incident.number),
         evidence,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture::{SHOP, serving};
+    use crate::rollout::lane::WentBack;
+
+    #[test]
+    fn whoever_asks_just_after_a_release_was_taken_back_names_what_to_go_back_to() {
+        let mut lane = serving(SHOP);
+        lane.predecessor = lane.stable.clone();
+        let back = way_back(&lane, None).unwrap();
+        assert!(refuse_two_at_once(&lane, &back, Timestamp(1_000)).is_ok(), "nothing was taken back");
+        let (from, to) = ("2".parse().unwrap(), "1".parse().unwrap());
+        let (rollout, cause) = (crate::names::RolloutId::numbered(2), "errors".to_string());
+        lane.undone = Some(WentBack { rollout, from, to, at: Some(Timestamp(1_000)), cause });
+        let refusal = refuse_two_at_once(&lane, &back, Timestamp(4_000)).unwrap_err();
+        assert_eq!(refusal.code, "just_taken_back");
+        assert!(refusal.reason.starts_with("2 was taken back 3s ago (ro-2), and 1 serves "), "{}", refusal.reason);
+        assert!(refuse_two_at_once(&lane, &back, Timestamp(61_000)).is_ok());
+    }
 }
