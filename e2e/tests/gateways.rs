@@ -15,8 +15,10 @@ use slipway_e2e::{Options, Slipway, program, until, until_within};
 use slipway_load::{Load, LoadHandle};
 use tokio::process::{Child, Command};
 
-const PRODUCTION: &str =
-    "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], step_limit: 3m, verify: 2s, standby: 1s } } }";
+/// Each step waits for a person: there are never so many requests.
+const PRODUCTION: &str = "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], verify: 2s, standby: 1s, \
+                          min_requests: 1000000 } } }";
+const BLUE_GREEN: &str = "{ instances: 2, strategy: { blue-green: { verify: 2s, standby: 1s } } }";
 
 /// Long enough for a slow machine to act within, short enough to be waited for.
 const GRACE: &str = "10s";
@@ -160,6 +162,7 @@ async fn one_that_stands_still_is_left_out_in_time_and_comes_back_with_the_newes
     assert!(at("traffic.shifting", Some(5_000)) < lost, "it was there when the shift began");
     assert!(lost <= at("traffic.confirmed", Some(5_000)), "and was waited for until it was lost");
 
+    stage.say("promote", &[]).await.expect(0).expect("on to everybody");
     let ended = stage.outcome(&rollout).await;
     assert_eq!(ended["outcome"], "succeeded", "{ended:#}");
     until("the standby is given up", async || {
@@ -168,6 +171,7 @@ async fn one_that_stands_still_is_left_out_in_time_and_comes_back_with_the_newes
     .await
     .expect("it ends");
     // A rollout more: what only others used ends, what edge-3 may use does not.
+    slipway.declare(&format!("production: {BLUE_GREEN}")).expect("a declared file");
     let (again, code) = stage.release("1.2.0", &[], &[]).await;
     assert_eq!(code, 0, "{again:#}");
     until("the second instance of 1.1.0 ends, which edge-3 never heard of", async || {
@@ -214,6 +218,8 @@ async fn one_that_is_killed_is_not_waited_for_and_serves_what_it_has_when_it_is_
     stage.at_step(&rollout, "10%").await;
     two.child.kill().await.expect("it is killed");
     stage.say("promote", &[]).await.expect(0).expect("on to half of the users");
+    stage.at_step(&rollout, "50%").await;
+    stage.say("promote", &[]).await.expect(0).expect("on to everybody");
     let ended = stage.outcome(&rollout).await;
     assert_eq!(ended["outcome"], "succeeded", "{ended:#}");
     two.again(&stage.slipway);
