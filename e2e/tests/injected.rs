@@ -10,7 +10,7 @@ use serde_json::Value;
 use slipway_e2e::{Page, until};
 
 const PAGE: &str = "docs/how-to/inject-faults.md";
-const CANARY: &str = "{ instances: 1, cohorts: [{ name: internal, header: \"X-Internal: 1\" }], strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 2s } } }";
+const CANARY: &str = "{ instances: 1, cohorts: [{ name: internal, header: \"X-Internal: 1\" }], strategy: { canary: { steps: [50%, 100%], verify: 2s } } }";
 const GREEN: &str = "{ instances: 1, cohorts: [{ name: internal, header: \"X-Internal: 1\" }], strategy: { blue-green: { verify: 1s } } }";
 
 /// How long a client waits that only wants to know whether it is held.

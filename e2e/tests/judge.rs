@@ -9,7 +9,7 @@ use slipway_e2e::{Options, Page, Slipway, build, until};
 use slipway_load::Load;
 
 const PAGE: &str = "docs/how-to/compare-with-stable.md";
-const CANARY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 3s } } }";
+const CANARY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 3s } } }";
 /// Far more than any version here has, so that only the comparison with stable can tell them apart.
 const MULTIPLE: &str = "  - { name: against-stable, bad: failed, at_most: 60%, tolerate: 2x }\n";
 

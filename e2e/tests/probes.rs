@@ -9,7 +9,7 @@ use serde_json::Value;
 use slipway_e2e::{Options, Page, Slipway, build, until};
 
 const PAGE: &str = "docs/how-to/probe-a-quiet-service.md";
-const CANARY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 2s } } }";
+const CANARY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s } } }";
 /// Wide bounds, so that some hundred probes are enough; latency is bounded far above what any machine needs.
 const DECLARED: &str = "probe: { rate: 50/s, request: { path: / } }
 objectives:
@@ -18,8 +18,7 @@ objectives:
 ";
 
 /// Ten seconds' worth of probes before anything passes, so that there is something to see meanwhile.
-const LENGTHY: &str =
-    "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 2s, min_requests: 500 } } }";
+const LENGTHY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s, min_requests: 500 } } }";
 const LENGTHY_GREEN: &str = "{ instances: 1, strategy: { blue-green: { verify: 2s, min_requests: 500 } } }";
 
 /// Declares production and the probe, and objectives that it can decide soon.
