@@ -140,7 +140,7 @@ async fn what_could_not_begin_begins_nothing() {
     shop.cli("release --group shop --version 1.0.0 --env production").await.expect(0).expect("both serve");
 
     // While one of its services is being released, it does not begin.
-    shop.build("catalog", "2", &[("START_DELAY_MS", "30000")]);
+    shop.build("catalog", "2", &[("START_DELAY_MS", "600000")]);
     let begun = shop
         .cli("release -f catalog/slipway.yaml --version 1.1.0 --path catalog/build --env production --detach")
         .await;
@@ -159,14 +159,15 @@ async fn a_killed_control_plane_goes_on_with_the_group() {
     let _alone = alone().await;
     let mut shop = Shop::open().await;
     shop.cli("release --group shop --version 1.0.0 --env production").await.expect(0).expect("both serve");
-    shop.build("catalog", "2", &[]);
+    // Long enough for the first one to be killed in the middle of.
+    shop.build("catalog", "2", &[("START_DELAY_MS", "3000")]);
     shop.build("checkout", "2", &[("SMOKE_FAIL", "1")]);
     shop.cli("release --group shop --version 2.0.0 --env production --detach")
         .await
         .expect(0)
         .expect("it is asked for");
     until("the first is being released", async || {
-        (shop.run().await["services"][0]["progress"] == "releasing").then_some(())
+        (shop.run().await["services"][0]["progress"] != "pending").then_some(())
     })
     .await
     .expect("it begins");

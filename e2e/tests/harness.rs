@@ -1,13 +1,20 @@
 //! The harness itself, with a program in Slipway's place that only pretends: a test that trusts a harness which
 //! overlooks what is left behind, or kills what it should not, tests nothing.
+//!
+//! One test at a time: a script that is being written while another test starts a program is held open by that one, and
+//! cannot be run.
+
+mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use common::alone;
 use slipway_e2e::process::{self, runs};
 use slipway_e2e::{Options, Slipway, until};
 
-/// Understands `up`, `gateway`, `down` and `status`. `DOWN` stands for what `down` does to the gateway.
+/// Understands `up`, `gateway`, `down` and `status`. `DOWN` stands for what `down` does to the gateway, which waits for what
+/// never comes and starts nothing.
 const PRETENDER: &str = r#"#!/bin/bash
 here=$(dirname "$0")
 case "$1" in
@@ -26,7 +33,7 @@ up)
     echo "{\"api\":\"http://127.0.0.1:7171\",\"traffic\":\"127.0.0.1:8181\",\"data\":\"$data\"}"
     while [ ! -e "$data/stop" ]; do sleep 0.02; done
     ;;
-gateway) while :; do sleep 0.02; done ;;
+gateway) [ -p "$3/never" ] || mkfifo "$3/never"; read -r _ <> "$3/never" ;;
 status) echo "[{\"service\":\"shop\",\"environment\":\"production\",\"seen\":\"$SLIPWAY_SERVER $SLIPWAY_TOKEN\"}]" ;;
 down)
     data=$(cat "$here/data")
@@ -39,6 +46,11 @@ esac
 
 const KILL_GATEWAY: &str =
     r#"kill -9 $(cat "$data/gateway.pid"); while kill -0 $(cat "$data/gateway.pid") 2>/dev/null; do sleep 0.02; done"#;
+
+/// The gateway, which is started behind the back of `up`.
+async fn gateway(slipway: &Slipway) -> u32 {
+    until("the gateway has started", async || slipway.gateway()).await.unwrap()
+}
 
 struct Pretender(tempfile::TempDir);
 
@@ -61,6 +73,7 @@ impl Pretender {
 
 #[tokio::test]
 async fn it_starts_talks_kills_restarts_and_takes_down() {
+    let _alone = alone().await;
     let pretender = Pretender::new(&PRETENDER.replace("DOWN", KILL_GATEWAY));
     let mut slipway = Slipway::start(pretender.options()).await.unwrap();
     assert_eq!((slipway.api.port(), slipway.traffic_url()), (7171, "http://127.0.0.1:8181/".to_string()));
@@ -72,7 +85,7 @@ async fn it_starts_talks_kills_restarts_and_takes_down() {
     assert_eq!((output.code, output.stderr.as_str()), (2, "what is nonsense?\n"));
     assert!(output.clone().expect(0).is_err() && output.json().is_err());
 
-    let (control_plane, gateway) = (slipway.control_plane().unwrap(), slipway.gateway().unwrap());
+    let (control_plane, gateway) = (slipway.control_plane().unwrap(), gateway(&slipway).await);
     assert!(runs(control_plane) && slipway.restart().await.is_err(), "it still runs");
     slipway.kill_control_plane().await.unwrap();
     assert!(!runs(control_plane) && runs(gateway), "the gateway outlives it");
@@ -88,9 +101,10 @@ async fn it_starts_talks_kills_restarts_and_takes_down() {
 
 #[tokio::test]
 async fn what_down_leaves_behind_is_noticed_and_then_removed() {
+    let _alone = alone().await;
     let pretender = Pretender::new(&PRETENDER.replace("DOWN", ":"));
     let slipway = Slipway::start(pretender.options()).await.unwrap();
-    let gateway = slipway.gateway().unwrap();
+    let gateway = gateway(&slipway).await;
     let error = slipway.down().await.unwrap_err().to_string();
     assert!(error.contains("left behind") && error.contains(&gateway.to_string()), "{error}");
     until("the gateway is gone", async || (!runs(gateway)).then_some(())).await.unwrap();
@@ -98,6 +112,7 @@ async fn what_down_leaves_behind_is_noticed_and_then_removed() {
 
 #[tokio::test]
 async fn a_start_that_fails_tells_why() {
+    let _alone = alone().await;
     let pretender = Pretender::new("#!/bin/bash\necho the port is taken >&2\nexit 1\n");
     let error = Slipway::start(pretender.options()).await.err().unwrap().to_string();
     assert!(error.contains("exit status: 1") && error.contains("the port is taken"), "{error}");
@@ -108,6 +123,7 @@ async fn a_start_that_fails_tells_why() {
 
 #[tokio::test]
 async fn only_what_belongs_to_a_folder_is_found() {
+    let _alone = alone().await;
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let sleep_in = |folder: &std::path::Path| {
         tokio::process::Command::new("sleep").arg("600").current_dir(folder).kill_on_drop(true).spawn().unwrap()

@@ -157,7 +157,10 @@ async fn a_receiver_that_misbehaves_harms_nobody_but_itself() {
     let secret = secret();
     let good = Hearer::start(ok()).await.expect("a receiver");
     let elsewhere = Hearer::start(ok()).await.expect("a receiver");
-    let nobody = Hearer::start(ok()).await.expect("a receiver").url();
+    // Bound, so that nobody else gets it, and not listened at.
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let nobody_url = format!("http://{}/hook", nobody.local_addr().expect("an address"));
     let mut hearers = Vec::new();
     let mut declared = vec![webhook("good", &good.url(), &secret, "on: [\"rollout.*\"]")];
     let bad = [
@@ -169,10 +172,12 @@ async fn a_receiver_that_misbehaves_harms_nobody_but_itself() {
     ];
     for (name, manner, _) in &bad {
         let hearer = Hearer::start(manner.clone()).await.expect("a receiver");
-        declared.push(webhook(name, &hearer.url(), &secret, "on: [\"rollout.*\"], timeout: 300ms"));
+        // Whoever answers has time to do so on any machine.
+        let timeout = if *name == "silent" { "300ms" } else { "30s" };
+        declared.push(webhook(name, &hearer.url(), &secret, &format!("on: [\"rollout.*\"], timeout: {timeout}")));
         hearers.push(hearer);
     }
-    declared.push(webhook("nobody", &nobody, &secret, "on: [\"rollout.*\"]"));
+    declared.push(webhook("nobody", &nobody_url, &secret, "on: [\"rollout.*\"]"));
     let unknown = tempfile::NamedTempFile::new().expect("a file");
     declared.push(webhook("unsigned", &good.url(), &unknown, "on: [\"rollout.*\"]"));
     declared.push("{ name: missing, on: [\"rollout.*\"], command: [slipway-no-such-program] }".to_string());
@@ -188,7 +193,7 @@ async fn a_receiver_that_misbehaves_harms_nobody_but_itself() {
     assert_eq!((code, &rollout["outcome"]), (0, &"succeeded".into()), "{rollout:#}");
     until("the good one was told of both ends", async || {
         let ends = good.received().into_iter().filter(|r| r.json()["type"] == "slipway.rollout.ended").count();
-        (ends == 2).then_some(())
+        (ends >= 2).then_some(())
     })
     .await
     .expect("it was told");
@@ -210,8 +215,12 @@ async fn a_receiver_that_misbehaves_harms_nobody_but_itself() {
     }
     assert!(elsewhere.received().is_empty(), "nobody follows a redirect");
     assert_eq!(hooks(&stage).await["good"]["failing_since"], Value::Null);
-    let left = stage.slipway.processes();
-    assert!(left.iter().filter(|p| p.command.contains("sleep 600")).count() <= 2, "{left:#?}");
+    // Between two attempts there is none: each ends with what it has started.
+    let hanging = || stage.slipway.processes().into_iter().filter(|p| p.command.contains("sleep 600"));
+    until("what hung is ended", async || (hanging().count() == 0).then_some(()))
+        .await
+        .unwrap_or_else(|e| panic!("{e}: {:#?}", hanging().collect::<Vec<_>>()));
+    drop(nobody);
     nothing_failed_by_slipway(&stage.strike().await);
 }
 
@@ -263,7 +272,7 @@ async fn waits(stage: &Stage, id: &str, on: &str) {
 async fn a_hook_that_is_asked_decides_whether_users_move() {
     let _alone = alone().await;
     let (board, secret) = (Hearer::start(says("go")).await.expect("a receiver"), secret());
-    let hook = webhook("board", &board.url(), &secret, "before: promotion, timeout: 20s");
+    let hook = webhook("board", &board.url(), &secret, "before: promotion, timeout: 10m");
     let mut stage = Stage::set(&production(&hook)).await;
     let page = Page::open(PAGE);
     let asked = questions(&board);
@@ -322,18 +331,20 @@ async fn silence_and_nonsense_mean_what_is_declared() {
     let secret = secret();
     let elsewhere = Hearer::start(says("go")).await.expect("a receiver");
     let hearer = Hearer::start(says("go")).await.expect("a receiver");
-    let declared = |on_silence: &str| {
-        let more = format!("before: step, timeout: 700ms, on_silence: {on_silence}");
+    let declared = |on_silence: &str, timeout: &str| {
+        let more = format!("before: step, timeout: {timeout}, on_silence: {on_silence}");
         production(&webhook("board", &hearer.url(), &secret, &more))
     };
-    let stage = Stage::set(&declared("hold")).await;
+    let stage = Stage::set(&declared("hold", "30s")).await;
     let page = Page::open(PAGE);
-    for (version, manner, why) in [
-        ("1.1.0", Manner::Silent, "nothing came within 700ms"),
-        ("1.1.1", Manner::Redirect(elsewhere.url()), "it redirects (302 Found)"),
-        ("1.1.2", Manner::Status(200, "<html>go</html>".to_string()), "which is no"),
-        ("1.1.3", Manner::Garbage, "it does not speak HTTP"),
+    // Whoever answers, if with nonsense, is asked a third time after one and a half seconds, and has as long again to answer.
+    for (version, manner, timeout, why) in [
+        ("1.1.0", Manner::Silent, "700ms", "nothing came within 700ms"),
+        ("1.1.1", Manner::Redirect(elsewhere.url()), "3s", "it redirects (302 Found)"),
+        ("1.1.2", Manner::Status(200, "<html>go</html>".to_string()), "3s", "which is no"),
+        ("1.1.3", Manner::Garbage, "3s", "it does not speak HTTP"),
     ] {
+        stage.slipway.declare(&format!("production: {}", declared("hold", timeout))).expect("a declared file");
         hearer.answer(manner);
         let id = stage.begin(version, &[], &[]).await;
         waits(&stage, &id, "hook board does not answer, which means hold").await;
@@ -346,16 +357,17 @@ async fn silence_and_nonsense_mean_what_is_declared() {
     assert!(elsewhere.received().is_empty(), "nobody follows a redirect");
 
     // A person answers in its place.
+    stage.slipway.declare(&format!("production: {}", declared("hold", "700ms"))).expect("a declared file");
     hearer.answer(Manner::Silent);
     let id = stage.begin("1.2.0", &[], &[]).await;
     waits(&stage, &id, "which means hold").await;
     page.run(&stage.slipway, "slipway promote shop --env production", None).await.expect(0).expect("it goes on");
     assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
 
-    stage.slipway.declare(&format!("production: {}", declared("go"))).expect("a declared file");
+    stage.slipway.declare(&format!("production: {}", declared("go", "700ms"))).expect("a declared file");
     let (rollout, code) = stage.release("1.3.0", &[], &[]).await;
     assert_eq!((code, &rollout["outcome"]), (0, &"succeeded".into()), "{rollout:#}");
-    stage.slipway.declare(&format!("production: {}", declared("stop"))).expect("a declared file");
+    stage.slipway.declare(&format!("production: {}", declared("stop", "700ms"))).expect("a declared file");
     let (rollout, code) = stage.release("1.4.0", &[], &[]).await;
     assert_eq!((code, &rollout["outcome"]), (10, &"rolled_back".into()), "{rollout:#}");
     assert!(rollout["cause"].as_str().is_some_and(|cause| cause.contains("which means stop")), "{rollout:#}");
@@ -390,14 +402,18 @@ async fn what_belongs_to_no_service_is_told_to_the_hooks_of_environments() {
     let shown = Page::open(PAGE).run(&slipway, "slipway hooks --env production", None).await.expect(0).expect("hooks");
     assert!(shown.stdout.contains("told of token.*, environment.*"), "{shown}");
     apply(&slipway, "production", "").await;
-    until("it heard of everything, and last that it hears no more", async || (heard().len() >= 3).then_some(()))
+    // It may be told of something once more where the control plane was killed before it was noted.
+    let once = || {
+        let mut once = heard();
+        once.dedup();
+        once
+    };
+    until("it heard of everything, and last that it hears no more", async || (once().len() >= 3).then_some(()))
         .await
         .unwrap_or_else(|e| panic!("{e}: {:?}", heard()));
     let by = |kind: &str, environment: Value| (kind.to_string(), environment, Value::from("user:first"));
     let applied = || by("environment.applied", "production".into());
-    let mut once = heard();
-    once.dedup();
-    assert_eq!(once, [applied(), by("token.created", Value::Null), applied()], "nothing of staging's");
+    assert_eq!(once(), [applied(), by("token.created", Value::Null), applied()], "nothing of staging's");
     let gone = async || {
         let hooks = slipway.get("/environments/production/hooks").await.ok()?;
         hooks.as_array()?.is_empty().then_some(())

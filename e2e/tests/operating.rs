@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::{Stage, alone, instances, nothing_failed_by_slipway};
 use serde_json::Value;
 use slipway_e2e::{Options, Page, Slipway, until};
+use slipway_load::Load;
 
 const PAGE: &str = "docs/how-to/scale-restart-maintain.md";
 const TWO: &str = "{ instances: 2, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
@@ -79,15 +80,28 @@ async fn a_restart_into_bad_instances_stops_and_the_old_ones_stay_however_long_t
     // Mended, and asked for while the failures still count: they are none of its doing.
     say("LOG_LEVEL=info\n");
     stage.slipway.cli(&restart).await.expect("it runs").expect(0).unwrap_or_else(|e| panic!("{e}"));
-    let after = instances(&stage.lane().await, "stable");
-    assert!(after.len() == 2 && after.iter().all(|one| !before.contains(one)), "{before:?} {after:?}");
+    until("two others serve, and nobody else", async || {
+        let after = instances(&stage.lane().await, "stable");
+        (after.len() == 2 && after.iter().all(|one| !before.contains(one))).then_some(())
+    })
+    .await
+    .expect("they do");
     nothing_failed_by_slipway(&stage.strike().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_maintenance_requests_wait_or_get_the_page_and_go_on_when_it_is_over() {
     let _alone = alone().await;
-    let stage = Stage::set_with(TWO, 30.0).await;
+    let mut stage = Stage::set_with(TWO, 30.0).await;
+    // Users who wait for as long as requests are held, however long the test takes to look.
+    let patient = slipway_load::Options {
+        host: Some("shop.local".into()),
+        rate: 30.0,
+        timeout: Duration::from_secs(60),
+        ..slipway_load::Options::new(stage.slipway.traffic_url())
+    };
+    let others = std::mem::replace(&mut stage.load, Load::start(patient).expect("the load starts"));
+    nothing_failed_by_slipway(&others.stop().await);
     let page = Page::open(PAGE);
     let slipway = &stage.slipway;
     let client = reqwest::Client::new();
@@ -117,13 +131,14 @@ async fn in_maintenance_requests_wait_or_get_the_page_and_go_on_when_it_is_over(
         .await
         .expect(0)
         .expect("on");
-    let told = ask().await.expect("an answer");
-    assert_eq!((told.status().as_u16(), told.headers()["retry-after"].to_str().ok()), (503, Some("30")));
+    let told = until("the page is shown", async || ask().await.ok().filter(|told| told.status() == 503)).await;
+    let told = told.expect("an answer");
+    assert_eq!(told.headers()["retry-after"].to_str().ok(), Some("30"));
     assert!(told.headers()["content-type"].to_str().is_ok_and(|kind| kind.starts_with("text/html")));
     assert_eq!(told.text().await.expect("a body"), "<h1>back at noon</h1>");
     let off = slipway.cli(&["maintenance", "off", "shop", "--env", "production"]).await.expect("it runs");
     off.expect(0).expect("it ends");
-    assert_eq!(ask().await.expect("an answer").status().as_u16(), 200);
+    until("it is over", async || ask().await.ok().filter(|told| told.status() == 200)).await.expect("an answer");
     let again = slipway.cli(&["maintenance", "off", "shop", "--env", "production"]).await.expect("it runs");
     assert_eq!(again.code, 12, "{again}");
     stage.slipway.down().await.expect("down");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use slipway_e2e::{Options, Page, Slipway, build, until};
 
 const PAGE: &str = "docs/how-to/probe-a-quiet-service.md";
-const CANARY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 2s } } }";
+const CANARY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s } } }";
 /// Wide bounds, so that some hundred probes are enough; latency is bounded far above what any machine needs.
 const DECLARED: &str = "probe: { rate: 50/s, request: { path: / } }
 objectives:
@@ -17,9 +17,13 @@ objectives:
   - { name: latency, bad: slower_than 4s, at_most: 20%, tolerate: 10% }
 ";
 
-/// Declares the probe, and objectives that it can decide soon.
-fn declare(slipway: &Slipway) {
-    slipway.declare(&format!("production: {CANARY}")).expect("a declared file");
+/// Ten seconds' worth of probes before anything passes, so that there is something to see meanwhile.
+const LENGTHY: &str = "{ instances: 1, strategy: { canary: { steps: [50%, 100%], verify: 2s, min_requests: 500 } } }";
+const LENGTHY_GREEN: &str = "{ instances: 1, strategy: { blue-green: { verify: 2s, min_requests: 500 } } }";
+
+/// Declares production and the probe, and objectives that it can decide soon.
+fn declare(slipway: &Slipway, production: &str) {
+    slipway.declare(&format!("production: {production}")).expect("a declared file");
     let file = slipway.scratch().join("slipway.yaml");
     let text = fs::read_to_string(&file).expect("it is there");
     let (head, tail) = text.split_once("objectives:\n").expect("objectives");
@@ -43,7 +47,7 @@ fn synthetic(told: &Value) -> Vec<Value> {
 async fn a_service_that_nobody_uses_is_judged_by_probes_which_are_nobodys_requests() {
     let _alone = alone().await;
     let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
-    declare(&slipway);
+    declare(&slipway, CANARY);
     let page = Page::open(PAGE);
     let (first, code) = release(&slipway, "1.0.0", &[], &[]).await;
     assert_eq!(
@@ -101,7 +105,7 @@ async fn a_service_that_nobody_uses_is_judged_by_probes_which_are_nobodys_reques
 async fn before_a_switch_probes_stop_what_smoke_tests_let_through() {
     let _alone = alone().await;
     let slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
-    declare(&slipway);
+    declare(&slipway, CANARY);
     release(&slipway, "1.0.0", &[], &[]).await;
     let green = ["--strategy", "blue-green"];
     let (bad, code) = release(&slipway, "1.1.0", &[("FAIL_RATE", "0.6")], &green).await;
@@ -112,7 +116,8 @@ async fn before_a_switch_probes_stop_what_smoke_tests_let_through() {
     };
     assert_eq!((step(&bad, "probes"), step(&bad, "switch")), ("failed".into(), "skipped".into()), "{bad:#}");
 
-    let asked = release(&slipway, "1.2.0", &[], &[&green[..], &["--detach"]].concat()).await.0;
+    declare(&slipway, LENGTHY_GREEN);
+    let asked = release(&slipway, "1.2.0", &[], &["--detach"]).await.0;
     let id = asked["rollout"].as_str().expect("an id").to_string();
     until("status shows probes while they go on", async || {
         let lane = slipway.lane("shop", "production").await.ok().flatten()?;
@@ -133,7 +138,7 @@ async fn before_a_switch_probes_stop_what_smoke_tests_let_through() {
 async fn a_control_plane_that_starts_again_counts_from_nothing_and_forgets_no_probe() {
     let _alone = alone().await;
     let mut slipway = Slipway::start(Options::default()).await.expect("Slipway starts");
-    declare(&slipway);
+    declare(&slipway, LENGTHY);
     release(&slipway, "1.0.0", &[], &[]).await;
     let asked = release(&slipway, "1.1.0", &[], &["--detach"]).await.0;
     let id = asked["rollout"].as_str().expect("an id").to_string();

@@ -8,6 +8,13 @@ use slipway_e2e::{build, until};
 const CANARY: &str = "{ instances: 2, strategy: { canary: { steps: [50%, 100%], verify: 3s, standby: 10m } } }";
 const BRIEF_STANDBY: &str = "{ instances: 2, strategy: { canary: { steps: [50%, 100%], verify: 3s, standby: 1s } } }";
 const BLUE_GREEN: &str = "{ instances: 1, strategy: { blue-green: { verify: 3s } } }";
+/// The step waits for a person: there are never so many requests.
+const WAITS: &str =
+    "{ instances: 2, strategy: { canary: { steps: [50%, 100%], verify: 3s, standby: 10m, min_requests: 1000000 } } }";
+/// The step passes by itself, and not before it can be paused.
+const PAUSABLE: &str =
+    "{ instances: 2, strategy: { canary: { steps: [50%, 100%], verify: 3s, standby: 10m, min_requests: 2000 } } }";
+const BLUE_GREEN_WATCHED: &str = "{ instances: 1, strategy: { blue-green: { verify: 5m } } }";
 /// For stories in which nothing is judged.
 const SLOW_TRAFFIC: f64 = 30.0;
 
@@ -67,6 +74,10 @@ async fn during_a_rollout_it_is_taken_back_paused_resumed_let_pass_and_aborted()
     let nowhere = stage.say("rollback", &[]).await.expect(12).expect("refused");
     assert!(nowhere.stderr.contains("no predecessor"), "{nowhere}");
 
+    let declare = |production: &str| {
+        stage.slipway.declare(&format!("production: {production}")).expect("a declared file");
+    };
+    declare(WAITS);
     let id = stage.begin("1.1.0", &[], &[]).await;
     stage.at_step(&id, "50%").await;
     let back = stage.say("rollback", &[]).await.expect(0).expect("it works").json().expect("an outcome");
@@ -76,6 +87,7 @@ async fn during_a_rollout_it_is_taken_back_paused_resumed_let_pass_and_aborted()
     let returned = stage.recorded(&id, "traffic.returned").await;
     assert!(stage.load.snapshot().versions["1.1.0"].last_sent_ms <= returned);
 
+    declare(PAUSABLE);
     let id = stage.begin("1.2.0", &[], &[]).await;
     stage.at_step(&id, "50%").await;
     stage.say("pause", &[]).await.expect(0).expect("paused");
@@ -87,6 +99,7 @@ async fn during_a_rollout_it_is_taken_back_paused_resumed_let_pass_and_aborted()
     stage.say("resume", &[]).await.expect(0).expect("resumed");
     assert_eq!(stage.outcome(&id).await["outcome"], "succeeded");
 
+    declare(WAITS);
     let id = stage.begin("1.3.0", &[], &[]).await;
     stage.at_step(&id, "50%").await;
     stage.say("promote", &[]).await.expect(0).expect("let pass");
@@ -115,11 +128,18 @@ async fn during_a_rollout_it_is_taken_back_paused_resumed_let_pass_and_aborted()
 async fn of_two_releases_one_waits_or_takes_the_others_place() {
     let _alone = alone().await;
     let stage = Stage::set_with(BLUE_GREEN, SLOW_TRAFFIC).await;
+    let declare = |production: &str| {
+        stage.slipway.declare(&format!("production: {production}")).expect("a declared file");
+    };
+    declare(WAITS);
     let first = stage.begin("1.1.0", &[], &[]).await;
+    declare(BLUE_GREEN);
     let second = stage.begin("1.2.0", &[], &[]).await;
     let waiting = stage.rollout(&second).await;
     assert_eq!((&waiting["state"], &waiting["outcome"]), (&"queued".into(), &serde_json::Value::Null), "{waiting:#}");
     assert!(waiting["waiting"]["on"].as_str().is_some_and(|on| on.contains(&first)), "{waiting:#}");
+    stage.at_step(&first, "50%").await;
+    stage.say("promote", &[]).await.expect(0).expect("let pass");
     let (one, two) = (stage.outcome(&first).await, stage.outcome(&second).await);
     assert_eq!((&one["outcome"], &two["outcome"]), (&"succeeded".into(), &"succeeded".into()));
     let ended = stage.recorded(&first, "rollout.ended").await;
@@ -127,10 +147,12 @@ async fn of_two_releases_one_waits_or_takes_the_others_place() {
 
     let folder = build(stage.slipway.scratch(), "build-1.3.0", &[]).expect("a build");
     let next = build(stage.slipway.scratch(), "build-1.4.0", &[]).expect("a build");
+    declare(BLUE_GREEN_WATCHED);
     let (older, newer) = tokio::join!(stage.slipway.release("1.3.0", &folder, "production", &[]), async {
         until("everybody has the older one", async || (weight(&stage.lane().await, "1.3.0") == 10_000).then_some(()))
             .await
             .expect("it gets there");
+        declare(BLUE_GREEN);
         stage.slipway.release("1.4.0", &next, "production", &["--supersede"]).await
     });
     let older = older.expect("it runs").expect(12).expect("it gave way").json().expect("an outcome");

@@ -14,7 +14,7 @@ use slipway_e2e::{Options, Output, Page, Postgres, Slipway, build, until};
 use slipway_load::{Load, Method};
 
 const CANARY: &str =
-    "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 2m, verify: 3s, standby: 2s } } }";
+    "{ instances: 1, strategy: { canary: { steps: [50%, 100%], step_limit: 10m, verify: 3s, standby: 2s } } }";
 const BLUE_GREEN: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s, standby: 1m } } }";
 const PAGE: &str = "docs/how-to/change-the-schema.md";
 const APPLIED: &str = "slipway migration shop --env production --settle applied";
@@ -266,9 +266,9 @@ async fn where_nobody_knows_what_a_migration_did_a_person_says_so() {
         .expect("revert");
     assert!(shop.journal("instance.starting").await.len() == 1, "no instance was started for it");
 
-    // One that hangs is killed, and its rollout held.
+    // One that hangs is killed, and its rollout held. What it does before that has time to be done.
     let hangs = format!("{EXPAND} SELECT pg_sleep(600);");
-    shop.declare(2, &format!("{MIGRATE}  timeout: 1s\n"), "customer_name");
+    shop.declare(2, &format!("{MIGRATE}  timeout: 15s\n"), "customer_name");
     let id = shop.begin("1.2.0", "customer_name", &[("expand.sql", &hangs)]).await;
     let held = shop.outcome(&id, "held").await;
     assert!(held["cause"].as_str().expect("a cause").contains("--settle applied|not-applied"), "{held:#}");

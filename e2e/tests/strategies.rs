@@ -16,7 +16,7 @@ const BAD: [Bad; 4] = [
     Bad { version: "2.0.0-errors", variables: &[("FAIL_RATE", "0.5")], cause: "errors" },
     Bad { version: "2.0.0-slow", variables: &[("SLOW_MS", "2000"), ("SLOW_RATE", "0.6")], cause: "latency" },
     Bad { version: "2.0.0-smoke", variables: &[("SMOKE_FAIL", "1")], cause: "smoke" },
-    Bad { version: "2.0.0-crash", variables: &[("CRASH_AFTER", "60")], cause: "" },
+    Bad { version: "2.0.0-crash", variables: &[("CRASH_AFTER", "20")], cause: "" },
 ];
 
 async fn story(production: &str, keeps_stable: bool) {

@@ -92,10 +92,11 @@ async fn a_drill_whose_predecessor_exits_brings_the_version_back_that_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_control_plane_stays_away_instances_go_on_and_the_bad_one_goes_back_afterwards() {
     let _alone = alone().await;
-    let canary = "{ instances: 2, strategy: { canary: { steps: [1, 100%], step_limit: 3m, verify: 3s } } }";
+    let canary = "{ instances: 2, strategy: { canary: { steps: [1, 100%], step_limit: 10m, verify: 3s } } }";
     let mut post = Post::open("", canary).await;
     post.parcels.delivers("1.0.0", 10).await;
-    let (asked, code) = post.release("1.1.0", &[("LOSE_SHARE", "0.2"), ("JOB_MS", "100")], &["--detach"]).await;
+    // Slow enough at it that the judge does not see it before the control plane is killed.
+    let (asked, code) = post.release("1.1.0", &[("LOSE_SHARE", "0.2"), ("JOB_MS", "500")], &["--detach"]).await;
     assert_eq!(code, 0, "{asked:#}");
     let id = asked["rollout"].as_str().expect("an id").to_string();
     post.at_step(&id, "1 of 2").await;
@@ -113,7 +114,8 @@ async fn while_the_control_plane_stays_away_instances_go_on_and_the_bad_one_goes
     assert!(ended["cause"].as_str().is_some_and(|cause| cause.starts_with("parcels:")), "{ended:#}");
     post.only("1.0.0", 2).await;
 
-    // A drill in whose middle it stays away goes on where it was, and comes back.
+    // A drill in whose middle it stays away goes on where it was, and comes back. The way forth takes its time.
+    post.declare("running_for: 1s", "running_for: 5s");
     let (good, code) = post.release("1.2.0", &[("JOB_MS", "40")], &[]).await;
     assert_eq!((code, &good["outcome"]), (0, &"succeeded".into()), "{good:#}");
     let drill = ["drill", "courier", "--env", "production", "--detach", "--json"];

@@ -18,8 +18,9 @@ use slipway_e2e::process;
 use slipway_e2e::{Options, Output, Slipway, kill, program, until};
 use tokio::process::Command;
 
-const PRODUCTION: &str =
-    "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], step_limit: 3m, verify: 2s, standby: 1h } } }";
+/// Each step waits for a person: there are never so many requests.
+const PRODUCTION: &str = "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], verify: 2s, standby: 1h, \
+                          min_requests: 1000000 } } }";
 const BLUE_GREEN: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s } } }";
 const MIB: usize = 1 << 20;
 
@@ -41,9 +42,18 @@ impl Installed {
 
     /// Puts the program there once more, as a package would.
     fn renew(&self) {
-        let fresh = self.folder.path().join("fresh");
-        std::fs::copy(program("slipway").expect("the program"), &fresh).expect("a copy");
-        std::fs::rename(fresh, self.path()).expect("it takes the place");
+        self.unpack();
+        self.install();
+    }
+
+    /// Puts the program beside it.
+    fn unpack(&self) {
+        std::fs::copy(program("slipway").expect("the program"), self.folder.path().join("next")).expect("a copy");
+    }
+
+    /// Has what was put beside it take its place, in no time.
+    fn install(&self) {
+        std::fs::rename(self.folder.path().join("next"), self.path()).expect("it takes the place");
     }
 
     /// Puts something else there.
@@ -76,9 +86,13 @@ async fn upgrade(state: &Path) -> Output {
     Output { command: "slipway gateway upgrade".into(), code: output.status.code().unwrap_or(-1), stdout, stderr }
 }
 
-/// Upgrades; the process that drains and the one that serves.
+/// Upgrades, once the one that serves has started; the process that drains and the one that serves then.
 async fn upgraded(state: &Path) -> (u32, u32) {
-    let done = upgrade(state).await.expect(0).expect("it is upgraded").json().expect("JSON");
+    let done = until("it has finished its start", async || {
+        let output = upgrade(state).await;
+        (!output.stderr.contains("has not finished its start: try again")).then_some(output)
+    });
+    let done = done.await.expect("a start").expect(0).expect("it is upgraded").json().expect("JSON");
     let pid = |of: &str| done[of]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id");
     (pid("from"), pid("to"))
 }
@@ -119,6 +133,9 @@ async fn a_canary_goes_on_through_an_upgrade_and_nobody_notices() {
     let url = format!("http://{at}/download?mb=2&seconds=8");
     let download = reqwest::Client::new().get(url).header("host", "shop.local").send().await.expect("an answer");
     let download = tokio::spawn(async move { download.bytes().await.map(|bytes| bytes.len()) });
+    tokio::join!(anew.goes_on(), two.goes_on());
+    installed.renew();
+    // Not long before the upgrade: what goes on too slowly, or not at all, is cut after a while.
     let mut upload = Connection::open(at).await.expect("a connection");
     upload.say("POST /checkout HTTP/1.1\r\nhost: shop.local\r\ncontent-length: 4\r\n\r\n{").await.expect("it is sent");
     let mut idle = Vec::new();
@@ -130,23 +147,20 @@ async fn a_canary_goes_on_through_an_upgrade_and_nobody_notices() {
     }
     // One that was accepted and has said nothing.
     let mut silent = Connection::open(at).await.expect("a connection");
-    let (goes_on, two_goes_on) = (anew.goes_on(), two.goes_on());
-    tokio::join!(goes_on, two_goes_on);
-
-    installed.renew();
     let (old, new) = upgraded(&state).await;
     assert!(old != new && process::runs(old) && serves(&state) == new);
+    let answer = silent.ask("").await.expect("an answer");
+    assert!(answer.status == 200 && answer.close, "{answer:?}");
+    upload.say("} \n").await.expect("it is sent");
+    assert_eq!(upload.answer().await.expect("an answer").status, 200);
     are(&stage.slipway, &[("local", "connected"), (&format!("local.{old}"), "draining")]).await;
     let promoted = stage.say("promote", &[]).await;
     assert_eq!(promoted.code, 0, "{promoted}");
     stage.at_step(&rollout, "50%").await;
     tokio::join!(anew.goes_on(), two.goes_on());
     socket.lives().await;
-    let answer = silent.ask("").await.expect("an answer");
-    assert!(answer.status == 200 && answer.close, "{answer:?}");
-    upload.say("} \n").await.expect("it is sent");
-    assert_eq!(upload.answer().await.expect("an answer").status, 200);
-    assert_eq!(download.await.expect("it ends").expect("a body"), 2 * MIB, "not a byte is missing");
+    let promoted = stage.say("promote", &[]).await;
+    assert_eq!(promoted.code, 0, "{promoted}");
 
     let ended = stage.outcome(&rollout).await;
     assert_eq!(ended["outcome"], "succeeded", "{ended:#}");
@@ -160,6 +174,7 @@ async fn a_canary_goes_on_through_an_upgrade_and_nobody_notices() {
         assert!((answer.status, answer.version.as_str(), answer.close) == (200, "1.1.0", true), "{answer:?}");
         assert!(connection.ask("").await.is_err(), "it ends with the answer");
     }
+    assert_eq!(download.await.expect("it ends").expect("a body"), 2 * MIB, "not a byte is missing");
     socket.lives().await;
     assert!(process::runs(old));
     drop(socket);
@@ -247,12 +262,13 @@ async fn one_that_is_told_to_end_while_it_hands_over_leaves_nobody_behind() {
     // It says what a gateway says, until the folder is its own.
     let says = r#"echo '{"type":"here","version":"0"}' >&0; read offer; echo '{"type":"ready","in_step":true}' >&0; read yours"#;
     installed.put(&format!("#!/bin/sh\n{says}\n{}", hang(&state)), 0o755);
+    installed.unpack();
     let hangs = async || {
         let hangs = until("the folder is its own", async || {
             stage.slipway.processes().into_iter().find(|process| process.command.contains("tail -f"))
         });
         hangs.await.expect("it is");
-        installed.renew();
+        installed.install();
         let told = Command::new("kill").args(["-TERM", &old.to_string()]).status().await.expect("kill");
         assert!(told.success());
         until("it has ended", async || (!process::runs(old)).then_some(())).await.expect("it ends");
@@ -303,13 +319,14 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     assert!(code == 0, "a shift is confirmed by those that drain, too: {released:#}");
     // With a program that hangs under way: it holds nothing yet.
     installed.put(&format!("#!/bin/sh\n{}", hang(&state)), 0o755);
+    installed.unpack();
     let waits = upgrade(&state);
     let hangs = async || {
         let hangs = until("the program hangs", async || {
             stage.slipway.processes().into_iter().find(|process| process.command.contains("tail -f"))
         });
         let hangs = hangs.await.expect("it does").pid;
-        installed.renew();
+        installed.install();
         kill(four).await.expect("it is killed");
         hangs
     };
@@ -318,8 +335,13 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     until("another one serves", async || (serves(&state) != four && process::runs(serves(&state))).then_some(()))
         .await
         .expect("it is started again");
-    let report = std::fs::read_to_string(state.join("upgrade.json")).unwrap_or_default();
-    assert!(!report.contains("starting"), "a process of the same number would be refused by it: {report}");
+    // A process of the same number would be refused by it.
+    until("it is forgotten what was under way", async || {
+        let report = std::fs::read_to_string(state.join("upgrade.json")).unwrap_or_default();
+        (!report.contains("starting")).then_some(())
+    })
+    .await
+    .expect("it is");
     kill(hangs).await.expect("it is killed");
     are(&stage.slipway, &[("local", "connected"), drain[0], drain[1]]).await;
     let four = serves(&state);
@@ -339,7 +361,8 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
 async fn what_lasts_longer_than_the_limit_is_cut() {
     let _alone = alone().await;
     let installed = Installed::new();
-    let stage = Stage::set_on(installed.slipway(&["--upgrade-drain", "1s"]).await, BLUE_GREEN, 20.0).await;
+    // So much traffic that none of its connections is left at the old process when the limit is over.
+    let stage = Stage::set_on(installed.slipway(&["--upgrade-drain", "5s"]).await, BLUE_GREEN, 100.0).await;
     let socket = Socket::open(stage.slipway.traffic).await;
     let (old, _) = upgraded(&stage.slipway.data.join("gateway")).await;
     socket.ends_by_being_cut().await;
