@@ -5,9 +5,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::{Mutex, PoisonError};
 
-/// Ports that the kernel gives to nobody by itself, as it is set up by default: one that it has given would be lost to the
-/// next connection that anybody makes before the program listens.
-const RANGE: std::ops::Range<u16> = 20_000..30_000;
+/// Ports that nobody is given by chance: the kernel gives higher ones to connections and to who asks for any, as it is set up by
+/// default, and Slipway those from 10,000 to its instances. Lower ones are not all opened by browsers.
+const RANGE: std::ops::Range<u16> = 7_000..10_000;
 
 /// A port of 127.0.0.1 on which nobody listens, neither by TCP nor by UDP. No other test is given it for as long as this
 /// program runs.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
+use crate::ports::free_port;
 use crate::process::{self, Process, Signal};
 use crate::programs::program;
 use crate::shop::declaration;
@@ -29,9 +30,9 @@ const END_LIMIT: Duration = Duration::from_secs(90);
 pub struct Options {
     /// The data folder; one in a fresh temporary folder where absent.
     pub data: Option<PathBuf>,
-    /// Where the API is to listen. Default: a free port of 127.0.0.1.
+    /// Where the API is to listen. Default: a free port of 127.0.0.1, which nobody takes while it is killed and started again.
     pub api: SocketAddr,
-    /// Where the gateway is to listen. Default: a free port of 127.0.0.1.
+    /// Where the gateway is to listen. Default: such a port.
     pub traffic: SocketAddr,
     /// The database on a server; the data folder's own where absent.
     pub database: Option<String>,
@@ -45,9 +46,9 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let free = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (further, variables) = (Vec::new(), Vec::new());
-        Self { data: None, api: free, traffic: free, database: None, slipway: None, further, variables }
+        Self { data: None, api: free(), traffic: free(), database: None, slipway: None, further, variables }
     }
 }
 

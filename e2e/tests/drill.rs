@@ -63,13 +63,13 @@ async fn a_release_is_blocked_until_the_way_back_was_practised_as_the_message_sa
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drill_that_has_become_too_old_blocks_until_it_is_made_again_as_the_message_says() {
     let _alone = alone().await;
-    const LATELY: &str = "{ instances: 1, require_drill: 15s, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
+    const LATELY: &str = "{ instances: 1, require_drill: 25s, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
     let stage = Stage::set(LATELY).await;
     assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0);
     stage.say("drill", &[]).await.expect(0).expect("the drill passes");
     let young = stage.say("gates", &[]).await;
     assert!(young.stdout.contains("passed") && !young.stdout.contains("is the most"), "{young}");
-    until("it is too old", async || stage.say("gates", &[]).await.stdout.contains("15s is the most").then_some(()))
+    until("it is too old", async || stage.say("gates", &[]).await.stdout.contains("25s is the most").then_some(()))
         .await
         .expect("it ages");
 
@@ -77,7 +77,7 @@ async fn a_drill_that_has_become_too_old_blocks_until_it_is_made_again_as_the_me
     let release = ["release", "-f", "slipway.yaml", "--version", "1.2.0", "--path", "build", "--env", "production"];
     let blocked = stage.slipway.cli(&release).await.expect("it runs").expect(12).expect("it is blocked");
     let remedy = "slipway drill shop --env production";
-    assert!(blocked.stdout.contains(" ago, and 15s is the most") && blocked.stdout.contains(remedy), "{blocked}");
+    assert!(blocked.stdout.contains(" ago, and 25s is the most") && blocked.stdout.contains(remedy), "{blocked}");
     assert_eq!(stage.stable().await, "1.1.0");
     stage.say("drill", &[]).await.expect(0).expect("the same again");
     stage.slipway.cli(&release).await.expect("it runs").expect(0).expect("the same release goes through");
