@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const LIMIT = 30_000;
+const LIMIT = 120_000;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: process.argv[2], args: ["--no-sandbox", "--js-flags=--expose-gc"] });
 const pages = new Map();

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 /// How long one request to the driver may take; what it waits for has limits of its own.
 const LIMIT: Duration = Duration::from_secs(300);
 /// How long a page may take to show what is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A browser.
 pub struct Browser {
@@ -133,7 +133,7 @@ impl Browser {
         let Browser { pipe, mut driver, .. } = self;
         // The end of its input is what makes the driver close the browser.
         drop(pipe);
-        tokio::time::timeout(Duration::from_secs(10), driver.wait()).await.context("the browser does not end")??;
+        tokio::time::timeout(LIMIT, driver.wait()).await.context("the browser does not end")??;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -11,26 +12,27 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
+use crate::ports::free_port;
 use crate::process::{self, Process, Signal};
 use crate::programs::program;
 use crate::shop::declaration;
 use crate::wait::until_within;
 
 /// How long a start may take, on a machine that is busy with other tests.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// How long one command may take: a whole rollout.
 const COMMAND_LIMIT: Duration = Duration::from_secs(600);
-/// How long `up` may take to end after `down` has returned.
-const END_LIMIT: Duration = Duration::from_secs(15);
+/// How long a process may take to end once it was told to, on such a machine.
+const END_LIMIT: Duration = Duration::from_secs(90);
 
 /// How to start it.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The data folder; one in a fresh temporary folder where absent.
     pub data: Option<PathBuf>,
-    /// Where the API is to listen. Default: a free port of 127.0.0.1.
+    /// Where the API is to listen. Default: a free port of 127.0.0.1, which nobody takes while it is killed and started again.
     pub api: SocketAddr,
-    /// Where the gateway is to listen. Default: a free port of 127.0.0.1.
+    /// Where the gateway is to listen. Default: such a port.
     pub traffic: SocketAddr,
     /// The database on a server; the data folder's own where absent.
     pub database: Option<String>,
@@ -44,9 +46,9 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let free = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (further, variables) = (Vec::new(), Vec::new());
-        Self { data: None, api: free, traffic: free, database: None, slipway: None, further, variables }
+        Self { data: None, api: free(), traffic: free(), database: None, slipway: None, further, variables }
     }
 }
 
@@ -205,7 +207,7 @@ impl Slipway {
     /// GET of an API path below `/api/v1`.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}/api/v1{path}", self.api);
-        let answer = reqwest::Client::new().get(url).bearer_auth(self.token()?).send().await?;
+        let answer = client().get(url).bearer_auth(self.token()?).send().await?;
         Ok(answer.error_for_status()?.json().await?)
     }
 
@@ -364,6 +366,14 @@ impl Drop for Slipway {
             }
         }
     }
+}
+
+/// A client of HTTP that keeps no connection: who it speaks to may be killed between two requests. One for all, since making
+/// one takes longer than a request does.
+pub fn client() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client of HTTP"));
+    &CLIENT
 }
 
 /// SIGKILL to one process; returns when it is gone.

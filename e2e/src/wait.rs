@@ -7,10 +7,13 @@ use tokio::time::{Instant, sleep};
 
 /// How often a condition is looked at.
 const EVERY: Duration = Duration::from_millis(20);
+/// How long a condition may take where nobody says otherwise. Only a test that fails waits for so long, so it is ample for a
+/// machine that is slow or busy.
+const LIMIT: Duration = Duration::from_secs(180);
 
-/// Waits until `look` finds something, for at most a minute; `what` completes "waited in vain until …".
+/// Waits until `look` finds something, for at most three minutes; `what` completes "waited in vain until …".
 pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> anyhow::Result<T> {
-    until_within(Duration::from_secs(60), what, look).await
+    until_within(LIMIT, what, look).await
 }
 
 /// As [`until`], with a limit of the caller's choice.

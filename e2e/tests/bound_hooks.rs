@@ -98,6 +98,9 @@ async fn a_release_waits_for_nobody_but_does_not_begin_while_whoever_is_told_can
     let hooks = format!("hooks: [{{ name: board, on: [rollout.ended, rollout.asked], webhook: {webhook} }}]");
     slipway.declare(&format!("production: {{ {QUICK}, gates: {{ readiness: [hooks] }}, {hooks} }}")).expect("a file");
     assert_eq!(stage.release("1.1.0", &[], &[]).await.1, 0, "it can be told");
+    until("it was told how that ended", async || (heard(&board, "slipway.rollout.ended") == 1).then_some(()))
+        .await
+        .expect("it hears");
     board.answer(Manner::Status(500, "no".to_string()));
     assert_eq!(stage.release("1.2.0", &[], &[]).await.1, 0, "nobody knows yet that it cannot be told any more");
     let failing = async || {
@@ -133,7 +136,7 @@ async fn a_release_does_not_begin_while_whoever_is_only_asked_cannot_be_reached(
     let slipway = &stage.slipway;
     let declare = |readiness: &str| {
         let webhook = format!("{{ url: \"{}\", secret_file: {} }}", board.url(), key.path().display());
-        let hooks = format!("hooks: [{{ name: board, before: promotion, timeout: 2s, webhook: {webhook} }}]");
+        let hooks = format!("hooks: [{{ name: board, before: promotion, timeout: 5s, webhook: {webhook} }}]");
         slipway.declare(&format!("production: {{ {QUICK}, {readiness}{hooks} }}")).expect("a file");
     };
     declare("");

@@ -1,6 +1,6 @@
 //! The browser harness itself, on a small page of the test's own: what it says must be so.
 
-use slipway_e2e::{At, Browser, Sight};
+use slipway_e2e::{At, Browser, Sight, Tab, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -47,12 +47,16 @@ async fn it_presses_waits_looks_and_tells() -> anyhow::Result<()> {
     bad.goto("/").await?;
     let against = bad.axe().await?;
     assert!(against.iter().any(|v| v.starts_with("image-alt")), "{against:?}");
-    assert!(bad.troubles().await?.iter().any(|t| t.contains("boom")), "a script's error is told");
+    let told = async |tab: &Tab<'_>, what: &str| {
+        let said = async || tab.troubles().await.ok()?.iter().any(|trouble| trouble.contains(what)).then_some(());
+        until(&format!("{what} is told"), said).await
+    };
+    told(&bad, "boom").await?;
 
     let forbidden = serve("<script>boom()</script>", "content-security-policy: script-src 'none'\r\n").await;
     let guarded = browser.tab(&Sight::wide(forbidden)).await?;
     guarded.goto("/").await?;
-    assert!(guarded.troubles().await?.iter().any(|t| t.contains("Content Security Policy")));
+    told(&guarded, "Content Security Policy").await?;
 
     let without = browser.tab(&Sight { script: false, ..Sight::wide(serve("", "").await) }).await?;
     without.goto("/").await?;

@@ -5,10 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use common::{Stage, alone, nothing_failed_by_slipway};
-use serde_json::Value;
-use slipway_e2e::{Page, Slipway, build, until};
+use common::{Stage, alone, nothing_failed_by_slipway, step_state};
+use slipway_e2e::{Page, Slipway, build, client, until};
 
 const PAGE: &str = "docs/how-to/cohorts.md";
 const PRODUCTION: &str = "{ instances: 1, cohorts: [{ name: internal, header: \"X-Internal: 1\" }], strategy: { canary: { steps: [50%, 100%], step_limit: 3m, verify: 2s } } }";
@@ -30,6 +30,7 @@ impl House {
                 if let Some(version) = ask(&url, n % 20, true).await {
                     *seen.lock().expect("not poisoned").entry(version).or_default() += 1;
                 }
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
         House { met, task }
@@ -38,6 +39,14 @@ impl House {
     /// Answers that a version gave them.
     fn given(&self, version: &str) -> u64 {
         self.met.lock().expect("not poisoned").get(version).copied().unwrap_or_default()
+    }
+
+    /// Waits until a version has given them `n` more. They ask one after the other, so what was under way before has come.
+    async fn gets(&self, version: &str, n: u64) {
+        let wanted = self.given(version) + n;
+        until(&format!("{version} gives the house {n} more"), async || (self.given(version) >= wanted).then_some(()))
+            .await
+            .expect("answers");
     }
 }
 
@@ -49,16 +58,10 @@ impl Drop for House {
 
 /// The version that answers a user.
 async fn ask(url: &str, user: u64, internal: bool) -> Option<String> {
-    let request =
-        reqwest::Client::new().get(url).header("host", "shop.local").header("cookie", format!("session=h{user}"));
+    let request = client().get(url).header("host", "shop.local").header("cookie", format!("session=h{user}"));
     let request = if internal { request.header("x-internal", "1") } else { request };
     let answer = request.send().await.ok()?;
     Some(answer.headers().get("x-version")?.to_str().ok()?.to_string())
-}
-
-fn step(told: &Value, name: &str) -> String {
-    let steps = told["steps"].as_array().cloned().unwrap_or_default();
-    steps.iter().find(|s| s["name"] == name).and_then(|s| s["state"].as_str()).unwrap_or_default().to_string()
 }
 
 async fn stage() -> Stage {
@@ -87,7 +90,7 @@ async fn a_cohort_goes_first_is_judged_apart_and_comes_back_with_everybody() {
     stage.gives("1.0.0", 300).await;
     assert_eq!(stage.given("1.1.0"), 0, "nobody else meets it");
     let now = stage.rollout(&waiting).await;
-    assert_eq!((step(&now, "cohort internal").as_str(), step(&now, "50%").as_str()), ("waiting", "pending"), "{now:#}");
+    assert_eq!((step_state(&now, "cohort internal"), step_state(&now, "50%")), ("waiting", "pending"), "{now:#}");
 
     // A person takes it back: the cohort comes back as well.
     let abort = "slipway abort shop --env production";
@@ -100,15 +103,13 @@ async fn a_cohort_goes_first_is_judged_apart_and_comes_back_with_everybody() {
     let house = House::open(&stage.slipway);
     let (bad, code) = stage.release("1.2.0", &[("FAIL_RATE", "0.7")], &[]).await;
     assert_eq!((code, &bad["outcome"]), (10, &"rolled_back".into()), "{bad:#}");
-    assert_eq!((step(&bad, "cohort internal").as_str(), step(&bad, "50%").as_str()), ("failed", "skipped"), "{bad:#}");
+    assert_eq!((step_state(&bad, "cohort internal"), step_state(&bad, "50%")), ("failed", "skipped"), "{bad:#}");
     assert!(bad["cause"].as_str().is_some_and(|cause| cause.starts_with("errors:")), "{bad:#}");
     assert_eq!(stage.given("1.2.0"), 0, "no stranger met it");
     assert!(house.given("1.2.0") > 0 && bad["exposed_requests"].as_u64() >= Some(3), "{bad:#}");
+    house.gets("1.0.0", 2).await;
     let met = house.given("1.2.0");
-    let before = house.given("1.0.0");
-    until("the house is served as before", async || (house.given("1.0.0") >= before + 20).then_some(()))
-        .await
-        .expect("answers");
+    house.gets("1.0.0", 20).await;
     assert_eq!(house.given("1.2.0"), met, "not one request follows");
     let id = bad["rollout"].as_str().expect("an id");
     let told = page.run(&stage.slipway, "slipway explain ro-N", Some(id)).await.expect(0).expect("told").stdout;
@@ -177,7 +178,7 @@ async fn a_cohort_of_the_environment_goes_first_whatever_the_release_declares() 
     let id = stage.begin("1.1.0", &[], &[]).await;
     stage.at_step(&id, "cohort testers").await;
     let asked = async |cookie: &str| {
-        let request = reqwest::Client::new().get(&url).header("host", "shop.local");
+        let request = client().get(&url).header("host", "shop.local");
         let answer = request.header("cookie", format!("session=t1; {cookie}")).send().await.expect("an answer");
         answer.headers()["x-version"].to_str().expect("a version").to_string()
     };

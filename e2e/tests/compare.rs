@@ -22,7 +22,7 @@ async fn a_service_with_users_is_told_what_each_strategy_would_do() {
     let stage = Stage::set(CANARY).await;
     let rate = until("the traffic is known", async || {
         let lane = stage.lane().await;
-        lane["requests_per_second"].as_f64().filter(|rate| *rate > 100.0)
+        lane["requests_per_second"].as_f64().filter(|rate| *rate > 200.0)
     });
     rate.await.expect("a rate");
 

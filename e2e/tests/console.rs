@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{Stage, alone, nothing_failed_by_slipway};
-use slipway_e2e::{At, Browser, Sight, Slipway, Tab, build};
+use common::{Stage, alone, crowd, nothing_failed_by_slipway};
+use slipway_e2e::{At, Browser, Sight, Slipway, Tab, build, until};
 
 const CANARY: &str = "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], verify: 3s, standby: 10m } } }";
+/// One that stays at its first step until somebody takes it away.
+const WAITING: &str =
+    "{ instances: 2, strategy: { canary: { steps: [50%, 100%], min_requests: 100000000, step_limit: 1d } } }";
 const GATED: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s } }, gates: { approvals: { count: 1 } } }";
 /// Every page, by the name of its picture.
 const PAGES: [(&str, &str); 7] = [
@@ -23,6 +26,11 @@ const OPEN_ALL: &str = "document.querySelectorAll('details').forEach((one) => { 
 
 fn base(slipway: &Slipway) -> String {
     format!("http://{}", slipway.api)
+}
+
+/// Waits until it is brought to a page whose address ends like this.
+async fn arrives(tab: &Tab<'_>, end: &str) -> anyhow::Result<()> {
+    until(&format!("it is at {end}"), async || tab.url().await.ok()?.ends_with(end).then_some(())).await
 }
 
 /// Signs in with a token; ends on the services.
@@ -46,7 +54,8 @@ async fn is_clean(tab: &Tab<'_>, what: &str) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> anyhow::Result<()> {
     let _alone = alone().await;
-    let stage = Stage::set(CANARY).await;
+    // So few users that the first step takes minutes, in which everything on its page is looked at.
+    let stage = Stage::set_with(CANARY, 20.0).await;
     let (browser, token) = (Browser::start().await?, stage.slipway.token()?);
     let tab = browser.tab(&Sight::wide(base(&stage.slipway))).await?;
     // Whoever wanted to go somewhere is brought there after signing in.
@@ -54,7 +63,7 @@ async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> 
     tab.fill(At::label("Token"), token.trim()).await?;
     tab.press("Enter").await?;
     tab.until(At::css("h1"), r"1\.0\.0").await?;
-    assert!(tab.url().await?.ends_with("/rollouts/ro-1"), "{}", tab.url().await?);
+    arrives(&tab, "/rollouts/ro-1").await?;
 
     let good = stage.begin("1.1.0", &[], &[]).await;
     tab.goto("/").await?;
@@ -63,6 +72,7 @@ async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> 
     tab.until(At::css(".split"), "10% of the users").await?;
     tab.until(At::css(".band"), r"\d of \d+ bad; between").await?;
     is_clean(&tab, "a canary at its first step").await?;
+    let many = crowd(&stage.slipway, 150.0);
     tab.until(At::css(".rail li[aria-current=step]"), "50%|verification").await?;
     tab.until(At::css(".split"), "99% of the users|100% of the users").await?;
     tab.shoot("rollout-live").await?;
@@ -80,10 +90,12 @@ async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> 
     assert!(page.contains("more than stable, where") || page.contains("1% is acceptable"), "{page}");
     assert!(tab.count(".band .fail").await? > 0, "the band shows what it crossed");
 
+    nothing_failed_by_slipway(&many.stop().await);
+
     // Played again: the address says which moment is shown, and the script is not needed for it.
     tab.eval("(() => { const m = document.getElementById('moment'); m.value = 1; m.dispatchEvent(new Event('input', { bubbles: true })); })()").await?;
     tab.until(At::css("h1"), "on its way").await?;
-    assert!(tab.url().await?.ends_with("moment=1"), "{}", tab.url().await?);
+    arrives(&tab, "moment=1").await?;
     tab.click(At::role("link", "back to now")).await?;
     tab.until(At::css("h1"), "rolled back").await?;
 
@@ -125,7 +137,7 @@ async fn a_good_canary_is_watched_to_its_end_and_a_bad_one_on_its_way_back() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_is_pressed_by_keyboard_and_by_a_browser_without_script() -> anyhow::Result<()> {
     let _alone = alone().await;
-    let stage = Stage::set(CANARY).await;
+    let stage = Stage::set(WAITING).await;
     let (browser, token) = (Browser::start().await?, stage.slipway.token()?);
     let tab = browser.tab(&Sight::wide(base(&stage.slipway))).await?;
     // No hand on the mouse: Tab leads to the field, the palette to the rollout, and Tab to the button, whose meaning is
@@ -164,8 +176,8 @@ async fn a_rollback_is_pressed_by_keyboard_and_by_a_browser_without_script() -> 
     {
         plain.click(At::css(&format!("summary:has-text('{summary}')"))).await?;
         plain.click(At::css("details[open] button")).await?;
-        assert!(plain.url().await?.ends_with(&format!("/rollouts/{id}")));
         plain.until(At::css("h1"), state).await?;
+        arrives(&plain, &format!("/rollouts/{id}")).await?;
     }
     assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
     let entries = stage.slipway.get(&format!("/journal?rollout={id}&kind=rollout.paused")).await?;
@@ -274,7 +286,7 @@ async fn a_release_waits_until_another_person_approves_what_the_page_shows() -> 
     plain.goto("/environments/production").await?;
     plain.click(At::css("summary:has-text('Approve…')")).await?;
     plain.click(At::css("details[open] button")).await?;
-    assert!(plain.url().await?.ends_with(&format!("/rollouts/{id}")), "{}", plain.url().await?);
+    arrives(&plain, &format!("/rollouts/{id}")).await?;
     approver.until(At::css("#live"), "Nothing waits for anybody's word").await?;
     // The others see it without reloading.
     author.until(At::css("#live"), "Nothing waits for anybody's word").await?;

@@ -48,11 +48,9 @@ async fn a_worker_comes_to_the_number_of_the_file_and_is_healed_without_a_parcel
     // Another version is brought back, by an ordinary release that the file asks for.
     let (other, code) = post.release("1.1.0", &[("JOB_MS", "40")], &[]).await;
     assert_eq!((code, &other["outcome"]), (0, &"succeeded".into()), "{other:#}");
-    until_within(Duration::from_secs(120), "the file's version is back", async || {
-        (stable(slipway, "courier").await == "1.0.0").then_some(())
-    })
-    .await
-    .expect("it is healed");
+    until("the file's version is back", async || (stable(slipway, "courier").await == "1.0.0").then_some(()))
+        .await
+        .expect("it is healed");
     post.only("1.0.0", 2).await;
     let asked = post.journal("rollout.asked").await;
     assert!(asked.iter().any(|entry| entry["actor"] == "slipway:heal"), "{asked:#?}");
@@ -113,7 +111,7 @@ async fn a_group_goes_through_the_gates_of_the_environments_file_and_is_not_heal
     cli(&slipway, "env apply -f production.yaml", 0).await;
     let failed = cli(&slipway, "release --group shop --version 2.0.0 --env production", 10).await;
     assert!(failed.stdout.contains("checkout rolled back"), "{failed}");
-    until_within(Duration::from_secs(60), "both serve what the file says", async || {
+    until("both serve what the file says", async || {
         let both = (stable(&slipway, "catalog").await, stable(&slipway, "checkout").await);
         (both == ("1.0.0".to_string(), "1.0.0".to_string())).then_some(())
     })
@@ -139,7 +137,7 @@ async fn a_drill_comes_by_the_environments_file() {
     assert!(diff.stdout.contains("drill"), "{diff}");
     cli(slipway, "env apply -f production.yaml", 0).await;
     // As often as a drill may come: it is due a minute after the release.
-    let drilled = until_within(Duration::from_secs(180), "it is drilled", async || {
+    let drilled = until_within(Duration::from_secs(300), "it is drilled", async || {
         let lane = stage.lane().await;
         (!lane["times"]["drill"].is_null()).then_some(lane)
     });

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Stage, alone, instances, nothing_failed_by_slipway};
 use serde_json::Value;
-use slipway_e2e::{Options, Output, Page, Slipway, build, kill, until, until_within};
+use slipway_e2e::{Options, Output, Page, Slipway, build, kill, until};
 
 const PAGE: &str = "docs/how-to/environments-as-files.md";
 const QUICK: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
@@ -145,7 +145,7 @@ async fn a_control_plane_that_is_killed_meanwhile_goes_on_and_asks_for_nothing_t
         .expect("it begins");
     slipway.kill_control_plane().await.expect("killed");
     slipway.restart().await.expect("it starts again");
-    until_within(std::time::Duration::from_secs(120), "production is as its file says", async || {
+    until("production is as its file says", async || {
         let now = slipway.get("/environments/production").await.ok()?;
         let services = now["services"].as_array()?;
         (now["coming"] == false && services.iter().all(|one| one["standing"] == "as_declared")).then_some(())
@@ -160,7 +160,7 @@ async fn a_control_plane_that_is_killed_meanwhile_goes_on_and_asks_for_nothing_t
 
 /// Waits until production's shop is as the file says.
 async fn healed(stage: &Stage, version: &str, instances: u64) {
-    until_within(std::time::Duration::from_secs(120), "the shop is as the file says", async || {
+    until("the shop is as the file says", async || {
         let lane = stage.lane().await;
         let stable = &lane["stable"];
         let there = stable["version"] == version && stable["ready"] == instances && lane["rollout"].is_null();

@@ -3,7 +3,6 @@
 mod common;
 
 use common::{Stage, alone, nothing_failed_by_slipway};
-use serde_json::Value;
 use slipway_e2e::{Options, Output, Slipway, build, process, until};
 
 const QUICK: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s } } }";
@@ -98,16 +97,17 @@ async fn programs_that_misbehave_never_meet_a_user() {
     let _alone = alone().await;
     let stage = Stage::set("{ instances: 1, strategy: { blue-green: { verify: 1s } } }").await;
     let path = stage.slipway.scratch().join("slipway.yaml");
-    let text =
-        std::fs::read_to_string(&path).expect("the file").replacen("interval: 2s", "start_limit: 3s, interval: 2s", 1);
-    std::fs::write(&path, text).expect("the file");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    // Time to end three times over, where that is what is wrong.
     let table = [
-        ("2.0.0-exits", ("EXIT_AT_START", "1"), "ended unasked"),
-        ("2.0.0-sick", ("NEVER_HEALTHY", "1"), "did not become healthy"),
-        ("2.0.0-port", ("IGNORE_PORT", "1"), "port"),
-        ("2.0.0-hangs", ("START_DELAY_MS", "600000"), "did not become healthy"),
+        ("2.0.0-exits", ("EXIT_AT_START", "1"), "60s", "ended unasked"),
+        ("2.0.0-sick", ("NEVER_HEALTHY", "1"), "3s", "did not become healthy"),
+        ("2.0.0-port", ("IGNORE_PORT", "1"), "3s", "port"),
+        ("2.0.0-hangs", ("START_DELAY_MS", "600000"), "3s", "did not become healthy"),
     ];
-    for (version, variable, word) in table {
+    for (version, variable, limit, word) in table {
+        let limited = text.replacen("interval: 2s", &format!("start_limit: {limit}, interval: 2s"), 1);
+        std::fs::write(&path, limited).expect("the file");
         let (end, code) = stage.release(version, &[variable], &[]).await;
         assert_eq!((end["outcome"].as_str(), code), (Some("rolled_back"), 10), "{version}: {end:#}");
         assert!(end["cause"].as_str().unwrap_or_default().contains(word), "{version}: {end:#}");
@@ -176,30 +176,27 @@ fn walk(folder: &std::path::Path) -> Vec<(String, u64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_releases_of_one_service_are_never_open_at_once() {
     let _alone = alone().await;
-    let stage =
-        Stage::set("{ instances: 1, strategy: { canary: { steps: [20%, 100%], verify: 2s, min_requests: 300 } } }")
-            .await;
+    let canary = |requests: u32| {
+        format!(
+            "{{ instances: 1, strategy: {{ canary: {{ steps: [20%, 100%], verify: 2s, min_requests: {requests} }} }} }}"
+        )
+    };
+    // The first one waits for more requests than will ever come.
+    let stage = Stage::set(&canary(100_000_000)).await;
     let folder = build(stage.slipway.scratch(), "good", &[]).expect("a build");
     let ask = async |version: &str, more: &[&str]| {
         let output = stage.slipway.release(version, &folder, "production", &[&["--detach"], more].concat()).await;
         let asked = output.expect("it runs").expect(0).expect("it is taken").json().expect("a rollout");
         asked["rollout"].as_str().expect("an id").to_string()
     };
-    let outcome = async |id: &str| -> Value {
-        until("it ends", async || {
-            let now = stage.slipway.get(&format!("/rollouts/{id}")).await.ok()?;
-            now["outcome"].is_string().then_some(now)
-        })
-        .await
-        .expect("an end")
-    };
     let (first, second) = (ask("1.1.0", &[]).await, ask("1.2.0", &[]).await);
     let waiting = stage.slipway.get(&format!("/rollouts/{second}")).await.expect("a rollout");
     assert_eq!(waiting["state"], "queued", "{waiting:#}");
+    stage.slipway.declare(&format!("production: {}", canary(300))).expect("a declared file");
     let third = ask("1.3.0", &["--supersede"]).await;
-    assert_eq!(outcome(&first).await["outcome"], "superseded");
-    assert_eq!(outcome(&second).await["outcome"], "superseded");
-    assert_eq!(outcome(&third).await["outcome"], "succeeded");
+    assert_eq!(stage.outcome(&first).await["outcome"], "superseded");
+    assert_eq!(stage.outcome(&second).await["outcome"], "superseded");
+    assert_eq!(stage.outcome(&third).await["outcome"], "succeeded");
     assert_eq!(stage.stable().await, "1.3.0");
     nothing_failed_by_slipway(&stage.strike().await);
 }

@@ -47,12 +47,7 @@ impl Stage {
         std::fs::write(&file, format!("{head}{sections}environments:{rest}")).expect("it is written");
         let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
         slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
-        let options = slipway_load::Options {
-            host: Some("shop.local".into()),
-            users: 2_000,
-            ..slipway_load::Options::new(slipway.traffic_url())
-        };
-        let load = Load::start(options).expect("the load starts");
+        let load = crowd(&slipway, 300.0);
         until("answers come", async || (load.snapshot().requests > 200).then_some(())).await.expect("answers");
         Stage { slipway, load }
     }
@@ -67,13 +62,7 @@ impl Stage {
         slipway.declare(&format!("production: {production}")).expect("a declared file");
         let first = build(slipway.scratch(), "build-1.0.0", &[]).expect("a build");
         slipway.release("1.0.0", &first, "production", &[]).await.expect("it runs").expect(0).expect("1.0.0 serves");
-        let options = slipway_load::Options {
-            host: Some("shop.local".into()),
-            rate,
-            users: 2_000,
-            ..slipway_load::Options::new(slipway.traffic_url())
-        };
-        let load = Load::start(options).expect("the load starts");
+        let load = crowd(&slipway, rate);
         until("answers come", async || (load.snapshot().requests > 50.min(rate as u64 * 2)).then_some(()))
             .await
             .expect("answers");
@@ -100,20 +89,21 @@ impl Stage {
         self.slipway.get(&format!("/rollouts/{id}")).await.unwrap_or_default()
     }
 
-    /// Waits until the step named `name` is at hand, its traffic confirmed.
+    /// Waits until the step named `name` is at hand, its traffic confirmed. One that may be over within seconds is missed on a
+    /// machine that is busy enough: what has to be done in its course wants a step that waits, by its `min_requests`.
     pub async fn at_step(&self, id: &str, name: &str) {
+        let mut now = Value::Null;
         until(&format!("{id} is at step {name}"), async || {
-            let now = self.rollout(id).await;
-            let steps = now["steps"].as_array().cloned().unwrap_or_default();
-            steps.iter().any(|s| s["name"] == name && s["state"] == "waiting").then_some(())
+            now = self.rollout(id).await;
+            (step_state(&now, name) == "waiting").then_some(())
         })
         .await
-        .expect("the step is reached");
+        .unwrap_or_else(|error| panic!("{error}: {now:#}"));
     }
 
     /// Waits until a rollout has an outcome.
     pub async fn outcome(&self, id: &str) -> Value {
-        let ended = until_within(Duration::from_secs(120), &format!("{id} has an outcome"), async || {
+        let ended = until_within(Duration::from_secs(300), &format!("{id} has an outcome"), async || {
             let now = self.rollout(id).await;
             now["outcome"].is_string().then_some(now)
         })
@@ -174,6 +164,17 @@ impl Stage {
     }
 }
 
+/// So many requests a second to the shop, by 2,000 users.
+pub fn crowd(slipway: &Slipway, rate: f64) -> LoadHandle {
+    let options = slipway_load::Options {
+        host: Some("shop.local".into()),
+        rate,
+        users: 2_000,
+        ..slipway_load::Options::new(slipway.traffic_url())
+    };
+    Load::start(options).expect("the load starts")
+}
+
 /// No request failed by Slipway's doing.
 pub fn nothing_failed_by_slipway(report: &Report) {
     assert_eq!(report.failures.by_slipway, 0, "{:?}", report.first_failures);
@@ -229,6 +230,12 @@ impl Drop for Watch {
 pub fn instances(lane: &Value, role: &str) -> Vec<(String, u64)> {
     let all = lane[role]["instances"].as_array().cloned().unwrap_or_default();
     all.iter().filter_map(|i| Some((i["id"].as_str()?.to_string(), i["pid"].as_u64()?))).collect()
+}
+
+/// The state of a rollout's step: `pending`, `waiting`, `done`; empty where there is none of that name.
+pub fn step_state<'a>(rollout: &'a Value, name: &str) -> &'a str {
+    let mut steps = rollout["steps"].as_array().into_iter().flatten();
+    steps.find(|step| step["name"] == name).and_then(|step| step["state"].as_str()).unwrap_or_default()
 }
 
 /// A version's share of the traffic in basis points.

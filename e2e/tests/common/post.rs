@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::Value;
-use slipway_e2e::{Options, Output, Page, Slipway, program, until, until_within};
+use slipway_e2e::{Options, Output, Page, Slipway, program, until};
 
 const PAGE: &str = "docs/how-to/workers.md";
 const OBJECTIVE: &str = "objectives: [{ name: parcels, bad: outcome parcel_lost, of: parcel_taken, at_most: 2% }]\n";
@@ -148,7 +148,7 @@ impl Post {
 
     /// Waits until only this version has instances, so many of them, all ready.
     pub async fn only(&self, version: &str, instances: u64) {
-        until_within(Duration::from_secs(60), &format!("{instances} of {version} and no others"), async || {
+        until(&format!("{instances} of {version} and no others"), async || {
             let lane = self.lane().await;
             let all = lane["stable"]["instances"].as_array().cloned().unwrap_or_default();
             let alone = lane["stable"]["version"] == version && all.len() as u64 == instances;
