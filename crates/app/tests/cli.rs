@@ -1,10 +1,10 @@
 //! The command line where no server is needed: help, usage, files, and a server that is not there.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 const COMMANDS: &[&str] = &[
     "up",
@@ -59,9 +59,11 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// An address where nobody listens.
-fn nobody() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// An address where nobody listens, nor anybody else can while this is held.
+fn nobody() -> (String, TcpSocket) {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    (held.local_addr().unwrap().to_string(), held)
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn a_file_is_checked_without_a_server() {
     assert!(json["mistakes"].as_array().unwrap().len() >= 2, "{json}");
 
     // A release looks at the file before it looks for a server.
-    let server = nobody();
+    let (server, _held) = nobody();
     let arguments = ["release", "-f", "bad.yaml", "--version", "1", "--env", "production", "--server", &server];
     let release = slipway(folder.path(), &arguments);
     assert_eq!(release.status.code(), Some(2), "{}", err(&release));
@@ -149,7 +151,7 @@ fn a_server_that_is_not_there_is_13_with_what_was_tried() {
     std::fs::write(folder.path().join("slipway.yaml"), GOOD).unwrap();
     std::fs::create_dir(folder.path().join("build")).unwrap();
     std::fs::write(folder.path().join("build/shop"), "#!/bin/sh").unwrap();
-    let server = nobody();
+    let (server, _held) = nobody();
     let release = ["release", "--version", "1.0.0", "--path", "build", "--env", "production"];
     for arguments in [
         &["status"][..],
@@ -178,7 +180,7 @@ fn what_cannot_be_packed_is_said_before_anything_is_sent() {
     std::fs::write(folder.path().join("slipway.yaml"), GOOD).unwrap();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     for (path, why) in [("missing", "does not exist"), ("empty", "is empty")] {
-        let server = nobody();
+        let (server, _held) = nobody();
         let release = ["release", "--version", "1", "--path", path, "--env", "production", "--server", &server];
         let output = slipway(folder.path(), &release);
         assert_eq!(output.status.code(), Some(2), "{}", err(&output));

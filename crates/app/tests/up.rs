@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 /// How long a test waits for something that takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 struct Up {
     child: Child,
@@ -219,7 +220,11 @@ fn an_interrupt_ends_everything() {
 #[test]
 fn a_gateway_that_is_killed_comes_back_where_it_was() {
     let place = Place::new();
-    let mut up = place.free();
+    // Nobody else gets its port while nobody listens there.
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let mut up = place.up(&["--api", "127.0.0.1:0", "--traffic", &held.local_addr().unwrap().to_string()]);
     let traffic = up.traffic().to_string();
     let kill = || {
         let before = place.gateway().unwrap();

@@ -8,7 +8,6 @@ use common::*;
 use slipway_core::traffic::Generation;
 use slipway_core::traffic::link::{Event, FromGateway, Machine, ToGateway};
 use slipway_core::units::Millis;
-use slipway_gateway::hub::Hub;
 use slipway_gateway::{Config, Control};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,12 +18,11 @@ const TERM: Millis = Millis(10_000);
 
 /// The control plane dies: its socket is gone, its file stays.
 async fn control_plane_dies(world: &mut World) {
-    let elsewhere = world.dir.path().join("elsewhere.json");
-    world.hub = Hub::bind(elsewhere, "secret").await.unwrap();
+    world.hub = world.another_hub("elsewhere.json").await;
 }
 
 async fn control_plane_returns(world: &mut World) {
-    world.hub = Hub::bind(world.dir.path().join("control.json"), "secret").await.unwrap();
+    world.hub = world.another_hub("control.json").await;
     let hub = world.hub.clone();
     until("the gateway calls", || hub.gateways().iter().find(|g| g.connected).map(|_| ())).await;
 }
@@ -73,15 +71,19 @@ async fn a_renewed_lease_holds_and_survives_a_restart() {
     let (stable, candidate) = (Instance::start("s1").await, Instance::start("c1").await);
     let mut world = World::start().await;
     let mut split = table(1, 10_000, &[&stable], &[&candidate]);
-    split.lease = Some(Millis(1_500));
-    world.publish(split.build()).await;
+    let term = Millis(3_000);
+    split.lease = Some(term);
+    // With the table, so that no stall comes between them.
+    world.hub.publish(split.build());
     world.hub.renew(Generation(1), LONG);
+    assert!(world.hub.wait_acked(Generation(1), PATIENCE).await);
+    let acknowledged = tokio::time::Instant::now();
     let renewal = world.dir.path().join("gateway/renewal.json");
     until("the renewal is noted", || renewal.exists().then_some(())).await;
     world.kill_gateway().await;
     control_plane_dies(&mut world).await;
     // The first term has to be over; what is waited for is time itself.
-    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    tokio::time::sleep_until(acknowledged + term.as_duration() + Duration::from_millis(100)).await;
     world.start_gateway();
     assert_eq!(world.get("/").await.body, "c1");
 }
@@ -285,9 +287,7 @@ async fn counts_add_up_over_restarts() {
     world.get("/fail").await;
     let row = world.counts("s", "the second is added", |r| r.attempts == 2).await;
     assert_eq!((row.assigned, row.failed), (2, 1));
-    let mut again = Hub::bind(world.dir.path().join("control.json"), "secret").await.unwrap();
-    std::mem::swap(&mut again, &mut world.hub);
-    drop(again);
+    world.hub = world.another_hub("control.json").await;
     let row = world.counts("s", "a new control plane is told all that this start counted", |r| r.attempts > 0).await;
     assert_eq!((row.attempts, row.failed), (1, 1));
 }

@@ -36,7 +36,7 @@ async fn a_refused_connection_ejects_and_the_request_goes_elsewhere_whatever_its
     let row = world.counts("s", "all are counted", |r| r.assigned == 20 && r.attempts >= 21).await;
     assert_eq!((row.attempts, row.failed, row.failed_by_slipway), (21, 1, 0), "the hidden failure is counted");
 
-    let again = Instance::start_at("s1", one.address).await;
+    let again = one.again().await;
     until("it is readmitted", || hub.gateways()[0].ejected.is_empty().then_some(())).await;
     until("it gets requests", || (again.seen() > 0).then_some(()).or_else(|| poke(&world))).await;
     let events: Vec<Event> = world.hub.drain_events().into_iter().map(|(_, e)| e).collect();
@@ -66,7 +66,7 @@ async fn stable_never_loses_its_last_half() {
     let row = world.counts("s", "all are counted", |r| r.failed_by_slipway == 10).await;
     assert_eq!(row.assigned, 10);
     assert_eq!(world.hub.gateways()[0].ejected.len(), 1, "one of three may be ejected, not two");
-    let again = Instance::start_at("s3", instances[2].address).await;
+    let again = instances[2].again().await;
     until("what is left is still used", || (again.seen() > 0).then_some(()).or_else(|| poke(&world))).await;
 }
 
@@ -80,8 +80,8 @@ async fn a_candidate_that_loses_its_last_instance_gives_its_share_to_stable_at_o
     for _ in 0..60 {
         assert_eq!(client.get("/", &[]).await.body, "s1");
     }
-    let row = world.counts("c", "the failed attempt is counted", |r| r.failed == 1).await;
-    assert!(row.assigned > 1, "the share stays the candidate's, whoever answers: {row:?}");
+    let what = "the failed attempt is counted, and the share stays the candidate's, whoever answers";
+    let row = world.counts("c", what, |r| r.failed == 1 && r.assigned > 1).await;
     assert_eq!((row.attempts, row.failed_by_slipway), (1, 0));
     let hub = world.hub.clone();
     let mut events = Vec::new();
@@ -90,7 +90,7 @@ async fn a_candidate_that_loses_its_last_instance_gives_its_share_to_stable_at_o
         events.iter().any(|(_, e)| matches!(e, Event::CandidateLost { epoch, .. } if epoch.0 == 1)).then_some(())
     })
     .await;
-    let again = Instance::start_at("c1", candidate.address).await;
+    let again = candidate.again().await;
     until("it takes connections again", || hub.gateways()[0].ejected.is_empty().then_some(())).await;
     for _ in 0..40 {
         client.get("/", &[]).await;
@@ -107,7 +107,7 @@ async fn a_lost_candidate_without_any_stable_serves_again_when_it_is_back() {
     world.publish(table(1, 10_000, &[], &[&candidate]).build()).await;
     candidate.kill().await;
     assert_ne!(world.get("/").await.status, 200);
-    let again = Instance::start_at("c1", candidate.address).await;
+    let again = candidate.again().await;
     until("it is used again", || (again.seen() > 0).then_some(()).or_else(|| poke(&world))).await;
     assert_eq!(world.get("/").await.body, "c1");
 }
@@ -195,7 +195,8 @@ async fn an_instance_that_is_silent_for_too_long_times_out() {
 
 #[tokio::test]
 async fn an_instance_that_falls_silent_in_its_answer_has_failed_and_a_quiet_event_stream_has_not() {
-    const LIMIT: Duration = Duration::from_millis(100);
+    // An answer that has begun has come within it on a slow machine, too.
+    const LIMIT: Duration = Duration::from_millis(1_500);
     let stable = Instance::start("s1").await;
     let world = World::start().await;
     let mut quick = table(1, 0, &[&stable], &[]);
@@ -209,7 +210,7 @@ async fn an_instance_that_falls_silent_in_its_answer_has_failed_and_a_quiet_even
     assert_eq!((row.failed, row.failed_by_slipway), (1, 0));
     let mut quiet = clients.1.send(request("GET", "/quiet", &[], "")).await.unwrap();
     quiet.frame().await.unwrap().unwrap();
-    assert!(tokio::time::timeout(LIMIT * 3, quiet.frame()).await.is_err(), "it goes on");
+    assert!(tokio::time::timeout(LIMIT * 2, quiet.frame()).await.is_err(), "it goes on");
 }
 
 #[tokio::test]
@@ -217,16 +218,15 @@ async fn a_client_that_goes_away_is_nobodys_failure() {
     let stable = Instance::start("s1").await;
     let world = World::start().await;
     world.publish(table(1, 0, &[&stable], &[]).build()).await;
-    for path in ["/never", "/download"] {
-        let before = stable.seen();
-        let address = world.address;
-        let gone = tokio::spawn(async move {
-            let response = Client::to(address).await.send(request("GET", path, &[], "")).await;
-            drop(response);
-        });
-        until("the instance has the request", || (stable.seen() > before).then_some(())).await;
-        gone.abort();
-    }
+    let address = world.address;
+    let ask = |path: &'static str| {
+        tokio::spawn(async move { drop(Client::to(address).await.send(request("GET", path, &[], "")).await) })
+    };
+    let waits = ask("/never");
+    until("the instance has the request", || (stable.seen() > 0).then_some(())).await;
+    waits.abort();
+    // It goes once the answer has begun.
+    ask("/download").await.unwrap();
     assert_eq!(world.get("/").await.status, 200);
     let row = world.counts("s", "the download counts, the wait does not", |r| r.attempts == 2).await;
     assert_eq!((row.assigned, row.failed, row.failed_by_slipway), (3, 0, 0));
@@ -344,8 +344,7 @@ async fn what_is_not_http_is_told_as_that() {
 #[tokio::test]
 async fn limits_on_requests_are_told_with_their_status() {
     let stable = Instance::start("s1").await;
-    let world =
-        World::start_with(slipway_gateway::Tuning { header_timeout: Duration::from_millis(200), ..quick() }).await;
+    let world = World::start_with(slipway_gateway::Tuning { header_timeout: Duration::from_secs(3), ..quick() }).await;
     let mut small = table(1, 0, &[&stable], &[]);
     small.limits = Limits { body_bytes: 4, ..Limits::default() };
     world.publish(small.build()).await;
@@ -398,8 +397,9 @@ async fn what_a_cohort_suffers_is_counted_apart_from_the_split() {
         incarnation: 1,
         address: address.into(),
     };
-    all_dead.stable = vec![dead("s1", dead_address().await)];
-    all_dead.candidate = vec![dead("c1", dead_address().await)];
+    let nobody = (Port::new(), Port::new());
+    all_dead.stable = vec![dead("s1", nobody.0.address)];
+    all_dead.candidate = vec![dead("c1", nobody.1.address)];
     let mut dead = all_dead.build();
     let rule = CohortRule::Header { name: "x-beta".into(), value: "1".into() };
     std::sync::Arc::make_mut(&mut dead.routes[0]).cohorts =

@@ -226,8 +226,9 @@ async fn nonsense_is_passed_over_and_changes_are_nudged() {
     until("connection and acknowledgement", || (nudges.load(SeqCst) >= 2).then_some(())).await;
     let before = nudges.load(SeqCst);
     drop(caller);
-    until("the end of the link", || (nudges.load(SeqCst) > before).then_some(())).await;
-    assert!(!hub.gateways()[0].connected);
+    // Whatever else is told meanwhile.
+    let is_over = || nudges.load(SeqCst) > before && !hub.gateways()[0].connected;
+    until("the end of the link", || is_over().then_some(())).await;
     hub.forget("gw").unwrap();
     assert!(hub.gateways().is_empty());
 }
@@ -253,7 +254,8 @@ async fn a_table_is_confirmed_when_every_gateway_that_may_still_serve_has_confir
 #[tokio::test]
 async fn one_that_runs_elsewhere_counts_until_the_grace_is_over_and_one_that_ended_here_does_not() {
     let dir = tempfile::tempdir().unwrap();
-    let grace = Duration::from_millis(600);
+    // What is to be seen within it is seen on a slow machine too.
+    let grace = Duration::from_secs(4);
     let settings = settings(dir.path(), grace);
     let hub = Hub::open(settings).await.unwrap();
     hub.publish(table(1, 0, &[], &[]).build());

@@ -112,6 +112,7 @@ async fn one_that_gives_way_is_waited_for_and_counted_until_it_says_that_it_is_g
     let mut a = Process::call(&hub, "a", |_| {}).await;
     a.ack(1).await;
     are(&hub, &[("gw", true, false)]).await;
+    assert!(hub.wait_acked(Generation(1), PATIENCE).await);
     let mut b = Process::call(&hub, "b", |hello| hello.predecessors = follows(&["a"])).await;
     are(&hub, &[("gw", true, false), ("gw.1", true, true)]).await;
     assert_eq!(hub.gateways()[1].acked, Generation(1), "what it has said goes on to count");

@@ -145,7 +145,8 @@ async fn a_first_releases_fault_is_evidence_and_that_of_what_serves_is_none() {
         all.faults = vec![InjectedFault { number: epoch, judged, ..fault(FaultKind::Abort(503), "s", 10_000) }];
         world.publish(all.build()).await;
         assert_eq!(world.get("/").await.status, 503);
-        let row = world.counts("s", "it is counted", |row| row.epoch.0 == epoch && row.injected == 1).await;
+        let row = world.counts("s", "it is counted", |row| row.epoch.0 == epoch && row.attempts == 1).await;
+        assert_eq!(row.injected, 1);
         assert_eq!((row.objectives[0].n, row.objectives[0].bad), (failed, failed), "{judged}");
     }
 }
@@ -221,7 +222,7 @@ async fn a_slow_body_comes_in_pieces_and_whole_once_the_fault_has_ended() {
     let world = World::start().await;
     let (_client, mut response) = slow_body(&world, [&s, &c]).await;
     let first = response.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(first.len(), 1, "a byte for the first second");
+    assert!(first.len() < 3, "a byte a second: {}", first.len());
     let mut all = table(2, 10_000, &[&s], &[&c]);
     all.epoch = 1;
     world.publish(all.build()).await;
@@ -247,7 +248,7 @@ async fn a_gateway_that_ends_does_not_wait_for_a_slow_body() {
 async fn it_ends_by_itself_and_does_not_begin_anew_with_a_table_or_a_start() {
     let (s, c) = (Instance::start("s").await, Instance::start("c").await);
     let mut world = World::start().await;
-    let brief = InjectedFault { length: Millis(300), ..fault(FaultKind::Abort(503), "c", 10_000) };
+    let brief = InjectedFault { length: Millis(4_000), ..fault(FaultKind::Abort(503), "c", 10_000) };
     let other = InjectedFault { number: 2, cohort: Some(staff()), ..fault(FaultKind::Abort(502), "c", 10_000) };
     let with = |generation| {
         let mut all = table(generation, 10_000, &[&s], &[&c]);
@@ -286,7 +287,7 @@ async fn the_fall_back_of_a_lapsed_lease_knows_no_fault() {
     let (s, c) = (Instance::start("s").await, Instance::start("c").await);
     let world = World::start().await;
     let mut all = table(1, 5_000, &[&s], &[&c]);
-    all.lease = Some(Millis(300));
+    all.lease = Some(Millis(4_000));
     all.faults = vec![fault(FaultKind::Abort(503), "s", 10_000)];
     world.publish(all.build()).await;
     let deadline = tokio::time::Instant::now() + PATIENCE;

@@ -12,7 +12,7 @@ use slipway_core::traffic::Generation;
 use slipway_gateway::Invitation;
 use slipway_gateway::hub::Hub;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
@@ -57,7 +57,7 @@ async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
     twin.abort();
     edge.abort();
     drop(hub);
-    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
+    let hub = Hub::open(settings(dir.path(), Duration::from_secs(3))).await.unwrap();
     let expected = hub.gateways();
     assert_eq!(
         expected.iter().map(|g| (g.name.as_str(), g.connected, g.sent)).collect::<Vec<_>>(),
@@ -93,8 +93,8 @@ async fn a_crowd_that_says_nothing_keeps_no_invited_gateway_out() {
 
 #[tokio::test]
 async fn invited_gateways_can_call_once_nobody_else_has_the_address() {
-    let (dir, taken) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let at = taken.local_addr().unwrap();
+    let (dir, port) = (tempfile::tempdir().unwrap(), Port::new());
+    let (at, taken) = (port.address, port.listen());
     let mut settings = settings(dir.path(), Duration::from_secs(20));
     settings.invited.as_mut().unwrap().listen = Some(at);
     let hub = Hub::open(settings).await.expect("it drives all the same");

@@ -110,6 +110,8 @@ async fn to_the_end(client: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// When an answer has come on a slow machine, too.
+const SOON: Millis = Millis(1_200);
 const CHUNKED: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
 const BEGUN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nso far";
 
@@ -136,14 +138,15 @@ async fn what_a_client_does_wrong_after_the_answer_has_begun_is_no_failure_of_th
 #[tokio::test]
 async fn an_instance_that_waits_for_the_client_in_the_middle_of_its_answer_is_not_silent() {
     let instance = ByHand::start(Does::Says(BEGUN)).await;
-    let limits = Limits { response: Millis(100), ..Limits::default() };
-    let world = serve(&instance, Tuning { body_idle: Duration::from_millis(900), ..quick() }, limits).await;
+    let limits = Limits { response: SOON, ..Limits::default() };
+    let pause = SOON.as_duration() * 3 / 2;
+    let world = serve(&instance, Tuning { body_idle: pause * 3, ..quick() }, limits).await;
     let mut client = TcpStream::connect(world.address).await.unwrap();
     client.write_all(CHUNKED.as_bytes()).await.unwrap();
     hear(&mut client, "so far").await;
-    // It goes on within its own limit, a few times the instance's later.
+    // It goes on within its own limit, when the instance's is over.
     for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(pause).await;
         client.write_all(b"5\r\nagain\r\n").await.expect("the connection goes on");
     }
     // And then no more: that is the client's doing, also where the instance would have gone on.
@@ -174,11 +177,11 @@ async fn an_instance_that_stops_reading_a_request_has_failed() {
 #[tokio::test]
 async fn a_client_that_pauses_has_its_own_limit_and_not_the_instances() {
     let instance = ByHand::start(Does::Waits(10)).await;
-    let world = serve(&instance, quick(), Limits { response: Millis(100), ..Limits::default() }).await;
+    let world = serve(&instance, quick(), Limits { response: SOON, ..Limits::default() }).await;
     let mut client = TcpStream::connect(world.address).await.unwrap();
     client.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello").await.unwrap();
-    // A few times as long as the instance may take.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Twice as long as the instance may take.
+    tokio::time::sleep(SOON.as_duration() * 2).await;
     client.write_all(b"world").await.unwrap();
     let answer = hear(&mut client, "ok").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -188,7 +191,7 @@ async fn a_client_that_pauses_has_its_own_limit_and_not_the_instances() {
 async fn a_body_that_stops_coming_after_the_answer_is_given_up() {
     let nope = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 4\r\n\r\nnope";
     let instance = ByHand::start(Does::Says(nope)).await;
-    let tuning = Tuning { body_idle: Duration::from_millis(80), ..quick() };
+    let tuning = Tuning { body_idle: SOON.as_duration(), ..quick() };
     let world = serve(&instance, tuning, Limits::default()).await;
     let mut client = TcpStream::connect(world.address).await.unwrap();
     client.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nhello").await.unwrap();

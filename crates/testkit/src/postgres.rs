@@ -2,11 +2,14 @@
 //! SIGKILL, and takes its folder along. Orders text as English does, so that nothing can rest on the order of bytes.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt};
 
 /// Nobody: the server refuses to run as root.
 const NOBODY: u32 = 65_534;
@@ -22,6 +25,8 @@ const GUARD: &str = r#"folder=$1; shift; "$@" & server=$!; cat > /dev/null; kill
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
+    /// Nobody else gets the port, also while the server does not run.
+    _held: OwnedFd,
     folder: PathBuf,
     guard: Option<Child>,
 }
@@ -39,8 +44,8 @@ impl Postgres {
             .arg(folder.join("data"))
             .output()?;
         check("initdb", made)?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut postgres = Postgres { port, folder, guard: None };
+        let (port, held) = port()?;
+        let mut postgres = Postgres { port, _held: held, folder, guard: None };
         postgres.run()?;
         Ok(postgres)
     }
@@ -126,6 +131,16 @@ impl Drop for Postgres {
             }
         }
     }
+}
+
+/// A port, and what keeps it from everybody who asks for any. Whoever is told of it can listen there, as servers do that let an
+/// address be used again.
+fn port() -> io::Result<(u16, OwnedFd)> {
+    let held = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&held, true)?;
+    bind(&held, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    let address: SocketAddr = getsockname(&held)?.try_into()?;
+    Ok((address.port(), held))
 }
 
 fn check(what: &str, output: Output) -> io::Result<String> {

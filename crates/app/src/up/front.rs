@@ -217,7 +217,10 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_promised_to_take_over_while_the_database_is_away() {
         let front = Front::new().unwrap();
-        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Nobody listens there, and nobody else gets it.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let gone = held.local_addr().unwrap();
         front.pass_to(&format!("http://{gone}"));
         let address = served(front.router()).await;
         for (sees, said) in [(true, "within seconds"), (false, "database cannot be reached"), (true, "within seconds")]

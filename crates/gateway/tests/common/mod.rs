@@ -23,13 +23,13 @@ use slipway_core::units::{Millis, Weight};
 use slipway_gateway::hub::Hub;
 use slipway_gateway::{Config, Control, Tuning};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 pub type Body = BoxBody<Bytes, std::io::Error>;
 
 /// Long enough for a slow machine; only a broken test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until the condition holds.
 pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -43,6 +43,35 @@ pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T
     }
 }
 
+/// A port that is nobody else's for as long as this is held, whether somebody listens there or not.
+#[derive(Debug)]
+pub struct Port {
+    pub address: SocketAddr,
+    _held: TcpSocket,
+}
+
+impl Port {
+    pub fn new() -> Port {
+        let held = socket();
+        held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Port { address: held.local_addr().unwrap(), _held: held }
+    }
+
+    /// Listens there.
+    pub fn listen(&self) -> tokio::net::TcpListener {
+        let socket = socket();
+        socket.bind(self.address).unwrap();
+        socket.listen(1024).unwrap()
+    }
+}
+
+/// One that may have the address of another that does not listen.
+fn socket() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket
+}
+
 /// One gateway and its hub.
 pub struct World {
     pub dir: TempDir,
@@ -52,6 +81,7 @@ pub struct World {
     pub tls: Option<slipway_gateway::tls::Tls>,
     /// Whether it writes an access log; where it does, every request goes the long way.
     pub logs: bool,
+    _port: Port,
     running: Option<JoinHandle<Result<(), slipway_gateway::Error>>>,
 }
 
@@ -77,12 +107,18 @@ impl World {
 
     async fn start_as(tuning: Tuning, tls: Option<slipway_gateway::tls::Tls>, logs: bool) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let hub = Hub::bind(dir.path().join("control.json"), "secret").await.unwrap();
-        let mut world = World { dir, hub, address: ([127, 0, 0, 1], 0).into(), tuning, tls, logs, running: None };
+        let hub = hub_at(&dir, "control.json").await;
+        let port = Port::new();
+        let mut world = World { dir, hub, address: port.address, tuning, tls, logs, _port: port, running: None };
         world.start_gateway();
         let hub = world.hub.clone();
-        world.address = until("the gateway calls", || hub.gateways().first().map(|g| g.traffic)).await;
+        until("the gateway calls", || hub.gateways().first().map(|_| ())).await;
         world
+    }
+
+    /// Another control plane, which gateways find by the file of this name.
+    pub async fn another_hub(&self, file: &str) -> Hub {
+        hub_at(&self.dir, file).await
     }
 
     pub fn config(&self) -> Config {
@@ -132,6 +168,11 @@ impl World {
         let hub = self.hub.clone();
         until(what, || hub.counts().into_iter().find(|r| r.version.as_str() == version && enough(r))).await
     }
+}
+
+/// Its token is its own: whoever calls where another's was, which has gone, is a stranger.
+async fn hub_at(dir: &TempDir, file: &str) -> Hub {
+    Hub::bind(dir.path().join(file), dir.path().to_string_lossy()).await.unwrap()
 }
 
 /// Short intervals, so that tests need not wait. `short_way.rs` holds all tests once more, for the short way.
@@ -220,21 +261,23 @@ pub struct Instance {
     pub name: String,
     pub address: SocketAddr,
     pub seen: Arc<AtomicU64>,
+    port: Arc<Port>,
     running: Mutex<Option<tokio_util::sync::DropGuard>>,
 }
 
 impl Instance {
     /// Answers its name, or what the path asks for: see `answer`.
     pub async fn start(name: &str) -> Instance {
-        Instance::start_at(name, ([127, 0, 0, 1], 0).into()).await
+        Instance::on(name, Arc::new(Port::new())).await
     }
 
-    pub async fn start_at(name: &str, address: SocketAddr) -> Instance {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(1024).unwrap();
-        let address = listener.local_addr().unwrap();
+    /// One of the same name where this one was.
+    pub async fn again(&self) -> Instance {
+        Instance::on(&self.name, self.port.clone()).await
+    }
+
+    async fn on(name: &str, port: Arc<Port>) -> Instance {
+        let (listener, address) = (port.listen(), port.address);
         let (seen, name) = (Arc::new(AtomicU64::new(0)), name.to_string());
         let stop = tokio_util::sync::CancellationToken::new();
         let (held, counter, said) = (stop.clone(), seen.clone(), name.clone());
@@ -245,7 +288,7 @@ impl Instance {
                 tokio::spawn(serve(stream, said.clone(), counter.clone(), held.clone()));
             }
         });
-        Instance { name, address, seen, running: Mutex::new(Some(stop.drop_guard())) }
+        Instance { name, address, seen, port, running: Mutex::new(Some(stop.drop_guard())) }
     }
 
     /// Ends it: connections break, new ones are refused.
@@ -481,10 +524,4 @@ pub fn tally(names: impl IntoIterator<Item = String>) -> HashMap<String, u64> {
         *tally.entry(name).or_default() += 1;
     }
     tally
-}
-
-/// A port on which nobody listens.
-pub async fn dead_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
 }

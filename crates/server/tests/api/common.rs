@@ -24,7 +24,7 @@ pub const TOKEN: &str = "a-token-for-tests";
 /// May look, and do nothing.
 pub const ONLOOKER: &str = "an-onlookers-token";
 /// How long a test waits for something that takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A service that is verified for a second, and held for ever where evidence is asked for.
 pub const FILE: &str = r#"

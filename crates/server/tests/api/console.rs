@@ -1,9 +1,7 @@
 //! The console as a browser without script meets it: who may see and press what, and what is refused.
 
-use std::time::Duration;
-
 use crate::browser::Browser;
-use crate::common::{Api, ONLOOKER, TOKEN};
+use crate::common::{Api, ONLOOKER, PATIENCE, TOKEN};
 use reqwest::Method;
 use reqwest::header::{COOKIE, LOCATION};
 
@@ -88,7 +86,7 @@ async fn a_session_ends_with_its_token_and_by_signing_out() {
     assert!(api.ask(Method::DELETE, "/tokens/onlooker").send().await.unwrap().status().is_success());
     assert_eq!(revoked.get("/").await.status().as_u16(), 303, "its token is revoked");
     let ends = async { while let Ok(Some(_)) = stream.chunk().await {} };
-    tokio::time::timeout(Duration::from_secs(30), ends).await.expect("nobody is told who may not look");
+    tokio::time::timeout(PATIENCE, ends).await.expect("nobody is told who may not look");
     let wrong = revoked.post("/sign-in", &[("token", "wrong")]).await;
     assert_eq!(wrong.status().as_u16(), 401);
     assert!(wrong.text().await.unwrap().contains("role=\"alert\""));
@@ -144,7 +142,7 @@ async fn a_session_listens_with_so_many_pages_and_no_more() {
     assert_eq!(other.get("/live?topics=lanes").await.status().as_u16(), 200, "another session is not held up by it");
     drop(open);
     let freed = async { while many.get("/live?topics=lanes").await.status().as_u16() != 200 {} };
-    tokio::time::timeout(Duration::from_secs(30), freed).await.expect("a stream that ended makes room");
+    tokio::time::timeout(PATIENCE, freed).await.expect("a stream that ended makes room");
 }
 
 #[tokio::test]

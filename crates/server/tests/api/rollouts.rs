@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Api, read};
+use crate::common::{Api, PATIENCE, read};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -169,7 +169,7 @@ async fn events_go_on_where_a_client_left_off() {
     let mut open = api.ask(Method::GET, "/events").send().await.unwrap();
     drop(api.farewells);
     let end = async { while open.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
-    tokio::time::timeout(Duration::from_secs(30), end).await.expect("the stream ends with the control plane");
+    tokio::time::timeout(PATIENCE, end).await.expect("the stream ends with the control plane");
 }
 
 /// The next so many events: number and entry.
@@ -178,7 +178,7 @@ async fn events(request: reqwest::RequestBuilder, wanted: usize) -> Vec<(u64, Va
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     let (mut text, mut found) = (String::new(), Vec::new());
     while found.len() < wanted {
-        let chunk = tokio::time::timeout(Duration::from_secs(30), stream.chunk()).await.expect("an event comes");
+        let chunk = tokio::time::timeout(PATIENCE, stream.chunk()).await.expect("an event comes");
         text += std::str::from_utf8(&chunk.unwrap().expect("the stream goes on")).unwrap();
         while let Some((event, rest)) = text.split_once("\n\n") {
             let field = |name: &str| event.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);

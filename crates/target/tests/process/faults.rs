@@ -90,7 +90,7 @@ async fn one_that_exits_at_once_backs_off_with_its_last_words() {
 async fn one_that_never_listens_is_unhealthy_after_its_time() {
     let world = World::new();
     let mut spec = spec("shop-1", &["sleep", "1000"]);
-    spec.health.start_limit = Millis(300);
+    spec.health.start_limit = Millis(2_000);
     world.start(&spec).await.unwrap();
     let status = world.until(&spec.id, |s| matches!(s.health, Health::Unhealthy { .. })).await;
     let port = status.address.as_ref().unwrap().port().unwrap();
@@ -102,9 +102,13 @@ async fn one_that_never_listens_is_unhealthy_after_its_time() {
 #[tokio::test]
 async fn one_that_ignores_its_port_is_told_so() {
     let world = World::new();
-    let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let spec = spec("shop-1", &[HELPER, "serve", &other]);
+    let spec = spec("shop-1", &[HELPER, "serve", "0"]);
     world.start(&spec).await.unwrap();
+    let log = world.folder(&spec.id).join("logs/out.log");
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("it says where it listens", || said().ends_with('\n')).await;
+    let said = said();
+    let other = said.trim_end().rsplit(' ').next().unwrap();
     let status = world.complaint(&spec.id, &format!("the program listens on {other}: does the command use")).await;
     assert!(why(&status).starts_with("nothing listens on port "));
     world.target().stop_all().await.unwrap();

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 pub const HELPER: &str = env!("CARGO_BIN_EXE_target-test-helper");
 
 /// How long anything may take before the test is given up.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 pub struct World {
     pub home: tempfile::TempDir,

@@ -9,9 +9,14 @@ use slipway_core::units::Millis;
 
 use crate::support::*;
 
-/// Says what it does; a child does the job.
-const PARENT: &str = "#!/bin/sh\ntrap 'wait; echo parent done; exit 0' TERM\n(sleep 0.4; echo job done) &\necho up\n\
-                      while :; do sleep 0.05; done\n";
+/// Says what it does; a child does the job, in so many seconds. It starts nothing once it is up: some shells lose a signal that
+/// comes while they start a program.
+fn parent(seconds: &str) -> String {
+    format!(
+        "#!/bin/sh\ntrap 'wait $job; kill $idle 2>/dev/null; echo parent done; exit 0' TERM\n(sleep {seconds}; echo job done) &\njob=$!\n\
+         sleep 1000 &\nidle=$!\necho up\nwait $idle\n"
+    )
+}
 
 async fn stopped(script: &str, change: impl Fn(&mut slipway_core::instance::InstanceSpec)) -> (Stopped, String) {
     let world = World::new();
@@ -27,9 +32,10 @@ async fn stopped(script: &str, change: impl Fn(&mut slipway_core::instance::Inst
 
 #[tokio::test]
 async fn a_worker_is_asked_alone_so_that_the_child_which_does_the_job_is_not_cut() {
-    let (alone, text) = stopped(PARENT, |spec| spec.stop_alone = true).await;
+    let (alone, text) = stopped(&parent("0.4"), |spec| spec.stop_alone = true).await;
     assert_eq!((alone, text.as_str()), (Stopped { killed: false }, "up\njob done\nparent done\n"));
-    let (_, text) = stopped(PARENT, |_| ()).await;
+    // It would still be at it long after it is asked.
+    let (_, text) = stopped(&parent("1000"), |_| ()).await;
     assert!(
         !text.contains("job done") && text.ends_with("parent done\n"),
         "elsewhere the whole group is asked: {text}"
@@ -38,7 +44,6 @@ async fn a_worker_is_asked_alone_so_that_the_child_which_does_the_job_is_not_cut
 
 #[tokio::test]
 async fn it_is_asked_by_the_declared_signal() {
-    // It starts nothing once it is up: some shells lose a signal that comes while they start a program.
     let script = "#!/bin/sh\ntrap 'echo asked; kill $!; exit 0' INT\nsleep 1000 &\necho up\nwait\n";
     let by_int = |spec: &mut slipway_core::instance::InstanceSpec| {
         spec.stop_signal = StopSignal::Int;
@@ -71,9 +76,9 @@ async fn health_needs_no_port() {
     world.complaint(&asked.id, "expected ./healthy.sh to exit with 0").await;
 
     let mut timed = spec("mailer-2", &["./run.sh"]);
-    timed.health.probe = HealthProbe::Running(Millis(400));
+    timed.health.probe = HealthProbe::Running(Millis(3_000));
     world.target().start(&timed, artifact).await.unwrap();
-    world.complaint(&timed.id, "has not run for 400ms yet").await;
+    world.complaint(&timed.id, "has not run for 3s yet").await;
     world.healthy(&timed.id).await;
     world.target().stop_all().await.unwrap();
 }

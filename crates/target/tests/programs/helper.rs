@@ -65,7 +65,7 @@ fn serve(port: &str, traits: &[&str]) -> ExitCode {
         }
     }
     let Ok(listener) = TcpListener::bind(format!("127.0.0.1:{port}")) else { return ExitCode::from(98) };
-    println!("serving on {port}");
+    println!("serving on {}", listener.local_addr().map_or(0, |address| address.port()));
     for stream in listener.incoming().flatten() {
         thread::spawn(move || answer(stream.try_clone().ok()?, stream));
     }
