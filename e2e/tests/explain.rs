@@ -47,7 +47,12 @@ async fn every_end_is_explained_with_numbers() {
 
     // Five requests per second prove nothing in twenty seconds, and that is no reason to take anything back. (With one per
     // second it happens that the candidate gets none, of which another sentence tells.)
-    let light = Options { host: Some("shop.local".into()), rate: 5.0, users: 2_000, ..Options::new(stage.slipway.traffic_url()) };
+    let light = Options {
+        host: Some("shop.local".into()),
+        rate: 5.0,
+        users: 2_000,
+        ..Options::new(stage.slipway.traffic_url())
+    };
     let heavy = std::mem::replace(&mut stage.load, Load::start(light).expect("the load starts"));
     nothing_failed_by_slipway(&heavy.stop().await);
     let (text, told) = explained(&stage, "1.4.0", &[], 11).await;
