@@ -2,10 +2,10 @@
 //! stories and by the exhaustive exploration; what is really so, as opposed to what the control plane believes, comes from
 //! their [`Reality`].
 
-use slipway_core::names::InstanceId;
+use slipway_core::names::{InstanceId, RolloutId};
 use slipway_core::rollout::{Effect, Lane, Rollout, RolloutKind, State, StepKind, Turn};
 use slipway_core::spec::StrategyKind;
-use slipway_core::traffic::{Epoch, Route};
+use slipway_core::traffic::{Endpoint, Epoch, Route};
 use slipway_core::units::Weight;
 
 /// An invariant that did not hold.
@@ -21,6 +21,8 @@ pub struct Broken {
 pub(crate) trait Reality {
     /// Whether this start of an instance passed its smoke tests.
     fn is_tested(&self, instance: &InstanceId, incarnation: u32) -> bool;
+    /// Whether this start of an instance runs and answers well.
+    fn is_fit(&self, endpoint: &Endpoint) -> bool;
     /// Whether an instance runs.
     fn runs(&self, instance: &InstanceId) -> bool;
     /// The routes that gateways serve now.
@@ -31,6 +33,8 @@ pub(crate) trait Reality {
     fn is_decided(&self, key: &str) -> bool;
     /// Whether the artifact of what serves is there.
     fn can_start_stable(&self, lane: &Lane) -> bool;
+    /// Whether somebody gave their word for a rollout.
+    fn is_approved(&self, rollout: &RolloutId) -> bool;
     /// Whether a person let the step pass at which a rollout is.
     fn is_promoted(&self, rollout: &Rollout) -> bool;
 }
@@ -44,7 +48,7 @@ pub(crate) fn turn(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<(
     undo_comes_first(world, before, turn)?;
     stable_stays_warm(before, turn)?;
     silence_is_not_health(world, before, turn)?;
-    traffic_first(before, turn)?;
+    traffic_first(world, before, turn)?;
     fenced(world, turn)?;
     named(turn)?;
     confirmed(world, before, turn)
@@ -57,8 +61,14 @@ fn undo_comes_first(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<
     if open.plan.way_back.is_empty() {
         return broken("undo_comes_first", format!("{} goes on without a way back", open.id));
     }
+    let began = before.open.as_ref().is_none_or(|was| was.id != open.id);
     // A contract starts nothing, and what it removes does not come back: somebody has said so.
-    let began = open.kind != RolloutKind::Contract && before.open.as_ref().is_none_or(|was| was.id != open.id);
+    if open.kind == RolloutKind::Contract {
+        return match began && !world.is_approved(&open.id) {
+            true => broken("undo_comes_first", format!("{} begins on nobody's word, and cannot be undone", open.id)),
+            false => Ok(()),
+        };
+    }
     let gives_up = match open.strategy.kind {
         StrategyKind::Rolling { .. } => open.kind == RolloutKind::Release,
         StrategyKind::Replace => true,
@@ -194,10 +204,13 @@ fn silence_is_not_health(world: &impl Reality, before: &Lane, turn: &Turn) -> Re
 
 /// Invariant 5: A way back that has begun moves all of the traffic in the same turn where stable can carry it, cohorts first of
 /// all. So it is with a worker's jobs.
-fn traffic_first(before: &Lane, turn: &Turn) -> Result<(), Broken> {
+fn traffic_first(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<(), Broken> {
     let (Some(open), Some(stable)) = (&turn.lane.open, &turn.lane.stable) else { return Ok(()) };
     let undoing = matches!(open.state, State::Undoing(_)) && open.kind != RolloutKind::Rollback;
-    let full = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id);
+    // What was ready and really is, whatever is seen of it.
+    let fit = before.wanted(&stable.version).filter(|slot| slot.ready.as_ref().is_some_and(|e| world.is_fit(e)));
+    let able = turn.lane.ready(&stable.version).max(fit.count() as u32);
+    let full = able >= stable.instances(&turn.lane.id);
     if undoing && full && turn.lane.candidate_weight() > Weight::ZERO {
         let weight = turn.lane.candidate_weight();
         return broken("traffic_first", format!("{} is on its way back and keeps {weight}", open.id));
@@ -288,5 +301,22 @@ fn named(turn: &Turn) -> Result<(), Broken> {
     match turn.facts.iter().find(|f| f.actor.is_empty() || f.cause.is_empty() || f.kind.is_empty()) {
         Some(fact) => broken("nothing_without_a_name", format!("a fact {:?} by {:?}", fact.kind, fact.actor)),
         None => Ok(()),
+    }
+}
+
+/// Invariant 10 as well: what is kept does not change without a word of who and why.
+pub(crate) fn recorded(before: &Lane, turn: &Turn) -> Result<(), Broken> {
+    let stands = |lane: &Lane| {
+        let open = lane.open.as_ref().map(|open| (open.id.clone(), open.step, std::mem::discriminant(&open.state)));
+        let split = lane.routing.as_ref().map(|routing| routing.split.clone());
+        (lane.stable_version().cloned(), open, split, lane.scaled, lane.restarting.is_some())
+    };
+    let unnamed = |ended: &&Rollout| !turn.facts.iter().any(|fact| fact.rollout.as_ref() == Some(&ended.id));
+    if let Some(ended) = turn.ended.iter().find(unnamed) {
+        return broken("nothing_without_a_name", format!("{} has ended, and nothing says why", ended.id));
+    }
+    match turn.facts.is_empty() && stands(before) != stands(&turn.lane) {
+        true => broken("nothing_without_a_name", format!("{} changes, and nothing says who and why", before.id)),
+        false => Ok(()),
     }
 }

@@ -80,7 +80,8 @@ fn what_is_broken_on_purpose_is_found_with_the_way_to_it() {
         (Sabotage::NumberTwice, "fenced"),
         (Sabotage::Stuck, "everything_ends"),
     ] {
-        let explored = explore(&Bounds { states: 8_000, faults: 0, sabotage: Some(sabotage), ..Bounds::canary() });
+        let bounds = Bounds { instances: 2, states: 8_000, faults: 0, ..Bounds::canary() };
+        let explored = explore(&Bounds { sabotage: Some(sabotage), ..bounds });
         let (broken, way) = explored.broken.unwrap_or_else(|| panic!("{sabotage:?} was not noticed"));
         assert_eq!(broken.invariant, name, "{sabotage:?}: {} after {way:?}", broken.sentence);
     }

@@ -32,7 +32,7 @@ fn a_seed_replays_to_the_same_tick() {
 #[test]
 fn what_is_broken_on_purpose_is_named() {
     for (sabotage, name) in [
-        (Sabotage::NoUndo, "undo_comes_first"),
+        (Sabotage::Unasked, "undo_comes_first"),
         (Sabotage::BlindWayBack, "undo_comes_first"),
         (Sabotage::ColdTraffic, "no_cold_traffic"),
         (Sabotage::StableCold, "stable_stays_warm"),
@@ -47,6 +47,7 @@ fn what_is_broken_on_purpose_is_named() {
         (Sabotage::ActsFirst, "journal_before_act"),
         (Sabotage::Stuck, "everything_ends"),
         (Sabotage::Nameless, "nothing_without_a_name"),
+        (Sabotage::Unrecorded, "nothing_without_a_name"),
     ] {
         let found = (0..12)
             .map(|seed| sabotaged(seed, Some(sabotage)))

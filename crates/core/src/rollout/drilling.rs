@@ -15,6 +15,7 @@ use super::lane::{Lane, Release, Standby};
 use super::lately::Return;
 use super::model::{Outcome, Progress, Rollout, RolloutKind, State, StepRecord, StepState};
 use super::observed::Observed;
+use super::outage::restart_step;
 use super::plan::{Step, StepKind};
 use super::schema;
 use super::turn::{ENGINE, Turn};
@@ -246,16 +247,22 @@ pub(super) fn stay(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), R
     let sentence = format!("rollback asked for by {actor}: the drill stays on {version}");
     decide(turn, "stay", actor, sentence, Vec::new(), now);
     let Some(open) = &mut turn.lane.open else { return Ok(()) };
-    cut_after_switch(open, now);
     open.kind = RolloutKind::Rollback;
     open.plan.strategy = "rollback".to_string();
     open.state = State::Running;
+    if !cut_after_switch(open, now) {
+        // What waits for its gateways waits anew, in an epoch that no lease sends back to what is being left.
+        restart_step(turn, now);
+        turn.traffic_first = true;
+    }
     Ok(())
 }
 
-/// Leaves out what a rollback has not: staying for a while and returning.
-fn cut_after_switch(open: &mut Rollout, now: Timestamp) {
-    let Some(switch) = open.plan.steps.iter().position(|s| matches!(s.kind, StepKind::Switch { .. })) else { return };
+/// Leaves out what a rollback has not: staying for a while and returning. Returns whether another step is at hand then.
+fn cut_after_switch(open: &mut Rollout, now: Timestamp) -> bool {
+    let Some(switch) = open.plan.steps.iter().position(|s| matches!(s.kind, StepKind::Switch { .. })) else {
+        return false;
+    };
     let returning = matches!(open.plan.steps.get(open.step).map(|s| s.kind), None | Some(StepKind::Return));
     open.plan.steps.truncate(switch + 1);
     open.steps.truncate(switch + 1);
@@ -269,9 +276,10 @@ fn cut_after_switch(open: &mut Rollout, now: Timestamp) {
     } else if open.step > switch {
         open.step = switch + 1;
     } else {
-        return;
+        return false;
     }
     open.progress = Progress::entered(now);
+    true
 }
 
 /// The last step: stable serves everybody again.
@@ -282,4 +290,34 @@ pub(super) fn returned(turn: &mut Turn, step: &Step, now: Timestamp) -> bool {
         false => "everybody is back, confirmed by every gateway",
     };
     done(turn, back, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::fixture;
+    use crate::rollout::lane::Routing;
+    use crate::traffic::{Epoch, Split};
+    use crate::units::Weight;
+
+    #[test]
+    fn a_rollback_of_a_drill_that_waits_for_its_gateways_begins_its_limit_and_its_split_anew() {
+        let mut lane = fixture::at_step(fixture::SHOP, "switch");
+        let everybody = Split::between("2".parse().unwrap(), Weight::ALL, "1".parse().unwrap());
+        let home = Some(Split::all("1".parse().unwrap()));
+        lane.counters.epoch = 1;
+        let (salt, cohorts) = (String::new(), Vec::new());
+        lane.routing = Some(Routing { epoch: Epoch(1), split: everybody.clone(), fallback: home, salt, cohorts });
+        let open = lane.open.as_mut().unwrap();
+        open.kind = RolloutKind::Drill { cold: false };
+        open.progress.shifted = Some(Timestamp(0));
+        open.state = State::Held { reason: "no confirmation".to_string(), since: Timestamp(30_000) };
+        let mut turn = Turn::new(&lane);
+        stay(&mut turn, "user:test", Timestamp(40_000)).unwrap();
+        let (open, routing) = (turn.lane.open.unwrap(), turn.lane.routing.unwrap());
+        assert_eq!((open.kind, open.state), (RolloutKind::Rollback, State::Running));
+        assert_eq!((open.progress.shifted, turn.traffic_first), (Some(Timestamp(40_000)), true));
+        // A gateway whose lease ran out takes only another epoch, and is not to go back to what is being left.
+        assert_eq!((routing.epoch, routing.split, routing.fallback), (Epoch(2), everybody, None));
+    }
 }

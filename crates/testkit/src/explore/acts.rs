@@ -1,12 +1,12 @@
 //! What can happen in a state, and what it makes of it.
 
 use slipway_core::names::InstanceId;
-use slipway_core::rollout::{self, Effect, EffectResult, RolloutKind, Turn, commands};
+use slipway_core::rollout::{self, Effect, EffectResult, Turn};
 use slipway_core::smoke::{SmokeReport, SmokeResult};
 use slipway_core::traffic::Route;
 use slipway_core::units::Millis;
 
-use super::state::{Said, State, WHO};
+use super::state::{Said, State};
 use crate::checks::{self, Broken};
 
 /// Looks after which there is nothing more to decide.
@@ -38,6 +38,15 @@ pub enum Act {
     Abort,
     /// Somebody rolls back.
     Rollback,
+    /// Somebody asks for a drill of the way back.
+    Drill {
+        /// What stands by is stopped first.
+        cold: bool,
+    },
+    /// Somebody restarts what serves.
+    Restart,
+    /// Somebody scales what serves: to one instance more than its file declares, or to what it declares.
+    Scale,
     /// The first effect is carried out.
     Effect,
     /// The first effect is carried out, nobody knows, and it will be again.
@@ -58,6 +67,14 @@ pub enum Act {
     Time,
     /// The same, and the gateway hears nothing: its lease runs out.
     Silence,
+}
+
+impl Act {
+    /// Whether it is something that people ask for.
+    fn is_asked_for(self) -> bool {
+        use Act::{Abort, Drill, Pause, Promote, Release, Restart, Resume, Rollback, Scale};
+        matches!(self, Release { .. } | Pause | Resume | Promote | Abort | Rollback | Drill { .. } | Restart | Scale)
+    }
 }
 
 impl State {
@@ -83,7 +100,7 @@ impl State {
                 acts.push(Act::Good);
             }
         }
-        if self.left > 0 && self.lane.open.is_some() {
+        if self.left > 0 && (self.lane.open.is_some() || self.lane.restarting.is_some()) {
             acts.extend((0..self.instances.len()).map(Act::Gone));
         }
         if self.down {
@@ -118,62 +135,20 @@ impl State {
     /// Where all states are visited, time stands still while there are more instances than this: whoever never becomes healthy
     /// is replaced by somebody who does not either, and while a gateway hears nothing none of them is stopped.
     fn is_crowded(&self) -> bool {
-        let declared = self.fixed.spec.environments.first().map_or(1, |e| e.instances) as usize;
-        self.fixed.prompt && self.lane.slots.len() > 2 * declared + 1
-    }
-
-    /// What people may ask for here.
-    fn asked_here(&self, acts: &mut Vec<Act>) {
-        let (is_open, over) = (self.lane.open.is_some(), !self.has_leftovers());
-        if is_open || over || !self.fixed.prompt {
-            acts.push(Act::Rollback);
-        }
-        if is_open {
-            acts.extend([Act::Pause, Act::Resume, Act::Promote, Act::Abort]);
-        }
-        if self.fixed.prompt && (is_open || self.lane.standby.is_some()) {
-            return;
-        }
-        if self.lane.queue.is_empty() && over {
-            acts.push(Act::Release { supersede: false });
-            if is_open {
-                acts.push(Act::Release { supersede: true });
-            }
-        }
-    }
-
-    /// Whether instances of a version that is over are still there. People wait for them with the next release, so that
-    /// there are not ever more of them.
-    fn has_leftovers(&self) -> bool {
-        let lane = &self.lane;
-        let standby = lane.standby.as_ref().map(|standby| &standby.release.version);
-        let known = [lane.stable_version(), lane.candidate_version(), standby];
-        lane.slots.iter().any(|slot| !known.contains(&Some(&slot.version)))
+        let wanted = self.lane.stable.as_ref().map_or(0, |stable| stable.instances(&self.lane.id));
+        self.fixed.prompt && self.lane.slots.len() > 2 * wanted.max(self.fixed.instances()) as usize + 1
     }
 
     /// The state after an act; `None` where it is refused.
     pub fn after(&self, act: Act) -> Result<Option<State>, Broken> {
-        let now = self.now;
         let next = match act {
-            Act::AbortUnkept => return self.unkept(|_, turn| commands::abort(turn, WHO, now).is_ok()),
+            Act::AbortUnkept => return self.unkept(|state, turn| state.wish(act, turn)),
             Act::BadUnkept => {
                 let mut worse = self.clone();
                 worse.happens(Act::Bad);
                 return worse.unkept(|_, _| true);
             }
-            Act::Release { supersede } => self.kept(|state, turn| {
-                let version = state.next_version();
-                let asked = state.asked_for(RolloutKind::Release, version);
-                commands::release(turn, asked, supersede, now).is_ok()
-            })?,
-            Act::Pause => self.kept(|_, turn| commands::pause(turn, WHO, now).is_ok())?,
-            Act::Resume => self.kept(|_, turn| commands::resume(turn, WHO, now).is_ok())?,
-            Act::Promote => self.kept(|state, turn| {
-                state.promoted = true;
-                commands::promote(turn, None, WHO, now).is_ok()
-            })?,
-            Act::Abort => self.kept(|_, turn| commands::abort(turn, WHO, now).is_ok())?,
-            Act::Rollback => self.kept(rollback)?,
+            _ if act.is_asked_for() => self.kept(|state, turn| state.wish(act, turn))?,
             other => {
                 let mut next = self.clone();
                 next.happens(other);
@@ -349,13 +324,4 @@ impl State {
         next.settle()?;
         Ok(next)
     }
-}
-
-fn rollback(state: &mut State, turn: &mut Turn) -> bool {
-    let Ok(back) = commands::way_back(&turn.lane, None) else { return false };
-    let asked = match back {
-        commands::Back::TakeBack => None,
-        commands::Back::To(to) => Some(state.asked_for(RolloutKind::Rollback, to)),
-    };
-    commands::rollback(turn, asked, WHO, state.now).is_ok()
 }

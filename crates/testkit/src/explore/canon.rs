@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use slipway_core::names::{InstanceId, VersionName};
-use slipway_core::rollout::{self, Effect, EffectResult, Rollout, Slot, SlotState};
+use slipway_core::rollout::{self, Effect, EffectResult, Release, Rollout, Slot, SlotState};
 use slipway_core::traffic::{Route, Split};
 use slipway_core::units::{Millis, Timestamp};
 
@@ -90,6 +90,7 @@ fn lane(state: &State, roles: &Roles, h: &mut impl Hasher) {
     for asked in &lane.queue {
         (format!("{:?}", asked.kind), roles.part(&asked.release.version)).hash(h);
     }
+    upkeep(state, h);
     lane.watching.incident.as_ref().map(|incident| incident.acted).hash(h);
     lane.routing.is_some().hash(h);
     if let Some(routing) = &lane.routing {
@@ -100,6 +101,21 @@ fn lane(state: &State, roles: &Roles, h: &mut impl Hasher) {
     if let Some(open) = &lane.open {
         rollout(state, open, roles, h);
     }
+}
+
+/// A restart, and how many instances are wanted.
+fn upkeep(state: &State, h: &mut impl Hasher) {
+    let lane = &state.lane;
+    let instances = |release: &Release| release.instances(&lane.id);
+    let standby = lane.standby.as_ref().map(|standby| &standby.release);
+    let open = lane.open.as_ref().map(|open| &open.release);
+    [lane.stable.as_ref(), standby, lane.predecessor.as_ref(), open].map(|release| release.map(instances)).hash(h);
+    lane.scaled.hash(h);
+    let Some(restart) = &lane.restarting else { return false.hash(h) };
+    // Each of its instances says by itself where it stands in it.
+    (age(state, Some(restart.batch_since), OLD), age(state, restart.ready_since, OLD)).hash(h);
+    let since = lane.watching.incident.as_ref().map(|incident| incident.since > restart.since);
+    (restart.amid.as_ref().map(Vec::len), since).hash(h);
 }
 
 fn rollout(state: &State, open: &Rollout, roles: &Roles, h: &mut impl Hasher) {
@@ -126,6 +142,8 @@ fn rollout(state: &State, open: &Rollout, roles: &Roles, h: &mut impl Hasher) {
     age(state, Some(progress.entered), OLD).hash(h);
     (progress.attempt, progress.cut_offs, progress.outage.is_some(), progress.promoted_by.is_some()).hash(h);
     progress.waiting_for_stable.len().hash(h);
+    let until = open.drill.as_ref().and_then(|drill| drill.standby_until);
+    until.map(|until| until.since(state.now).0.div_ceil(state.stride().0)).hash(h);
     (open.first_epoch.is_some(), open.before.is_empty(), open.crashes.min(3)).hash(h);
     open.steps.get(open.step).is_some_and(|record| record.began_at.is_some()).hash(h);
 }
@@ -154,6 +172,11 @@ fn one(state: &State, slot: &Slot, roles: &Roles) -> u64 {
     let closing = state.lane.open.as_ref().and_then(|open| open.progress.closing);
     slot.smoke.as_ref().map(|run| closing.is_some_and(|closing| run.asked >= closing)).hash(h);
     slot.running.map(|(_, since)| age(state, Some(since), OLD)).hash(h);
+    let restart = state.lane.restarting.as_ref().map(|restart| {
+        let place = |ids: &[InstanceId]| ids.iter().position(|id| *id == slot.id);
+        (place(&restart.left), place(&restart.batch), slot.since >= restart.batch_since)
+    });
+    restart.hash(h);
     age(state, slot.unhealthy_since, OLD).hash(h);
     (state.instances.get(&slot.id), state.tested.contains(&slot.id), state.born.contains(&slot.id)).hash(h);
     let uses = |route: &Option<Route>| {

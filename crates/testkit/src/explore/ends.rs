@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use slipway_core::rollout::{self, RolloutKind};
+use slipway_core::rollout::{self, Release, RolloutKind};
 use slipway_core::units::Weight;
 
 use super::acts::Act;
@@ -43,16 +43,21 @@ impl Ends {
             at = at.calm(said)?;
         }
         let standing = at.lane.open.as_ref().map(|open| format!("{:?} at step {}", open.state, open.step));
-        broken("everything_ends", format!("not after {TURNS} turns without a fault: {standing:?}"))
+        let restarting = at.lane.restarting.is_some();
+        let what = format!("not after {TURNS} turns without a fault: {standing:?}, restarting: {restarting}");
+        broken("everything_ends", what)
     }
 
-    /// An open release is taken back from here, and stable has everything when it has ended.
+    /// An open release or drill is taken back from here, and stable has everything when it has ended. A drill that somebody
+    /// rolls back stays, if it can, and what it went to is stable then.
     fn back(&mut self, state: &State, act: Act, word: &str) -> Result<(), Broken> {
         let Some(open) = &state.lane.open else { return Ok(()) };
         let undoing = matches!(open.state, rollout::State::Undoing(_));
-        if open.kind != RolloutKind::Release || matches!(open.state, rollout::State::Ended { .. }) {
+        let drill = matches!(open.kind, RolloutKind::Drill { .. });
+        if (open.kind != RolloutKind::Release && !drill) || matches!(open.state, rollout::State::Ended { .. }) {
             return Ok(());
         }
+        let stays = (drill && act == Act::Rollback).then(|| open.release.version.clone());
         let (id, stable) = (open.id.clone(), state.lane.stable_version().cloned());
         let mut at = match state.after(act)? {
             Some(next) => next,
@@ -65,9 +70,10 @@ impl Ends {
                 self.fine.extend(path);
                 // Nobody had met it: a gateway that hears nothing meanwhile has nothing to confirm.
                 at.hears();
-                return whole(&at, stable.as_ref(), word);
+                let is_there = stays.filter(|stays| at.lane.stable_version() == Some(stays));
+                return whole(&at, is_there.as_ref().or(stable.as_ref()), word);
             }
-            let key = (canon::of(&at), 2);
+            let key = (canon::of(&at), if stays.is_some() { 3 } else { 2 });
             if self.fine.contains(&key) {
                 self.fine.extend(path);
                 return Ok(());
@@ -79,10 +85,14 @@ impl Ends {
     }
 }
 
+/// Nothing goes on and what serves is whole, or a person is asked.
 fn settled(state: &State) -> bool {
-    let waits =
-        |open: &rollout::Rollout| matches!(open.state, rollout::State::Held { .. } | rollout::State::Paused { .. });
-    state.lane.open.as_ref().map_or(state.lane.queue.is_empty(), waits)
+    let lane = &state.lane;
+    if let Some(open) = &lane.open {
+        return matches!(open.state, rollout::State::Held { .. } | rollout::State::Paused { .. });
+    }
+    let whole = |stable: &Release| lane.ready(&stable.version) == stable.instances(&lane.id);
+    lane.queue.is_empty() && lane.restarting.is_none() && lane.stable.as_ref().is_none_or(whole)
 }
 
 /// Stable is what it was, and every gateway gives it everything; or nothing serves where nothing did.

@@ -9,6 +9,7 @@
 mod acts;
 mod canon;
 mod ends;
+mod people;
 mod state;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};

@@ -10,7 +10,7 @@ use slipway_core::rollout::{
     self, Asked, Confirmed, Effect, EffectResult, Evidence, Lane, Observed, Release, Rollout, RolloutKind, Tally, Turn,
 };
 use slipway_core::spec::{self, ServiceSpec};
-use slipway_core::traffic::{Epoch, Route};
+use slipway_core::traffic::{Endpoint, Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
 
 use super::Bounds;
@@ -67,6 +67,13 @@ pub(super) struct Fixed {
     pub faults: u8,
     pub prompt: bool,
     pub sabotage: Option<Sabotage>,
+}
+
+impl Fixed {
+    /// Declared instances.
+    pub fn instances(&self) -> u32 {
+        self.spec.environments.first().map_or(1, |environment| environment.instances)
+    }
 }
 
 impl State {
@@ -162,7 +169,7 @@ impl State {
     }
 
     /// What is seen; `lane` says which artifacts there have to be.
-    fn observe(&self, lane: &Lane) -> Observed {
+    pub(super) fn observe(&self, lane: &Lane) -> Observed {
         let status = |(id, healthy): (&InstanceId, &bool)| {
             let status = InstanceStatus {
                 id: id.clone(),
@@ -228,6 +235,7 @@ impl State {
         let seen = self.observe(&turn.lane);
         decide(self.fixed.sabotage, &mut turn, &seen, self.now);
         checks::turn(&next, &self.lane, &turn)?;
+        checks::recorded(&self.lane, &turn)?;
         if let Some(route) = rollout::route_of(&turn.lane) {
             checks::no_cold_traffic(&next, &turn.lane, self.published.as_ref(), &route)?;
         }
@@ -284,6 +292,10 @@ impl Reality for State {
         self.tested.contains(instance)
     }
 
+    fn is_fit(&self, endpoint: &Endpoint) -> bool {
+        self.instances.get(&endpoint.instance).is_some_and(|healthy| *healthy)
+    }
+
     fn runs(&self, instance: &InstanceId) -> bool {
         self.instances.contains_key(instance)
     }
@@ -301,6 +313,10 @@ impl Reality for State {
     }
 
     fn can_start_stable(&self, _: &Lane) -> bool {
+        true
+    }
+
+    fn is_approved(&self, _: &RolloutId) -> bool {
         true
     }
 

@@ -1,125 +1,150 @@
-//! A wrong decision, made on purpose so that a test can see a check speak: what the planner is told or what it answers is
-//! changed, nothing that a check looks at.
+//! Something broken on purpose, so that a test can see a check speak. Most mislead the planner: what it is told of the world, or
+//! of its own lane, is not so, and its own code draws the conclusion. Some break the control plane around it, as a mistake in a
+//! driver or a store would; the world looks for those by name where it stands for one. What a check looks at is never changed.
 
-use slipway_core::instance::{Health, InstanceState};
-use slipway_core::rollout::{self, Confirmed, Effect, Observed, Slot, SlotState, State, StepKind, Turn};
-use slipway_core::traffic::{Endpoint, Split};
+use std::collections::BTreeMap;
+
+use slipway_core::judge::Counts;
+use slipway_core::rollout::{
+    self, Approval, Confirmed, EffectResult, Evidence, Lane, Observed, Release, Rollout, RolloutKind, State, Tally,
+    Turn, gates,
+};
 use slipway_core::units::{Timestamp, Weight};
-
-use super::world::WHO;
 
 /// One invariant broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
-    /// A rollout begins without a way back in its plan.
-    NoUndo,
-    /// Nobody looks whether what serves could be started again.
+    /// Word that nobody gave stands in the lane for what cannot be undone.
+    Unasked,
+    /// Every artifact is said to be here.
     BlindWayBack,
-    /// An instance serves as soon as it is healthy, untested.
+    /// Smoke tests that failed are told as passed.
     ColdTraffic,
-    /// Stable gives up instances while the candidate is being tried.
+    /// Stable is said to need one instance less while a candidate is tried.
     StableCold,
-    /// Stable is scaled down when a shift is asked for, before it is confirmed.
+    /// Stable is said to need only what a split leaves it, as soon as that is asked for and before it is confirmed.
     ScalesDownEarly,
-    /// A step without a single request passes.
+    /// No requests are told as many good ones.
     SilencePasses,
-    /// A way back leaves the traffic where it is.
+    /// On the way back nothing is seen of stable's instances.
     TrafficLast,
-    /// A way back waits for the store.
+    /// The control plane hands out the route of a way back once it is kept.
     StoreFirst,
-    /// What was asked for counts as confirmed.
+    /// What was asked for is said to be confirmed.
     AssumesConfirmed,
-    /// Instances are stopped that a gateway still uses.
+    /// Nothing is seen of what gateways use.
     StopsInUse,
-    /// A number that was given out is given out again.
+    /// The numbers that were given out are read from an older state.
     NumberTwice,
-    /// What an old control plane decides is kept.
+    /// The store keeps what an old control plane decides.
     Unfenced,
-    /// Effects are carried out before the turn is kept.
+    /// The control plane carries effects out before the turn is kept.
     ActsFirst,
-    /// No deadline ever comes.
+    /// Time is said to stand still, so that no deadline ever comes.
     Stuck,
-    /// A fact names nobody.
+    /// The front door does not say who asks.
     Nameless,
+    /// The store loses what is to be recorded.
+    Unrecorded,
 }
 
-/// The planner's answer, or what sabotage makes of it.
+/// The planner's answer, or what it is led to by sabotage.
 pub(crate) fn decide(sabotage: Option<Sabotage>, turn: &mut Turn, seen: &Observed, now: Timestamp) {
     let Some(sabotage) = sabotage else { return rollout::complete(turn, seen, now) };
-    let (mut seen, mut at) = (seen.clone(), now);
+    let (mut seen, mut at, stable) = (seen.clone(), now, turn.lane.stable.clone());
     sabotage.mislead(turn, &mut seen, &mut at);
     rollout::complete(turn, &seen, at);
-    sabotage.spoil(turn, &seen, now);
+    if let Some(stable) = stable.filter(|_| matches!(sabotage, Sabotage::StableCold | Sabotage::ScalesDownEarly)) {
+        set_instances(&mut turn.lane, &stable, |declared| declared);
+    }
 }
 
 impl Sabotage {
     /// What the planner is told.
     fn mislead(self, turn: &mut Turn, seen: &mut Observed, now: &mut Timestamp) {
+        let lane = &mut turn.lane;
         match self {
+            Sabotage::Unasked => forge_words(lane, *now),
             Sabotage::BlindWayBack => {
-                let lane = &turn.lane;
                 let known = lane.stable.iter().chain(lane.queue.iter().map(|asked| &asked.release));
                 seen.artifacts = known.map(|release| (release.artifact.clone(), ())).collect();
             }
-            Sabotage::SilencePasses => {
-                let Some(open) = turn.lane.open.as_mut().filter(|open| open.state == State::Running) else { return };
-                let judged = open.plan.steps.get(open.step).is_some_and(|s| matches!(s.kind, StepKind::Shift { .. }));
-                if judged && open.progress.confirmed.is_some() && seen.evidence.rows.is_empty() {
-                    open.progress.promoted_by = Some(WHO.to_string());
+            Sabotage::ColdTraffic => seen.results.iter_mut().for_each(pass),
+            Sabotage::StableCold if lane.open.is_some() => {
+                let stable = lane.stable.clone();
+                stable.iter().for_each(|stable| set_instances(lane, stable, |declared| declared - 1));
+            }
+            Sabotage::ScalesDownEarly => {
+                let asked = |open: &Rollout| {
+                    open.state == State::Running && open.progress.shifted.is_some() && open.progress.confirmed.is_none()
+                };
+                let left = Weight::ALL.share() - lane.candidate_weight().share();
+                if let Some(stable) = lane.stable.clone().filter(|_| lane.open.as_ref().is_some_and(asked)) {
+                    set_instances(lane, &stable, |declared| (f64::from(declared) * left).ceil() as u32);
                 }
+            }
+            Sabotage::SilencePasses if seen.evidence.rows.is_empty() => seen.evidence = plenty(lane),
+            Sabotage::TrafficLast if matches!(lane.open.as_ref().map(|open| &open.state), Some(State::Undoing(_))) => {
+                let stable = lane.stable_version().cloned();
+                let ours = lane.slots.iter().filter(|slot| Some(&slot.version) == stable.as_ref());
+                ours.for_each(|slot| drop(seen.instances.remove(&slot.id)));
             }
             Sabotage::AssumesConfirmed => {
-                let routes = rollout::route_of(&turn.lane).into_iter().collect();
+                let routes = rollout::route_of(lane).into_iter().collect();
                 seen.confirmed = Some(Confirmed { routes, newest: true });
             }
-            Sabotage::Stuck => *now = Timestamp(1_000_000),
-            _ => {}
-        }
-    }
-
-    /// What it answers.
-    fn spoil(self, turn: &mut Turn, seen: &Observed, now: Timestamp) {
-        let stable = turn.lane.stable_version().cloned();
-        let candidate = turn.lane.candidate_version().cloned();
-        let undoing = matches!(turn.lane.open.as_ref().map(|o| &o.state), Some(State::Undoing(_)));
-        match self {
-            Sabotage::NoUndo => turn.lane.open.iter_mut().for_each(|open| open.plan.way_back.clear()),
-            Sabotage::ColdTraffic => turn.lane.slots.iter_mut().for_each(|slot| serve_at_once(slot, seen)),
-            Sabotage::StableCold if candidate.is_some() => {
-                let mut first = turn.lane.slots.iter_mut().filter(|s| Some(&s.version) == stable.as_ref());
-                first.next().into_iter().for_each(|slot| slot.state = SlotState::Draining(now));
-            }
-            Sabotage::ScalesDownEarly if !undoing => {
-                let waits =
-                    |open: &rollout::Rollout| open.progress.shifted.is_some() && open.progress.confirmed.is_none();
-                if turn.lane.open.as_ref().is_some_and(waits) {
-                    let old = turn.lane.slots.iter_mut().filter(|s| Some(&s.version) == stable.as_ref());
-                    old.for_each(|slot| slot.state = SlotState::Draining(now));
-                }
-            }
-            Sabotage::TrafficLast if undoing => {
-                if let (Some(stable), Some(candidate), Some(routing)) = (stable, candidate, &mut turn.lane.routing) {
-                    routing.split = Split::between(candidate, Weight::ALL, stable);
-                }
-            }
-            Sabotage::StoreFirst => turn.traffic_first = false,
             Sabotage::StopsInUse => {
-                let serving = turn.lane.slots.iter().find(|s| s.ready.is_some()).map(|s| s.id.clone());
-                turn.effects.extend(serving.map(|instance| Effect::Stop { instance }));
+                if let Some(confirmed) = &mut seen.confirmed {
+                    confirmed.newest = true;
+                    let versions = confirmed.routes.iter_mut().flat_map(|route| &mut route.versions);
+                    versions.for_each(|version| version.endpoints.clear());
+                }
             }
-            Sabotage::NumberTwice => turn.lane.counters.instance = turn.lane.counters.instance.saturating_sub(1),
-            Sabotage::Nameless => turn.facts.iter_mut().for_each(|fact| fact.actor.clear()),
+            Sabotage::NumberTwice => lane.counters.instance = lane.counters.instance.saturating_sub(1),
+            Sabotage::Stuck => *now = Timestamp(1_000_000),
             _ => {}
         }
     }
 }
 
-/// Healthy is enough.
-fn serve_at_once(slot: &mut Slot, seen: &Observed) {
-    let Some(status) = seen.instances.get(&slot.id) else { return };
-    let healthy = status.state == InstanceState::Running && status.health == Health::Healthy;
-    if let Some(address) = status.address.clone().filter(|_| healthy && slot.state == SlotState::Wanted) {
-        let (instance, incarnation) = (slot.id.clone(), status.incarnation);
-        slot.ready.get_or_insert(Endpoint { instance, incarnation, address });
+/// Somebody is said to have approved every contract that waits.
+fn forge_words(lane: &mut Lane, now: Timestamp) {
+    let shown = lane.clone();
+    for asked in lane.queue.iter_mut().filter(|asked| asked.kind == RolloutKind::Contract) {
+        let seal = gates::seal(&shown, asked);
+        asked.approvals = vec![Approval { by: "user:nobody".to_string(), at: now, seal }];
     }
+}
+
+fn pass(result: &mut EffectResult) {
+    if let EffectResult::Smoked { report, .. } = result {
+        report.tests.iter_mut().for_each(|test| test.failure = None);
+    }
+}
+
+/// How many instances a version is said to declare, wherever the lane has it; never none.
+fn set_instances(lane: &mut Lane, release: &Release, of: impl Fn(u32) -> u32) {
+    let (id, declared) = (lane.id.clone(), release.instances(&lane.id));
+    let standby = lane.standby.as_mut().map(|standby| &mut standby.release);
+    for known in [lane.stable.as_mut(), standby, lane.predecessor.as_mut()].into_iter().flatten() {
+        if known.version == release.version {
+            known.set_instances(&id, of(declared).max(1));
+        }
+    }
+}
+
+/// As if both versions had been asked a great deal in the stretch of evidence in force, and had answered well.
+fn plenty(lane: &Lane) -> Evidence {
+    let mut evidence = Evidence::default();
+    let (Some(open), Some(routing)) = (&lane.open, &lane.routing) else { return evidence };
+    let counts = Counts { n: 100_000, bad: 0, bad_keys: 0 };
+    let names = open.release.spec.objectives.iter().map(|objective| objective.name.clone());
+    let objectives: BTreeMap<String, Counts> = names.map(|name| (name, counts)).collect();
+    for version in lane.stable_version().into_iter().chain(lane.candidate_version()) {
+        let objectives = objectives.clone();
+        let tally = Tally { assigned: counts.n, attempts: counts.n, objectives, ..Tally::default() };
+        evidence.rows.insert((routing.epoch, version.clone()), tally);
+    }
+    evidence.stable_ten_minutes = objectives;
+    evidence
 }

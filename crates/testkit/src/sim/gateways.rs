@@ -1,9 +1,10 @@
 //! Two gateways: what each serves, whether it hears, and when it falls back by itself.
 
 use slipway_core::traffic::{Epoch, Route};
-use slipway_core::units::Timestamp;
+use slipway_core::units::{Timestamp, Weight};
 
 use super::world::World;
+use crate::checks::{Broken, broken};
 
 /// One gateway: what it serves, and until when it hears nothing.
 #[derive(Default)]
@@ -42,6 +43,22 @@ impl World {
                 route.split = fallback.clone();
                 route.cohorts.clear();
                 gateway.lapsed = Some(route.epoch);
+            }
+        }
+    }
+
+    /// What was decided on the way back has arrived wherever somebody hears, whether the store could be reached or not.
+    pub fn way_back_arrives(&self) -> Result<(), Broken> {
+        let Some((id, version)) = self.leaving.as_ref().filter(|_| self.now >= self.down_until) else { return Ok(()) };
+        let hear = self.gateways.iter().filter(|gateway| self.now >= gateway.deaf_until);
+        let mut routes = hear.filter_map(|gateway| gateway.route.as_ref());
+        let leaves = |route: &Route| {
+            route.split.weight(version) == Weight::ZERO && route.cohorts.iter().all(|cohort| cohort.to != *version)
+        };
+        match routes.all(leaves) {
+            true => Ok(()),
+            false => {
+                broken("traffic_first", format!("{id} goes back, and a gateway that hears still serves {version}"))
             }
         }
     }

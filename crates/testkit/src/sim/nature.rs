@@ -72,10 +72,11 @@ impl World {
             digest.map(|digest| self.mislaid.insert(digest, until));
         }
         if self.old.is_none() && self.happens(0.003) {
-            let (lane, generation, outbox) = (self.kept.clone(), self.generation, self.outbox.clone());
-            self.old = Some(Old { lane, generation, outbox, wakes: self.within(60) });
+            let (lane, outbox) = (self.kept.clone(), self.outbox.clone());
+            self.old = Some(Old { lane, outbox, wakes: self.within(60) });
             // Another one takes over at once.
             self.unkept = None;
+            self.leaving = None;
             self.unheard.clear();
             self.looking_since = self.clock();
         }

@@ -4,8 +4,8 @@ use slipway_core::names::{Digest, RolloutId, VersionName};
 use slipway_core::rollout::{self, Asked, Observed, Refusal, Release, RolloutKind, Turn, commands, schema};
 use slipway_core::spec;
 
-use super::version;
 use super::world::{WHO, World};
+use super::{Sabotage, version};
 
 impl World {
     /// People ask at random; what is refused changes nothing.
@@ -32,15 +32,22 @@ impl World {
         let _ = commands::contract(turn, asked);
     }
 
-    fn approves(&self, turn: &mut Turn, seen: &Observed) -> Result<(), Refusal> {
+    /// Who asks.
+    fn who(&self) -> &'static str {
+        if self.sabotage == Some(Sabotage::Nameless) { "" } else { WHO }
+    }
+
+    fn approves(&mut self, turn: &mut Turn, seen: &Observed) -> Result<(), Refusal> {
         let waits = turn.lane.queue.iter().find(|asked| asked.kind == RolloutKind::Contract).cloned();
         let Some(asked) = waits else { return Ok(()) };
         let shown = rollout::gates::seal(&turn.lane, &asked);
-        commands::approve(turn, &asked.id, "user:second", &shown, seen, self.clock())
+        commands::approve(turn, &asked.id, "user:second", &shown, seen, self.clock())?;
+        self.approved.insert(asked.id);
+        Ok(())
     }
 
     fn asks(&mut self, what: u64, turn: &mut Turn, seen: &Observed) -> Result<(), Refusal> {
-        let now = self.clock();
+        let (now, who) = (self.clock(), self.who());
         match what {
             0 | 1 => {
                 let supersede = self.random.chance(0.5);
@@ -56,25 +63,25 @@ impl World {
                     commands::Back::TakeBack => None,
                     commands::Back::To(to) => Some(self.asked(RolloutKind::Rollback, to)),
                 };
-                commands::rollback(turn, asked, WHO, now)
+                commands::rollback(turn, asked, who, now)
             }
-            3 | 4 => commands::pause(turn, WHO, now),
+            3 | 4 => commands::pause(turn, who, now),
             5 => {
                 let to = rollout::drillable(&turn.lane, seen)?.version.clone();
                 let cold = self.random.chance(0.3);
                 let asked = self.asked(RolloutKind::Drill { cold }, to);
                 commands::drill(turn, asked, seen)
             }
-            6 => commands::restart(turn, WHO, now),
-            7 => commands::scale(turn, 2 + self.random.below(4) as u32, WHO),
-            8..=30 => commands::resume(turn, WHO, now),
-            31 => commands::abort(turn, WHO, now),
+            6 => commands::restart(turn, who, now),
+            7 => commands::scale(turn, 2 + self.random.below(4) as u32, who),
+            8..=30 => commands::resume(turn, who, now),
+            31 => commands::abort(turn, who, now),
             32 => {
-                commands::promote(turn, None, WHO, now)?;
+                commands::promote(turn, None, who, now)?;
                 self.promoted.extend(turn.lane.open.iter().map(|open| (open.id.clone(), open.step)));
                 Ok(())
             }
-            33..=40 => schema::settle(turn, self.random.chance(0.5), WHO, now),
+            33..=40 => schema::settle(turn, self.random.chance(0.5), who, now),
             41..=50 => self.approves(turn, seen),
             _ => Ok(()),
         }
@@ -99,7 +106,7 @@ impl World {
             strategy: environment.strategy.clone(),
             release,
             key: None,
-            actor: WHO.to_string(),
+            actor: self.who().to_string(),
             at: self.clock(),
             overriding: None,
             approvals: Vec::new(),

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use slipway_core::instance::{Health, InstanceState, InstanceStatus};
-use slipway_core::names::InstanceId;
-use slipway_core::rollout::{self, Confirmed, Effect, EffectResult, Lane, Observed, Turn};
+use slipway_core::names::{InstanceId, RolloutId, VersionName};
+use slipway_core::rollout::{self, Confirmed, Effect, EffectResult, Lane, Observed, State, Turn};
 use slipway_core::units::{Millis, Timestamp};
 
 use super::faults::decide;
 use super::world::{Running, World};
 use super::{Broken, Sabotage};
-use crate::checks::{self, broken};
+use crate::checks;
 
 impl World {
     fn status(&self, id: &InstanceId, running: &Running) -> InstanceStatus {
@@ -29,6 +29,11 @@ impl World {
             health,
             last_exit: None,
         }
+    }
+
+    /// Whether an instance answers well.
+    pub fn is_healthy(&self, running: &Running) -> bool {
+        self.now >= running.healthy_from && self.now >= running.sick_until
     }
 
     pub fn observe(&self, results: Vec<EffectResult>) -> Observed {
@@ -65,9 +70,12 @@ impl World {
         self.contracts(&mut turn);
         decide(self.sabotage, &mut turn, &seen, self.clock());
         checks::turn(self, &before, &turn)?;
-        if turn.traffic_first || self.unkept.is_some() {
+        let goes_first = turn.traffic_first || self.unkept.is_some();
+        let in_a_hurry = goes_first && self.sabotage != Some(Sabotage::StoreFirst);
+        if in_a_hurry {
             self.publish(&turn.lane)?;
         }
+        self.leaving = leaving(&turn.lane);
         if self.sabotage == Some(Sabotage::ActsFirst) {
             turn.effects.iter().cloned().for_each(|effect| drop(self.act(effect)));
         }
@@ -82,7 +90,7 @@ impl World {
         let away = self.now < self.store_away_until;
         if away {
             self.replies.extend(due);
-            if turn.traffic_first {
+            if in_a_hurry {
                 self.unkept = Some(turn);
             }
             return Ok(());
@@ -94,8 +102,11 @@ impl World {
         Ok(())
     }
 
-    fn keep(&mut self, turn: Turn) -> Result<(), Broken> {
-        self.generation += 1;
+    fn keep(&mut self, mut turn: Turn) -> Result<(), Broken> {
+        if self.sabotage == Some(Sabotage::Unrecorded) {
+            turn.facts.clear();
+        }
+        checks::recorded(&self.kept, &turn)?;
         self.decided.extend(turn.effects.iter().map(Effect::key));
         for ended in &turn.ended {
             let outcome = ended.ended().map_or("open", |(outcome, _)| outcome.as_str());
@@ -120,6 +131,7 @@ impl World {
         self.down_until = self.now.plus(Millis::from_secs(1 + self.random.below(25)));
         self.looking_since = self.clock().plus(self.down_until.since(self.now));
         self.unkept = None;
+        self.leaving = None;
         self.unheard.clear();
     }
 
@@ -134,15 +146,19 @@ impl World {
             let reply = self.act(effect);
             self.replies.extend(reply.map(|reply| (self.now, reply)));
         }
-        let fits = old.generation == self.generation;
-        if !fits && self.sabotage != Some(Sabotage::Unfenced) {
-            return Ok(());
-        }
-        if !fits && self.kept != turn.lane {
-            broken("fenced", format!("a turn from generation {} is kept over {}", old.generation, self.generation))?;
+        if self.sabotage == Some(Sabotage::Unfenced) {
+            checks::turn(self, &old.lane, &turn)?;
+            self.keep(turn)?;
         }
         Ok(())
     }
+}
+
+/// A way back that gives the version which it leaves nothing any more. Jobs are nobody's to send.
+fn leaving(lane: &Lane) -> Option<(RolloutId, VersionName)> {
+    let open = lane.open.as_ref().filter(|open| matches!(open.state, State::Undoing(_)) && !lane.is_exposed())?;
+    let users = lane.stable.is_some() && !lane.is_worker();
+    users.then(|| (open.id.clone(), open.release.version.clone()))
 }
 
 /// What could not be kept yet, and what was decided since.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use slipway_core::names::{Digest, InstanceId, LaneId, RolloutId, VersionName};
 use slipway_core::rollout::{Effect, EffectResult, Lane, Rollout, RolloutKind, State, Tally, Turn};
 use slipway_core::spec::ServiceSpec;
-use slipway_core::traffic::{Epoch, Route};
+use slipway_core::traffic::{Endpoint, Epoch, Route};
 use slipway_core::units::{Millis, Timestamp};
 
 use super::gateways::Gateway;
@@ -32,7 +32,6 @@ pub(super) struct Running {
 /// A control plane that stopped for a while, without knowing that another one has taken its place.
 pub(super) struct Old {
     pub lane: Lane,
-    pub generation: u64,
     pub outbox: Vec<Effect>,
     pub wakes: Timestamp,
 }
@@ -50,8 +49,6 @@ pub(super) struct World {
     /// What cohorts that go first did, each apart.
     pub cohorts: BTreeMap<&'static str, Rows>,
     pub kept: Lane,
-    /// How often a turn was kept.
-    pub generation: u64,
     /// Acted upon on the way back while the store was away; kept as soon as it can be.
     pub unkept: Option<Turn>,
     pub store_away_until: Timestamp,
@@ -78,6 +75,10 @@ pub(super) struct World {
     pub silent_until: Timestamp,
     pub lie: Option<(Lie, Timestamp)>,
     pub promoted: BTreeSet<(RolloutId, usize)>,
+    /// Rollouts that somebody gave their word for.
+    pub approved: BTreeSet<RolloutId>,
+    /// A way back that was decided, and the version that nobody is to be sent to any more.
+    pub leaving: Option<(RolloutId, VersionName)>,
     pub versions: u64,
     pub asked: u64,
 }
@@ -96,7 +97,6 @@ impl World {
             rows: Rows::new(),
             cohorts: BTreeMap::new(),
             kept: Lane::new(id),
-            generation: 0,
             unkept: None,
             store_away_until: Timestamp(0),
             spec,
@@ -119,6 +119,8 @@ impl World {
             silent_until: Timestamp(0),
             lie: None,
             promoted: BTreeSet::new(),
+            approved: BTreeSet::new(),
+            leaving: None,
             versions: 0,
             asked: 0,
         }
@@ -157,6 +159,7 @@ impl World {
         self.now = self.now.plus(TICK);
         self.strike();
         self.gateways_hear();
+        self.way_back_arrives()?;
         self.requests();
         self.jobs();
         if self.now >= self.down_until {
@@ -171,6 +174,11 @@ impl World {
 impl Reality for World {
     fn is_tested(&self, instance: &InstanceId, incarnation: u32) -> bool {
         self.tested.contains(&(instance.clone(), incarnation))
+    }
+
+    fn is_fit(&self, endpoint: &Endpoint) -> bool {
+        let running = self.instances.get(&endpoint.instance);
+        running.is_some_and(|running| running.incarnation == endpoint.incarnation && self.is_healthy(running))
     }
 
     fn runs(&self, instance: &InstanceId) -> bool {
@@ -192,6 +200,10 @@ impl Reality for World {
 
     fn can_start_stable(&self, lane: &Lane) -> bool {
         lane.stable.as_ref().is_none_or(|stable| self.is_here(&stable.artifact))
+    }
+
+    fn is_approved(&self, rollout: &RolloutId) -> bool {
+        self.approved.contains(rollout)
     }
 
     fn is_promoted(&self, rollout: &Rollout) -> bool {
