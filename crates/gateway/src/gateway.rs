@@ -21,7 +21,7 @@ use slipway_core::traffic::link::Ejection;
 use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use crate::access_log::{self, AccessLog};
-use crate::api::Passing;
+use crate::api::{Passing, Way};
 use crate::clock::{self, Suspensions};
 use crate::connection;
 use crate::count::Counts;
@@ -84,8 +84,8 @@ pub(crate) struct Gateway {
     pub(crate) proofs: Passing,
     /// What TLS is spoken with, if it is.
     pub(crate) certificates: std::sync::OnceLock<Arc<Certificates>>,
-    /// Where the control plane's API listens, as it last said.
-    pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
+    /// How questions get to the control plane's API, as it last said.
+    pub(crate) api: Mutex<Option<Way>>,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
     /// Whether this process stood still.

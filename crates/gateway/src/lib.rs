@@ -8,6 +8,7 @@
 mod access_log;
 mod api;
 mod attempt;
+mod beside;
 mod body;
 mod bounded;
 mod challenges;

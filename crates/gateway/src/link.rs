@@ -5,12 +5,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -19,8 +18,10 @@ use slipway_core::names::InstanceId;
 use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, Predecessor, ToGateway};
 use slipway_core::traffic::{RoutingTable, TableChange};
 
+use crate::api::Way;
+use crate::beside::Beside;
 use crate::clock::since_boot_ms;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, lock};
 use crate::greeting;
 use crate::heard::Heard;
 use crate::hub::{SILENCE, WRITE_LIMIT};
@@ -53,28 +54,11 @@ pub enum Control {
 type Reading = Box<dyn AsyncRead + Send + Unpin>;
 type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// Where the control plane listens and what it wants to hear, as it wrote it at its start.
-#[derive(Deserialize)]
-struct Beside {
-    address: SocketAddr,
-    token: String,
-    /// Where its API listens.
-    #[serde(default)]
-    api: Option<SocketAddr>,
-    /// Which start of a control plane it is; 0 where it did not say.
-    #[serde(default)]
-    start: u64,
-}
-
-impl Beside {
-    async fn read(file: &Path) -> io::Result<Beside> {
-        Ok(serde_json::from_slice(&tokio::fs::read(file).await?)?)
-    }
-}
-
 /// A call that was answered.
-struct Called {
+struct Called<'a> {
     token: String,
+    /// The invitation that it was made by, if any.
+    invitation: Option<&'a Invitation>,
     read: Reading,
     write: Writing,
     /// Under which address the other side was reached.
@@ -133,7 +117,8 @@ async fn call(
             let at = stream.get_ref().0.peer_addr()?.ip();
             let (read, write) = tokio::io::split(stream);
             let token = invitation.token.clone();
-            talk(gateway, Called { token, read: Box::new(read), write: Box::new(write), at }, traffic, welcomed).await
+            let (read, write) = (Box::new(read), Box::new(write));
+            talk(gateway, Called { token, invitation: Some(invitation), read, write, at }, traffic, welcomed).await
         }
         Control::Beside(file) => {
             let beside = Beside::read(file).await?;
@@ -142,22 +127,22 @@ async fn call(
                 return Err(io::Error::other(format!("it is of start {}; {newest} has driven since", beside.start)));
             }
             *newest = beside.start;
-            *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = beside.api;
+            *lock(&gateway.api) = beside.api.map(Way::Api);
             let stream = TcpStream::connect(beside.address).await?;
             stream.set_nodelay(true)?;
             let (read, write) = stream.into_split();
             let (token, at) = (beside.token, beside.address.ip());
-            let called = Called { token, read: Box::new(read), write: Box::new(write), at };
+            let called = Called { token, invitation: None, read: Box::new(read), write: Box::new(write), at };
             tokio::select! {
                 ended = talk(gateway, called, traffic, welcomed) => ended,
-                () = overtaken(file, beside.start) => Err(io::Error::other("another control plane has taken over")),
+                () = Beside::overtaken(file, beside.start) => Err(io::Error::other("another control plane has taken over")),
             }
         }
     }
 }
 
-async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
-    let Called { token, read, mut write, at } = called;
+async fn talk(gateway: &Arc<Gateway>, called: Called<'_>, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
+    let Called { token, invitation, read, mut write, at } = called;
     let (since, called_at) = (gateway.pulse.stops(), since_boot_ms());
     let hello = greeting::hello(gateway, token, traffic).await;
     let predecessors = hello.predecessors.clone();
@@ -175,6 +160,7 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
         gateway,
         write,
         reporter,
+        invitation,
         at,
         away: false,
         welcomed,
@@ -189,22 +175,13 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
     talk.run(read).await
 }
 
-/// Returns when a later control plane wants to be called: the one at hand may only stand still, and would be listened to
-/// when it wakes up.
-async fn overtaken(control_file: &Path, start: u64) {
-    loop {
-        tokio::time::sleep(RETRY).await;
-        if Beside::read(control_file).await.is_ok_and(|control| control.start > start) {
-            return;
-        }
-    }
-}
-
 /// A conversation.
 struct Talk<'a> {
     gateway: &'a Arc<Gateway>,
     write: Writing,
     reporter: Reporter,
+    /// The invitation that it was called by, if any.
+    invitation: Option<&'a Invitation>,
     /// Where the control plane is.
     at: IpAddr,
     /// Whether that is another machine.
@@ -342,12 +319,15 @@ impl Talk<'_> {
     async fn take(&mut self, line: &[u8]) -> io::Result<()> {
         let gateway = self.gateway;
         match serde_json::from_slice(line) {
-            Ok(ToGateway::Welcome { machine }) => {
+            Ok(ToGateway::Welcome { machine, takes_reports }) => {
                 *self.welcomed = true;
                 self.heard.welcome();
                 tracing::info!(target: crate::SAYS, "connected to the control plane at {}", self.at);
                 gateway.connected.store(true, Release);
                 self.away = machine != machine::here();
+                if let Some(invitation) = self.invitation {
+                    *lock(&gateway.api) = takes_reports.then(|| Way::Hub(Arc::new(invitation.clone())));
+                }
             }
             Ok(ToGateway::Table(mut table)) => {
                 if self.away {
@@ -379,6 +359,8 @@ impl Talk<'_> {
                 gateway.renew(generation, term.as_duration(), said).await;
             }
             Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
+            // Those are said on a connection of their own.
+            Ok(ToGateway::Answered(_) | ToGateway::NotPassedOn { .. }) => {}
             Ok(ToGateway::Refused { why }) => return Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
             Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
         }
