@@ -9,6 +9,7 @@ mod notes;
 mod outcomes;
 mod seen;
 mod unrecorded;
+mod upgrades;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -65,6 +66,7 @@ pub(crate) struct Engine {
     /// One group release is let in at a time.
     pub groups: tokio::sync::Mutex<()>,
     unrecorded: unrecorded::Lanes,
+    upgraded: upgrades::Upgraded,
     outcomes: Mutex<slipway_core::outcome::Ledger>,
     seen: Mutex<Seen>,
     environments: environments::Environments,
@@ -95,6 +97,7 @@ impl Engine {
             changes: broadcast::Sender::new(CHANGES),
             groups: tokio::sync::Mutex::default(),
             unrecorded: unrecorded::Lanes::default(),
+            upgraded: upgrades::Upgraded::default(),
             outcomes: Mutex::default(),
             seen: Mutex::default(),
             environments: environments::Environments::default(),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::Ejection;
+use slipway_core::traffic::link::{Ejection, Follows};
 use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use crate::access_log::{self, AccessLog};
@@ -62,6 +62,8 @@ pub(crate) struct Gateway {
     /// Whether another process is being handed everything: until it is clear which of the two serves, the control plane is
     /// not called anew.
     pub(crate) handing_over: watch::Sender<bool>,
+    /// Whom this process has followed, once it serves.
+    pub(crate) follows: std::sync::OnceLock<Follows>,
     /// Told when the control plane is to be called anew, since it may take another process for this gateway.
     pub(crate) call_anew: Notify,
     /// Whether the control plane has let this gateway in, and the link is up.
@@ -145,6 +147,7 @@ impl Gateway {
             closing: CancellationToken::new(),
             draining: CancellationToken::new(),
             handing_over: watch::Sender::new(false),
+            follows: Default::default(),
             call_anew: Notify::new(),
             connected: AtomicBool::default(),
             drain_limit: Mutex::new(Duration::from_secs(30)),

@@ -46,6 +46,7 @@ mod machine;
 mod maintenance;
 mod metrics;
 mod mirror;
+mod news;
 mod outcomes;
 mod parts;
 mod patience;

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, Predecessor, ToGateway};
+use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, ToGateway};
 use slipway_core::traffic::{RoutingTable, TableChange};
 
 use crate::api::Way;
@@ -27,6 +27,7 @@ use crate::heard::Heard;
 use crate::hub::{SILENCE, WRITE_LIMIT};
 use crate::invitation::Invitation;
 use crate::machine;
+use crate::news::News;
 use crate::parts::whole;
 use crate::reach::reach;
 use crate::report::{ROWS_IN_A_PART, Reporter, leaving_parts};
@@ -145,7 +146,7 @@ async fn talk(gateway: &Arc<Gateway>, called: Called<'_>, traffic: SocketAddr, w
     let Called { token, invitation, read, mut write, at } = called;
     let (since, called_at) = (gateway.pulse.stops(), since_boot_ms());
     let hello = greeting::hello(gateway, token, traffic).await;
-    let predecessors = hello.predecessors.clone();
+    let news = News::after(&hello);
     for part in hello.parts() {
         send(&mut write, &part).await?;
     }
@@ -167,8 +168,7 @@ async fn talk(gateway: &Arc<Gateway>, called: Called<'_>, traffic: SocketAddr, w
         since,
         beat: 0,
         heard: Heard::since(called_at),
-        predecessors,
-        trouble: None,
+        news,
         parts: None,
         catching_up: None,
     };
@@ -193,10 +193,8 @@ struct Talk<'a> {
     beat: u64,
     /// What the control plane has heard of it.
     heard: Heard,
-    /// Those that it has followed and that still run, as the control plane was told.
-    predecessors: Vec<Predecessor>,
-    /// What it was told is to be mended here.
-    trouble: Option<String>,
+    /// What it was told of this process.
+    news: News,
     /// What has come of a table in parts.
     parts: Option<TableChange>,
     /// The beat whose answer means that everything which was said while this process stood still has been heard.
@@ -231,8 +229,9 @@ impl Talk<'_> {
                 () = self.reporter.due(&gateway.counts) => self.report().await?,
                 _ = beats.tick() => {
                     self.beat().await?;
-                    self.tell_predecessors().await?;
-                    self.tell_trouble().await?;
+                    for message in self.news.of(gateway) {
+                        send(&mut self.write, &message).await?;
+                    }
                 }
                 () = gateway.call_anew.notified() => return Ok(()),
                 () = tokio::time::sleep_until(heard + SILENCE) => {
@@ -256,29 +255,6 @@ impl Talk<'_> {
         self.beat += 1;
         self.heard.ask(self.beat, since_boot_ms());
         send(&mut self.write, &FromGateway::Here { beat: self.beat }).await
-    }
-
-    /// Says it where one that this gateway has followed has ended. None comes but by an upgrade, which calls anew.
-    async fn tell_predecessors(&mut self) -> io::Result<()> {
-        // Those are its successor's by then.
-        if self.predecessors.is_empty() || self.gateway.draining.is_cancelled() {
-            return Ok(());
-        }
-        let running = self.gateway.predecessors();
-        if running == self.predecessors {
-            return Ok(());
-        }
-        self.predecessors = running.clone();
-        send(&mut self.write, &FromGateway::Predecessors { running }).await
-    }
-
-    async fn tell_trouble(&mut self) -> io::Result<()> {
-        let trouble = self.gateway.certificates.get().and_then(|certificates| certificates.trouble());
-        if trouble == self.trouble {
-            return Ok(());
-        }
-        self.trouble.clone_from(&trouble);
-        send(&mut self.write, &FromGateway::Trouble { trouble }).await
     }
 
     async fn report(&mut self) -> io::Result<()> {

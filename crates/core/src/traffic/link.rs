@@ -58,6 +58,8 @@ pub enum FromGateway {
         /// Those that do.
         running: Vec<Predecessor>,
     },
+    /// It was started to take the place of a process of its name, and has: said once on each connection.
+    Follows(Follows),
     /// What a person should mend there: said where it changes, nothing where all is well again.
     Trouble {
         /// In a sentence or two.
@@ -180,6 +182,17 @@ pub struct Predecessor {
     pub boot: String,
     /// Its process id.
     pub pid: u32,
+}
+
+/// The process that has given way to another of its gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follows {
+    /// As in its [`Hello`].
+    pub boot: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The version of its program.
+    pub program: String,
 }
 
 /// A place where process ids mean something: one boot of a machine, and one of its name spaces of processes.

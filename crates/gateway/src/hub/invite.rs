@@ -92,6 +92,7 @@ pub(super) fn away(name: &str, last: Start, lost: Option<Timestamp>, here: &Mach
         here: last.machine.is_some_and(|machine| machine == *here),
         draining: false,
         program: None,
+        follows: None,
         ended: false,
         lost,
         acked: Generation(0),

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use slipway_core::names::{InstanceId, LaneId};
-use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, Machine, ToGateway};
+use slipway_core::traffic::link::{CountRow, Ejection, Event, Follows, Lapse, Machine, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
 
@@ -76,6 +76,8 @@ pub struct GatewayState {
     pub draining: bool,
     /// The version of its program, where it said.
     pub program: Option<String>,
+    /// Whose place it has taken, where its program was replaced.
+    pub follows: Option<Follows>,
     /// Its process has ended: it serves nobody.
     pub ended: bool,
     /// Since when it has been out of the count, because it was not heard of for longer than the grace.

@@ -164,6 +164,7 @@ impl<'a> Session<'a> {
                 here: hello.machine.is_none_or(|machine| machine == shared.machine),
                 draining: hello.draining,
                 program: hello.program.map(|program| program.chars().take(PROGRAM_CHARS).collect()),
+                follows: None,
                 ended: false,
                 lost: None,
                 acked: hello.serves,
@@ -330,6 +331,12 @@ impl Hearing {
                     // What comes in parts goes on until one is not full.
                     self.served_unheard &= rows.len() >= ROWS_IN_A_PART;
                     tally.report(&with.boot, rows, unheard);
+                }
+                FromGateway::Follows(mut follows) => {
+                    for said in [&mut follows.program, &mut follows.boot] {
+                        *said = said.chars().take(PROGRAM_CHARS).collect();
+                    }
+                    known.state.follows = Some(follows);
                 }
                 FromGateway::Trouble { trouble } => {
                     known.state.trouble = trouble.map(|trouble| trouble.chars().take(TROUBLE_CHARS).collect());
