@@ -91,6 +91,11 @@ pub enum Command {
     },
     /// Takes it back.
     Abort,
+    /// Takes it back, also where stable has nobody to go to.
+    Force {
+        /// Why, for the journal.
+        reason: String,
+    },
 }
 
 /// The control plane.
@@ -281,6 +286,7 @@ impl Control {
                 Command::Resume => commands::resume(turn, &by.actor, now),
                 Command::Promote { step } => commands::promote(turn, step.as_deref(), &by.actor, now),
                 Command::Abort => commands::abort(turn, &by.actor, now),
+                Command::Force { reason } => commands::force(turn, reason, &by.actor, now),
             }?;
             by.leave_key(turn);
             Ok(())

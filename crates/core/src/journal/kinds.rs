@@ -24,8 +24,9 @@ pub const OF_NO_SERVICE: [&str; 19] = [
 ];
 
 /// Those about a service, sorted.
-pub const OF_SERVICES: [&str; 72] = [
+pub const OF_SERVICES: [&str; 73] = [
     "decided.advance",
+    "decided.force",
     "decided.go",
     "decided.hold",
     "decided.promote",
