@@ -244,6 +244,54 @@ async fn one_that_is_killed_is_not_waited_for_and_serves_what_it_has_when_it_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reports_are_taken_at_every_gateway_by_whom_the_api_lets_and_once() {
+    let _alone = alone().await;
+    let mut stage = Stage::set_on(slipway().await, PRODUCTION, 20.0).await;
+    let two = Edge::join(&stage.slipway, "edge-2").await;
+    let client = reqwest::Client::new();
+    let own = stage.slipway.traffic;
+    until("edge-2 serves", async || (asked(&client, two.traffic).await.ok()? == "1.0.0").then_some(()))
+        .await
+        .expect("it");
+    let token = async |right: &str| {
+        let made = stage.slipway.json(&["token", "create", right, "--may", right]).await.expect("a token");
+        made["token"].as_str().expect("its text").to_string()
+    };
+    let (reporter, reader) = (token("report").await, token("rollback").await);
+    let report = async |at: SocketAddr, token: &str, id: &str| {
+        let batch = serde_json::json!({ "outcomes": [{ "kind": "order_placed", "id": id }, { "kind": "Not One", "id": "odd" }] });
+        let asks = client.post(format!("http://{at}/.slipway/outcomes")).bearer_auth(token).json(&batch);
+        let answer = asks.header("host", "shop.local").header("cookie", "session=ann").send().await.expect("an answer");
+        let kind = answer.headers().get("content-type").map(|kind| kind.to_str().expect("text").to_string());
+        (answer.status().as_u16(), kind, answer.json::<Value>().await.expect("JSON"))
+    };
+    // Not in the first seconds of a split.
+    let told = until("it is taken", async || {
+        let (status, _, told) = report(two.traffic, &reporter, "a").await;
+        (status == 200 && told["taken"] == 1).then_some(told)
+    });
+    let told = told.await.expect("it is");
+    assert_eq!(told["refused"][0]["code"], "malformed", "{told:#}");
+    let (_, _, again) = report(own, &reporter, "a").await;
+    assert_eq!((&again["taken"], &again["again"]), (&0.into(), &1.into()), "at another gateway: {again:#}");
+    let (_, _, again) = report(two.traffic, &reporter, "a").await;
+    assert_eq!(again["again"], 1, "{again:#}");
+    for token in [&reader, "nobody's"] {
+        assert_eq!(report(two.traffic, token, "b").await, report(own, token, "b").await, "no more rights");
+    }
+
+    stage.slipway.kill_control_plane().await.expect("it is killed");
+    let (status, _, away) = report(two.traffic, &reporter, "c").await;
+    assert!(status == 503 && away["message"].as_str().is_some_and(|why| why.contains("send it again")), "{away:#}");
+    assert_eq!(report(own, &reporter, "c").await.2, away, "the same by the data folder's own");
+    stage.slipway.restart().await.expect("it starts again");
+    until("it is taken", async || (report(two.traffic, &reporter, "c").await.2["taken"] == 1).then_some(()))
+        .await
+        .expect("it is");
+    nothing_failed_by_slipway(&stage.strike().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_was_not_invited_or_is_forgotten_is_refused() {
     let _alone = alone().await;
     let slipway = slipway().await;

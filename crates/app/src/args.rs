@@ -219,7 +219,7 @@ pub(crate) enum Command {
     Promote(Lane),
     /// Take the open rollout back.
     #[command(after_help = "Example:\n  slipway abort checkout --env production")]
-    Abort(Lane),
+    Abort(Abort),
     /// Show the journal, or verify its chain.
     #[command(after_help = "Example:\n  slipway journal --service checkout --follow\n  slipway journal verify")]
     Journal(Journal),
@@ -293,6 +293,16 @@ pub(crate) struct Release {
     /// Show live progress.
     #[arg(long)]
     pub watch: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Abort {
+    #[command(flatten)]
+    pub lane: Lane,
+    /// Do not wait for instances that stable lacks, or for any at all: until it has some, users are told that nobody is there.
+    /// The reason goes into the journal.
+    #[arg(long, value_name = "REASON")]
+    pub force: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,6 +8,7 @@ use slipway_core::rollout::{Lane, Refusal, Release, claims, same_kind};
 use slipway_core::spec::{self, ServiceSpec, Strategy};
 use slipway_store::ReleaseRecord;
 
+use crate::claims::Claim;
 use crate::control::ReleaseRequest;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -17,6 +18,8 @@ pub(crate) struct Admitted {
     pub lane: LaneId,
     pub release: Release,
     pub strategy: Strategy,
+    /// Until it is dropped nobody else is let in with what the release claims; absent where nothing is kept.
+    pub claim: Option<Claim>,
 }
 
 /// Reads and checks a request. With an actor the version becomes known; without one nothing is kept.
@@ -64,8 +67,12 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
         same_kind(&kept, &release).map_err(Error::Refused)?;
     }
     let wanted = claims(&Lane::new(lane.clone()), &release);
+    let claim = match actor {
+        Some(_) => Some(engine.claims.hold(&lane.service, &wanted).await),
+        None => None,
+    };
     let claimed = match engine.tables.claimed(&lane, &wanted) {
-        None => engine.claimed(&lane, &wanted).await,
+        None => engine.claimed(&lane, &wanted).await?,
         claimed => claimed,
     };
     if let Some((other, what)) = claimed {
@@ -89,7 +96,7 @@ pub(crate) async fn admit(engine: &Engine, request: &ReleaseRequest, actor: Opti
             })
             .await?;
     }
-    Ok(Admitted { lane, release, strategy })
+    Ok(Admitted { lane, release, strategy, claim })
 }
 
 /// Services that each wait for the other could never be released again.

@@ -91,6 +91,11 @@ pub enum Command {
     },
     /// Takes it back.
     Abort,
+    /// Takes it back, also where stable has nobody to go to.
+    Force {
+        /// Why, for the journal.
+        reason: String,
+    },
 }
 
 /// The control plane.
@@ -200,7 +205,7 @@ impl Control {
     /// Asks for a release.
     pub async fn release(&self, request: ReleaseRequest, by: &By) -> Result<RolloutId, Error> {
         let admitted = Box::pin(admission::admit(&self.engine, &request, Some(&by.actor))).await?;
-        let Admitted { lane, release, strategy } = admitted;
+        let Admitted { lane, release, strategy, claim } = admitted;
         if let Some(before) = by.before(&self.engine, &lane).await? {
             return Ok(before);
         }
@@ -221,13 +226,14 @@ impl Control {
             approvals: Vec::new(),
         };
         let supersede = request.supersede;
-        self.wish(&lane, move |turn, now| commands::release(turn, asked.clone(), supersede, now)).await?;
+        let wish = move |turn: &mut rollout::Turn, now| commands::release(turn, asked.clone(), supersede, now);
+        self.wish_holding(&lane, wish, claim).await?;
         Ok(id)
     }
 
     /// What a release would do and which gates it would meet, without doing anything.
     pub async fn plan(&self, request: ReleaseRequest, by: &By) -> Result<(Plan, Vec<Gate>), Error> {
-        let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, None).await?;
+        let Admitted { lane, release, strategy, .. } = admission::admit(&self.engine, &request, None).await?;
         let kept = self.kept_or_new(&lane).await?;
         let (seen, _) = self.engine.observe(&kept, self.now());
         let plan = rollout::plan(&kept, RolloutKind::Release, &release, &strategy, &Today::of(&kept, &seen.evidence));
@@ -280,6 +286,7 @@ impl Control {
                 Command::Resume => commands::resume(turn, &by.actor, now),
                 Command::Promote { step } => commands::promote(turn, step.as_deref(), &by.actor, now),
                 Command::Abort => commands::abort(turn, &by.actor, now),
+                Command::Force { reason } => commands::force(turn, reason, &by.actor, now),
             }?;
             by.leave_key(turn);
             Ok(())
@@ -323,6 +330,16 @@ impl Control {
         lane: &LaneId,
         wish: impl Fn(&mut rollout::Turn, Timestamp) -> Result<(), rollout::Refusal> + Send + Sync + 'static,
     ) -> Result<(), Error> {
+        self.wish_holding(lane, wish, ()).await
+    }
+
+    /// The same; `held` is dropped when the turn is over.
+    async fn wish_holding(
+        &self,
+        lane: &LaneId,
+        wish: impl Fn(&mut rollout::Turn, Timestamp) -> Result<(), rollout::Refusal> + Send + Sync + 'static,
+        held: impl Send + 'static,
+    ) -> Result<(), Error> {
         let (_, new) = self.engine.cell(lane);
         let wish: Wish = Arc::new(wish);
         // A client that goes away meanwhile must not cut a turn in two, since its table may be out already, nor leave a lane
@@ -334,6 +351,7 @@ impl Control {
                 control.drive(&id);
             }
             control.engine.nudge(&id);
+            drop(held);
             turned
         });
         let done = done.await.unwrap_or_else(|error| Err(Error::Unavailable(format!("the turn was cut off: {error}"))));

@@ -9,6 +9,7 @@ mod notes;
 mod outcomes;
 mod seen;
 mod unrecorded;
+mod upgrades;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,6 +24,7 @@ use slipway_core::units::Timestamp;
 use slipway_store::{Commit, EffectId, NewEffect, SampleRecord, Store};
 use tokio::sync::{Notify, broadcast};
 
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::control::Parts;
 use crate::error::Error;
@@ -62,9 +64,12 @@ pub(crate) struct Engine {
     pub reported: Notify,
     /// Says which lanes are not what they were.
     pub changes: broadcast::Sender<LaneId>,
+    /// Hosts and paths that releases are about to claim.
+    pub claims: Claims,
     /// One group release is let in at a time.
     pub groups: tokio::sync::Mutex<()>,
     unrecorded: unrecorded::Lanes,
+    upgraded: upgrades::Upgraded,
     outcomes: Mutex<slipway_core::outcome::Ledger>,
     seen: Mutex<Seen>,
     environments: environments::Environments,
@@ -93,8 +98,10 @@ impl Engine {
             hooks_changed: Notify::new(),
             reported: Notify::new(),
             changes: broadcast::Sender::new(CHANGES),
+            claims: Claims::default(),
             groups: tokio::sync::Mutex::default(),
             unrecorded: unrecorded::Lanes::default(),
+            upgraded: upgrades::Upgraded::default(),
             outcomes: Mutex::default(),
             seen: Mutex::default(),
             environments: environments::Environments::default(),

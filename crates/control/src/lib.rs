@@ -4,6 +4,7 @@
 
 mod admission;
 mod by;
+mod claims;
 mod clock;
 mod compare;
 mod control;

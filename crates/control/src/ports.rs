@@ -8,7 +8,7 @@ use slipway_core::instance::Pending;
 use slipway_core::names::{Digest, InstanceId, LaneId};
 use slipway_core::rollout::Probing;
 use slipway_core::spec::Hook;
-use slipway_core::traffic::link::{CountRow, Event, Lapse};
+use slipway_core::traffic::link::{CountRow, Event, Follows, Lapse};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
 
@@ -21,6 +21,8 @@ pub struct GatewayView {
     pub pid: u32,
     /// The version of its program, where it said.
     pub program: Option<String>,
+    /// Whose place it has taken, where its program was replaced.
+    pub follows: Option<Follows>,
     /// Whether another process of its name serves in its place, and it ends with its connections.
     pub draining: bool,
     /// Where it listens for traffic, for people.

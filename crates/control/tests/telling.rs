@@ -59,3 +59,30 @@ async fn nobody_is_invited_without_it_being_recorded() {
     assert_eq!(world.gateway.invited(), ["edge-2"]);
     assert_eq!(world.entries("gateway.invited").await.len(), 1);
 }
+
+#[tokio::test]
+async fn an_upgrade_of_a_gateway_is_recorded_once_whoever_drives_when_it_comes_about() {
+    let world = World::new().await;
+    let follows = |boot: &str, pid| link::Follows { boot: boot.into(), pid, program: "0.1.0".into() };
+    let recorded = async |world: &World, times: usize| {
+        until("it is recorded", async || (world.entries("gateway.upgraded").await.len() == times).then_some(())).await
+    };
+    world.break_store().await;
+    world.gateway.follow(follows("a", 7));
+    world.mend_store().await;
+    // Said until it is recorded, and after that.
+    until("it is recorded", async || {
+        world.gateway.follow(follows("a", 7));
+        (world.entries("gateway.upgraded").await.len() == 1).then_some(())
+    })
+    .await;
+    let world = world.restart().await;
+    world.gateway.follow(follows("a", 7));
+    // What is said later is recorded after that.
+    world.gateway.follow(follows("b", 7));
+    recorded(&world, 2).await;
+    let entries = world.journal().await.into_iter().filter(|entry| entry.fact.kind == "gateway.upgraded");
+    let from: Vec<_> = entries.map(|entry| entry.fact.evidence["from"].clone()).collect();
+    let of = |boot: &str| serde_json::json!({ "pid": 7, "version": "0.1.0", "boot": boot });
+    assert_eq!(from, [of("a"), of("b")]);
+}

@@ -1,7 +1,7 @@
 //! Questions that the gateway passes on to the control plane's API while it answers a client.
 
 use std::net::SocketAddr;
-use std::sync::PoisonError;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
@@ -11,7 +11,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, lock};
+use crate::invitation::Invitation;
 
 /// Questions that are on their way at once.
 const MOST: usize = 32;
@@ -41,9 +42,26 @@ impl Drop for Place<'_> {
     }
 }
 
+/// How questions get to the API.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// It is on this machine, and listens here.
+    Api(SocketAddr),
+    /// The hub of the control plane that has invited this gateway asks it. Reports alone get there by it.
+    Hub(Arc<Invitation>),
+}
+
+/// How questions get to the API, once the control plane has said so.
+pub(crate) fn way(gateway: &Gateway) -> Option<Way> {
+    lock(&gateway.api).clone()
+}
+
 /// Where the API listens, once the control plane has said so.
 pub(crate) fn address(gateway: &Gateway) -> Option<SocketAddr> {
-    *gateway.api.lock().unwrap_or_else(PoisonError::into_inner)
+    match way(gateway)? {
+        Way::Api(address) => Some(address),
+        Way::Hub(_) => None,
+    }
 }
 
 /// Asks the API; an answer has at most `limit` bytes.

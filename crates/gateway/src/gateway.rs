@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::Ejection;
+use slipway_core::traffic::link::{Ejection, Follows};
 use slipway_core::traffic::{Generation, RoutingTable, TableChange};
 
 use crate::access_log::{self, AccessLog};
-use crate::api::Passing;
+use crate::api::{Passing, Way};
 use crate::clock::{self, Suspensions};
 use crate::connection;
 use crate::count::Counts;
@@ -62,6 +62,8 @@ pub(crate) struct Gateway {
     /// Whether another process is being handed everything: until it is clear which of the two serves, the control plane is
     /// not called anew.
     pub(crate) handing_over: watch::Sender<bool>,
+    /// Whom this process has followed, once it serves.
+    pub(crate) follows: std::sync::OnceLock<Follows>,
     /// Told when the control plane is to be called anew, since it may take another process for this gateway.
     pub(crate) call_anew: Notify,
     /// Whether the control plane has let this gateway in, and the link is up.
@@ -84,8 +86,8 @@ pub(crate) struct Gateway {
     pub(crate) proofs: Passing,
     /// What TLS is spoken with, if it is.
     pub(crate) certificates: std::sync::OnceLock<Arc<Certificates>>,
-    /// Where the control plane's API listens, as it last said.
-    pub(crate) api: Mutex<Option<std::net::SocketAddr>>,
+    /// How questions get to the control plane's API, as it last said.
+    pub(crate) api: Mutex<Option<Way>>,
     /// Whether the control plane has said which table is the newest.
     pub(crate) in_step: watch::Sender<bool>,
     /// Whether this process stood still.
@@ -145,6 +147,7 @@ impl Gateway {
             closing: CancellationToken::new(),
             draining: CancellationToken::new(),
             handing_over: watch::Sender::new(false),
+            follows: Default::default(),
             call_anew: Notify::new(),
             connected: AtomicBool::default(),
             drain_limit: Mutex::new(Duration::from_secs(30)),

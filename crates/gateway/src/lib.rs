@@ -8,6 +8,7 @@
 mod access_log;
 mod api;
 mod attempt;
+mod beside;
 mod body;
 mod bounded;
 mod challenges;
@@ -45,6 +46,7 @@ mod machine;
 mod maintenance;
 mod metrics;
 mod mirror;
+mod news;
 mod outcomes;
 mod parts;
 mod patience;

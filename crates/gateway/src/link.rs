@@ -5,27 +5,29 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, Predecessor, ToGateway};
+use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, ToGateway};
 use slipway_core::traffic::{RoutingTable, TableChange};
 
+use crate::api::Way;
+use crate::beside::Beside;
 use crate::clock::since_boot_ms;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, lock};
 use crate::greeting;
 use crate::heard::Heard;
 use crate::hub::{SILENCE, WRITE_LIMIT};
 use crate::invitation::Invitation;
 use crate::machine;
+use crate::news::News;
 use crate::parts::whole;
 use crate::reach::reach;
 use crate::report::{ROWS_IN_A_PART, Reporter, leaving_parts};
@@ -53,28 +55,11 @@ pub enum Control {
 type Reading = Box<dyn AsyncRead + Send + Unpin>;
 type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// Where the control plane listens and what it wants to hear, as it wrote it at its start.
-#[derive(Deserialize)]
-struct Beside {
-    address: SocketAddr,
-    token: String,
-    /// Where its API listens.
-    #[serde(default)]
-    api: Option<SocketAddr>,
-    /// Which start of a control plane it is; 0 where it did not say.
-    #[serde(default)]
-    start: u64,
-}
-
-impl Beside {
-    async fn read(file: &Path) -> io::Result<Beside> {
-        Ok(serde_json::from_slice(&tokio::fs::read(file).await?)?)
-    }
-}
-
 /// A call that was answered.
-struct Called {
+struct Called<'a> {
     token: String,
+    /// The invitation that it was made by, if any.
+    invitation: Option<&'a Invitation>,
     read: Reading,
     write: Writing,
     /// Under which address the other side was reached.
@@ -133,7 +118,8 @@ async fn call(
             let at = stream.get_ref().0.peer_addr()?.ip();
             let (read, write) = tokio::io::split(stream);
             let token = invitation.token.clone();
-            talk(gateway, Called { token, read: Box::new(read), write: Box::new(write), at }, traffic, welcomed).await
+            let (read, write) = (Box::new(read), Box::new(write));
+            talk(gateway, Called { token, invitation: Some(invitation), read, write, at }, traffic, welcomed).await
         }
         Control::Beside(file) => {
             let beside = Beside::read(file).await?;
@@ -142,25 +128,25 @@ async fn call(
                 return Err(io::Error::other(format!("it is of start {}; {newest} has driven since", beside.start)));
             }
             *newest = beside.start;
-            *gateway.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = beside.api;
+            *lock(&gateway.api) = beside.api.map(Way::Api);
             let stream = TcpStream::connect(beside.address).await?;
             stream.set_nodelay(true)?;
             let (read, write) = stream.into_split();
             let (token, at) = (beside.token, beside.address.ip());
-            let called = Called { token, read: Box::new(read), write: Box::new(write), at };
+            let called = Called { token, invitation: None, read: Box::new(read), write: Box::new(write), at };
             tokio::select! {
                 ended = talk(gateway, called, traffic, welcomed) => ended,
-                () = overtaken(file, beside.start) => Err(io::Error::other("another control plane has taken over")),
+                () = Beside::overtaken(file, beside.start) => Err(io::Error::other("another control plane has taken over")),
             }
         }
     }
 }
 
-async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
-    let Called { token, read, mut write, at } = called;
+async fn talk(gateway: &Arc<Gateway>, called: Called<'_>, traffic: SocketAddr, welcomed: &mut bool) -> io::Result<()> {
+    let Called { token, invitation, read, mut write, at } = called;
     let (since, called_at) = (gateway.pulse.stops(), since_boot_ms());
     let hello = greeting::hello(gateway, token, traffic).await;
-    let predecessors = hello.predecessors.clone();
+    let news = News::after(&hello);
     for part in hello.parts() {
         send(&mut write, &part).await?;
     }
@@ -175,29 +161,18 @@ async fn talk(gateway: &Arc<Gateway>, called: Called, traffic: SocketAddr, welco
         gateway,
         write,
         reporter,
+        invitation,
         at,
         away: false,
         welcomed,
         since,
         beat: 0,
         heard: Heard::since(called_at),
-        predecessors,
-        trouble: None,
+        news,
         parts: None,
         catching_up: None,
     };
     talk.run(read).await
-}
-
-/// Returns when a later control plane wants to be called: the one at hand may only stand still, and would be listened to
-/// when it wakes up.
-async fn overtaken(control_file: &Path, start: u64) {
-    loop {
-        tokio::time::sleep(RETRY).await;
-        if Beside::read(control_file).await.is_ok_and(|control| control.start > start) {
-            return;
-        }
-    }
 }
 
 /// A conversation.
@@ -205,6 +180,8 @@ struct Talk<'a> {
     gateway: &'a Arc<Gateway>,
     write: Writing,
     reporter: Reporter,
+    /// The invitation that it was called by, if any.
+    invitation: Option<&'a Invitation>,
     /// Where the control plane is.
     at: IpAddr,
     /// Whether that is another machine.
@@ -216,10 +193,8 @@ struct Talk<'a> {
     beat: u64,
     /// What the control plane has heard of it.
     heard: Heard,
-    /// Those that it has followed and that still run, as the control plane was told.
-    predecessors: Vec<Predecessor>,
-    /// What it was told is to be mended here.
-    trouble: Option<String>,
+    /// What it was told of this process.
+    news: News,
     /// What has come of a table in parts.
     parts: Option<TableChange>,
     /// The beat whose answer means that everything which was said while this process stood still has been heard.
@@ -254,8 +229,9 @@ impl Talk<'_> {
                 () = self.reporter.due(&gateway.counts) => self.report().await?,
                 _ = beats.tick() => {
                     self.beat().await?;
-                    self.tell_predecessors().await?;
-                    self.tell_trouble().await?;
+                    for message in self.news.of(gateway) {
+                        send(&mut self.write, &message).await?;
+                    }
                 }
                 () = gateway.call_anew.notified() => return Ok(()),
                 () = tokio::time::sleep_until(heard + SILENCE) => {
@@ -279,29 +255,6 @@ impl Talk<'_> {
         self.beat += 1;
         self.heard.ask(self.beat, since_boot_ms());
         send(&mut self.write, &FromGateway::Here { beat: self.beat }).await
-    }
-
-    /// Says it where one that this gateway has followed has ended. None comes but by an upgrade, which calls anew.
-    async fn tell_predecessors(&mut self) -> io::Result<()> {
-        // Those are its successor's by then.
-        if self.predecessors.is_empty() || self.gateway.draining.is_cancelled() {
-            return Ok(());
-        }
-        let running = self.gateway.predecessors();
-        if running == self.predecessors {
-            return Ok(());
-        }
-        self.predecessors = running.clone();
-        send(&mut self.write, &FromGateway::Predecessors { running }).await
-    }
-
-    async fn tell_trouble(&mut self) -> io::Result<()> {
-        let trouble = self.gateway.certificates.get().and_then(|certificates| certificates.trouble());
-        if trouble == self.trouble {
-            return Ok(());
-        }
-        self.trouble.clone_from(&trouble);
-        send(&mut self.write, &FromGateway::Trouble { trouble }).await
     }
 
     async fn report(&mut self) -> io::Result<()> {
@@ -342,12 +295,15 @@ impl Talk<'_> {
     async fn take(&mut self, line: &[u8]) -> io::Result<()> {
         let gateway = self.gateway;
         match serde_json::from_slice(line) {
-            Ok(ToGateway::Welcome { machine }) => {
+            Ok(ToGateway::Welcome { machine, takes_reports }) => {
                 *self.welcomed = true;
                 self.heard.welcome();
                 tracing::info!(target: crate::SAYS, "connected to the control plane at {}", self.at);
                 gateway.connected.store(true, Release);
                 self.away = machine != machine::here();
+                if let Some(invitation) = self.invitation {
+                    *lock(&gateway.api) = takes_reports.then(|| Way::Hub(Arc::new(invitation.clone())));
+                }
             }
             Ok(ToGateway::Table(mut table)) => {
                 if self.away {
@@ -379,6 +335,8 @@ impl Talk<'_> {
                 gateway.renew(generation, term.as_duration(), said).await;
             }
             Ok(ToGateway::Shutdown { drain }) => gateway.close(drain.as_duration()),
+            // Those are said on a connection of their own.
+            Ok(ToGateway::Answered(_) | ToGateway::NotPassedOn { .. }) => {}
             Ok(ToGateway::Refused { why }) => return Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
             Err(error) => tracing::warn!(%error, "a line of the control plane makes no sense: passed over"),
         }

@@ -2,19 +2,20 @@
 //! request itself says of service, environment and user is filled in where a report leaves it out; the API decides who
 //! may report, and its answer is passed on. Nothing is kept here.
 
-use std::net::SocketAddr;
+mod passing;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use slipway_core::traffic::link::Answer;
+use tokio::sync::SemaphorePermit;
 
-use crate::api::{self, Passing};
+use crate::api::{self, Way};
 use crate::bounded::{self, Unread};
 use crate::cohort;
 use crate::gateway::Gateway;
@@ -22,53 +23,28 @@ use crate::key::Key;
 use crate::request::{check, host_name};
 use crate::response::ResponseBody;
 
+pub(crate) use self::passing::{BODY_LIMIT, BROKEN_OFF, LATE, LIMIT, Refused, Reports, TOO_LARGE, to_api};
+
 /// The path.
 pub(crate) const PATH: &str = "/.slipway/outcomes";
-/// Largest batch in bytes, as the API has it.
-const BODY_LIMIT: usize = 2 << 20;
 /// Values in one: many more than the thousand outcomes that the API takes have.
 const VALUES: usize = 32_000;
-/// Bytes of batches that are coming, of all of them together.
-const ROOM: usize = 32 << 20;
-/// How long one may take to come, and how long its answer may.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// Reports on their way to the API.
-#[derive(Debug)]
-pub(crate) struct Reports {
-    passing: Passing,
-    /// What those that are coming may hold: who sends little holds little, however long he takes.
-    room: Semaphore,
-}
-
-impl Default for Reports {
-    fn default() -> Reports {
-        Reports { passing: Passing::default(), room: Semaphore::new(ROOM) }
-    }
-}
-
-/// Why a batch cannot be passed on.
-type Refused = (StatusCode, &'static str);
-
-const BUSY: Refused = (StatusCode::TOO_MANY_REQUESTS, "too many reports at once; send it again in a second");
-const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "a batch has at most 2 MiB and 1,000 outcomes");
 
 /// Passes a batch on to the API.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<ResponseBody> {
-    pass(gateway, request).await.unwrap_or_else(|(status, sentence)| told(status, sentence))
+    pass(gateway, request).await.unwrap_or_else(|(status, sentence)| told(status, &sentence))
 }
 
 /// The body, and the room that it takes.
-async fn collect(room: &Semaphore, mut body: Incoming) -> Result<(BytesMut, Option<SemaphorePermit<'_>>), Refused> {
+async fn collect(reports: &Reports, mut body: Incoming) -> Result<(BytesMut, Option<SemaphorePermit<'_>>), Refused> {
     let (mut whole, mut taken) = (BytesMut::new(), None::<SemaphorePermit<'_>>);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the request broke off"))?;
+        let frame = frame.map_err(|_| BROKEN_OFF)?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > BODY_LIMIT {
             return Err(TOO_LARGE);
         }
-        let size = u32::try_from(data.len()).map_err(|_| TOO_LARGE)?;
-        let more = room.try_acquire_many(size).map_err(|_| BUSY)?;
+        let more = reports.room(data.len())?;
         match &mut taken {
             Some(taken) => taken.merge(more),
             None => taken = Some(more),
@@ -79,29 +55,33 @@ async fn collect(room: &Semaphore, mut body: Incoming) -> Result<(BytesMut, Opti
 }
 
 async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Result<Response<ResponseBody>, Refused> {
+    let refused = |status, sentence: &'static str| Err((status, sentence.into()));
     if request.method() != Method::POST {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, "outcomes are reported by POST"));
+        return refused(StatusCode::METHOD_NOT_ALLOWED, "outcomes are reported by POST");
     }
     // Who may report the API decides; whoever does not even say who he is costs nothing.
     if !request.headers().contains_key(AUTHORIZATION) {
-        return Err((StatusCode::UNAUTHORIZED, "outcomes are reported with a token that may report"));
+        return refused(StatusCode::UNAUTHORIZED, "outcomes are reported with a token that may report");
     }
     let Ok(host) = check(&gateway.tuning, &request) else {
-        return Err((StatusCode::BAD_REQUEST, "the request's head cannot be used"));
+        return refused(StatusCode::BAD_REQUEST, "the request's head cannot be used");
     };
     let Some(route) = gateway.served().find(&host_name(&host), PATH).cloned() else {
-        return Err((StatusCode::NOT_FOUND, "no service is routed for this host"));
+        return refused(StatusCode::NOT_FOUND, "no service is routed for this host");
     };
-    let Some(api) = api::address(gateway) else {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "no control plane was heard of yet; send it again"));
+    let Some(way) = api::way(gateway) else {
+        return refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no control plane that takes reports was heard of yet; send it again",
+        );
     };
     let (parts, body) = request.into_parts();
-    let came = tokio::time::timeout(LIMIT, collect(&gateway.reports.room, body)).await;
-    let (body, _room) = came.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the batch did not come in time"))??;
-    let _place = gateway.reports.passing.place().ok_or(BUSY)?;
+    let came = tokio::time::timeout(LIMIT, collect(&gateway.reports, body)).await;
+    let (body, _room) = came.map_err(|_| LATE)??;
+    let _place = gateway.reports.place()?;
     let mut batch = bounded::read(&body, VALUES).map_err(|unread| match unread {
         Unread::TooMany => TOO_LARGE,
-        Unread::Malformed => (StatusCode::BAD_REQUEST, "the body is no JSON"),
+        Unread::Malformed => (StatusCode::BAD_REQUEST, "the body is no JSON".into()),
     })?;
     drop(body);
     let key = Key::of(&parts.headers, &route.route.sticky);
@@ -110,14 +90,12 @@ async fn pass(gateway: &Gateway, request: Request<Incoming>) -> Result<Response<
     let cohort = cohort::of(&parts.headers, &route.cohorts).and_then(|name| route.cohort(&name));
     let version = cohort.map(|place| route.cohorts[place].route.to.as_str());
     fill(&mut batch, route.route.service.as_str(), route.route.environment.as_str(), user, version);
-    let asking = ask(api, parts.headers.get(AUTHORIZATION), batch.to_string());
-    let answer = tokio::time::timeout(LIMIT, asking).await;
-    let answer =
-        answer.map_err(|_| (StatusCode::GATEWAY_TIMEOUT, "no answer in time; send it again, each counts once"))?;
-    answer.map_err(|error| {
-        tracing::debug!(%error, "a report could not be passed on");
-        (StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer; send it again")
-    })
+    let (authorization, batch) = (parts.headers.get(AUTHORIZATION), Bytes::from(batch.to_string()));
+    let answer = match &way {
+        Way::Api(address) => to_api(*address, authorization, batch).await,
+        Way::Hub(invitation) => passing::to_hub(invitation, authorization, &batch).await,
+    };
+    answer.map(passed_on)
 }
 
 /// Adds what the request itself says where a report says nothing.
@@ -139,29 +117,20 @@ fn fill(batch: &mut Value, service: &str, environment: &str, user: Option<&str>,
     }
 }
 
-async fn ask(
-    api: SocketAddr,
-    token: Option<&HeaderValue>,
-    body: String,
-) -> Result<Response<ResponseBody>, api::Trouble> {
-    let mut request = Request::post("/api/v1/outcomes").header(CONTENT_TYPE, "application/json");
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, token);
-    }
-    let answer = api::ask(api, request.body(Full::new(Bytes::from(body)))?, BODY_LIMIT).await?;
-    let (parts, body) = answer.into_parts();
-    let mut response = Response::new(ResponseBody::own(body));
-    *response.status_mut() = parts.status;
-    for name in [CONTENT_TYPE, RETRY_AFTER] {
-        if let Some(value) = parts.headers.get(&name) {
-            response.headers_mut().insert(name, value.clone());
+/// The API's word.
+fn passed_on(answer: Answer) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::own(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in [(CONTENT_TYPE, answer.content_type), (RETRY_AFTER, answer.retry_after)] {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            response.headers_mut().insert(name, value);
         }
     }
-    Ok(response)
+    response
 }
 
 /// The gateway's own word.
-fn told(status: StatusCode, sentence: &'static str) -> Response<ResponseBody> {
+fn told(status: StatusCode, sentence: &str) -> Response<ResponseBody> {
     let error = "proxy_internal_response";
     let body = json!({ "error": error, "status": status.as_u16(), "message": sentence });
     let mut response = Response::new(ResponseBody::own(format!("{body}\n")));

@@ -198,7 +198,7 @@ pub async fn run_as(config: Config, tuning: Tuning, mut succession: Option<Succe
         tokio::spawn(tls::accept(gateway.clone(), listeners.clone(), acceptor, most));
     }
     match come {
-        Some(come) => come.serves().await,
+        Some(come) => come.serves(&gateway).await,
         // One that follows is made known by the one that it follows.
         None if succession.is_some() => manager::tell("READY=1"),
         None => {}

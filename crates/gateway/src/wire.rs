@@ -45,6 +45,18 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             }
         }
     }
+
+    /// So many bytes that follow the lines which were read.
+    pub(crate) async fn take(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
+        while self.buffer.len() < bytes {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        self.searched = 0;
+        let rest = self.buffer.split_off(bytes);
+        Ok(std::mem::replace(&mut self.buffer, rest))
+    }
 }
 
 /// A message as a line with its end.
@@ -66,5 +78,14 @@ mod tests {
         assert_eq!(reader.next().await.unwrap().unwrap(), b"two");
         assert_eq!(reader.next().await.unwrap(), None);
         assert!(LineReader::new(&[b'x'; 200][..], 100).next().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn bytes_that_follow_a_line_are_taken_as_they_are() {
+        let mut reader = LineReader::new(&b"one\nt\no\nthree\nrest"[..], 100);
+        assert_eq!(reader.next().await.unwrap().unwrap(), b"one");
+        assert_eq!(reader.take(4).await.unwrap(), b"t\no\n");
+        assert_eq!(reader.next().await.unwrap().unwrap(), b"three");
+        assert!(reader.take(5).await.is_err(), "they end before that");
     }
 }

@@ -135,7 +135,7 @@ async fn a_renewal_holds_from_what_the_control_plane_has_heard_of_the_gateway() 
     let gateway = tokio::spawn(slipway_gateway::run_with(config, quick()));
     let mut control = ByHand { stream: BufReader::new(listener.accept().await.unwrap().0), beats: 0 };
     assert!(matches!(control.hear(true).await, FromGateway::Hello(_)));
-    control.say(&ToGateway::Welcome { machine: Machine("here".into()) }).await;
+    control.say(&ToGateway::Welcome { machine: Machine("here".into()), takes_reports: false }).await;
     let mut split = table(1, 10_000, &[&stable], &[&candidate]);
     split.lease = Some(TERM);
     control.say(&ToGateway::Table(split.build())).await;

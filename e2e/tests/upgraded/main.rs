@@ -119,6 +119,21 @@ async fn are(slipway: &Slipway, expected: &[(&str, &str)]) {
     }
 }
 
+/// Waits until these upgrades are recorded, each as the processes that gave way and that serve.
+async fn recorded(slipway: &Slipway, upgrades: &[(u32, u32)]) {
+    let mut said = Vec::new();
+    let seen = until("upgrades are recorded", async || {
+        let journal = slipway.get("/journal?limit=1000&kind=gateway.upgraded").await.ok()?;
+        let pids = |entry: &Value| ["from", "to"].map(|of| entry["evidence"][of]["pid"].as_u64().unwrap_or_default());
+        said = journal.as_array()?.iter().rev().map(pids).collect();
+        said.iter()
+            .eq(&upgrades.iter().map(|(from, to)| [u64::from(*from), u64::from(*to)]).collect::<Vec<_>>())
+            .then_some(())
+    });
+    let seen = seen.await;
+    assert!(seen.is_ok(), "{upgrades:?}, but {said:?}; {}", slipway.said());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_goes_on_through_an_upgrade_and_nobody_notices() {
     let _alone = alone().await;
@@ -154,6 +169,7 @@ async fn a_canary_goes_on_through_an_upgrade_and_nobody_notices() {
     upload.say("} \n").await.expect("it is sent");
     assert_eq!(upload.answer().await.expect("an answer").status, 200);
     are(&stage.slipway, &[("local", "connected"), (&format!("local.{old}"), "draining")]).await;
+    recorded(&stage.slipway, &[(old, new)]).await;
     let promoted = stage.say("promote", &[]).await;
     assert_eq!(promoted.code, 0, "{promoted}");
     stage.at_step(&rollout, "50%").await;
@@ -245,6 +261,7 @@ async fn a_program_that_does_not_come_up_changes_nothing() {
     std::fs::remove_dir(in_the_way).expect("it is empty");
     let (from, to) = upgraded(&state).await;
     assert!(from == old && serves(&state) == to);
+    recorded(&stage.slipway, &[(from, to)]).await;
     socket.lives().await;
     anew.goes_on().await;
     anew.stop().await;
@@ -304,6 +321,7 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     drain.sort();
     let drain = drain.each_ref().map(|(name, state)| (name.as_str(), *state));
     are(&stage.slipway, &[("local", "connected"), drain[0], drain[1]]).await;
+    recorded(&stage.slipway, &[(one, two), (two, three)]).await;
 
     kill(three).await.expect("it is killed");
     let four = until("another one serves", async || {

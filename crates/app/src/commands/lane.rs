@@ -4,17 +4,26 @@ use anyhow::Result;
 use serde_json::json;
 use slipway_server::wire::WireRollout;
 
-use crate::args::{Common, Lane, Rollback};
+use crate::args::{Abort, Common, Lane, Rollback};
 use crate::client::Client;
 use crate::commands::group;
 use crate::commands::release::{View, conclude, wait};
 use crate::exit::{self, Usage};
-use crate::place::at_lane;
+use crate::place::{Place, at_lane};
 
 /// Says a word to the open rollout.
 pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8> {
+    say(common, at_lane(lane, &[word])).await
+}
+
+/// Takes the open rollout back.
+pub(crate) async fn abort(common: &Common, abort: &Abort) -> Result<u8> {
+    say(common, at_lane(&abort.lane, &["abort"]).asking_if("force", abort.force.as_ref())).await
+}
+
+async fn say(common: &Common, place: Place) -> Result<u8> {
     let client = Client::find(common)?;
-    let rollout: WireRollout = client.post(&at_lane(lane, &[word]), &json!({})).await?;
+    let rollout: WireRollout = client.post(&place, &json!({})).await?;
     match common.json {
         true => outln!("{}", serde_json::to_string(&rollout)?),
         false => outln!(

@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Pause(lane) => lane::tell(&common, &lane, "pause").await?,
         Command::Resume(lane) => lane::tell(&common, &lane, "resume").await?,
         Command::Promote(lane) => lane::tell(&common, &lane, "promote").await?,
-        Command::Abort(lane) => lane::tell(&common, &lane, "abort").await?,
+        Command::Abort(abort) => lane::abort(&common, &abort).await?,
         Command::Journal(journal) => journal::run(&common, journal).await?,
         Command::Store { command } => store::run(&common, command).await?,
         Command::Down => down::run(&common).await?,

@@ -78,6 +78,7 @@ fn view(state: slipway_gateway::hub::GatewayState) -> GatewayView {
         name: state.name,
         pid: state.pid,
         program: state.program,
+        follows: state.follows,
         draining: state.draining,
         traffic: state.traffic.to_string(),
         here: state.here,

@@ -11,7 +11,7 @@ use crate::views::StrategiesCompared;
 impl Control {
     /// The strategies side by side for what is asked for.
     pub async fn compare_strategies(&self, request: ReleaseRequest) -> Result<StrategiesCompared, Error> {
-        let Admitted { lane, release, strategy } = admission::admit(&self.engine, &request, None).await?;
+        let Admitted { lane, release, strategy, .. } = admission::admit(&self.engine, &request, None).await?;
         let kept = self.kept_or_new(&lane).await?;
         let seen = self.observed(&kept);
         let comparison: Comparison = choice::compare(&kept, &release, &strategy, &Today::of(&kept, &seen.evidence));

@@ -140,7 +140,11 @@ fn changes(
 }
 
 fn fact(kind: &str, cause: String, gateway: &GatewayView) -> Fact {
-    let evidence = json!({ "gateway": gateway.name, "traffic": gateway.traffic });
+    of_gateway(kind, cause, json!({ "gateway": gateway.name, "traffic": gateway.traffic }))
+}
+
+/// An entry about a gateway, by what it says.
+pub(super) fn of_gateway(kind: &str, cause: String, evidence: serde_json::Value) -> Fact {
     let actor = "gateway".to_string();
     Fact { kind: kind.to_string(), lane: None, rollout: None, actor, cause, evidence }
 }

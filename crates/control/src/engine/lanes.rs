@@ -8,6 +8,7 @@ use slipway_core::rollout;
 use slipway_core::traffic::Match;
 
 use super::{Cell, Engine};
+use crate::error::Error;
 use crate::tables::in_common;
 
 /// After so long a turn does not come to its end: everything that it waits for has a shorter limit.
@@ -57,21 +58,16 @@ impl Engine {
     }
 
     /// A lane of another service than `lane`'s that claims one of `wanted` once what is open or waits in it serves, and which.
-    pub async fn claimed(&self, lane: &LaneId, wanted: &[Match]) -> Option<(LaneId, String)> {
-        let others: Vec<(LaneId, Arc<Cell>)> = {
-            let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-            let others = cells.iter().filter(|(id, _)| id.service != lane.service);
-            others.map(|(id, cell)| (id.clone(), cell.clone())).collect()
-        };
-        for (id, cell) in others {
-            let Some((_, kept)) = cell.state.lock().await.kept.clone() else { continue };
+    pub async fn claimed(&self, lane: &LaneId, wanted: &[Match]) -> Result<Option<(LaneId, String)>, Error> {
+        for id in self.lanes().into_iter().filter(|id| id.service != lane.service) {
+            let Some(kept) = self.lane(&id).await? else { continue };
             let waiting = kept.queue.iter().map(|asked| &asked.release);
             let coming = kept.open.iter().map(|open| &open.release).chain(waiting);
             let mut claimed = coming.filter_map(|release| in_common(wanted, &rollout::claims(&kept, release)));
             if let Some(what) = claimed.next() {
-                return Some((id, what));
+                return Ok(Some((id, what)));
             }
         }
-        None
+        Ok(None)
     }
 }

@@ -130,6 +130,7 @@ impl Engine {
         let watched = counted().next().is_some() && counted().all(|g| g.connected);
         seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
         let mut facts = self.follow_gateways(&mut seen, &gateways);
+        self.note_upgrades(&gateways, now);
         seen.gateways = gateways;
         seen.looking_since.get_or_insert(now);
         for (gateway, event) in events {

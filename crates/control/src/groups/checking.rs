@@ -45,7 +45,7 @@ impl Control {
         let mut before: Vec<(LaneId, Serving)> = Vec::new();
         let mut checked = Vec::new();
         for i in order {
-            let (member, Admitted { lane, release, strategy }) = &admitted[i];
+            let (member, Admitted { lane, release, strategy, .. }) = &admitted[i];
             let kept = self.kept_or_new(lane).await?;
             let mut seen = self.observed(&kept);
             // What comes before it will serve by then.

@@ -14,7 +14,7 @@ use slipway_core::instance::Pending;
 use slipway_core::journal::Entry;
 use slipway_core::names::{Digest, LaneId, RolloutId, VersionName};
 use slipway_core::rollout::Probing;
-use slipway_core::traffic::link::{CountRow, Event};
+use slipway_core::traffic::link::{CountRow, Event, Follows};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Weight};
 use slipway_store::{Filter, Store};
@@ -54,6 +54,7 @@ pub struct Gateway {
     published: Mutex<Vec<(RoutingTable, u64)>>,
     nudge: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     events: Mutex<Vec<Event>>,
+    follows: Mutex<Option<Follows>>,
     invited: Mutex<Vec<String>>,
 }
 
@@ -61,8 +62,17 @@ impl Gateway {
     /// Tells the control plane of something.
     pub fn tell(&self, event: Event) {
         self.events.lock().unwrap().push(event);
-        let nudge = self.nudge.lock().unwrap().clone();
-        nudge.expect("a control plane")();
+        self.wake();
+    }
+
+    /// Says, for as long as it is there, that it has taken a place.
+    pub fn follow(&self, follows: Follows) {
+        *self.follows.lock().unwrap() = Some(follows);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.nudge.lock().unwrap().iter().for_each(|nudge| nudge());
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<(RoutingTable, u64)>> {
@@ -95,17 +105,15 @@ impl Router for Gateway {
     fn publish(&self, table: RoutingTable) {
         let head = self.store.journal_head();
         self.all().push((table, head));
-        if let Some(nudge) = &*self.nudge.lock().unwrap() {
-            nudge();
-        }
+        self.wake();
     }
     fn renew(&self, _: Generation, _: Millis) {}
     fn gateways(&self) -> Vec<GatewayView> {
-        let acked = self.all().last().map(|(table, _)| table.generation).unwrap_or_default();
         vec![GatewayView {
             name: "g".into(),
             connected: true,
-            acked,
+            follows: self.follows.lock().unwrap().clone(),
+            acked: self.all().last().map(|(table, _)| table.generation).unwrap_or_default(),
             in_flight: Some(vec![]),
             ..GatewayView::default()
         }]
@@ -243,6 +251,7 @@ impl World {
             published: Mutex::default(),
             nudge: Mutex::default(),
             events: Mutex::default(),
+            follows: Mutex::default(),
             invited: Mutex::default(),
         });
         let shelf = Arc::new(Shelf {
@@ -254,11 +263,10 @@ impl World {
         });
         let prober = Arc::new(Jumpy::default());
         let clock = Clock::starting(store.newest_at().await.unwrap().plus(later));
-        let (target_, router) = (target.clone(), gateway.clone());
         let parts = Parts {
             store,
-            target: target_,
-            router,
+            target: target.clone(),
+            router: gateway.clone(),
             prober: prober.clone(),
             artifacts: shelf.clone(),
             receivers: Arc::new(NoReceivers),

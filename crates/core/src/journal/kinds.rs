@@ -1,7 +1,7 @@
 //! Kinds of entries that a hook may ask to be told of. The reference page of the journal says what each means.
 
 /// Those that belong to no service, sorted: hooks of an environment's file are told of them.
-pub const OF_NO_SERVICE: [&str; 18] = [
+pub const OF_NO_SERVICE: [&str; 19] = [
     "certificate.obtained",
     "certificate.refused",
     "environment.applied",
@@ -11,6 +11,7 @@ pub const OF_NO_SERVICE: [&str; 18] = [
     "gateway.invited",
     "gateway.lost",
     "gateway.outdated",
+    "gateway.upgraded",
     "group.ended",
     "group.planned",
     "group.releasing",
@@ -23,8 +24,9 @@ pub const OF_NO_SERVICE: [&str; 18] = [
 ];
 
 /// Those about a service, sorted.
-pub const OF_SERVICES: [&str; 72] = [
+pub const OF_SERVICES: [&str; 73] = [
     "decided.advance",
+    "decided.force",
     "decided.go",
     "decided.hold",
     "decided.promote",

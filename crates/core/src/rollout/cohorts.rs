@@ -102,6 +102,7 @@ environments:
             since: Timestamp(0),
             outcome: Outcome::RolledBack,
             asked_person: false,
+            forced: false,
         };
         for (state, there) in [
             (held, 2),

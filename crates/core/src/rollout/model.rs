@@ -149,6 +149,9 @@ pub struct Undo {
     pub outcome: Outcome,
     /// A person was asked, since it takes longer than it should.
     pub asked_person: bool,
+    /// A person has said that it waits for nothing that stable lacks.
+    #[serde(default)]
+    pub forced: bool,
 }
 
 /// How a rollout ended, or that it needs a person.

@@ -49,8 +49,25 @@ pub(super) fn begin(
         since: now,
         outcome: outcome.unwrap_or(natural),
         asked_person: false,
+        forced: false,
     });
     turn.traffic_first = true;
+}
+
+/// From now on the way back waits for nothing that stable lacks: whoever says so answers for what users meet there.
+pub(super) fn force(turn: &mut Turn, reason: &str, actor: &str, now: Timestamp) {
+    let Some(stable) = &turn.lane.stable else { return };
+    let (ready, declared) = (turn.lane.ready(&stable.version), stable.instances(&turn.lane.id));
+    let sentence = format!(
+        "{actor} does not wait for {}, of which {ready} of {declared} instances are ready: {reason}",
+        stable.version
+    );
+    decide(turn, "force", actor, sentence, Vec::new(), now);
+    if let Some(open) = &mut turn.lane.open
+        && let State::Undoing(undo) = &mut open.state
+    {
+        undo.forced = true;
+    }
 }
 
 /// One look at the way back. Returns whether the rollout ended.
@@ -90,11 +107,11 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, undo: &Undo, now: Timest
 }
 
 /// The share that the candidate must keep for the moment, since stable could not carry it: normally nothing. Once the way
-/// back is overdue whatever is left of stable carries everything.
+/// back is overdue whatever is left of stable carries everything; whatever there is of it, where a person has said so.
 fn weight_back(lane: &Lane, undo: &Undo, now: Timestamp) -> Weight {
     let (Some(open), Some(stable)) = (&lane.open, &lane.stable) else { return Weight::ZERO };
     let current = lane.candidate_weight();
-    if current == Weight::ZERO {
+    if current == Weight::ZERO || undo.forced {
         return Weight::ZERO;
     }
     if rolling::applies(open) {
@@ -159,6 +176,7 @@ pub(super) fn end(turn: &mut Turn, undo: &Undo, kind: &str, now: Timestamp) {
 mod tests {
     use super::*;
     use crate::instance::TargetError;
+    use crate::rollout::commands;
     use crate::rollout::effect::EffectResult;
     use crate::rollout::fixture;
     use crate::rollout::lane::Routing;
@@ -215,6 +233,7 @@ environments:
             since: Timestamp(0),
             outcome: Outcome::RolledBack,
             asked_person: false,
+            forced: false,
         };
         lane.open.as_mut().unwrap().state = State::Undoing(undo);
         let waits = turn(&lane, &Observed::default(), Timestamp(299_000));
@@ -223,6 +242,30 @@ environments:
         assert_eq!(kept, 1, "no more of the candidate than that takes");
         let over = turn(&lane, &Observed::default(), Timestamp(300_000));
         assert_eq!(over.lane.candidate_weight(), Weight::ZERO);
+    }
+
+    #[test]
+    fn a_way_back_to_nobody_waits_until_a_person_forces_it() {
+        let mut lane = short();
+        lane.slots[0].ready = None;
+        lane.slots[1].ready = None;
+        let mut aborted = Turn::new(&lane);
+        commands::abort(&mut aborted, "user:ann", Timestamp(0)).unwrap();
+        let waits = turn(&aborted.lane, &Observed::default(), Timestamp(3_600_000));
+        assert_eq!(waits.lane.candidate_weight().bp(), 5_000, "nobody of stable is there");
+        for lane in [&lane, &waits.lane] {
+            let mut forced = Turn::new(lane);
+            commands::force(&mut forced, "2 leaks data", "user:ann", Timestamp(3_600_000)).unwrap();
+            let said = forced.facts.iter().find(|fact| fact.kind == "decided.force").unwrap();
+            assert_eq!(said.actor, "user:ann");
+            assert!(said.cause.ends_with("of which 0 of 2 instances are ready: 2 leaks data"), "{}", said.cause);
+            let again = commands::force(&mut forced, "again", "user:ann", Timestamp(3_600_000)).unwrap_err();
+            assert_eq!(again.code, "on_its_way_back");
+            let back = turn(&forced.lane, &Observed::default(), Timestamp(3_600_001));
+            assert_eq!((back.lane.candidate_weight(), back.traffic_first), (Weight::ZERO, true));
+            let late = commands::force(&mut Turn::new(&back.lane), "late", "user:ann", Timestamp(3_600_002));
+            assert_eq!(late.unwrap_err().code, "on_its_way_back");
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub enum FromGateway {
         /// Those that do.
         running: Vec<Predecessor>,
     },
+    /// It was started to take the place of a process of its name, and has: said once on each connection.
+    Follows(Follows),
     /// What a person should mend there: said where it changes, nothing where all is well again.
     Trouble {
         /// In a sentence or two.
@@ -65,6 +67,8 @@ pub enum FromGateway {
     },
     /// It was draining and has nothing left: it ends now. The last that it says.
     Gone,
+    /// In the place of a hello: the connection is for this alone.
+    Report(Report),
     /// It is there; asks for the same number back.
     Here {
         /// Grows with each.
@@ -144,6 +148,33 @@ impl Hello {
     }
 }
 
+/// A batch of outcomes that somebody reported at a gateway which does not know where the API is. The batch follows as so many
+/// bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// As in its [`Hello`].
+    pub token: String,
+    /// As in its [`Hello`].
+    pub gateway: String,
+    /// Whose batch it is, as the API is told: the header `Authorization`.
+    pub authorization: Option<String>,
+    /// How many bytes of JSON follow.
+    pub size: u32,
+}
+
+/// What the API said to a [`Report`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The header `Content-Type`.
+    pub content_type: Option<String>,
+    /// The header `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
 /// A process that gives way to a newer one of its gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Predecessor {
@@ -151,6 +182,17 @@ pub struct Predecessor {
     pub boot: String,
     /// Its process id.
     pub pid: u32,
+}
+
+/// The process that has given way to another of its gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follows {
+    /// As in its [`Hello`].
+    pub boot: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The version of its program.
+    pub program: String,
 }
 
 /// A place where process ids mean something: one boot of a machine, and one of its name spaces of processes.
@@ -278,6 +320,18 @@ pub enum ToGateway {
     Welcome {
         /// Where the control plane and the instances run.
         machine: Machine,
+        /// Whether it passes reports on to the API, of which it is told as [`FromGateway::Report`].
+        #[serde(default)]
+        takes_reports: bool,
+    },
+    /// What came of a report: the only line that answers one that was passed on.
+    Answered(Answer),
+    /// A report was not passed on: the only line that answers it.
+    NotPassedOn {
+        /// The status to answer with.
+        status: u16,
+        /// Why, for people.
+        why: String,
     },
     /// It is not let in, and hung up on. Said only to one that says the version of its program: the others cannot read it.
     Refused {

@@ -1,9 +1,9 @@
-//! What a caller says first: who it is, and once it was let in, whatever that line had no room for.
+//! What a caller says first: who it is, or whose report it brings, and once it was let in, whatever that line had no room for.
 
 use std::io;
 use std::time::Duration;
 
-use slipway_core::traffic::link::{FromGateway, Hello};
+use slipway_core::traffic::link::{FromGateway, Hello, Report};
 use tokio::io::AsyncRead;
 
 use crate::wire::LineReader;
@@ -15,11 +15,20 @@ pub(super) const HELLO_BYTES: usize = 1 << 20;
 /// Lapses and ejections that a gateway begins with, at most.
 const SAID_LIMIT: usize = 1 << 20;
 
-/// Who calls.
-pub(super) async fn first(lines: &mut LineReader<impl AsyncRead + Unpin>) -> io::Result<Hello> {
+/// Why somebody calls.
+pub(super) enum Call {
+    /// To be told what to serve.
+    Hello(Box<Hello>),
+    /// To hand in a report.
+    Report(Report),
+}
+
+/// Who calls, and why.
+pub(super) async fn first(lines: &mut LineReader<impl AsyncRead + Unpin>) -> io::Result<Call> {
     let line = tokio::time::timeout(HELLO_LIMIT, lines.next()).await??;
     match line.and_then(|line| serde_json::from_slice(&line).ok()) {
-        Some(FromGateway::Hello(hello)) => Ok(hello),
+        Some(FromGateway::Hello(hello)) => Ok(Call::Hello(Box::new(hello))),
+        Some(FromGateway::Report(report)) => Ok(Call::Report(report)),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the caller said no hello")),
     }
 }

@@ -53,6 +53,7 @@ impl Hub {
     pub fn forget(&self, name: &str) -> io::Result<()> {
         let mut state = self.shared.state();
         state.roster.remove(name)?;
+        state.reports.remove(name);
         // Its counts stay open: one that calls again says them again, from its start on.
         state.gateways.extract_if(|entry, _| is_of(entry, name)).for_each(|(_, known)| known.replaced.cancel());
         drop(state);
@@ -91,6 +92,7 @@ pub(super) fn away(name: &str, last: Start, lost: Option<Timestamp>, here: &Mach
         here: last.machine.is_some_and(|machine| machine == *here),
         draining: false,
         program: None,
+        follows: None,
         ended: false,
         lost,
         acked: Generation(0),

@@ -13,6 +13,7 @@ mod invite;
 mod listen;
 mod notes;
 mod refusal;
+mod reports;
 mod roster;
 mod session;
 mod tally;
@@ -31,11 +32,12 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use slipway_core::names::{InstanceId, LaneId};
-use slipway_core::traffic::link::{CountRow, Ejection, Event, Lapse, Machine, ToGateway};
+use slipway_core::traffic::link::{CountRow, Ejection, Event, Follows, Lapse, Machine, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable};
 use slipway_core::units::{Millis, Timestamp};
 
 use crate::machine;
+use crate::outcomes::Reports;
 
 use self::authority::Authority;
 use self::fence::Fence;
@@ -74,6 +76,8 @@ pub struct GatewayState {
     pub draining: bool,
     /// The version of its program, where it said.
     pub program: Option<String>,
+    /// Whose place it has taken, where its program was replaced.
+    pub follows: Option<Follows>,
     /// Its process has ended: it serves nobody.
     pub ended: bool,
     /// Since when it has been out of the count, because it was not heard of for longer than the grace.
@@ -110,7 +114,8 @@ pub struct Settings {
     pub control_file: PathBuf,
     /// The secret that they say.
     pub token: String,
-    /// Where the API listens, so that they can pass reports of outcomes on.
+    /// Where the API listens, so that reports of outcomes can be passed on: by gateways of this data folder, and by this hub for
+    /// those that joined.
     pub api: Option<SocketAddr>,
     /// Which start of a control plane this is: gateways leave earlier ones for it, and go back to none.
     pub start: u64,
@@ -139,6 +144,8 @@ type Nudge = Arc<dyn Fn() + Send + Sync>;
 struct Shared {
     token: String,
     address: SocketAddr,
+    /// Where the API listens.
+    api: Option<SocketAddr>,
     /// Where invited gateways call, and who vouches for them.
     invited: Option<(SocketAddr, Authority)>,
     grace: Duration,
@@ -154,6 +161,8 @@ struct Shared {
 struct State {
     gateways: HashMap<String, Known>,
     roster: Roster,
+    /// What of reports is on its way, by the gateway that took them.
+    reports: HashMap<String, Arc<Reports>>,
     fenced: Fence,
     /// Who was refused, and why, as far as it was said.
     refused: HashSet<(String, &'static str)>,
@@ -213,6 +222,7 @@ impl Hub {
         let shared = Arc::new(Shared {
             token: settings.token,
             address,
+            api: settings.api,
             invited,
             grace: settings.grace,
             machine: machine::here(),

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use slipway_core::traffic::link::{Hello, ToGateway};
+use slipway_core::traffic::link::ToGateway;
 
 use super::authority::hash;
-use super::session::send;
 use super::{Shared, State};
 use crate::wire::{self, LineReader};
 
@@ -54,34 +53,44 @@ pub(super) fn told_as(why: &'static str, way: &Way) -> String {
     }
 }
 
-/// Says why somebody is not let in, and hangs up once that was heard, or has had its time.
+/// Says why somebody is not let in.
 pub(super) async fn turn_away<S: AsyncRead + AsyncWrite>(
-    mut lines: LineReader<ReadHalf<S>>,
-    mut write: WriteHalf<S>,
+    lines: LineReader<ReadHalf<S>>,
+    write: WriteHalf<S>,
     why: String,
 ) {
+    say_last(lines, write, &ToGateway::Refused { why }, HEARD_WITHIN).await;
+}
+
+/// Says this, and hangs up once that was heard, or has had its time.
+pub(super) async fn say_last<S: AsyncRead + AsyncWrite>(
+    mut lines: LineReader<ReadHalf<S>>,
+    mut write: WriteHalf<S>,
+    said: &ToGateway,
+    within: Duration,
+) {
     let told = async {
-        send(&mut write, &wire::line(&ToGateway::Refused { why })?).await?;
+        write.write_all(&wire::line(said)?).await?;
         write.shutdown().await?;
         // With something unread, hanging up would take back what was said.
         while lines.next().await?.is_some() {}
         io::Result::Ok(())
     };
     // Whoever does not listen need not hear it.
-    let _ = tokio::time::timeout(HEARD_WITHIN, told).await;
+    let _ = tokio::time::timeout(within, told).await;
 }
 
-/// Whether a caller is who it says; otherwise what is wrong with it.
-pub(super) fn admit(state: &State, token: &str, hello: &Hello, way: &Way) -> Result<(), &'static str> {
+/// Whether a caller is the gateway that it says, by the token that it says; otherwise what is wrong with it.
+pub(super) fn admit(state: &State, token: &str, (gateway, said): (&str, &str), way: &Way) -> Result<(), &'static str> {
     match way {
-        Way::Beside if same(&hello.token, token) => Ok(()),
+        Way::Beside if same(said, token) => Ok(()),
         Way::Beside => Err(WRONG_TOKEN),
         Way::Invited(certificate) => {
-            let Some(member) = state.roster.get(&hello.gateway) else { return Err(NOT_INVITED) };
+            let Some(member) = state.roster.get(gateway) else { return Err(NOT_INVITED) };
             if !same(certificate, &member.certificate) {
                 return Err(NOT_ITS_CERTIFICATE);
             }
-            if same(&hash(hello.token.as_bytes()), &member.token) { Ok(()) } else { Err(WRONG_TOKEN) }
+            if same(&hash(said.as_bytes()), &member.token) { Ok(()) } else { Err(WRONG_TOKEN) }
         }
     }
 }

@@ -13,11 +13,11 @@ use slipway_core::traffic::link::{FromGateway, Hello, LINE_LIMIT, ToGateway};
 use slipway_core::traffic::{Generation, RoutingTable, TableChange, as_read};
 
 use super::door::Place;
-use super::hello::{self, HELLO_BYTES};
+use super::hello::{self, Call, HELLO_BYTES};
 use super::notes::{acknowledge, explain, note};
 use super::refusal::{GAVE_WAY, NAME_TAKEN, TOO_MANY, Way, admit, refuse, told_as, turn_away};
 use super::roster::Start;
-use super::{EVENTS_KEPT, GatewayState, Known, Shared, State, WRITE_LIMIT, draining};
+use super::{EVENTS_KEPT, GatewayState, Known, Shared, State, WRITE_LIMIT, draining, reports};
 use crate::access_log::now;
 use crate::report::ROWS_IN_A_PART;
 use crate::wire::{self, LineReader};
@@ -38,12 +38,16 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
 ) -> io::Result<()> {
     let (read, write) = tokio::io::split(stream);
     let mut lines = LineReader::new(read, HELLO_BYTES);
-    let mut hello = match &place {
+    let call = match &place {
         Some(place) => place.wait(hello::first(&mut lines)).await?,
         None => hello::first(&mut lines).await?,
     };
+    let mut hello = match call {
+        Call::Hello(hello) => *hello,
+        Call::Report(report) => return reports::take(shared, report, way, place, lines, write).await,
+    };
     let reads_why = hello.program.is_some();
-    let admitted = admit(&shared.state(), &shared.token, &hello, &way);
+    let admitted = admit(&shared.state(), &shared.token, (&hello.gateway, &hello.token), &way);
     if let Err(why) = admitted {
         drop(place);
         if reads_why {
@@ -108,7 +112,7 @@ impl<'a> Session<'a> {
     fn register(shared: &'a Shared, hello: Hello, way: &Way) -> Result<Session<'a>, &'static str> {
         let mut state = shared.state();
         // It may have been forgotten, or invited anew, while the rest of its hello came.
-        admit(&state, &shared.token, &hello, way)?;
+        admit(&state, &shared.token, (&hello.gateway, &hello.token), way)?;
         if state.fenced.contains(&hello.boot) {
             return Err(GAVE_WAY);
         }
@@ -160,6 +164,7 @@ impl<'a> Session<'a> {
                 here: hello.machine.is_none_or(|machine| machine == shared.machine),
                 draining: hello.draining,
                 program: hello.program.map(|program| program.chars().take(PROGRAM_CHARS).collect()),
+                follows: None,
                 ended: false,
                 lost: None,
                 acked: hello.serves,
@@ -211,7 +216,8 @@ impl<'a> Session<'a> {
 impl Telling {
     async fn run(&mut self, with: &With<'_>, mut write: impl AsyncWrite + Unpin) -> io::Result<()> {
         if self.beats {
-            let welcome = ToGateway::Welcome { machine: with.shared.machine.clone() };
+            let takes_reports = with.shared.api.is_some();
+            let welcome = ToGateway::Welcome { machine: with.shared.machine.clone(), takes_reports };
             with.send(&mut write, &welcome).await?;
         }
         let mut tables = with.shared.table.subscribe();
@@ -313,7 +319,7 @@ impl Hearing {
             known.state.last_seen = now();
             known.heard = Instant::now();
             match message {
-                FromGateway::Hello(_) | FromGateway::More { .. } => {}
+                FromGateway::Hello(_) | FromGateway::More { .. } | FromGateway::Report(_) => {}
                 FromGateway::Here { beat } => {
                     // Where the other end of it has gone, so has this session.
                     let _ = known.outbox.send(ToGateway::Here { beat });
@@ -325,6 +331,12 @@ impl Hearing {
                     // What comes in parts goes on until one is not full.
                     self.served_unheard &= rows.len() >= ROWS_IN_A_PART;
                     tally.report(&with.boot, rows, unheard);
+                }
+                FromGateway::Follows(mut follows) => {
+                    for said in [&mut follows.program, &mut follows.boot] {
+                        *said = said.chars().take(PROGRAM_CHARS).collect();
+                    }
+                    known.state.follows = Some(follows);
                 }
                 FromGateway::Trouble { trouble } => {
                     known.state.trouble = trouble.map(|trouble| trouble.chars().take(TROUBLE_CHARS).collect());

@@ -104,6 +104,7 @@ mod tests {
             here: true,
             draining: false,
             program: None,
+            follows: None,
             ended: false,
             lost: None,
             acked: Generation(1),

@@ -15,6 +15,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::Signal as Signals;
 
+use slipway_core::traffic::link::Follows;
+
 use super::draining::{Draining, others};
 use super::{
     CameTo, FromHeir, LINE_BYTES, Listeners, MOST_DRAINING, Offer, Process, Report, STEP_LIMIT, Succession, TAKES_OVER,
@@ -154,7 +156,9 @@ impl Elder {
         let stderr = io::stderr();
         let mut files: Vec<BorrowedFd<'_>> = vec![stderr.as_fd(), lock.as_fd(), listeners.traffic.as_fd()];
         files.extend(listeners.tls.as_ref().map(AsFd::as_fd));
-        passing::send(to, &Offer { tls: listeners.tls.is_some(), connected: self.is_connected() }, &files)
+        let (boot, program) = (self.gateway.boot.clone(), VERSION.to_string());
+        let by = Some(Follows { boot, pid: std::process::id(), program });
+        passing::send(to, &Offer { tls: listeners.tls.is_some(), connected: self.is_connected(), by }, &files)
     }
 
     fn is_connected(&self) -> bool {

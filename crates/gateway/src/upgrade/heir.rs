@@ -13,6 +13,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::unix::OwnedWriteHalf;
 
+use slipway_core::traffic::link::Follows;
+
 use super::{FromHeir, LINE_BYTES, Listeners, Offer, VERSION, YOURS, passing};
 use crate::gateway::Gateway;
 use crate::lock::{self, Lock};
@@ -29,6 +31,7 @@ const IN_STEP_LIMIT: Duration = Duration::from_secs(8);
 pub struct Heir {
     elder: UnixStream,
     connected: bool,
+    by: Option<Follows>,
     stderr: OwnedFd,
     lock: OwnedFd,
     traffic: OwnedFd,
@@ -40,12 +43,16 @@ pub struct Heir {
 pub(crate) struct Coming {
     elder: UnixStream,
     connected: bool,
+    by: Option<Follows>,
     stderr: OwnedFd,
 }
 
 /// The folder is this process's own; whoever handed it over waits to hear that it serves.
 #[derive(Debug)]
-pub(crate) struct Come(OwnedWriteHalf);
+pub(crate) struct Come {
+    elder: OwnedWriteHalf,
+    by: Option<Follows>,
+}
 
 impl Heir {
     /// Calls on standard input, and takes what is offered there.
@@ -59,7 +66,7 @@ impl Heir {
         let mut next = || files.next().ok_or_else(|| io::Error::other("fewer files came than were announced"));
         let (stderr, lock, traffic) = (next()?, next()?, next()?);
         let tls = offer.tls.then(next).transpose()?;
-        Ok(Heir { elder, connected: offer.connected, stderr, lock, traffic, tls })
+        Ok(Heir { elder, connected: offer.connected, by: offer.by, stderr, lock, traffic, tls })
     }
 
     /// The lock that was handed over, which has to be the one at `path`.
@@ -70,12 +77,12 @@ impl Heir {
 
     /// The sockets that were handed over, TLS's where it is spoken.
     pub(crate) fn listeners(self, tls: bool) -> io::Result<(Listeners, Coming)> {
-        let Heir { elder, connected, stderr, lock: _, traffic, tls: for_tls } = self;
+        let Heir { elder, connected, by, stderr, lock: _, traffic, tls: for_tls } = self;
         let for_tls = for_tls.filter(|_| tls).map(listener).transpose()?;
         if tls && for_tls.is_none() {
             return Err(io::Error::other("no socket for TLS came"));
         }
-        Ok((Listeners { traffic: listener(traffic)?, tls: for_tls }, Coming { elder, connected, stderr }))
+        Ok((Listeners { traffic: listener(traffic)?, tls: for_tls }, Coming { elder, connected, by, stderr }))
     }
 }
 
@@ -112,16 +119,20 @@ impl Coming {
         if let Err(error) = rustix::stdio::dup2_stderr(&self.stderr) {
             tracing::error!(%error, "standard error cannot be had");
         }
-        Ok(Come(write))
+        Ok(Come { elder: write, by: self.by })
     }
 }
 
 impl Come {
-    /// Says that this process accepts connections. Whoever asked may have died meanwhile.
-    pub(crate) async fn serves(mut self) {
-        let told = async { self.0.write_all(&wire::line(&FromHeir::Serving)?).await };
+    /// Says that this process accepts connections, also to the control plane. Whoever asked may have died meanwhile.
+    pub(crate) async fn serves(mut self, gateway: &Gateway) {
+        let told = async { self.elder.write_all(&wire::line(&FromHeir::Serving)?).await };
         if let Err(error) = told.await {
             tracing::warn!(%error, "the gateway before this one has gone");
+        }
+        if let Some(by) = self.by {
+            // It is set once, here.
+            let _ = gateway.follows.set(by);
         }
     }
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use slipway_core::traffic::link::Follows;
+
 use crate::lock::Lock;
 use crate::table_store::replace;
 
@@ -129,6 +131,9 @@ struct Offer {
     tls: bool,
     /// Whether the control plane can be asked: the heir must have its newest table before it takes over.
     connected: bool,
+    /// Who gives way; absent where it does not say.
+    #[serde(default)]
+    by: Option<Follows>,
 }
 
 /// What the heir says.

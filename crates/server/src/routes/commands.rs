@@ -7,6 +7,7 @@ use slipway_control::{By, Command};
 
 use crate::body::{Asked, Body};
 use crate::problem::{Problem, WireProblem};
+use crate::routes::releases::reasonable;
 use crate::routes::{lane, rollouts};
 use crate::state::App;
 use crate::wire::{NewDrill, NewRollback, WireRollout};
@@ -61,16 +62,32 @@ pub(crate) async fn promote(
     command(&app, &path, Command::Promote { step: query.step }, &by).await
 }
 
+/// How it is taken back.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AbortQuery {
+    /// Why instances that stable lacks are not to be waited for; they are where absent.
+    force: Option<String>,
+}
+
 /// Takes the open rollout back.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/abort", tag = "commands",
-    params(("service" = String, Path), ("environment" = String, Path)),
+    params(("service" = String, Path), ("environment" = String, Path), AbortQuery),
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
 pub(crate) async fn abort(
     State(app): State<App>,
     Extension(by): Extension<By>,
     Path(path): Path<(String, String)>,
+    Asked(query): Asked<AbortQuery>,
 ) -> Result<Json<WireRollout>, Problem> {
-    command(&app, &path, Command::Abort, &by).await
+    let word = match query.force {
+        Some(reason) => {
+            reasonable("force", &reason)?;
+            Command::Force { reason }
+        }
+        None => Command::Abort,
+    };
+    command(&app, &path, word, &by).await
 }
 
 /// Takes the open rollout back, or brings an earlier version back. Send an `Idempotency-Key`.

@@ -24,16 +24,16 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<WireRollout>), Problem> {
     if let Some(reason) = &new.overriding {
         allowed(&by, &rights, Right::Override)?;
-        reasonable(reason)?;
+        reasonable("override", reason)?;
     }
     let id = app.control.release(new.into(), &by).await?;
     Ok((StatusCode::CREATED, Json(rollouts::find(&app, &id).await?)))
 }
 
 /// A reason that people can read later.
-fn reasonable(reason: &str) -> Result<(), Problem> {
+pub(super) fn reasonable(what: &str, reason: &str) -> Result<(), Problem> {
     match reason.trim().is_empty() || reason.chars().count() > 500 || reason.chars().any(char::is_control) {
-        true => Err(Problem::bad_request("override takes a reason: one line of 1 to 500 characters")),
+        true => Err(Problem::bad_request(format!("{what} takes a reason: one line of 1 to 500 characters"))),
         false => Ok(()),
     }
 }

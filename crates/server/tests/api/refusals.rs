@@ -48,6 +48,9 @@ async fn what_is_not_there_and_what_is_not_taken_are_problems() {
         (Method::GET, "/journal?nonsense=1", 400, "bad_query"),
         (Method::GET, "/logs?service=unknown", 404, "not_found"),
         (Method::POST, "/services/shop/environments/quick/pause", 404, "not_found"),
+        (Method::POST, "/services/shop/environments/quick/abort?force=why", 404, "not_found"),
+        (Method::POST, "/services/shop/environments/quick/abort?force=%20", 400, "bad_request"),
+        (Method::POST, "/services/shop/environments/quick/abort?forced=why", 400, "bad_query"),
     ];
     for (method, path, status, code) in cases {
         let (found, problem) = refused(api.ask(method.clone(), path)).await;

@@ -3,7 +3,7 @@
 use super::{Refusal, end_queued, open, refuse};
 use crate::names::RolloutId;
 use crate::rollout::{Outcome, RolloutKind, State, Turn, schema, undo};
-use crate::units::Timestamp;
+use crate::units::{Timestamp, Weight};
 
 /// Takes the open rollout back; where none is open, the first that waits is withdrawn.
 pub fn abort(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal> {
@@ -20,6 +20,23 @@ pub fn withdraw(turn: &mut Turn, id: &RolloutId, actor: &str, now: Timestamp) ->
     }
     schema::withdraw(turn, id);
     end_queued(turn, Outcome::Blocked, &format!("withdrawn by {actor}"), actor, now, |asked| asked.id == *id);
+    Ok(())
+}
+
+/// Takes the open rollout back without waiting for instances that stable lacks, also where it is on its way already.
+pub fn force(turn: &mut Turn, reason: &str, actor: &str, now: Timestamp) -> Result<(), Refusal> {
+    match &open(&turn.lane)?.state {
+        State::Undoing(undo) if undo.forced => {
+            return refuse("on_its_way_back", "it waits for nothing that stable lacks any more");
+        }
+        State::Undoing(_) if !turn.lane.is_worker() && turn.lane.candidate_weight() == Weight::ZERO => {
+            let reason = "all of the traffic was asked back already; every gateway's word is waited for: see slipway gateway list";
+            return refuse("on_its_way_back", reason);
+        }
+        State::Undoing(_) => {}
+        _ => take_back(turn, actor, "aborted", now)?,
+    }
+    undo::force(turn, reason, actor, now);
     Ok(())
 }
 

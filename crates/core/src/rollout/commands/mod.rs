@@ -15,7 +15,7 @@ mod resume;
 mod rollback;
 mod scale;
 
-pub use abort::{abort, withdraw};
+pub use abort::{abort, force, withdraw};
 pub use approve::approve;
 pub use contract::contract;
 pub use drill::drill;

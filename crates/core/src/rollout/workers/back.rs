@@ -28,7 +28,7 @@ pub(in super::super) fn proceed(turn: &mut Turn, undo: &Undo, now: Timestamp) ->
     let left = turn.lane.slots.iter().filter(|slot| slot.version == candidate).count();
     let lane = &turn.lane;
     let back = lane.stable.as_ref().is_none_or(|stable| lane.ready(&stable.version) >= stable.instances(&lane.id));
-    if left > 0 || !back {
+    if left > 0 || !(back || undo.forced) {
         overdue(turn, undo, grace, now);
         return false;
     }
