@@ -1,23 +1,15 @@
-//! The control plane's clock: set once from the wall, then carried on by the time since the machine's boot, so that a clock
-//! that jumps neither ends a step early nor keeps one open, and a machine that was suspended does not leave it behind.
+//! The control plane's clock: set once from the wall, then carried on by a monotonic one, so that a clock that jumps
+//! neither ends a step early nor keeps one open.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
 use slipway_core::units::Timestamp;
 
 /// A clock that never goes back.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     base: Timestamp,
-    /// Since the machine's boot, suspended time included.
-    started: Duration,
-}
-
-/// How long ago the machine was booted, suspended time included.
-fn since_boot() -> Duration {
-    // The kernel's clock begins at nought and never goes back.
-    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+    started: Instant,
 }
 
 impl Clock {
@@ -30,21 +22,19 @@ impl Clock {
     /// The wall is looked at this once and never again.
     fn starting_at(wall: SystemTime, not_before: Timestamp) -> Clock {
         let wall = wall.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        Clock { base: Timestamp(wall).max(not_before), started: since_boot() }
+        Clock { base: Timestamp(wall).max(not_before), started: Instant::now() }
     }
 
     /// Now.
     pub fn now(&self) -> Timestamp {
-        self.at(since_boot())
-    }
-
-    fn at(&self, since_boot: Duration) -> Timestamp {
-        Timestamp(self.base.0 + since_boot.saturating_sub(self.started).as_millis() as u64)
+        Timestamp(self.base.0 + self.started.elapsed().as_millis() as u64)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
