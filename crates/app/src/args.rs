@@ -217,8 +217,8 @@ pub(crate) enum Command {
     /// Let the step at hand pass without the judge, in your name.
     #[command(after_help = "Example:\n  slipway promote checkout --env production")]
     Promote(Lane),
-    /// Take the open rollout back.
-    #[command(after_help = "Example:\n  slipway abort checkout --env production")]
+    /// Take the open rollout back, or withdraw one that waits.
+    #[command(after_help = "Example:\n  slipway abort checkout --env production\n  slipway abort checkout --env production --rollout ro-7")]
     Abort(Abort),
     /// Show the journal, or verify its chain.
     #[command(after_help = "Example:\n  slipway journal --service checkout --follow\n  slipway journal verify")]
@@ -299,6 +299,9 @@ pub(crate) struct Release {
 pub(crate) struct Abort {
     #[command(flatten)]
     pub lane: Lane,
+    /// The rollout that is meant, the open one or one that waits. Otherwise the open one, or the first that waits where none is open.
+    #[arg(long, value_name = "ID")]
+    pub rollout: Option<String>,
     /// Do not wait for instances that stable lacks, or for any at all: until it has some, users are told that nobody is there.
     /// The reason goes into the journal.
     #[arg(long, value_name = "REASON")]

@@ -272,21 +272,17 @@ impl Control {
         let (by, only) = (by.clone(), only.cloned());
         self.wish(lane, move |turn, now| {
             let is_open = |id: &RolloutId| turn.lane.open.as_ref().is_some_and(|open| open.id == *id);
-            if let Some(only) = only.as_ref().filter(|only| !is_open(only)) {
-                return match &command {
-                    Command::Abort => commands::withdraw(turn, only, &by.actor, now),
-                    _ => Err(rollout::Refusal {
-                        code: "nothing_open",
-                        reason: format!("{only} is not open any more: nothing was done"),
-                    }),
-                };
-            }
-            match &command {
-                Command::Pause => commands::pause(turn, &by.actor, now),
-                Command::Resume => commands::resume(turn, &by.actor, now),
-                Command::Promote { step } => commands::promote(turn, step.as_deref(), &by.actor, now),
-                Command::Abort => commands::abort(turn, &by.actor, now),
-                Command::Force { reason } => commands::force(turn, reason, &by.actor, now),
+            match (&command, only.as_ref().filter(|only| !is_open(only))) {
+                (Command::Abort, Some(waits)) => commands::withdraw(turn, waits, &by.actor, now),
+                (_, Some(other)) => Err(rollout::Refusal {
+                    code: "nothing_open",
+                    reason: format!("{other} is not the open one: nothing was done"),
+                }),
+                (Command::Pause, None) => commands::pause(turn, &by.actor, now),
+                (Command::Resume, None) => commands::resume(turn, &by.actor, now),
+                (Command::Promote { step }, None) => commands::promote(turn, step.as_deref(), &by.actor, now),
+                (Command::Abort, None) => commands::abort(turn, &by.actor, now),
+                (Command::Force { reason }, None) => commands::force(turn, reason, &by.actor, now),
             }?;
             by.leave_key(turn);
             Ok(())

@@ -16,9 +16,10 @@ pub(crate) async fn tell(common: &Common, lane: &Lane, word: &str) -> Result<u8>
     say(common, at_lane(lane, &[word])).await
 }
 
-/// Takes the open rollout back.
+/// Takes the open rollout back, or withdraws one that waits.
 pub(crate) async fn abort(common: &Common, abort: &Abort) -> Result<u8> {
-    say(common, at_lane(&abort.lane, &["abort"]).asking_if("force", abort.force.as_ref())).await
+    let place = at_lane(&abort.lane, &["abort"]);
+    say(common, place.asking_if("rollout", abort.rollout.as_ref()).asking_if("force", abort.force.as_ref())).await
 }
 
 async fn say(common: &Common, place: Place) -> Result<u8> {

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use slipway_control::{By, Command};
+use slipway_core::names::RolloutId;
 
 use crate::body::{Asked, Body};
 use crate::problem::{Problem, WireProblem};
@@ -13,7 +14,18 @@ use crate::state::App;
 use crate::wire::{NewDrill, NewRollback, WireRollout};
 
 async fn command(app: &App, path: &(String, String), command: Command, by: &By) -> Result<Json<WireRollout>, Problem> {
-    let id = app.control.command(&lane(&path.0, &path.1)?, command, by).await?;
+    command_on(app, path, None, command, by).await
+}
+
+/// The same, and only for this rollout.
+async fn command_on(
+    app: &App,
+    path: &(String, String),
+    only: Option<&RolloutId>,
+    command: Command,
+    by: &By,
+) -> Result<Json<WireRollout>, Problem> {
+    let id = app.control.command_on(&lane(&path.0, &path.1)?, only, command, by).await?;
     Ok(Json(rollouts::find(app, &id).await?))
 }
 
@@ -62,15 +74,18 @@ pub(crate) async fn promote(
     command(&app, &path, Command::Promote { step: query.step }, &by).await
 }
 
-/// How it is taken back.
+/// Which one is taken back, and how.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AbortQuery {
     /// Why instances that stable lacks are not to be waited for; they are where absent.
     force: Option<String>,
+    /// The rollout that is meant: the open one, or one that waits, which is withdrawn. Absent: the open one, or the first that
+    /// waits where none is open.
+    rollout: Option<String>,
 }
 
-/// Takes the open rollout back.
+/// Takes the open rollout back, or withdraws one that waits.
 #[utoipa::path(post, path = "/api/v1/services/{service}/environments/{environment}/abort", tag = "commands",
     params(("service" = String, Path), ("environment" = String, Path), AbortQuery),
     responses((status = 200, body = WireRollout), (status = 404, body = WireProblem), (status = 409, body = WireProblem)))]
@@ -87,7 +102,8 @@ pub(crate) async fn abort(
         }
         None => Command::Abort,
     };
-    command(&app, &path, word, &by).await
+    let only = query.rollout.map(|id| id.parse()).transpose()?;
+    command_on(&app, &path, only.as_ref(), word, &by).await
 }
 
 /// Takes the open rollout back, or brings an earlier version back. Send an `Idempotency-Key`.

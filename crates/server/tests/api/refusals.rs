@@ -51,6 +51,7 @@ async fn what_is_not_there_and_what_is_not_taken_are_problems() {
         (Method::POST, "/services/shop/environments/quick/abort?force=why", 404, "not_found"),
         (Method::POST, "/services/shop/environments/quick/abort?force=%20", 400, "bad_request"),
         (Method::POST, "/services/shop/environments/quick/abort?forced=why", 400, "bad_query"),
+        (Method::POST, "/services/shop/environments/quick/abort?rollout=a%20b", 400, "bad_request"),
     ];
     for (method, path, status, code) in cases {
         let (found, problem) = refused(api.ask(method.clone(), path)).await;

@@ -88,6 +88,11 @@ async fn people_pause_resume_and_abort_and_two_releases_never_run_at_once() {
     assert_eq!(tell("pause").await.1["code"], "already_paused");
     assert_eq!(tell("resume").await.1["state"], "running");
     assert_eq!(tell("resume").await.1["code"], "not_paused");
+    api.post("/releases", api.release("1.2.0", "careful").await).await;
+    let (status, third) = tell("abort?rollout=ro-3").await;
+    assert_eq!((status, third["rollout"].as_str(), third["outcome"].as_str()), (200, Some("ro-3"), Some("blocked")));
+    assert_eq!(tell("abort?rollout=ro-3").await.1["code"], "not_waiting");
+    assert_eq!(api.get("/services/shop").await[0]["queue"], json!(["ro-2"]), "what is not meant stays");
     assert_eq!(tell("abort").await.0, 200);
     let aborted = api.rollout_until("ro-1", "it ended", ended).await;
     assert_eq!(aborted["outcome"], "failed", "there was nothing to go back to: {aborted}");

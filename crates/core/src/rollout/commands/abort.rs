@@ -16,7 +16,7 @@ pub fn abort(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refusal
 /// Withdraws the rollout that waits under `id`, and no other.
 pub fn withdraw(turn: &mut Turn, id: &RolloutId, actor: &str, now: Timestamp) -> Result<(), Refusal> {
     if !turn.lane.queue.iter().any(|asked| asked.id == *id) {
-        return refuse("not_waiting", format!("{id} is not open and does not wait: it is over"));
+        return refuse("not_waiting", format!("{id} is not open in {} and does not wait there", turn.lane.id));
     }
     schema::withdraw(turn, id);
     end_queued(turn, Outcome::Blocked, &format!("withdrawn by {actor}"), actor, now, |asked| asked.id == *id);

@@ -23,11 +23,12 @@ pub fn release(turn: &mut Turn, mut asked: Asked, supersede: bool, now: Timestam
     let lane = turn.lane.clone();
     let cause = format!("superseded by {id}, which is newer");
     end_queued(turn, Outcome::Superseded, &cause, &actor, now, |older| gates::waits(&lane, older, now));
-    if turn.lane.queue.len() >= MOST_WAITING {
+    if let Some(last) = turn.lane.queue.get(MOST_WAITING - 1) {
+        let (lane, last) = (&turn.lane.id, &last.id);
         let reason = format!(
-            "{MOST_WAITING} rollouts of {} wait already: withdraw some (slipway abort), or put this one in the place of them \
-             all (--supersede)",
-            turn.lane.id
+            "{MOST_WAITING} rollouts of {lane} wait already: withdraw some, such as the last (slipway abort {} --env {} --rollout \
+             {last}), or put this one in the place of them all (--supersede)",
+            lane.service, lane.environment
         );
         return refuse("queue_full", reason);
     }
@@ -77,6 +78,7 @@ mod tests {
         }
         let refused = release(&mut turn, fixture::asked(fixture::SHOP, 40), false, Timestamp(1)).unwrap_err();
         assert!(refused.code == "queue_full" && refused.reason.contains("--supersede"), "{refused}");
+        assert!(refused.reason.contains("(slipway abort shop --env production --rollout ro-29)"), "{refused}");
         assert_eq!(release(&mut turn, fixture::asked(fixture::SHOP, 41), true, Timestamp(1)), Ok(()));
         assert_eq!(turn.lane.queue.len(), 1);
     }
