@@ -181,6 +181,9 @@ impl Engine {
         if first {
             self.take_note_up(lane, state).await;
         }
+        if state.unkept.is_none() {
+            self.note_claims(lane, state.kept.as_ref().map(|(_, kept)| &**kept));
+        }
         Ok(())
     }
 
@@ -299,6 +302,7 @@ impl Engine {
             Err(error) if in_a_hurry => {
                 tracing::error!(lane = %id, %error, "going back without the store; it will be recorded when it can");
                 self.unrecorded.note(id, &error, now);
+                self.doubt_claims(id);
                 state.doubted = true;
                 state.unkept = Some(decided);
                 state.granted.extend(wish.cloned().map(|wish| Granted { wish, attempt }));
@@ -307,6 +311,7 @@ impl Engine {
             }
             Err(error) => {
                 self.unrecorded.note(id, &error, now);
+                self.doubt_claims(id);
                 state.doubted = true;
                 state.unkept = earlier;
                 if wish.is_some() {

@@ -1,12 +1,19 @@
 //! Fakes for this crate's own tests.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use slipway_core::instance::Pending;
+use slipway_core::names::Digest;
 use slipway_core::traffic::link::{CountRow, Event};
 use slipway_core::traffic::{Generation, RoutingTable};
-use slipway_core::units::Millis;
+use slipway_core::units::{Millis, Timestamp};
+use slipway_store::Store;
 
-use crate::ports::{GatewayView, Router};
+use crate::clock::Clock;
+use crate::control::Parts;
+use crate::engine::Engine;
+use crate::ports::{Artifacts, GatewayView, NoReceivers, Router};
 
 /// A router that remembers what it was told.
 #[derive(Default)]
@@ -35,4 +42,25 @@ impl Router for FakeRouter {
         Vec::new()
     }
     fn on_change(&self, _: Arc<dyn Fn() + Send + Sync>) {}
+}
+
+struct NoArtifacts;
+
+impl Artifacts for NoArtifacts {
+    fn path<'a>(&'a self, _: &'a Digest) -> Pending<'a, Option<PathBuf>> {
+        Box::pin(async { None })
+    }
+}
+
+/// An engine with nothing around it but a store.
+pub(crate) fn engine(store: Store) -> Engine {
+    Engine::new(Parts {
+        store,
+        target: Arc::new(slipway_target::fake::FakeTarget::new()),
+        router: Arc::new(FakeRouter::default()),
+        prober: Arc::new(()),
+        artifacts: Arc::new(NoArtifacts),
+        receivers: Arc::new(NoReceivers),
+        clock: Clock::starting(Timestamp(2)),
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use slipway_core::names::LaneId;
-use slipway_core::rollout;
+use slipway_core::rollout::{self, Lane};
 use slipway_core::traffic::Match;
 
 use super::{Cell, Engine};
@@ -60,14 +60,80 @@ impl Engine {
     /// A lane of another service than `lane`'s that claims one of `wanted` once what is open or waits in it serves, and which.
     pub async fn claimed(&self, lane: &LaneId, wanted: &[Match]) -> Result<Option<(LaneId, String)>, Error> {
         for id in self.lanes().into_iter().filter(|id| id.service != lane.service) {
-            let Some(kept) = self.lane(&id).await? else { continue };
-            let waiting = kept.queue.iter().map(|asked| &asked.release);
-            let coming = kept.open.iter().map(|open| &open.release).chain(waiting);
-            let mut claimed = coming.filter_map(|release| in_common(wanted, &rollout::claims(&kept, release)));
-            if let Some(what) = claimed.next() {
+            let coming = match self.noted_claims(&id) {
+                Some(coming) => coming,
+                None => self.lane(&id).await?.map_or_else(Vec::new, |kept| coming(&kept)),
+            };
+            if let Some(what) = in_common(wanted, &coming) {
                 return Ok(Some((id, what)));
             }
         }
         Ok(None)
+    }
+}
+
+/// What a lane claims once what is open or waits in it serves.
+pub(super) fn coming(lane: &Lane) -> Vec<Match> {
+    let waiting = lane.queue.iter().map(|asked| &asked.release);
+    let coming = lane.open.iter().map(|open| &open.release).chain(waiting);
+    coming.flat_map(|release| rollout::claims(lane, release)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use slipway_core::names::{Digest, RolloutId};
+    use slipway_core::rollout::{Asked, Release, RolloutKind};
+    use slipway_core::spec;
+    use slipway_core::units::Timestamp;
+    use slipway_store::Store;
+
+    use super::*;
+    use crate::fakes;
+
+    const SHOP: &str = "
+service: shop
+run: { command: [./shop, \"{port}\"] }
+health: { http: / }
+traffic: { host: shop.local, path: / }
+environments: { production: { instances: 1, strategy: { blue-green: {} } } }
+";
+
+    #[tokio::test]
+    async fn what_others_claim_is_known_while_a_turn_of_theirs_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = fakes::engine(Store::open(folder.path()).await.expect("a store"));
+        let spec = spec::parse(SHOP).expect("a file").spec;
+        let id = LaneId { service: spec.service.clone(), environment: "production".parse().expect("one") };
+        let version = "1".parse().expect("a version");
+        let release = Release { version, artifact: Digest::of(b"shop"), config: spec::config_digest(&spec), spec };
+        let strategy = release.environment(&id).expect("it is declared").strategy.clone();
+        let asked = Asked {
+            id: RolloutId::numbered(1),
+            kind: RolloutKind::Release,
+            release,
+            strategy,
+            actor: "user:ann".into(),
+            key: None,
+            at: Timestamp(1),
+            overriding: None,
+            approvals: Vec::new(),
+        };
+        let lane = Lane { queue: vec![asked], ..Lane::new(id.clone()) };
+        let (cell, _) = engine.cell(&id);
+        engine.note_serving(&lane);
+        let turning = cell.state.lock().await;
+        let cart = LaneId { service: "cart".parse().expect("a service"), ..id.clone() };
+        let wanted = coming(&lane);
+        let looked = engine.claimed(&cart, &wanted).now_or_never().expect("it waits for nobody");
+        assert_eq!(looked.expect("it is known"), Some((id.clone(), "shop.local/".to_string())));
+        // What may or may not be kept is looked at.
+        engine.doubt_claims(&id);
+        assert!(engine.claimed(&cart, &wanted).now_or_never().is_none(), "it waits for the turn");
+        drop(turning);
+        assert_eq!(engine.claimed(&cart, &wanted).await.expect("it is known"), None, "nothing of it was kept");
+        let turning = cell.state.lock().await;
+        assert!(engine.claimed(&cart, &wanted).now_or_never().is_some(), "and that is noted");
+        drop(turning);
     }
 }

@@ -8,7 +8,7 @@ use slipway_core::names::{Digest, InstanceId, LaneId};
 use slipway_core::rollout::{self, Book, EffectResult, Lane, Lost, Observed, Serving};
 use slipway_core::shared_map::SharedMap;
 use slipway_core::spec::Hook;
-use slipway_core::traffic::link;
+use slipway_core::traffic::{Match, link};
 use slipway_core::units::{Millis, Timestamp};
 use slipway_store::EffectId;
 
@@ -58,6 +58,8 @@ pub(super) struct Seen {
     /// Shared with every turn, which must not cost more for every service that there is.
     artifacts: SharedMap<Digest, ()>,
     serving: SharedMap<LaneId, Serving>,
+    /// What lanes claim once what is open or waits in them serves, where it is known what is kept of them.
+    claims: HashMap<LaneId, Vec<Match>>,
     /// Lanes in which an incident is open.
     incidents: BTreeSet<LaneId>,
     /// Lanes whose drills come by themselves.

@@ -4,14 +4,17 @@ use slipway_core::instance::InstanceStatus;
 use slipway_core::names::{Digest, LaneId};
 use slipway_core::rollout::{Lane, Serving};
 use slipway_core::spec::Hook;
+use slipway_core::traffic::Match;
 use slipway_core::units::{Millis, Timestamp};
 
 use crate::engine::Engine;
+use crate::engine::lanes::coming;
 
 impl Engine {
     /// Notes what others need to know of a lane: what it serves, whether it is in trouble, whose an outcome is.
     pub fn note_serving(&self, lane: &Lane) {
         self.ledger().follow(lane, self.clock.now());
+        self.note_claims(&lane.id, Some(lane));
         let mut seen = self.seen();
         seen.house(&lane.id, lane.slots.iter().map(|slot| slot.id.clone()).collect());
         let serving = lane.stable_version().map(|v| Serving { version: v.clone(), since: lane.deployed_at });
@@ -33,6 +36,22 @@ impl Engine {
             true => seen.drilled.insert(lane.id.clone()),
             false => seen.drilled.remove(&lane.id),
         };
+    }
+
+    /// Notes what a lane claims once what is open or waits in it serves, so that whoever asks for it waits for no turn of it.
+    pub fn note_claims(&self, id: &LaneId, lane: Option<&Lane>) {
+        let claims = lane.map(coming).unwrap_or_default();
+        self.seen().claims.insert(id.clone(), claims);
+    }
+
+    /// What was decided last may be kept or not.
+    pub fn doubt_claims(&self, id: &LaneId) {
+        self.seen().claims.remove(id);
+    }
+
+    /// What a lane was noted to claim; `None` where only a look at it tells.
+    pub fn noted_claims(&self, id: &LaneId) -> Option<Vec<Match>> {
+        self.seen().claims.get(id).cloned()
     }
 
     /// Lanes that owe a contract.
