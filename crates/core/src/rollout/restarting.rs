@@ -26,7 +26,7 @@ pub struct Restart {
     pub by: String,
     /// When.
     pub since: Timestamp,
-    /// Instances that are still to be replaced, oldest first.
+    /// Instances that are still to be replaced: those first that are not ready, then oldest first.
     pub left: Vec<InstanceId>,
     /// How many there were.
     pub of: usize,
@@ -66,10 +66,12 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, now: Timestamp) {
     if let Some(why) = stops(&turn.lane, &mut restart, seen) {
         return stop(turn, why, now);
     }
+    // Nothing is at hand that could be waited for: what is missing now is missing without its doing.
+    if restart.batch.is_empty() {
+        return next(turn, restart, now);
+    }
     let slots = turn.lane.slots.iter().filter(|s| s.version == stable.version && s.state == SlotState::Wanted);
-    let (going, fit) = slots.fold((0, 0), |(going, fit), s| {
-        (going + usize::from(s.replace), fit + u32::from(!s.replace && s.ready.is_some()))
-    });
+    let fit = slots.filter(|s| !s.replace && s.ready.is_some()).count() as u32;
     if fit < stable.instances(&turn.lane.id) {
         restart.ready_since = None;
         let over = limit(&turn.lane, &restart, &stable);
@@ -80,17 +82,15 @@ pub(super) fn proceed(turn: &mut Turn, seen: &Observed, now: Timestamp) {
         let sentence = "a replacement did not become ready in time; the instances that are left go on";
         return stop(turn, sentence.to_string(), now);
     }
-    if going > 0 || !restart.batch.is_empty() {
-        let since = *restart.ready_since.get_or_insert(now);
-        let settled = since.plus(rolling::settle(&stable.spec.health));
-        if now < settled {
-            turn.lane.restarting = Some(restart);
-            return turn.wake(settled);
-        }
-        let elders = turn.lane.slots.iter_mut().filter(|s| restart.batch.contains(&s.id));
-        for slot in elders.filter(|s| s.replace && s.state == SlotState::Wanted) {
-            slot.state = SlotState::Draining(now);
-        }
+    let since = *restart.ready_since.get_or_insert(now);
+    let settled = since.plus(rolling::settle(&stable.spec.health));
+    if now < settled {
+        turn.lane.restarting = Some(restart);
+        return turn.wake(settled);
+    }
+    let elders = turn.lane.slots.iter_mut().filter(|s| restart.batch.contains(&s.id));
+    for slot in elders.filter(|s| s.replace && s.state == SlotState::Wanted) {
+        slot.state = SlotState::Draining(now);
     }
     next(turn, restart, now);
 }
@@ -177,5 +177,28 @@ fn batch(lane: &Lane) -> usize {
     match stable.environment(&lane.id).map(|e| &e.strategy.kind) {
         Some(StrategyKind::Rolling { batch, .. }) => batch.of(stable.instances(&lane.id)).max(1) as usize,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::{commands, fixture};
+
+    #[test]
+    fn an_instance_that_is_missing_holds_up_no_restart_and_is_replaced_first() {
+        for missing in [1, 2] {
+            let mut lane = fixture::serving(fixture::SHOP);
+            lane.slots = [1, 2].map(|number| fixture::slot(&lane, number, "1", number != missing)).into();
+            let [away, there] = [missing, 3 - missing].map(|number| fixture::slot(&lane, number, "1", true).id);
+            lane.counters.instance = 2;
+            let mut turn = Turn::new(&lane);
+            commands::restart(&mut turn, "user:test", Timestamp(1)).expect("it begins");
+            super::super::turn::complete(&mut turn, &Observed::default(), Timestamp(1));
+            let restart = turn.lane.restarting.as_ref().expect("it goes on");
+            assert_eq!((&restart.batch, &restart.left), (&vec![away.clone()], &vec![there.clone()]));
+            assert!(!is_wanted(&turn.lane, &away) && is_wanted(&turn.lane, &there));
+            assert_eq!(turn.lane.counters.instance, 3, "what replaces it is started");
+        }
     }
 }

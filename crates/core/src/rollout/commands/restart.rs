@@ -18,7 +18,8 @@ pub fn restart(turn: &mut Turn, actor: &str, now: Timestamp) -> Result<(), Refus
     if let Some(restart) = &turn.lane.restarting {
         return refuse("restarting", format!("{} is being restarted already, by {}", turn.lane.id, restart.by));
     }
-    let left: Vec<InstanceId> = turn.lane.wanted(&stable).map(|slot| slot.id.clone()).collect();
+    let (missing, ready): (Vec<_>, Vec<_>) = turn.lane.wanted(&stable).partition(|slot| slot.ready.is_none());
+    let left: Vec<InstanceId> = missing.into_iter().chain(ready).map(|slot| slot.id.clone()).collect();
     turn.record(
         "restart.asked",
         actor,
