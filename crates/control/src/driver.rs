@@ -56,7 +56,7 @@ pub(crate) async fn renew(engine: Arc<Engine>) {
             None => engine.tables.renew(LEASE),
             // Blunt, since whatever one lane waits for may hold up others next.
             Some(lane) => tracing::error!(
-                %lane, "a turn does not come to its end: leases are not renewed, and gateways go back by themselves"
+                %lane, "no turn comes to a decision: leases are not renewed, and gateways go back by themselves"
             ),
         }
     }

@@ -191,17 +191,22 @@ impl Engine {
     pub async fn turn(&self, id: &LaneId, wish: Option<Wish>) -> Result<Option<Timestamp>, Error> {
         let (cell, _) = self.cell(id);
         let mut state = cell.state.lock().await;
-        let _turning = cell.begin_turn(&mut state);
+        let mut turning = cell.begin_turn(&mut state);
         self.load(id, &mut state).await?;
         self.look_for_way_back(&state).await;
+        let mut turned = Err(Error::Unavailable(format!("{id} is being changed by somebody else all the time")));
         // An earlier turn may have been kept although its answer was lost: then this one is taken again.
         for _ in 0..5 {
             match Box::pin(self.try_turn(id, &mut state, wish.as_ref())).await {
                 Err(Error::Store(slipway_store::Error::Conflict { .. })) => state.doubted = true,
-                other => return other,
+                other => {
+                    turned = other;
+                    break;
+                }
             }
         }
-        Err(Error::Unavailable(format!("{id} is being changed by somebody else all the time")))
+        turning.comes_to(&turned);
+        turned
     }
 
     /// Looks again for what the next rollout of the queue goes to and back to: since it was asked for, it may be gone.

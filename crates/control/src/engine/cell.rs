@@ -11,6 +11,7 @@ use slipway_core::rollout::{Counters, Effect, Lane, Rollout, Turn};
 use tokio::sync::Notify;
 
 use super::Wish;
+use crate::error::Error;
 
 /// One lane in memory: the last state that is known to be kept, and what could not be kept yet.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(crate) struct Cell {
 #[derive(Default)]
 struct Turning {
     since: Option<Instant>,
+    /// When the first of those began that have come to no decision since one did: they panicked, or could not load the lane.
+    failing: Option<Instant>,
     /// It ended by a panic: what it left in memory is half of something.
     broken: bool,
 }
@@ -36,25 +39,42 @@ impl Cell {
     /// Notes that a turn goes on until what is returned is dropped. After one that has panicked everything is loaded anew.
     pub(super) fn begin_turn(&self, state: &mut CellState) -> GoesOn<'_> {
         let mut turning = self.turning();
-        turning.since = Some(Instant::now());
+        let begun = Instant::now();
+        turning.since = Some(begun);
         if std::mem::take(&mut turning.broken) {
             *state = CellState::default();
         }
-        GoesOn(self)
+        GoesOn { cell: self, failing: turning.failing.or(Some(begun)) }
     }
 
-    /// Whether a turn goes on for longer than `limit`.
+    /// Whether a turn goes on for longer than `limit`, or none has come to a decision for so long.
     pub(super) fn turns_since(&self, limit: Duration) -> bool {
-        self.turning().since.is_some_and(|since| since.elapsed() > limit)
+        let turning = self.turning();
+        turning.since.into_iter().chain(turning.failing).any(|since| since.elapsed() > limit)
     }
 }
 
 /// A turn goes on.
-pub(super) struct GoesOn<'a>(&'a Cell);
+pub(super) struct GoesOn<'a> {
+    cell: &'a Cell,
+    /// Since when turns fail, if this one is not said to have come to a decision.
+    failing: Option<Instant>,
+}
+
+impl GoesOn<'_> {
+    /// The turn has come to this. What it decided and could not keep is decided all the same; what somebody was refused says
+    /// nothing of what they did not ask for.
+    pub(super) fn comes_to<T>(&mut self, turned: &Result<T, Error>) {
+        self.failing = match turned {
+            Err(Error::Refused(_)) => self.cell.turning().failing,
+            _ => None,
+        };
+    }
+}
 
 impl Drop for GoesOn<'_> {
     fn drop(&mut self) {
-        *self.0.turning() = Turning { since: None, broken: std::thread::panicking() };
+        *self.cell.turning() = Turning { since: None, failing: self.failing, broken: std::thread::panicking() };
     }
 }
 
@@ -115,10 +135,12 @@ pub(super) fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::PathBuf;
 
     use slipway_core::instance::Pending;
     use slipway_core::names::{Digest, LaneId};
+    use slipway_core::rollout::Refusal;
     use slipway_core::units::Timestamp;
     use slipway_store::{Commit, Store};
 
@@ -128,6 +150,38 @@ mod tests {
     use crate::engine::Engine;
     use crate::fakes::FakeRouter;
     use crate::ports::{Artifacts, NoReceivers};
+
+    /// A turn of a lane that comes to this, or panics.
+    fn turn(cell: &Cell, turned: Option<Result<(), Error>>) {
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let mut turning = cell.begin_turn(&mut CellState::default());
+            turning.comes_to(&turned.expect("a turn that panics"));
+        }));
+        drop(ended);
+    }
+
+    #[test]
+    fn turns_that_all_fail_are_as_one_that_does_not_end() {
+        let refused = || Err(Error::Refused(Refusal { code: "nothing_open", reason: "nothing is open".into() }));
+        let away = || Err(Error::Store(slipway_store::Error::Unavailable("it is away".into())));
+        let stuck = |cell: &Cell| cell.turns_since(Duration::ZERO);
+        let cell = Cell::default();
+        turn(&cell, Some(refused()));
+        assert!(!stuck(&cell), "it was only refused");
+        turn(&cell, None);
+        assert!(stuck(&cell), "it panicked");
+        let since = cell.turning().failing;
+        turn(&cell, None);
+        turn(&cell, Some(refused()));
+        drop(cell.begin_turn(&mut CellState::default()));
+        assert!(stuck(&cell) && cell.turning().failing == since, "since the first");
+        turn(&cell, Some(away()));
+        assert!(!stuck(&cell), "one that cannot be kept would have gone back");
+        drop(cell.begin_turn(&mut CellState::default()));
+        assert!(stuck(&cell), "it could not load the lane");
+        turn(&cell, Some(Ok(())));
+        assert!(!stuck(&cell));
+    }
 
     struct NoArtifacts;
 

@@ -11,7 +11,7 @@ use super::{Cell, Engine};
 use crate::error::Error;
 use crate::tables::in_common;
 
-/// After so long a turn does not come to its end: everything that it waits for has a shorter limit.
+/// After so long a turn does not come to its end: everything that it waits for has a shorter limit. And so long turns may fail.
 const ENDLESS: Duration = Duration::from_secs(15);
 
 impl Engine {
@@ -50,7 +50,7 @@ impl Engine {
         }
     }
 
-    /// A lane with divided traffic whose turn does not come to its end, so that nobody would take it back.
+    /// A lane with divided traffic whose turn does not come to its end, or whose turns all fail, so that nobody would take it back.
     pub fn stuck(&self) -> Option<LaneId> {
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let stuck = |(lane, cell): &(&LaneId, &Arc<Cell>)| cell.turns_since(ENDLESS) && self.tables.is_leased(lane);
