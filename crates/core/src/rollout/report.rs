@@ -66,10 +66,15 @@ fn waiting(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement
 
 fn running(lane: &Lane, open: &Rollout, seen: &Observed, judgements: &[Judgement]) -> Option<Waiting> {
     let version = &open.release.version;
+    let ready = lane.ready(version);
     let Some(step) = open.plan.steps.get(open.step) else {
-        return Some(Waiting { on: format!("every gateway to confirm 100% on {version}"), until: None });
+        let on = match open.progress.short_since {
+            Some(_) => instances(lane, open, seen, ready, open.release.instances(&lane.id)),
+            None => format!("every gateway to confirm 100% on {version}"),
+        };
+        return Some(Waiting { on, until: None });
     };
-    let (ready, needed) = (lane.ready(version), step.kind.instances());
+    let needed = step.kind.instances();
     if ready < needed {
         return Some(Waiting { on: instances(lane, open, seen, ready, needed), until: None });
     }
@@ -120,5 +125,26 @@ fn instances(lane: &Lane, open: &Rollout, seen: &Observed, ready: u32, needed: u
     match why {
         Some(why) => format!("{needed} instances of {version}, {ready} ready; {why}"),
         None => format!("{needed} instances of {version}, {ready} ready"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::{fixture, turn};
+
+    #[test]
+    fn after_the_last_step_an_instance_that_dies_is_what_is_waited_for() {
+        let mut lane = fixture::at_step(fixture::SHOP, "verification");
+        lane.open.as_mut().unwrap().step += 1;
+        lane.counters.instance = 4;
+        let says = |lane: &Lane| {
+            let (seen, now) = (Observed::default(), Timestamp(1));
+            report(&turn(lane, &seen, now).lane, &seen, now).unwrap().waiting.unwrap().on
+        };
+        lane.slots = [(1, "1"), (2, "1"), (3, "2"), (4, "2")].map(|(n, v)| fixture::slot(&lane, n, v, true)).into();
+        assert_eq!(says(&lane), "every gateway to confirm 100% on 2");
+        lane.slots[3].ready = None;
+        assert_eq!(says(&lane), "2 instances of 2, 1 ready; shop-production-4 is being started");
     }
 }
