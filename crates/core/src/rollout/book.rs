@@ -159,7 +159,7 @@ impl Book {
         Evidence {
             rows: kept.rows.clone(),
             stable_ten_minutes: window(KEPT),
-            looked: kept.first_seen.map_or(Millis(0), |first| Millis(now.since(first).0.min(KEPT.0))),
+            looked: kept.first_seen.map(|first| now.since(first.max(since)).min(KEPT)),
             stable_ten_seconds: window(NOW),
             latency: kept.latency.iter().map(|(version, latency)| (version.clone(), latency.sum.clone())).collect(),
             rate: kept.rate(now),
@@ -328,7 +328,10 @@ mod tests {
         let lane = crate::rollout::Lane { counted_afresh: Some(Timestamp(74_500)), ..serving() };
         let evidence = book.evidence(&lane, Timestamp(76_000));
         assert_eq!((evidence.stable_ten_minutes["errors"].n, evidence.stable_ten_seconds["errors"].n), (5, 5));
-        assert_eq!(book.evidence(&serving(), Timestamp(76_000)).stable_ten_minutes["errors"].n, 115);
+        assert_eq!(evidence.looked, Some(Millis(1_500)));
+        assert_eq!(book.evidence(&lane, Timestamp(74_000)).looked, Some(Millis(0)), "not yet");
+        let all = book.evidence(&serving(), Timestamp(76_000));
+        assert_eq!((all.stable_ten_minutes["errors"].n, all.looked), (115, Some(Millis(75_000))));
     }
 
     #[test]

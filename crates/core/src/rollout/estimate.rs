@@ -31,13 +31,15 @@ pub struct Today {
     pub latency: BTreeMap<u64, u64>,
     /// What each of stable's objectives counted over the up to ten minutes before, a second.
     pub counted: BTreeMap<String, f64>,
+    /// How long that was; absent where nothing was ever counted.
+    pub looked: Option<Millis>,
 }
 
 impl Today {
     /// As the lane and what its gateways counted tell.
     pub fn of(lane: &Lane, evidence: &Evidence) -> Today {
         let epoch = lane.routing.as_ref().map(|r| r.epoch).unwrap_or_default();
-        let seconds = (evidence.looked.0.max(1_000)) as f64 / 1_000.0;
+        let seconds = evidence.looked.unwrap_or_default().0.max(1_000) as f64 / 1_000.0;
         Today {
             rate: evidence.rate,
             bad_shares: evidence.stable_ten_minutes.iter().map(|(name, c)| (name.clone(), c.rate())).collect(),
@@ -45,6 +47,7 @@ impl Today {
             lately: lane.lately,
             latency: lane.stable_version().and_then(|v| evidence.latency.get(v)).cloned().unwrap_or_default(),
             counted: evidence.stable_ten_minutes.iter().map(|(name, c)| (name.clone(), c.n as f64 / seconds)).collect(),
+            looked: evidence.looked,
         }
     }
 

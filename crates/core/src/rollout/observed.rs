@@ -108,8 +108,8 @@ pub struct Evidence {
     pub rows: BTreeMap<(Epoch, VersionName), Tally>,
     /// Of the version that serves: its last ten minutes, by objective.
     pub stable_ten_minutes: BTreeMap<String, Counts>,
-    /// How long of those ten minutes the lane has been looked at.
-    pub looked: Millis,
+    /// How long of those ten minutes what counts there was looked at; absent where nothing of the lane was ever counted.
+    pub looked: Option<Millis>,
     /// Of the version that serves: its last ten seconds, by objective.
     pub stable_ten_seconds: BTreeMap<String, Counts>,
     /// Latency over the last ten minutes by version: counts by upper bound in microseconds.

@@ -8,6 +8,9 @@ use super::steps::{limit_that_fits, steps_that_fit};
 use crate::spec::{Strategy, StrategyKind};
 use crate::units::Millis;
 
+/// Of what was counted for a shorter time than this, silence says nothing.
+const BRIEF: Millis = Millis::from_secs(60);
+
 /// Whether the strategy is one for such a service at all.
 pub(super) fn applies(release: &Release, strategy: &Strategy) -> bool {
     match release.spec.is_worker() {
@@ -68,6 +71,9 @@ fn reported(
         let before = lane.stable.iter().flat_map(|stable| &stable.spec.objectives).any(|o| o.name == *name);
         let Some(rate) = seen else {
             match before {
+                true if today.looked.is_some_and(|looked| looked < BRIEF) => cautions.push(format!(
+                    "what {name} counts has been counted anew for less than {BRIEF}: whether a step would get a verdict is not known yet"
+                )),
                 true => misfits.push(format!("nothing that {name} counts was reported in the last ten minutes")),
                 false => cautions.push(format!("nobody has reported yet what {name} counts; a step would wait for it")),
             }

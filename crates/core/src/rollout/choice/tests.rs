@@ -54,10 +54,11 @@ fn every_misfit_is_said_where_it_holds_and_nowhere_else() {
     let (single, exclusive) = (service("", 1), worker("exclusive: true\n", 1));
     let quiet = |rate| Today { rate: Some(rate), ..Today::default() };
     let told = |rate: f64| Today { counted: [("mails".to_string(), rate)].into(), ..Today::default() };
+    let silent = Today { looked: Some(Millis::from_secs(60)), ..Today::default() };
     let gone = Schema { at: Some(3), since: Some(3), ..Schema::default() };
     let unsaid = "does not say which schema it needs";
     // What is released, the strategy, what is known: what stands against it, or nothing.
-    let cases: [(&str, &str, Today, Schema, &str); 24] = [
+    let cases: [(&str, &str, Today, Schema, &str); 25] = [
         (&plain, "canary", busy(), Schema::default(), ""),
         (&plain, "blue-green", busy(), Schema::default(), ""),
         (&plain, "rolling", busy(), Schema::default(), ""),
@@ -85,6 +86,7 @@ fn every_misfit_is_said_where_it_holds_and_nowhere_else() {
             Schema::default(),
             "nothing that mails counts was reported in the last",
         ),
+        (&worker_of, "canary", silent, Schema::default(), "nothing that mails counts was reported in the last"),
         (&worker_of, "rolling", Today::default(), Schema::default(), ""),
         (&exclusive, "canary", busy(), Schema::default(), "an exclusive worker never runs two versions at once"),
         (&exclusive, "replace", busy(), Schema::default(), ""),
@@ -108,7 +110,8 @@ fn what_is_to_be_minded_is_no_misfit_and_repeats_none() {
     let mails = worker("", 4);
     let newly = mails.replace("name: mails", "name: letters");
     let at_one = || Schema { at: Some(1), ..Schema::default() };
-    let cases: [(&str, &str, &str, Today, Schema, &str); 9] = [
+    let just_begun = Today { looked: Some(Millis::from_secs(59)), ..Today::default() };
+    let cases: [(&str, &str, &str, Today, Schema, &str); 10] = [
         (&plain, &plain, "blue-green", busy(), at_one(), "everybody meets the version at the switch"),
         (&plain, &plain, "rolling", busy(), at_one(), "going back means starting the replaced instances again"),
         (&stateful, &stateful, "rolling", busy(), at_one(), "declare min_ready: 3"),
@@ -118,6 +121,7 @@ fn what_is_to_be_minded_is_no_misfit_and_repeats_none() {
         (&mails, &mails, "canary", busy(), at_one(), "8 of both versions take jobs side by side"),
         (&mails, &mails, "replace", busy(), at_one(), "nobody takes jobs from the stop of 1"),
         (&mails, &newly, "canary", busy(), at_one(), "nobody has reported yet what letters counts"),
+        (&mails, &mails, "canary", just_begun, at_one(), "what mails counts has been counted anew for less than 1m"),
     ];
     for (stable, next, name, today, schema, says) in cases {
         let all = compared(stable, next, schema, &today);
