@@ -12,6 +12,7 @@ use crate::dialect::{self, Pool, Writing, query};
 use crate::environments;
 use crate::error::Error;
 use crate::folder::{self, Claim};
+use crate::home;
 use crate::journal;
 use crate::migrations;
 use crate::moved;
@@ -66,6 +67,9 @@ impl Store {
     pub async fn open(folder: &Path) -> Result<Store, Error> {
         let claim = folder::claim(folder).await?;
         let file = folder.join("slipway.db");
+        if !file.exists() {
+            home::refuse_shared(folder)?;
+        }
         folder::private(&file)?;
         let (writer, readers) = dialect::open_file(&file).await?;
         migrations::run(&writer).await?;
