@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     start: u64,
     /// The number of whoever has taken over, once that is known.
     pub fenced: watch::Sender<Option<u64>>,
+    /// Whether everything is taken down by this process.
+    pub taken_down: AtomicBool,
     /// The id of this store.
     pub cluster: String,
     _claim: Arc<Claim>,
@@ -103,6 +105,7 @@ impl Store {
             counted_rollout: AtomicU64::new(newest_rollout),
             start,
             fenced: watch::Sender::new(None),
+            taken_down: AtomicBool::new(false),
             cluster,
             _claim: claim,
         };
@@ -125,7 +128,7 @@ impl Store {
     /// Closes every connection; what was committed is on the disk already. Another may drive from now on.
     pub async fn close(&self) {
         if let Err(error) = self.hand_over().await {
-            tracing::warn!(%error, "the lease could not be given up: another waits until it runs out");
+            tracing::warn!(%error, "the lease could not be ended: it runs out");
         }
         let Pools { writer, readers, lease } = &self.inner.pools;
         readers.close().await;
