@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use slipway_store::Error as Store;
+
 use crate::client::{Failure, Problem};
 
 /// It worked.
@@ -51,6 +53,8 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         Some(Failure::Usage(_)) => (USAGE, None),
         None if error.is::<Usage>() => (USAGE, None),
         None if error.is::<Refused>() => (BLOCKED, None),
+        // They start with another database than the one that the folder's store is in.
+        None if matches!(error.downcast_ref(), Some(Store::Moved { .. } | Store::OnServer { .. })) => (USAGE, None),
         None => (INTERNAL, None),
     };
     let text = told(error);

@@ -145,7 +145,7 @@ impl Control {
             control.drive(&id);
         }
         control.take_groups_up().await?;
-        control.spawn(effects::work(engine.clone()));
+        control.spawn(effects::work(control.clone()));
         control.spawn(driver::renew(engine.clone()));
         control.spawn(telling::tell(engine.clone()));
         control.spawn(schedule::keep(control.clone()));
@@ -156,14 +156,15 @@ impl Control {
         Ok(())
     }
 
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// A task that ends with this control plane, at whatever it waits for.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = task => {}
             }
-        });
+        })
     }
 
     fn drive(&self, lane: &LaneId) {

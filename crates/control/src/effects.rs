@@ -10,14 +10,17 @@ use slipway_core::names::LaneId;
 use slipway_core::rollout::{Effect, EffectResult};
 use slipway_store::EffectId;
 
+use crate::control::Control;
 use crate::engine::Engine;
 use crate::hooks;
 
 /// How often an effect that may work later is tried before its failure is handed on.
 const TRIES: u32 = 5;
 
-/// Carries out what the outbox holds, for ever.
-pub(crate) async fn work(engine: Arc<Engine>) {
+/// Carries out what the outbox holds, for ever. What is under way when the control plane ends is let go: it is in the outbox
+/// still, and a target brings what it has begun to an end by itself.
+pub(crate) async fn work(control: Control) {
+    let engine = control.engine();
     let busy: Arc<Mutex<HashSet<EffectId>>> = Arc::default();
     loop {
         match engine.store.pending_effects().await {
@@ -30,7 +33,7 @@ pub(crate) async fn work(engine: Arc<Engine>) {
                     match serde_json::from_value::<Effect>(row.body) {
                         Ok(effect) => {
                             let (id, busy) = (row.id, busy.clone());
-                            let done = tokio::spawn(carry_out(engine.clone(), row.lane, id, effect));
+                            let done = control.spawn(carry_out(engine.clone(), row.lane, id, effect));
                             tokio::spawn(async move {
                                 if done.await.is_err() {
                                     // It panicked, which the log tells; it is done again with the next look.

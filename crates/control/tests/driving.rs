@@ -2,9 +2,12 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{World, name, request, shop, until};
 use slipway_control::views::RolloutNow;
 use slipway_control::{By, Command, Error, ReleaseRequest};
+use slipway_core::instance::TargetError;
 use slipway_core::rollout::Lane;
 use slipway_core::units::{Millis, Timestamp, Weight};
 use slipway_store::{Commit, NewEffect};
@@ -380,4 +383,18 @@ async fn a_host_that_waits_for_a_word_is_taken_already() {
     ask("shop", "gates: { approvals: { count: 1 } }").await.unwrap();
     let refused = ask("copied", "strategy: rolling").await.expect_err("it is taken").to_string();
     assert!(refused.contains("shop.local/ already belongs to shop in production"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_it_ends_holds_nothing() {
+    let world = World::new().await;
+    // Tried again and again, for seconds.
+    (0..8).for_each(|_| world.target.refuse_next_start(TargetError::Transient("not yet".to_string())));
+    world.release("1.0.0").await;
+    let effects = async || world.control.store().pending_effects().await.unwrap().first().map(drop);
+    until("a start is under way", effects).await;
+    let World { control, target, .. } = world;
+    control.stop().await;
+    drop(control);
+    assert_eq!(Arc::strong_count(&target), 1, "nobody holds the target of one that has ended");
 }

@@ -10,7 +10,7 @@ use common::*;
 use invited::{edge, settings};
 use slipway_core::traffic::Generation;
 use slipway_gateway::Invitation;
-use slipway_gateway::hub::Hub;
+use slipway_gateway::hub::{Hub, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -128,4 +128,33 @@ async fn a_gateway_that_joins_another_control_plane_serves_nothing_of_the_first(
         let _ = edge.await;
     }
     assert_eq!(served, [true, true, false], "its own control plane's table, after a start too, and nobody else's");
+}
+
+/// Whoever is overtaken may be held by much that is under way.
+#[tokio::test]
+async fn a_hub_that_is_ended_hears_nobody_though_somebody_holds_it_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::open(settings(dir.path(), Duration::from_secs(20))).await.unwrap();
+    let at = hub.invited_at().unwrap();
+    let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
+    let edge = tokio::spawn(slipway_gateway::run_with(edge(invitation, dir.path().join("edge")), quick()));
+    until("it calls", || hub.gateways().first().filter(|g| g.connected).map(drop)).await;
+    drop(hub.ends_with());
+    until("it is hung up on", || (!hub.gateways()[0].connected).then_some(())).await;
+    let bind = || std::net::TcpListener::bind(at).ok();
+    until("another can listen there", bind).await;
+    edge.abort();
+}
+
+#[tokio::test]
+async fn gateways_find_the_newest_start_though_an_earlier_one_writes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |start: u64| Settings { start, ..settings(dir.path(), Duration::from_secs(20)) };
+    let newest = Hub::open(of(6)).await.unwrap();
+    let late = Hub::open(of(5)).await.unwrap();
+    let written =
+        || serde_json::from_slice::<serde_json::Value>(&std::fs::read(dir.path().join("control.json")).ok()?).ok();
+    until("it is written again", || (written()?["start"] == 6).then_some(())).await;
+    assert_eq!(written().unwrap()["address"], newest.address().to_string());
+    drop(late);
 }

@@ -142,7 +142,7 @@ impl Problem {
             E::VersionTaken { .. } => (StatusCode::CONFLICT, "version_taken"),
             E::KeyReused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             E::Unavailable(_) | E::Fenced { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-            E::InUse { .. } | E::Newer { .. } | E::Damaged(_) | E::Unfit(_) | E::Moved { .. } => {
+            E::InUse { .. } | E::Newer { .. } | E::Damaged(_) | E::Unfit(_) | E::Moved { .. } | E::OnServer { .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged")
             }
         };

@@ -54,6 +54,14 @@ pub enum Error {
         /// Where to.
         to: String,
     },
+    /// The data folder has its store in a database on a server.
+    #[error(
+        "the store of the data folder {folder} is in a database on a server: start with --database and its address, or choose another folder with --data"
+    )]
+    OnServer {
+        /// Which.
+        folder: String,
+    },
     /// Another control plane drives this store by now: nothing more can be written by this one.
     #[error("another control plane has taken over (start {by}; this one is {own}): nothing was written")]
     Fenced {

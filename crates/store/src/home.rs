@@ -9,6 +9,9 @@ use crate::dialect::{self, Pool, Writing, query};
 use crate::environments::chance;
 use crate::error::Error;
 
+/// Where the id is kept: only in folders that belong to a database on a server.
+const FILE: &str = "home";
+
 /// The id of a data folder.
 #[derive(Debug)]
 pub(crate) struct Home {
@@ -19,7 +22,7 @@ pub(crate) struct Home {
 impl Home {
     /// The id of this folder, made where it has none.
     pub fn of(folder: &Path) -> Result<Home, Error> {
-        let path = folder.join("home");
+        let path = folder.join(FILE);
         let broken = |e: std::io::Error| Error::Unavailable(format!("{}: {e}", path.display()));
         let fresh = folder.join(format!("home.{}", std::process::id()));
         if !path.exists() {
@@ -63,6 +66,14 @@ impl Home {
                 "it belongs to the data folder {shown}: name that folder with --data, or another database with --database"
             ))),
         }
+    }
+}
+
+/// Refuses a second store in a folder that belongs to a database on a server.
+pub(crate) fn refuse_shared(folder: &Path) -> Result<(), Error> {
+    match folder.join(FILE).exists() {
+        true => Err(Error::OnServer { folder: folder.display().to_string() }),
+        false => Ok(()),
     }
 }
 

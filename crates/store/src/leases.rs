@@ -6,7 +6,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::address::Address;
 use crate::dialect::{self, Pool, query};
@@ -26,9 +29,14 @@ const TERM_MS: i64 = 2_500;
 const RENEW: Duration = Duration::from_millis(600);
 /// How long it may take to see whether a server that refused a renewal answers at all.
 const GLANCE: Duration = Duration::from_millis(300);
-/// How long a renewal may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-const _: () = assert!(RENEW.as_millis() * 3 < TERM_MS as u128, "one renewal may be lost, and one be late");
+/// How long a renewal may take. One that takes longer is begun anew at once, on another connection.
+const PATIENCE: Duration = Duration::from_millis(800);
+const _: () = assert!(
+    RENEW.as_millis() + PATIENCE.as_millis() * 2 < TERM_MS as u128,
+    "one renewal may hang, and the next be as late as it may"
+);
+/// How long it is tried to tell those that stand by that everything was taken down.
+const INSIST: Duration = Duration::from_secs(10);
 
 /// A control plane that does not drive (yet).
 #[derive(Debug)]
@@ -128,6 +136,7 @@ impl Store {
     pub async fn hold(&self) -> u64 {
         let Some(lease) = &self.inner.pools.lease else { return std::future::pending().await };
         let mut fenced = self.inner.fenced.subscribe();
+        let mut hung = false;
         loop {
             if let Some(by) = *fenced.borrow_and_update() {
                 return by;
@@ -141,12 +150,18 @@ impl Store {
                 }
                 Err(_) => false,
             };
-            lease.note(answers);
+            // One that hangs says nothing of the others yet.
+            let hangs = renewed.is_err();
+            if hung || !hangs {
+                lease.note(answers);
+            }
+            hung = hangs;
             match renewed {
                 Ok(Err(Error::Fenced { by, .. })) => return by,
                 Ok(Err(error)) => tracing::warn!(%error, "the lease of this control plane cannot be renewed"),
                 Err(_) => {
-                    tracing::warn!("the lease of this control plane cannot be renewed: the database does not answer")
+                    tracing::warn!("the lease of this control plane cannot be renewed: the database does not answer");
+                    continue;
                 }
                 Ok(Ok(())) => {}
             }
@@ -174,15 +189,32 @@ impl Store {
         Err(self.fenced_by(by))
     }
 
-    /// Gives the lease up, so that another need not wait for its end. Does nothing where it is given up already.
-    pub async fn hand_over(&self) -> Result<(), Error> {
-        self.end_lease(GIVEN_UP).await.map(|_| ())
+    /// Gives the lease up, so that another need not wait for its end; as one of what was taken down where it was, which those
+    /// that stand by must hear of. Does nothing where it is ended already.
+    pub(crate) async fn hand_over(&self) -> Result<(), Error> {
+        if !self.is_taken_down() {
+            return self.end_lease(GIVEN_UP).await.map(|_| ());
+        }
+        let begun = Instant::now();
+        loop {
+            match self.end_lease(TAKEN_DOWN).await {
+                Err(error) if begun.elapsed() < INSIST => tracing::warn!(%error, "those that stand by are told again"),
+                ended => return ended.map(|_| ()),
+            }
+            tokio::time::sleep(RENEW).await;
+        }
     }
 
-    /// The same, and those that stand by end too: everything is taken down. Whether it may be: not by one that has been
-    /// overtaken, or has given its lease up.
+    /// Ends the lease, and those that stand by end too: everything is taken down. Whether it may be: not by one that has been
+    /// overtaken, or has given its lease up. What cannot be told is told again when the store is closed.
     pub async fn take_down(&self) -> Result<bool, Error> {
+        self.inner.taken_down.store(true, Relaxed);
         self.end_lease(TAKEN_DOWN).await
+    }
+
+    /// Whether this one has begun to take everything down.
+    pub fn is_taken_down(&self) -> bool {
+        self.inner.taken_down.load(Relaxed)
     }
 
     /// Whether there was a lease to end. One that has a database for itself needs none.

@@ -12,6 +12,7 @@ use crate::dialect::{self, Pool, Writing, query};
 use crate::environments;
 use crate::error::Error;
 use crate::folder::{self, Claim};
+use crate::home;
 use crate::journal;
 use crate::migrations;
 use crate::moved;
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     start: u64,
     /// The number of whoever has taken over, once that is known.
     pub fenced: watch::Sender<Option<u64>>,
+    /// Whether everything is taken down by this process.
+    pub taken_down: AtomicBool,
     /// The id of this store.
     pub cluster: String,
     _claim: Arc<Claim>,
@@ -66,6 +69,9 @@ impl Store {
     pub async fn open(folder: &Path) -> Result<Store, Error> {
         let claim = folder::claim(folder).await?;
         let file = folder.join("slipway.db");
+        if !file.exists() {
+            home::refuse_shared(folder)?;
+        }
         folder::private(&file)?;
         let (writer, readers) = dialect::open_file(&file).await?;
         migrations::run(&writer).await?;
@@ -99,6 +105,7 @@ impl Store {
             counted_rollout: AtomicU64::new(newest_rollout),
             start,
             fenced: watch::Sender::new(None),
+            taken_down: AtomicBool::new(false),
             cluster,
             _claim: claim,
         };
@@ -121,7 +128,7 @@ impl Store {
     /// Closes every connection; what was committed is on the disk already. Another may drive from now on.
     pub async fn close(&self) {
         if let Err(error) = self.hand_over().await {
-            tracing::warn!(%error, "the lease could not be given up: another waits until it runs out");
+            tracing::warn!(%error, "the lease could not be ended: it runs out");
         }
         let Pools { writer, readers, lease } = &self.inner.pools;
         readers.close().await;

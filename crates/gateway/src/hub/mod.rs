@@ -5,6 +5,7 @@
 //! only who was invited. Called by the control plane's drivers; all calls but [`Hub::wait_acked`] return at once.
 
 mod authority;
+mod beside;
 mod door;
 mod draining;
 mod fence;
@@ -40,6 +41,7 @@ use crate::machine;
 use crate::outcomes::Reports;
 
 use self::authority::Authority;
+use self::beside::ControlFile;
 use self::fence::Fence;
 use self::roster::Roster;
 use self::tally::Tally;
@@ -146,6 +148,7 @@ struct Shared {
     address: SocketAddr,
     /// Where the API listens.
     api: Option<SocketAddr>,
+    control_file: ControlFile,
     /// Where invited gateways call, and who vouches for them.
     invited: Option<(SocketAddr, Authority)>,
     grace: Duration,
@@ -216,13 +219,15 @@ impl Hub {
             }
             _ => (None, None),
         };
-        write_control_file(&settings, address)?;
+        let control_file = ControlFile::of(&settings, address);
+        control_file.write()?;
         let stopped = CancellationToken::new();
         let state = State { gateways: invite::expected(&roster), roster, ..State::default() };
         let shared = Arc::new(Shared {
             token: settings.token,
             address,
             api: settings.api,
+            control_file,
             invited,
             grace: settings.grace,
             machine: machine::here(),
@@ -247,6 +252,11 @@ impl Hub {
         }
         tokio::spawn(watch::watch(shared.clone()));
         Ok(Hub { shared, _end: Arc::new(stopped.drop_guard()) })
+    }
+
+    /// Ends it with what is returned, whoever still has it: it hears no gateway from then on, and writes nothing down.
+    pub fn ends_with(&self) -> DropGuard {
+        self.shared.stopped.clone().drop_guard()
     }
 
     /// Where gateways call.
@@ -361,16 +371,4 @@ impl Shared {
             nudge();
         }
     }
-}
-
-fn write_control_file(settings: &Settings, address: SocketAddr) -> io::Result<()> {
-    let Settings { control_file, token, api, start, .. } = settings;
-    if let Some(folder) = control_file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut content = serde_json::json!({ "address": address, "token": token, "start": start });
-    if let Some(api) = api {
-        content["api"] = api.to_string().into();
-    }
-    crate::table_store::replace(control_file, format!("{content}\n").as_bytes())
 }

@@ -12,7 +12,7 @@ use crate::machine;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often it is tried to write what could not be written.
+/// How often it is tried to write what could not be written, or what somebody else has written over.
 const WRITE: Duration = Duration::from_secs(1);
 /// A look that comes so late was not one of many: this process stood still, and heard nobody meanwhile.
 const STOOD_STILL: Duration = Duration::from_secs(2);
@@ -41,6 +41,7 @@ pub(super) async fn watch(shared: Arc<Shared>) {
         let at = Instant::now();
         if at >= write {
             shared.state().roster.retry();
+            shared.control_file.insist();
             write = at + WRITE;
         }
         let slept = at - last > STOOD_STILL;

@@ -47,7 +47,8 @@ pub(super) async fn open(options: PgConnectOptions) -> Result<[PgPool; 3], Error
         )));
     }
     let readers = pool(6, 5).connect_lazy_with(options.clone());
-    Ok([writer, readers, pool(1, 2).connect_lazy_with(options)])
+    // One more than is used: a connection that hangs is given back only when it answers again.
+    Ok([writer, readers, pool(2, 2).connect_lazy_with(options)])
 }
 
 /// Text is compared and ordered by its bytes, as in SQLite, whatever the server's language is.

@@ -2,7 +2,7 @@
 //!
 //! Whoever asks one that is away would wait for seconds, each time: a lane is held meanwhile, and a page that shows the way
 //! back asks several times. What renews the lease asks every 0.6 seconds anyway and says what came of it, after
-//! two seconds where nobody answers; until it gets an answer again, everybody else is told at once.
+//! two seconds or so where nobody answers; until it gets an answer again, everybody else is told at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

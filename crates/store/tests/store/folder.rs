@@ -78,3 +78,15 @@ async fn what_is_kept_is_nobody_elses_to_read() {
     }
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_folder_whose_store_is_on_a_server_gets_no_second_one() {
+    let ground = Ground::server();
+    ground.open().await.unwrap().close().await;
+    match Store::open(ground.path()).await {
+        Err(Error::OnServer { folder }) => assert_eq!(folder, ground.path().display().to_string()),
+        other => panic!("{other:?}"),
+    }
+    assert!(!ground.path().join("slipway.db").exists(), "it is refused before there is one");
+    assert!(ground.open().await.is_ok(), "its own is there as before");
+}

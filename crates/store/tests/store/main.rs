@@ -8,6 +8,7 @@ mod full;
 mod groups;
 mod guard;
 mod hooks;
+mod leases;
 mod moving;
 mod notes;
 mod records;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use slipway_core::instance::{Exit, InstanceSpec, InstanceState, TargetError};
 use slipway_core::names::InstanceId;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use super::{Shared, follow};
 use crate::folder::{Folder, Launch, Phase, State, local};
@@ -25,6 +26,10 @@ use crate::{config_files, env_file, sockets};
 
 /// How long a shim may take until it has written its first state.
 const SHIM_LIMIT: Duration = Duration::from_secs(20);
+/// How long a folder that another process has is waited for, at each try.
+const HELD_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is looked.
+const AGAIN: Duration = Duration::from_millis(50);
 /// What a folder is renamed to before it is removed; no instance can be called that.
 const TRASH: &str = ".trash-";
 
@@ -80,6 +85,7 @@ async fn bring_up(
     artifact: std::path::PathBuf,
 ) -> Result<(), TargetError> {
     let (token, stop_signal) = (launch.token.clone(), launch.spec.stop_signal);
+    let_go(folder).await;
     let lock = {
         let (folder, root) = (folder.clone(), shared.root.clone());
         tokio::task::spawn_blocking(move || prepare(&root, &folder, &launch, &artifact))
@@ -110,6 +116,15 @@ async fn bring_up(
     tokio::spawn(async move { shim.wait().await });
     // One that began and was killed too late is an instance all the same: its status says what became of it.
     if folder.has_state() { Ok(()) } else { began.map_err(TargetError::Transient) }
+}
+
+/// Waits, if not for ever, for whoever else has the folder: a control plane that was told to end unpacks to the end first, which is
+/// no reason to take a release back.
+async fn let_go(folder: &Folder) {
+    let begun = Instant::now();
+    while folder.is_held() && begun.elapsed() < HELD_LIMIT {
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Everything up to the shim: takes the folder, sweeps away what an interrupted start left, unpacks, writes the launch.

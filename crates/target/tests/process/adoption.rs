@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use slipway_core::instance::{Health, InstanceState, Target};
@@ -284,4 +285,19 @@ async fn a_shim_whose_folder_is_gone_ends_its_program() {
     let shim = world.shim_pid(&spec.id);
     fs::remove_dir_all(world.folder(&spec.id)).unwrap();
     eventually("both are gone", || !runs(pid) && !runs(shim)).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_another_control_plane_still_has_is_waited_for() {
+    let (world, spec) = (World::new(), server("shop-1", &[]));
+    fs::create_dir_all(world.folder(&spec.id)).unwrap();
+    let lock = fs::File::create(world.folder(&spec.id).join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut starting = Box::pin(world.start(&spec));
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut starting).await;
+    assert!(early.is_err(), "it waits: {early:?}");
+    drop(lock);
+    starting.await.unwrap();
+    world.healthy(&spec.id).await;
+    world.target().stop_all().await.unwrap();
 }
