@@ -218,7 +218,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slipway promote checkout --env production")]
     Promote(Lane),
     /// Take the open rollout back, or withdraw one that waits.
-    #[command(after_help = "Example:\n  slipway abort checkout --env production\n  slipway abort checkout --env production --rollout ro-7")]
+    #[command(
+        after_help = "Example:\n  slipway abort checkout --env production\n  slipway abort checkout --env production --rollout ro-7"
+    )]
     Abort(Abort),
     /// Show the journal, or verify its chain.
     #[command(after_help = "Example:\n  slipway journal --service checkout --follow\n  slipway journal verify")]
