@@ -241,6 +241,32 @@ async fn of_two_control_planes_one_drives_and_the_other_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_down_stays_down_for_one_that_stood_still_meanwhile() {
+    let _alone = alone().await;
+    let (postgres, url) = server();
+    let stage = Stage::set_on(up(&url, None).await, CANARY, 20.0).await;
+    let second = up(&url, Some(&stage.slipway)).await;
+    let sleeper = stage.slipway.control_plane().expect("a process");
+    signal(sleeper, Signal::STOP).expect("it stands still");
+    let leads = || postgres.query_in("slipway", "SELECT start FROM leases").is_ok_and(|start| start == ["2"]);
+    until("the other leads", async || leads().then_some(())).await.expect("it takes over");
+    until("the other drives", async || second.get("/services").await.ok()).await.expect("it answers");
+    second.cli(&["down"]).await.expect("it runs").expect(0).expect("everything ends");
+    signal(sleeper, Signal::CONT).expect("it wakes up");
+    // Had it driven once more, its own process would go on.
+    until("it ends", async || (!slipway_e2e::process::runs(sleeper)).then_some(()))
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {}", stage.slipway.said()));
+    let left = stage.slipway.processes();
+    assert!(left.is_empty(), "nothing comes back: {left:#?}");
+    // Without a database it is not the same store: a second one would know nothing of what was released.
+    let data = stage.slipway.data.display().to_string();
+    let refused = stage.slipway.cli(&["up", "--data", &data]).await.expect("it runs");
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("--database"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_take_over_stands_by_and_tries_again() {
     let _alone = alone().await;
     let (_postgres, url) = server();

@@ -11,10 +11,11 @@ mod hooks;
 mod standing;
 mod web;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 use slipway_control::{Clock, Control, Parts};
 use slipway_core::instance::Target;
@@ -68,6 +69,8 @@ struct Ground<'a> {
     database: Option<Address>,
     api: std::net::SocketAddr,
     front: Front,
+    /// Whether whoever started this was told how it goes.
+    announced: Cell<bool>,
 }
 
 /// Runs until told to end.
@@ -92,7 +95,7 @@ pub(crate) async fn run(common: &Common, up: Up) -> Result<u8> {
         let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
         async move { axum::serve(listener, app).with_graceful_shutdown(async move { closing.cancelled().await }).await }
     });
-    let ground = Ground { common, up: &up, folder, database, api, front };
+    let ground = Ground { common, up: &up, folder, database, api, front, announced: Cell::new(false) };
     let ended = match alone {
         Some(store) => ground.drive(store, &mut told).await.map(|_| ()),
         None => ground.take_turns(&mut told).await,
@@ -106,14 +109,15 @@ impl Ground<'_> {
     /// Stands by and drives, as the others leave it, until told to end.
     async fn take_turns(&self, told: &mut Told) -> Result<()> {
         let Some(database) = &self.database else { return Ok(()) };
-        let mut announced = false;
+        // Kept from one term to the next: what was taken down meanwhile stays down.
+        let mut seen = 0;
         loop {
             let address = format!("http://{}", self.api);
             let named = |error| database::named(error, database);
-            let mut standing = match Standing::join(&self.folder, database, address).await {
+            let mut standing = match Standing::join(&self.folder, database, address, seen).await {
                 Ok(standing) => standing,
                 // Whoever starts must know at once; whoever has stood by or driven goes on.
-                Err(error) if announced && is_away(&error) => {
+                Err(error) if self.announced.get() && is_away(&error) => {
                     tracing::warn!(error = format!("{error:#}"), "it cannot stand by yet");
                     tokio::select! {
                         () = tokio::time::sleep(AGAIN) => continue,
@@ -123,24 +127,23 @@ impl Ground<'_> {
                 }
                 Err(error) => return Err(named(error)),
             };
-            let joined = || match std::mem::replace(&mut announced, true) {
-                true => Ok(()),
-                false => self.announce(&gateway::of_driver(&self.folder, self.up.traffic)?, None, true),
-            };
+            let joined = || self.announce(&gateway::of_driver(&self.folder, self.up.traffic)?, None, true);
             let stood = tokio::select! {
-                stood = standing.stand(&self.front, joined) => stood.map_err(named)?,
+                stood = standing.stand(&self.front, self.announced.get(), joined) => stood.map_err(named)?,
                 _ = told.interrupt.recv() => return Ok(()),
                 _ = told.terminate.recv() => return Ok(()),
             };
+            seen = standing.seen();
             drop(standing);
             match stood {
                 Stood::TakenDown => return Ok(()),
-                Stood::Leads(store) => match self.drive(store, told).await {
+                Stood::Leads(store) => match self.drive(store.clone(), told).await {
                     Ok(End::Overtaken) => {
                         tracing::warn!("another control plane has taken over: this one stands by from now on");
                     }
                     Ok(End::All | End::Control) => return Ok(()),
-                    Err(error) if announced => {
+                    // What has begun to end is not taken up again.
+                    Err(error) if self.announced.get() && !store.is_taken_down() => {
                         tracing::error!(
                             error = format!("{error:#}"),
                             "this control plane could not take over: it stands by, and tries again where nobody else does"
@@ -150,7 +153,6 @@ impl Ground<'_> {
                     Err(error) => return Err(error),
                 },
             }
-            announced = true;
         }
     }
 
@@ -190,6 +192,8 @@ impl Ground<'_> {
         starter.check_certificates()?;
         starter.check_port()?;
         let hub = self.hub(start).await?;
+        // However this ends, and whoever still holds it: it is another's turn to hear gateways.
+        let _ends = hub.ends_with();
         starter.expect(&hub);
         let mut child = starter.ensure()?;
         let target = Arc::new(process_target(folder, clock, fence.as_ref().map(|_| start))?);
@@ -218,8 +222,18 @@ impl Ground<'_> {
             folder::replace(&folder.api(), &written.to_string())?;
             self.announce(&traffic.to_string(), starter.speaks_tls_at(), false)
         };
-        if let Err(error) = announced.await {
+        let announced = tokio::select! {
+            announced = announced => announced,
+            _ = &mut *holding => Err(anyhow!("another control plane has taken over")),
+        };
+        if let Err(error) = announced {
+            self.front.wait();
             control.stop().await;
+            // What was started is the other's by then.
+            if holding.is_finished() || fence.as_ref().is_some_and(Fence::is_overtaken) {
+                tracing::warn!(error = format!("{error:#}"), "overtaken before it was up");
+                return Ok(End::Overtaken);
+            }
             if let Some(mut child) = child {
                 // Nobody would watch it.
                 let _ = child.kill().await;
@@ -227,7 +241,7 @@ impl Ground<'_> {
             return Err(error);
         }
 
-        let watch = tokio::spawn(starter.watch(hub.clone(), start, child));
+        let watch = tokio::spawn(starter.watch(hub.clone(), start, fence.clone(), child));
         let obtaining = obtaining.map(|keeper| tokio::spawn(keeper.keep()));
         let end = tokio::select! {
             end = told.wait(asked) => end,
@@ -285,6 +299,7 @@ impl Ground<'_> {
         let mut out = std::io::stdout();
         writeln!(out, "{text}")?;
         out.flush()?;
+        self.announced.set(true);
         Ok(())
     }
 }

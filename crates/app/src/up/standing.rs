@@ -30,18 +30,29 @@ pub(super) struct Standing {
     standby: Standby,
     /// Where this one's API listens, for those that will stand by it.
     address: String,
-    /// The newest start that was seen to drive.
+    /// The newest start that was seen to drive, this one's own included.
     seen: u64,
 }
 
 impl Standing {
-    pub async fn join(folder: &Folder, database: &Address, address: String) -> Result<Standing> {
-        Ok(Standing { standby: Standby::join(folder.path(), database).await?, address, seen: 0 })
+    /// `seen`: the newest start that was seen to drive before, 0 where none was.
+    pub async fn join(folder: &Folder, database: &Address, address: String, seen: u64) -> Result<Standing> {
+        Ok(Standing { standby: Standby::join(folder.path(), database).await?, address, seen })
     }
 
-    /// Waits until this one drives; requests go to whoever does. `joined` is called once another is seen to.
-    pub async fn stand(&mut self, front: &Front, mut joined: impl FnMut() -> Result<()>) -> Result<Stood> {
-        let mut told = false;
+    /// The newest start that was seen to drive. What it has taken down this one must not bring back, now or later.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Waits until this one drives; requests go to whoever does. Unless whoever started it was `told` already how it goes,
+    /// `joined` is called once another is seen to drive.
+    pub async fn stand(
+        &mut self,
+        front: &Front,
+        mut told: bool,
+        mut joined: impl FnMut() -> Result<()>,
+    ) -> Result<Stood> {
         loop {
             let looked = self.look(front).await;
             front.see(looked.is_ok());

@@ -10,6 +10,7 @@ use slipway_gateway::lock::{Lock, holder};
 use tokio::time::Instant;
 
 use super::{OWN, Starter};
+use crate::up::fence::Fence;
 
 /// How often an adopted gateway is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -21,8 +22,9 @@ const RUNS: Duration = Duration::from_secs(10);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 impl Starter {
-    /// Starts the gateway again whenever it has ended, and ends one that hangs. Never returns. `start`: of this control plane.
-    pub async fn watch(mut self, hub: Hub, start: u64, mut child: Option<tokio::process::Child>) {
+    /// Starts the gateway again whenever it has ended, and ends one that hangs. Returns only where it was overtaken: then the
+    /// gateway, or that there is none, is another's business. `start`: of this control plane.
+    pub async fn watch(mut self, hub: Hub, start: u64, fence: Option<Fence>, mut child: Option<tokio::process::Child>) {
         let (mut begun, mut pause) = (Instant::now(), Duration::ZERO);
         loop {
             let status = self.vacant(&hub, start, child.take()).await;
@@ -40,6 +42,9 @@ impl Starter {
                 );
                 hub.note_trouble(OWN, Some(trouble));
                 tokio::time::sleep(pause).await;
+            }
+            if fence.as_ref().is_some_and(Fence::is_overtaken) {
+                return;
             }
             begun = Instant::now();
             child = self.ensure().unwrap_or_else(|error| {
