@@ -74,7 +74,7 @@ fn a_first_release_and_what_follows_is_visited_whole() {
 #[test]
 fn what_is_broken_on_purpose_is_found_with_the_way_to_it() {
     for (sabotage, name) in [
-        (Sabotage::TrafficLast, "traffic_first"),
+        (Sabotage::SilencePasses, "silence_is_not_health"),
         (Sabotage::StableCold, "stable_stays_warm"),
         (Sabotage::StopsInUse, "confirmed_not_assumed"),
         (Sabotage::NumberTwice, "fenced"),

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// Modules whose tests are told once, and why.
-const ONCE: [(&str, &str); 6] = [
+const ONCE: [(&str, &str); 7] = [
     ("crash", "a child that the stories of both databases start"),
     ("folder", "what a folder refuses before any database is opened, and a file that is none"),
     ("full", "the disk under the file; a server's own is not Slipway's"),
     ("guard", "this test"),
+    ("leases", "a file has one control plane, which needs none"),
     ("moving", "from the one into the other"),
     ("notes", "files beside the database"),
 ];
