@@ -8,20 +8,22 @@ use slipway_control::ports::Router;
 use slipway_core::traffic::link;
 use slipway_core::units::Weight;
 
+/// The gateway tells that it has ejected an instance of 1.0.0, and that is recorded.
+async fn ejected(world: &World) -> link::Ejection {
+    let instance = world.now().await.instances[0].id.clone();
+    let why = "connection refused".to_string();
+    let ejection = link::Ejection { lane: shop(), version: name("1.0.0"), instance, incarnation: 1, why };
+    world.gateway.tell(link::Event::Ejected(ejection.clone()));
+    until("it is recorded", async || (world.entries("instance.ejected").await.len() == 1).then_some(())).await;
+    ejection
+}
+
 #[tokio::test]
 async fn what_a_gateway_stops_using_is_in_the_journal() {
     let world = World::new().await;
     world.serving("1.0.0").await;
-    let instance = world.now().await.instances[0].id.clone();
-    let ejection = link::Ejection {
-        lane: shop(),
-        version: name("1.0.0"),
-        instance: instance.clone(),
-        incarnation: 1,
-        why: "connection refused".into(),
-    };
-    world.gateway.tell(link::Event::Ejected(ejection.clone()));
-    until("it is recorded", async || (world.entries("instance.ejected").await.len() == 1).then_some(())).await;
+    let ejection = ejected(&world).await;
+    let instance = ejection.instance.clone();
     world.gateway.tell(link::Event::Readmitted(ejection));
     until("the end of it as well", async || (world.entries("instance.readmitted").await.len() == 1).then_some(()))
         .await;
@@ -63,6 +65,7 @@ async fn nobody_is_invited_without_it_being_recorded() {
 #[tokio::test]
 async fn an_upgrade_of_a_gateway_is_recorded_once_whoever_drives_when_it_comes_about() {
     let world = World::new().await;
+    world.serving("1.0.0").await;
     let follows = |boot: &str, pid| link::Follows { boot: boot.into(), pid, program: "0.1.0".into() };
     let recorded = async |world: &World, times: usize| {
         until("it is recorded", async || (world.entries("gateway.upgraded").await.len() == times).then_some(())).await
@@ -78,7 +81,8 @@ async fn an_upgrade_of_a_gateway_is_recorded_once_whoever_drives_when_it_comes_a
     .await;
     let world = world.restart().await;
     world.gateway.follow(follows("a", 7));
-    // What is said later is recorded after that.
+    // Whoever drives now has heard of it once the next word is recorded, and what is said later is recorded after that.
+    ejected(&world).await;
     world.gateway.follow(follows("b", 7));
     recorded(&world, 2).await;
     let entries = world.journal().await.into_iter().filter(|entry| entry.fact.kind == "gateway.upgraded");
