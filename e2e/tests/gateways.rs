@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::{Stage, alone, nothing_failed_by_slipway};
 use serde_json::Value;
 use slipway_e2e::process::{self, Signal};
-use slipway_e2e::{Options, Slipway, program, until, until_within};
+use slipway_e2e::{Options, Slipway, free_port, program, until, until_within};
 use slipway_load::{Load, LoadHandle};
 use tokio::process::{Child, Command};
 
@@ -26,9 +26,10 @@ const GRACE: &str = "10s";
 /// How long a gateway that stood still waits to be told of a newer table, as after a start; then it serves what it has.
 const TABLE_WAIT: Duration = Duration::from_millis(500);
 
-/// A Slipway that gateways may join.
+/// A Slipway that gateways may join, and find again after a restart.
 async fn slipway() -> Slipway {
-    let further = ["--gateways-listen", "127.0.0.1:0", "--gateway-grace", GRACE].map(str::to_string).to_vec();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let further = ["--gateways-listen", &listen, "--gateway-grace", GRACE].map(str::to_string).to_vec();
     Slipway::start(Options { further, ..Options::default() }).await.expect("Slipway starts")
 }
 
