@@ -125,7 +125,7 @@ async fn recorded(slipway: &Slipway, upgrades: &[(u32, u32)]) {
     let seen = until("upgrades are recorded", async || {
         let journal = slipway.get("/journal?limit=1000&kind=gateway.upgraded").await.ok()?;
         let pids = |entry: &Value| ["from", "to"].map(|of| entry["evidence"][of]["pid"].as_u64().unwrap_or_default());
-        said = journal.as_array()?.iter().rev().map(pids).collect();
+        said = journal.as_array()?.iter().map(pids).collect();
         said.iter()
             .eq(&upgrades.iter().map(|(from, to)| [u64::from(*from), u64::from(*to)]).collect::<Vec<_>>())
             .then_some(())

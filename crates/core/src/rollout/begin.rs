@@ -173,10 +173,6 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
     {
         return Some(refusal.reason);
     }
-    // There is no rollback of a rollback: what is left for good need not be startable.
-    if open.kind == RolloutKind::Rollback {
-        return None;
-    }
     // Rolling, replacing and a worker's drill give stable's instances up, and going back starts them again.
     let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id)
         && !rolling::applies(open)
@@ -207,33 +203,4 @@ pub(super) fn prepare(turn: &mut Turn, now: Timestamp) -> bool {
         turn.record("standby.ended", ENGINE, sentence, json!({ "version": version }));
     }
     done(turn, &way_back, now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::names::Digest;
-    use crate::rollout::fixture::{SHOP, asked, serving, slot};
-
-    /// 1 serves with one of its two instances, whose artifact is not there, and 2 stands by whole; `kind` is asked for.
-    fn begun(kind: RolloutKind) -> Option<String> {
-        let mut lane = serving(SHOP);
-        lane.slots = vec![slot(&lane, 1, "1", true), slot(&lane, 2, "2", true), slot(&lane, 3, "2", true)];
-        let mut wish = asked(SHOP, 1);
-        wish.kind = kind;
-        wish.release.artifact = Digest::of(b"another");
-        let here = [(wish.release.artifact.clone(), ())];
-        let seen = Observed { artifacts: here.into_iter().collect(), ..Observed::default() };
-        lane.queue.push(wish);
-        let mut turn = Turn::new(&lane);
-        next(&mut turn, &seen, Timestamp(1_000));
-        turn.lane.open.and_then(|open| open.ended().map(|(_, cause)| cause.to_string()))
-    }
-
-    #[test]
-    fn a_rollback_needs_nothing_of_the_version_that_it_leaves() {
-        assert_eq!(begun(RolloutKind::Rollback), None);
-        let blocked = begun(RolloutKind::Release).expect("a release has to come back from where it goes");
-        assert!(blocked.starts_with("no way back: the artifact of 1 "), "{blocked}");
-    }
 }
