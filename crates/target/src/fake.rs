@@ -75,6 +75,11 @@ impl FakeTarget {
         self.inner().refusals.push_back(error);
     }
 
+    /// How many refusals are not used up yet.
+    pub fn refusals_left(&self) -> usize {
+        self.inner().refusals.len()
+    }
+
     /// What smoke tests of a version come to from now on: a failure of the first test, or `None` for a pass.
     pub fn set_smoke(&self, version: &VersionName, failure: Option<&str>) {
         let mut inner = self.inner();

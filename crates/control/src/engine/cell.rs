@@ -136,20 +136,14 @@ pub(super) fn join(unkept: Option<Unkept>, turn: Turn) -> Unkept {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::path::PathBuf;
 
-    use slipway_core::instance::Pending;
-    use slipway_core::names::{Digest, LaneId};
+    use slipway_core::names::LaneId;
     use slipway_core::rollout::Refusal;
     use slipway_core::units::Timestamp;
     use slipway_store::{Commit, Store};
 
     use super::*;
-    use crate::clock::Clock;
-    use crate::control::Parts;
-    use crate::engine::Engine;
-    use crate::fakes::FakeRouter;
-    use crate::ports::{Artifacts, NoReceivers};
+    use crate::fakes;
 
     /// A turn of a lane that comes to this, or panics.
     fn turn(cell: &Cell, turned: Option<Result<(), Error>>) {
@@ -183,14 +177,6 @@ mod tests {
         assert!(!stuck(&cell));
     }
 
-    struct NoArtifacts;
-
-    impl Artifacts for NoArtifacts {
-        fn path<'a>(&'a self, _: &'a Digest) -> Pending<'a, Option<PathBuf>> {
-            Box::pin(async { None })
-        }
-    }
-
     #[tokio::test]
     async fn numbers_of_a_turn_that_meets_a_later_state_are_not_given_again() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -208,15 +194,7 @@ mod tests {
             let commit = Commit { lane, expected_generation, doc, facts, effects, consumed, rollouts, samples, at };
             store.commit(commit).await.expect("it is kept");
         }
-        let engine = Engine::new(Parts {
-            store,
-            target: Arc::new(slipway_target::fake::FakeTarget::new()),
-            router: Arc::new(FakeRouter::default()),
-            prober: Arc::new(()),
-            artifacts: Arc::new(NoArtifacts),
-            receivers: Arc::new(NoReceivers),
-            clock: Clock::starting(Timestamp(2)),
-        });
+        let engine = fakes::engine(store);
         let (cell, _) = engine.cell(&id);
         {
             let mut state = cell.state.lock().await;

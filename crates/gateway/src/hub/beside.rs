@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Settings;
+use crate::beside::Beside;
 
 /// The file, and what this control plane has to say in it.
 pub(super) struct ControlFile {
@@ -33,9 +34,8 @@ impl ControlFile {
 
     /// Writes it again where an earlier start has: one that stood still, was overtaken and woke up in the middle of its own.
     pub fn insist(&self) {
-        let said =
-            std::fs::read(&self.path).ok().and_then(|said| serde_json::from_slice::<serde_json::Value>(&said).ok());
-        let Some(by) = said.and_then(|said| said["start"].as_u64()).filter(|by| *by < self.start) else { return };
+        let said = std::fs::read(&self.path).ok().and_then(|said| serde_json::from_slice::<Beside>(&said).ok());
+        let Some(by) = said.map(|said| said.start).filter(|by| *by < self.start) else { return };
         let wrote = self.write().err();
         tracing::warn!(by, own = self.start, error = ?wrote, "an overtaken control plane has called gateways to itself; they are called back");
     }
