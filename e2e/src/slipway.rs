@@ -319,6 +319,14 @@ impl Slipway {
             line.map(Ok).or(ended.map(Err))
         })
         .await;
+        // It says why it ends before it has ended.
+        if let Ok(Ok(line)) = &ready
+            && line.starts_with("{\"error\"")
+        {
+            tokio::time::timeout(END_LIMIT, up.wait())
+                .await
+                .with_context(|| format!("after {line} it does not end"))??;
+        }
         self.up = Some(up);
         let line = match ready {
             Ok(Ok(line)) => line,

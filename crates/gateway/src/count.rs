@@ -120,11 +120,13 @@ impl Counts {
     /// Every row that is remembered.
     pub(crate) fn all(&self) -> Vec<Arc<VersionCounts>> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.values()
-            .flat_map(BTreeMap::values)
-            .flat_map(|e| e.versions.values().chain(e.cohorts.values()).chain(e.mirrored.values()))
-            .cloned()
-            .collect()
+        rows.values().flat_map(rows_of).collect()
+    }
+
+    /// The same of these lanes alone.
+    pub(crate) fn of(&self, lanes: &[LaneId]) -> Vec<Arc<VersionCounts>> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().filter_map(|lane| rows.get(lane)).flat_map(rows_of).collect()
     }
 
     /// The lifetime counts of every version, for `/metrics`.
@@ -136,6 +138,11 @@ impl Counts {
     pub(crate) async fn urgent(&self) {
         self.urgent.notified().await;
     }
+}
+
+fn rows_of(epochs: &Epochs) -> impl Iterator<Item = Arc<VersionCounts>> {
+    let kept = epochs.values();
+    kept.flat_map(|e| e.versions.values().chain(e.cohorts.values()).chain(e.mirrored.values())).cloned()
 }
 
 /// What one version did in one epoch.

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use slipway_core::names::InstanceId;
-use slipway_core::traffic::link::{FromGateway, LINE_LIMIT, ToGateway};
+use slipway_core::names::{InstanceId, LaneId};
+use slipway_core::traffic::link::{CountRow, FromGateway, LINE_LIMIT, ToGateway};
 use slipway_core::traffic::{RoutingTable, TableChange};
 
 use crate::api::Way;
@@ -261,7 +261,12 @@ impl Talk<'_> {
         if let Some(in_flight) = self.reporter.leaving(self.gateway.leaving()) {
             self.tell_leaving(&in_flight).await?;
         }
-        for rows in self.reporter.rows(&self.gateway.counts).chunks(ROWS_IN_A_PART) {
+        let rows = self.reporter.rows(&self.gateway.counts);
+        self.tell_counts(&rows).await
+    }
+
+    async fn tell_counts(&mut self, rows: &[CountRow]) -> io::Result<()> {
+        for rows in rows.chunks(ROWS_IN_A_PART) {
             send(&mut self.write, &FromGateway::Counts { rows: rows.to_vec() }).await?;
         }
         Ok(())
@@ -274,16 +279,21 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// Serves a table, and says so.
-    async fn serve(&mut self, table: RoutingTable) -> io::Result<()> {
+    /// Serves a table, and says so. Where they are known, these lanes alone are other in it than before.
+    async fn serve(&mut self, table: RoutingTable, lanes: Option<Vec<LaneId>>) -> io::Result<()> {
         let gateway = self.gateway;
         // What was said while this process stood still may be long over.
         let stood_still = gateway.is_behind() || gateway.pulse.stops() > self.since;
         let said = self.heard.when().filter(|_| stood_still).unwrap_or_else(since_boot_ms);
         if let Some(generation) = gateway.apply(table, said).await {
-            // In this order: whoever hears the acknowledgement knows what is still running.
+            // In this order: whoever hears the acknowledgement knows what is still running, and what has come of the rest.
             let in_flight = self.reporter.note_leaving(gateway.leaving());
             self.tell_leaving(&in_flight).await?;
+            let rows = match &lanes {
+                Some(lanes) => self.reporter.rows_of(&gateway.counts, lanes),
+                None => self.reporter.rows(&gateway.counts),
+            };
+            self.tell_counts(&rows).await?;
             send(&mut self.write, &FromGateway::Ack { generation }).await?;
             // One that was said while this process stood still need not be the newest.
             gateway.note_in_step(self.since);
@@ -309,17 +319,18 @@ impl Talk<'_> {
                 if self.away {
                     reach(&mut table.routes, self.at);
                 }
-                self.serve(table).await?;
+                self.serve(table, None).await?;
             }
             Ok(ToGateway::Change(change)) => {
                 if let Some(mut change) = whole(&mut self.parts, change)? {
                     if self.away {
                         reach(&mut change.routes, self.at);
                     }
+                    let lanes = change.from.is_some().then(|| change.lanes());
                     let Some(table) = gateway.changed(change).await else {
                         return Err(io::Error::other("it changes a routing table that is not served here"));
                     };
-                    self.serve(table).await?;
+                    self.serve(table, lanes).await?;
                 }
             }
             Ok(ToGateway::Here { beat }) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use slipway_core::names::InstanceId;
+use slipway_core::names::{InstanceId, LaneId};
 use slipway_core::traffic::link::{CountRow, FromGateway};
 
 use crate::count::{Counts, VersionCounts};
@@ -32,10 +32,15 @@ pub(crate) fn leaving_parts(in_flight: &[(InstanceId, u64)]) -> Vec<FromGateway>
     (0..parts).map(part).collect()
 }
 
+/// Counts by where they are, each with how often it had changed when it was told.
+type Told = HashMap<usize, (Arc<VersionCounts>, u64)>;
+
 /// What one connection to the control plane has been told.
 #[derive(Debug)]
 pub(crate) struct Reporter {
-    told: HashMap<usize, (Arc<VersionCounts>, u64)>,
+    told: Told,
+    /// Whether everything was told once.
+    whole: bool,
     leaving: Vec<(InstanceId, u64)>,
     at: Instant,
 }
@@ -43,7 +48,7 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Nothing has been told.
     pub(crate) fn new() -> Reporter {
-        Reporter { told: HashMap::new(), leaving: Vec::new(), at: Instant::now() }
+        Reporter { told: Told::new(), whole: false, leaving: Vec::new(), at: Instant::now() }
     }
 
     /// Waits until it is time for a report. A call that is dropped halfway loses nothing.
@@ -74,25 +79,45 @@ impl Reporter {
 
     /// Rows that changed since they were told, as they are now.
     pub(crate) fn rows(&mut self, counts: &Counts) -> Vec<CountRow> {
-        let all = counts.all();
-        let mut told = HashMap::with_capacity(all.len());
+        let before = std::mem::take(&mut self.told);
+        self.whole = true;
+        self.tell(counts.all(), &before)
+    }
+
+    /// The same of these lanes alone; of all of them where not everything was told before.
+    pub(crate) fn rows_of(&mut self, counts: &Counts, lanes: &[LaneId]) -> Vec<CountRow> {
+        if !self.whole {
+            return self.rows(counts);
+        }
+        let versions = counts.of(lanes);
+        let before = versions.iter().filter_map(|version| self.told.remove_entry(&id(version))).collect();
+        self.tell(versions, &before)
+    }
+
+    fn tell(&mut self, versions: Vec<Arc<VersionCounts>>, before: &Told) -> Vec<CountRow> {
         let mut rows = Vec::new();
-        for version in all {
+        self.told.reserve(versions.len());
+        for version in versions {
             let changes = version.changes();
-            let id = Arc::as_ptr(&version).addr();
             // The old entry kept the counts alive, so that the address cannot mean another one.
-            if changes > 0 && self.told.get(&id).is_none_or(|(_, before)| *before != changes) {
+            if changes > 0 && before.get(&id(&version)).is_none_or(|(_, before)| *before != changes) {
                 rows.push(version.row());
             }
-            told.insert(id, (version, changes));
+            self.told.insert(id(&version), (version, changes));
         }
-        self.told = told;
         rows
     }
 }
 
+fn id(version: &Arc<VersionCounts>) -> usize {
+    Arc::as_ptr(version).addr()
+}
+
 #[cfg(test)]
 mod tests {
+    use slipway_core::names::VersionName;
+    use slipway_core::traffic::Epoch;
+
     use super::*;
 
     #[test]
@@ -109,6 +134,24 @@ mod tests {
             assert!(said.iter().all(|(instances, _)| *instances <= LEAVING_IN_A_PART));
             assert_eq!(said.iter().position(|(_, more)| !more), Some(said.len() - 1));
         }
+    }
+
+    #[test]
+    fn what_some_lanes_have_counted_is_told_once_and_nothing_before_everything_was() {
+        let (counts, mut reporter) = (Counts::default(), Reporter::new());
+        let lanes: Vec<LaneId> = ["cart", "shop"]
+            .map(|name| LaneId { service: name.parse().unwrap(), environment: "production".parse().unwrap() })
+            .into();
+        let version = VersionName::new("1").unwrap();
+        let all: Vec<_> = lanes.iter().map(|lane| counts.version(lane, Epoch(1), &version, &[])).collect();
+        let told = |rows: Vec<CountRow>| rows.iter().map(|r| (r.service.to_string(), r.attempts)).collect::<Vec<_>>();
+        all.iter().for_each(|version| version.ended(1, false));
+        assert_eq!(told(reporter.rows_of(&counts, &lanes[..1])), [("cart".into(), 1), ("shop".into(), 1)]);
+        all.iter().for_each(|version| version.ended(1, false));
+        assert_eq!(told(reporter.rows_of(&counts, &lanes[..1])), [("cart".into(), 2)]);
+        assert_eq!(told(reporter.rows_of(&counts, &lanes[..1])), []);
+        assert_eq!(told(reporter.rows(&counts)), [("shop".into(), 2)], "what was told is not told again");
+        assert_eq!(told(reporter.rows(&counts)), []);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use common::*;
-use slipway_core::traffic::{Generation, Match, RoutingTable, Sticky};
+use slipway_core::traffic::{Epoch, Generation, Match, RoutingTable, Sticky};
 
 #[tokio::test]
 async fn a_table_pushed_over_the_link_routes_real_requests_and_they_are_counted() {
@@ -277,5 +277,21 @@ async fn what_is_counted_is_what_clients_saw() {
         let row = world.counts(version, "all are counted", |r| r.attempts == good + bad).await;
         assert_eq!((row.assigned, row.failed, row.failed_by_slipway), (good + bad, bad, 0));
         assert_eq!(row.latency_us.iter().map(|(_, n)| n).sum::<u64>(), good + bad);
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_before_a_table_is_told_before_that_is_acknowledged() {
+    let stable = Instance::start("s1").await;
+    let world = World::start().await;
+    world.publish(table(1, 0, &[&stable], &[]).build()).await;
+    let mut client = Client::to(world.address).await;
+    for generation in 1..=10 {
+        // Of one connection: when the second is answered, the first is counted.
+        client.get("/", &[]).await;
+        client.get("/", &[]).await;
+        world.publish(table(generation + 1, 0, &[&stable], &[]).build()).await;
+        let rows = world.hub.counts();
+        assert!(rows.iter().any(|row| row.epoch == Epoch(generation) && row.attempts > 0), "{generation}: {rows:#?}");
     }
 }

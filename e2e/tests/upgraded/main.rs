@@ -119,16 +119,18 @@ async fn are(slipway: &Slipway, expected: &[(&str, &str)]) {
     }
 }
 
-/// Waits until these upgrades are recorded, each as the processes that gave way and that serve.
+/// Waits until these upgrades are recorded, each as the processes that gave way and that serve. One that a control plane did
+/// not live to record is recorded by the next.
 async fn recorded(slipway: &Slipway, upgrades: &[(u32, u32)]) {
+    let mut expected: Vec<_> = upgrades.iter().map(|(from, to)| [u64::from(*from), u64::from(*to)]).collect();
+    expected.sort();
     let mut said = Vec::new();
     let seen = until("upgrades are recorded", async || {
         let journal = slipway.get("/journal?limit=1000&kind=gateway.upgraded").await.ok()?;
         let pids = |entry: &Value| ["from", "to"].map(|of| entry["evidence"][of]["pid"].as_u64().unwrap_or_default());
         said = journal.as_array()?.iter().map(pids).collect();
-        said.iter()
-            .eq(&upgrades.iter().map(|(from, to)| [u64::from(*from), u64::from(*to)]).collect::<Vec<_>>())
-            .then_some(())
+        said.sort();
+        (said == expected).then_some(())
     });
     let seen = seen.await;
     assert!(seen.is_ok(), "{upgrades:?}, but {said:?}; {}", slipway.said());

@@ -112,11 +112,12 @@ impl Engine {
 
     /// Looks at the gateways: counts, acknowledgements, events.
     pub fn look_at_gateways(&self) {
+        // Before their counts, of which an acknowledgement says how far they go.
+        let gateways = self.router.gateways();
         let (rows, unheard) = self.router.counted();
         let (mirrored, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.mirrored);
         let (mirrored_unheard, unheard): (Vec<_>, Vec<_>) = unheard.into_iter().partition(|row| row.mirrored);
         self.ledger().complete(&mut rows);
-        let gateways = self.router.gateways();
         let events = self.router.take_events();
         let now = self.clock.now();
         let mut seen = self.seen();

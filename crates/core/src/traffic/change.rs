@@ -80,6 +80,11 @@ impl TableChange {
         Some(RoutingTable { generation: self.generation, routes })
     }
 
+    /// The lanes that are other after it.
+    pub fn lanes(&self) -> Vec<LaneId> {
+        self.routes.iter().map(|route| route.lane()).chain(self.gone.iter().cloned()).collect()
+    }
+
     /// The same in parts that are no long messages.
     pub fn parts(mut self) -> Vec<TableChange> {
         let gone = std::mem::take(&mut self.gone);
