@@ -189,6 +189,7 @@ async fn a_cohort_of_the_environment_goes_first_whatever_the_release_declares() 
     stage.at_step(&id, "cohort internal").await;
     assert_eq!(asked("staff=1").await, "1.1.0", "the environment's own goes by a cookie");
     stage.say("abort", &[]).await.expect(0).expect("it is taken back");
+    assert_eq!(stage.outcome(&id).await["outcome"], "rolled_back");
     assert_eq!(asked("tester=1").await, "1.0.0", "and comes back with everybody");
     nothing_failed_by_slipway(&stage.strike().await);
 }

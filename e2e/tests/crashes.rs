@@ -106,10 +106,9 @@ async fn a_control_plane_that_stays_dead_gives_the_traffic_back() {
     stage.slipway.kill_control_plane().await.expect("it is killed");
     // The lease is fifteen seconds; what counts is that it ends without anybody's doing.
     until("the traffic is back", async || {
-        let report = stage.load.snapshot();
-        let last = report.versions.get("1.1.0").map_or(0, |v| v.last_ms);
-        let newest = report.versions.get("1.0.0").map_or(0, |v| v.last_ms);
-        (last > 0 && newest > last + 2_000).then_some(())
+        let met = stage.given("1.1.0");
+        stage.gives("1.0.0", 300).await;
+        (met > 0 && stage.given("1.1.0") == met).then_some(())
     })
     .await
     .expect("stable serves everybody");

@@ -185,8 +185,8 @@ async fn one_that_stands_still_is_left_out_in_time_and_comes_back_with_the_newes
     let status = slipway.cli(&["status"]).await.expect("it runs");
     assert!(status.stdout.contains("gateway edge-3 is lost"), "{status}");
 
-    three.signal(Signal::CONT);
     let woken = Instant::now();
+    three.signal(Signal::CONT);
     for asked in held {
         let (version, at) = asked.await.expect("it ends").expect("an answer");
         let in_vain = at.saturating_duration_since(woken) >= TABLE_WAIT;

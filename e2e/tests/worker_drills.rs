@@ -23,11 +23,11 @@ impl Post {
             let steps = now["steps"].as_array().cloned().unwrap_or_default();
             steps.iter().any(|step| step["name"] == name && step["state"] == "waiting").then_some(())
         };
-        until_within(Duration::from_secs(60), &format!("{id} is at {name}"), there).await.expect("it is");
+        until_within(Duration::from_secs(180), &format!("{id} is at {name}"), there).await.expect("it is");
     }
 
     async fn outcome(&self, id: &str) -> Value {
-        until_within(Duration::from_secs(90), &format!("{id} ends"), async || {
+        until_within(Duration::from_secs(300), &format!("{id} ends"), async || {
             let now = self.rollout(id).await;
             now["outcome"].is_string().then_some(now)
         })

@@ -106,7 +106,7 @@ async fn a_version_that_loses_parcels_is_taken_back_by_the_judge() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exclusive_worker_never_runs_two_versions_at_once() {
     let _alone = alone().await;
-    let mut post = Post::open("exclusive: true\n", "{ instances: 2, strategy: { replace: { verify: 2s } } }").await;
+    let mut post = Post::open("exclusive: true\n", "{ instances: 2, strategy: { replace: { verify: 6s } } }").await;
     post.build("1.1.0", &[("JOB_MS", "500")]);
     let plan = post.say("slipway plan -f slipway.yaml --version 1.1.0 --path build-1.1.0 --env production").await;
     assert!(plan.stdout.contains("there is a gap"), "{plan}");
@@ -131,7 +131,7 @@ async fn an_exclusive_worker_never_runs_two_versions_at_once() {
     .expect("it is");
     post.slipway.kill_control_plane().await.expect("it is killed");
     post.slipway.restart().await.expect("it is back");
-    until_within(Duration::from_secs(60), "it goes on to its end", async || {
+    until_within(Duration::from_secs(300), "it goes on to its end", async || {
         let now = post.slipway.get(&format!("/rollouts/{id}")).await.unwrap_or_default();
         now["outcome"].is_string().then_some(())
     })

@@ -222,7 +222,7 @@ async fn instances_of_another_boot_of_the_machine_are_not_used() {
 #[tokio::test]
 async fn a_broken_file_is_no_table() {
     let stable = Instance::start("s1").await;
-    let mut world = World::start().await;
+    let mut world = World::start_with(slipway_gateway::Tuning { table_wait: PATIENCE, ..quick() }).await;
     world.publish(table(1, 0, &[&stable], &[]).build()).await;
     world.kill_gateway().await;
     std::fs::write(world.dir.path().join("gateway/table.json"), "{\"boot").unwrap();

@@ -291,8 +291,11 @@ async fn one_that_is_told_to_end_while_it_hands_over_leaves_nobody_behind() {
         let told = Command::new("kill").args(["-TERM", &old.to_string()]).status().await.expect("kill");
         assert!(told.success());
         until("it has ended", async || (!process::runs(old)).then_some(())).await.expect("it ends");
-        let left = stage.slipway.processes();
-        assert!(left.iter().all(|process| !process.command.contains("tail -f")), "{left:#?}");
+        let left = async || {
+            let mut left = stage.slipway.processes().into_iter();
+            (!left.any(|process| process.command.contains("tail -f"))).then_some(())
+        };
+        until("nothing of the new one is left", left).await.expect("it is ended");
     };
     let (failed, ()) = tokio::join!(upgrade(&state), hangs());
     let failed = failed.expect(1).expect("it fails");
