@@ -119,17 +119,14 @@ async fn are(slipway: &Slipway, expected: &[(&str, &str)]) {
     }
 }
 
-/// Waits until these upgrades are recorded, each as the processes that gave way and that serve. One that a control plane did
-/// not live to record is recorded by the next.
+/// Waits until these upgrades are recorded, the newest first, each as the processes that gave way and that serve.
 async fn recorded(slipway: &Slipway, upgrades: &[(u32, u32)]) {
-    let mut expected: Vec<_> = upgrades.iter().map(|(from, to)| [u64::from(*from), u64::from(*to)]).collect();
-    expected.sort();
+    let expected: Vec<_> = upgrades.iter().map(|(from, to)| [u64::from(*from), u64::from(*to)]).collect();
     let mut said = Vec::new();
     let seen = until("upgrades are recorded", async || {
         let journal = slipway.get("/journal?limit=1000&kind=gateway.upgraded").await.ok()?;
         let pids = |entry: &Value| ["from", "to"].map(|of| entry["evidence"][of]["pid"].as_u64().unwrap_or_default());
         said = journal.as_array()?.iter().map(pids).collect();
-        said.sort();
         (said == expected).then_some(())
     });
     let seen = seen.await;
@@ -317,6 +314,7 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     let mut first = Socket::open(at).await;
     let (one, two) = upgraded(&state).await;
     let mut second = Socket::open(at).await;
+    recorded(&stage.slipway, &[(one, two)]).await;
     // With nobody to ask.
     stage.slipway.kill_control_plane().await.expect("it is killed");
     let (gave_way, three) = upgraded(&state).await;
@@ -326,7 +324,7 @@ async fn upgrades_one_after_the_other_survive_deaths_and_end_with_everything() {
     drain.sort();
     let drain = drain.each_ref().map(|(name, state)| (name.as_str(), *state));
     are(&stage.slipway, &[("local", "connected"), drain[0], drain[1]]).await;
-    recorded(&stage.slipway, &[(one, two), (two, three)]).await;
+    recorded(&stage.slipway, &[(two, three), (one, two)]).await;
 
     kill(three).await.expect("it is killed");
     let four = until("another one serves", async || {
