@@ -55,6 +55,7 @@ impl By {
     }
 }
 
-fn has(doc: &serde_json::Value, key: &str) -> bool {
+fn has(doc: &str, key: &str) -> bool {
+    let doc: serde_json::Value = serde_json::from_str(doc).unwrap_or_default();
     doc["keys"].as_array().is_some_and(|keys| keys.iter().any(|k| k == key))
 }

@@ -151,8 +151,9 @@ impl Control {
         control.spawn(schedule::keep(control.clone()));
         control.spawn(schedule::watch(control.clone()));
         control.spawn(keeper::keep(control.clone()));
-        let engine = engine.clone();
-        control.spawn(async move { engine.show_reported().await });
+        let (waking, reported) = (engine.clone(), engine.clone());
+        control.spawn(async move { waking.wake_paced().await });
+        control.spawn(async move { reported.show_reported().await });
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod hooks;
 mod lanes;
 mod notes;
 mod outcomes;
+mod paced;
 mod seen;
 mod unrecorded;
 mod upgrades;
@@ -69,6 +70,7 @@ pub(crate) struct Engine {
     /// One group release is let in at a time.
     pub groups: tokio::sync::Mutex<()>,
     unrecorded: unrecorded::Lanes,
+    paced: paced::Paced,
     upgraded: upgrades::Upgraded,
     outcomes: Mutex<slipway_core::outcome::Ledger>,
     seen: Mutex<Seen>,
@@ -101,6 +103,7 @@ impl Engine {
             claims: Claims::default(),
             groups: tokio::sync::Mutex::default(),
             unrecorded: unrecorded::Lanes::default(),
+            paced: paced::Paced::default(),
             upgraded: upgrades::Upgraded::default(),
             outcomes: Mutex::default(),
             seen: Mutex::default(),
@@ -234,6 +237,7 @@ impl Engine {
             (None, None) => Arc::new(Lane::new(id.clone())),
         };
         let now = self.clock.now();
+        self.paced.begun(id);
         let (mut seen, consumed) = self.observe(&before, now);
         seen.unrecorded = unkept.is_some();
         let mut turn = Turn::new(&before);

@@ -19,6 +19,6 @@ fn record(lane: &Lane, rollout: &Rollout) -> Result<RolloutRecord, Error> {
         outcome: rollout.ended().map(|(outcome, _)| outcome.as_str().to_string()),
         started_at: rollout.began_at,
         ended_at: rollout.ended_at,
-        doc: serde_json::to_value(rollout)?,
+        doc: serde_json::to_string(rollout)?,
     })
 }

@@ -153,7 +153,7 @@ async fn a_word_for_a_step_lets_no_later_one_pass_and_is_told_as_what_it_was() {
         world.control.store().rollout(&id).await.ok()??.outcome
     })
     .await;
-    let cause = world.control.store().rollout(&id).await.unwrap().unwrap().doc["state"].to_string();
+    let cause = world.state_kept(&id).await;
     assert!(cause.contains("user:ann") && cause.contains("in the judge's place"), "{cause}");
 }
 

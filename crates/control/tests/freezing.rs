@@ -35,7 +35,7 @@ async fn ask(world: &World, version: &str, place: &str) -> Result<RolloutId, Err
 async fn released(world: &World, version: &str) -> (String, String) {
     let id = ask(world, version, "Europe/Berlin").await.unwrap();
     let outcome = world.end(&id).await;
-    (outcome, world.control.store().rollout(&id).await.unwrap().unwrap().doc["state"].to_string())
+    (outcome, world.state_kept(&id).await)
 }
 
 /// The same control plane once it is `seconds` since 1970.

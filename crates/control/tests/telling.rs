@@ -45,7 +45,7 @@ async fn a_release_that_one_gateway_cannot_reach_is_taken_back_and_the_reason_na
     let said = "1.1.0 lost its last usable instance at the gateway g: connection refused";
     let causes: Vec<String> = world.journal().await.into_iter().map(|entry| entry.fact.cause).collect();
     assert!(causes.iter().any(|cause| cause.contains(said)), "{causes:#?}");
-    let ended = world.control.store().rollout(&id).await.unwrap().unwrap().doc["state"].to_string();
+    let ended = world.state_kept(&id).await;
     assert!(ended.contains(said), "{ended}");
 }
 

@@ -28,8 +28,8 @@ pub struct RolloutRecord {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// All of it.
-    pub doc: serde_json::Value,
+    /// All of it, as JSON.
+    pub doc: String,
 }
 
 /// The counter of rollouts.
@@ -126,7 +126,7 @@ fn record(row: &Row) -> Result<RolloutRecord, Error> {
         outcome: (!outcome.is_empty()).then_some(outcome),
         started_at: Timestamp(started as u64),
         ended_at: (ended > 0).then_some(Timestamp(ended as u64)),
-        doc: serde_json::from_str(&doc)?,
+        doc,
     })
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn keep(writing: &mut Writing, record: &RolloutRecord) -> Resul
     .bind(record.outcome.as_deref().unwrap_or(""))
     .bind(record.started_at.0 as i64)
     .bind(record.ended_at.map_or(0, |t| t.0 as i64))
-    .bind(record.doc.to_string())
+    .bind(&record.doc)
     .execute(&mut *writing)
     .await?;
     reach(writing, ROLLOUTS, number).await

@@ -155,7 +155,7 @@ impl Control {
 
     async fn ended(&self, rollout: &slipway_core::names::RolloutId) -> Result<Option<environment::Last>, Error> {
         let Some(record) = self.engine.store.rollout(rollout).await? else { return Ok(None) };
-        let rollout: slipway_core::rollout::Rollout = serde_json::from_value(record.doc)?;
+        let rollout: slipway_core::rollout::Rollout = serde_json::from_str(&record.doc)?;
         let ended = rollout.ended();
         Ok(ended.map(|(outcome, cause)| environment::Last { outcome, cause: cause.to_string() }))
     }

@@ -82,7 +82,7 @@ impl Control {
         }
         // Read after the lane was looked at: it may have ended since the record was read before.
         match self.engine.store.rollout(id).await? {
-            Some(record) => Ok(Some(RolloutNow::Ended(record.lane, Box::new(serde_json::from_value(record.doc)?)))),
+            Some(record) => Ok(Some(RolloutNow::Ended(record.lane, Box::new(serde_json::from_str(&record.doc)?)))),
             None => Ok(None),
         }
     }
@@ -105,7 +105,7 @@ impl Control {
         limit: u32,
     ) -> Result<Vec<(LaneId, Rollout)>, Error> {
         let records = self.engine.store.history(service, environment, limit).await?;
-        records.into_iter().map(|r| Ok((r.lane, serde_json::from_value(r.doc)?))).collect()
+        records.into_iter().map(|r| Ok((r.lane, serde_json::from_str(&r.doc)?))).collect()
     }
 
     /// The instances of a service whose logs can be read, running ones and those that ended lately.

@@ -123,14 +123,14 @@ impl Engine {
         let mut seen = self.seen();
         let (apart, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.cohort.is_some());
         let (apart_unheard, unheard): (Vec<_>, Vec<_>) = unheard.into_iter().partition(|row| row.cohort.is_some());
-        let mut touched: BTreeSet<LaneId> = seen.book.take_heard(rows, unheard, now).into_iter().collect();
-        touched.extend(take_apart(&mut seen.cohorts, apart, apart_unheard, now));
-        touched.extend(seen.mirrored.take_heard(mirrored, mirrored_unheard, now));
+        let mut counted = seen.book.take_heard(rows, unheard, now);
+        counted.extend(take_apart(&mut seen.cohorts, apart, apart_unheard, now));
+        counted.extend(seen.mirrored.take_heard(mirrored, mirrored_unheard, now));
         let in_flight = in_flight(&gateways);
-        let moved = self.moved(&seen, &gateways, in_flight.as_ref());
+        let mut moved = self.moved(&seen, &gateways, in_flight.as_ref());
         seen.in_flight = in_flight;
-        let counted = || gateways.iter().filter(|g| g.counts());
-        let watched = counted().next().is_some() && counted().all(|g| g.connected);
+        let heard = || gateways.iter().filter(|g| g.counts());
+        let watched = heard().next().is_some() && heard().all(|g| g.connected);
         seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
         let mut facts = self.follow_gateways(&mut seen, &gateways);
         self.note_upgrades(&gateways, now);
@@ -139,7 +139,9 @@ impl Engine {
         for (gateway, event) in events {
             match event {
                 link::Event::CandidateLost { lane, version, epoch, why } => {
-                    touched.insert(lane.clone());
+                    if let Some(moved) = &mut moved {
+                        moved.insert(lane.clone());
+                    }
                     let lost = seen.lost.entry(lane).or_default();
                     // Only the newest few matter: a turn looks at its own epoch.
                     if lost.len() >= 16 {
@@ -166,9 +168,10 @@ impl Engine {
         drop(seen);
         self.note(facts, now);
         match moved {
-            Some(moved) => touched.union(&moved).for_each(|lane| self.nudge(lane)),
+            Some(moved) => moved.iter().for_each(|lane| self.nudge(lane)),
             None => self.nudge_all(),
         }
+        self.nudge_soon(counted);
     }
 
     /// Lanes whose turns may wait for what gateways have said since the last time; `None` where that may be any.
@@ -208,8 +211,8 @@ impl Engine {
     /// Looks at what came of probes.
     pub fn look_at_probes(&self) {
         let (rows, now) = (self.prober.counts(), self.clock.now());
-        let touched = self.seen().probes.take(rows, now);
-        touched.iter().for_each(|lane| self.nudge(lane));
+        let counted = self.seen().probes.take(rows, now);
+        self.nudge_soon(counted);
     }
 
     /// Records what happened without any turn having decided it.

@@ -321,6 +321,12 @@ impl World {
         self.control.lane(&shop()).await.unwrap().unwrap()
     }
 
+    /// How a rollout ended or stands, as its row has it.
+    pub async fn state_kept(&self, id: &RolloutId) -> String {
+        let row = self.control.store().rollout(id).await.unwrap().unwrap();
+        serde_json::from_str::<serde_json::Value>(&row.doc).unwrap()["state"].to_string()
+    }
+
     /// Waits for a rollout's end and says how it came out.
     pub async fn end(&self, id: &RolloutId) -> String {
         until(&format!("{id} ends"), async || self.control.store().rollout(id).await.ok()??.outcome).await

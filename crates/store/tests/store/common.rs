@@ -185,7 +185,7 @@ pub fn rollout(id: RolloutId, service: &str, outcome: Option<&str>) -> RolloutRe
         outcome: outcome.map(str::to_string),
         started_at: Timestamp(10),
         ended_at: outcome.map(|_| Timestamp(20)),
-        doc: json!({ "outcome": outcome }),
+        doc: json!({ "outcome": outcome }).to_string(),
     }
 }
 
