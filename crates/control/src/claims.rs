@@ -8,7 +8,7 @@ use slipway_core::names::ServiceName;
 use slipway_core::traffic::Match;
 use tokio::sync::Notify;
 
-use crate::tables::in_common;
+use crate::places::in_common;
 
 /// What is about to be claimed. Clones are the same.
 #[derive(Clone, Default)]

@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use slipway_core::names::LaneId;
@@ -20,6 +20,12 @@ const RENEW: Duration = Duration::from_secs(3);
 const IDLE: Millis = Millis::from_secs(30);
 /// How long after a failed turn the next one comes.
 const AFTER_ERROR: Millis = Millis::from_secs(1);
+/// A look at everything takes a fifth of a processor at the most, however many instances there are and however often they change.
+const REST: u32 = 4;
+/// Rests that are not worth a timer.
+const BRIEF: Duration = Duration::from_millis(2);
+/// How much later than at once an instance may be looked at. What came of an effect is looked at for itself, at once.
+const LATE: Duration = Duration::from_millis(50);
 
 /// Turns a lane for ever.
 pub(crate) async fn drive(engine: Arc<Engine>, lane: LaneId) {
@@ -64,23 +70,30 @@ pub(crate) async fn renew(engine: Arc<Engine>) {
 
 /// Looks at gateways and instances whenever they say that something changed.
 pub(crate) fn watch(engine: &Arc<Engine>) {
-    let gateways = nudged(engine, Engine::look_at_gateways);
+    let gateways = nudged(engine, Engine::look_at_gateways, Duration::ZERO);
     engine.router.on_change(gateways);
-    let instances = nudged(engine, Engine::look_at_target);
+    // Every look is at all of them.
+    let instances = nudged(engine, Engine::look_at_target, LATE);
     engine.target.on_change(instances);
-    let probes = nudged(engine, Engine::look_at_probes);
+    let probes = nudged(engine, Engine::look_at_probes, Duration::ZERO);
     engine.prober.on_change(probes);
 }
 
-/// A nudge that makes a task of its own look, so that whoever nudges is never held up.
-fn nudged(engine: &Arc<Engine>, look: fn(&Engine)) -> Arc<dyn Fn() + Send + Sync> {
+/// A nudge that makes a task of its own look, so that whoever nudges is never held up. Looks that take long come seldom: after
+/// each, for [`REST`] times as long as it took and no longer than `late`, there is none.
+fn nudged(engine: &Arc<Engine>, look: fn(&Engine), late: Duration) -> Arc<dyn Fn() + Send + Sync> {
     let notify = Arc::new(Notify::new());
     let (weak, waiting) = (Arc::downgrade(engine), notify.clone());
     tokio::spawn(async move {
         loop {
             let Some(engine) = weak.upgrade() else { return };
+            let began = Instant::now();
             look(&engine);
             drop(engine);
+            let rest = (began.elapsed() * REST).min(late);
+            if rest > BRIEF {
+                tokio::time::sleep(rest).await;
+            }
             waiting.notified().await;
         }
     });

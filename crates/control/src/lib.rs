@@ -17,6 +17,7 @@ mod groups;
 mod hooks;
 mod keeper;
 mod pinging;
+mod places;
 pub mod ports;
 mod records;
 mod schedule;

@@ -9,6 +9,7 @@ use slipway_core::rollout::Confirmed;
 use slipway_core::traffic::{Generation, Match, Route, RoutingTable};
 use slipway_core::units::Millis;
 
+use crate::places::Places;
 use crate::ports::{GatewayView, Router};
 
 /// Changes that are remembered for gateways that have not acknowledged a later table.
@@ -27,6 +28,8 @@ struct State {
     /// Nothing is published before every lane is known, so that none is dropped by a restart.
     open: bool,
     routes: BTreeMap<LaneId, Arc<Route>>,
+    /// What the routes claim.
+    places: Places,
     /// What each of the last tables changed, oldest first; the newest is numbered `count`.
     changes: VecDeque<Change>,
 }
@@ -42,8 +45,8 @@ struct Change {
 impl Tables {
     /// Tables numbered after the `start`th start of a control plane.
     pub fn new(router: Arc<dyn Router>, start: u64) -> Tables {
-        let state = State { start, count: 0, open: false, routes: BTreeMap::new(), changes: VecDeque::new() };
-        Tables { router, state: Mutex::new(state) }
+        let (routes, places, changes) = (BTreeMap::new(), Places::default(), VecDeque::new());
+        Tables { router, state: Mutex::new(State { start, count: 0, open: false, routes, places, changes }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -56,6 +59,7 @@ impl Tables {
         if state.routes.get(lane).map(|known| &**known) == route.as_ref() {
             return;
         }
+        state.places.put(lane, route.as_ref().map(|route| route.matches.as_slice()));
         let before = match route {
             Some(route) => state.routes.insert(lane.clone(), Arc::new(route)),
             None => state.routes.remove(lane),
@@ -143,23 +147,10 @@ impl Tables {
         Some(changes.filter_map(|change| change.lane.clone()).collect())
     }
 
-    /// A lane other than `lane` whose route claims one of `matches`, and the match.
+    /// A lane of another service than `lane`'s whose route claims one of `matches`, and the match.
     pub fn claimed(&self, lane: &LaneId, matches: &[Match]) -> Option<(LaneId, String)> {
-        let state = self.lock();
-        let others = state.routes.iter().filter(|(id, _)| id.service != lane.service);
-        for (id, route) in others {
-            if let Some(what) = in_common(matches, &route.matches) {
-                return Some((id.clone(), what));
-            }
-        }
-        None
+        self.lock().places.claimed(&lane.service, matches)
     }
-}
-
-/// A host and path that both claim.
-pub(crate) fn in_common(ours: &[Match], theirs: &[Match]) -> Option<String> {
-    let both = ours.iter().find(|ours| theirs.iter().any(|m| m.host == ours.host && m.path == ours.path))?;
-    Some(format!("{}{}", both.host.as_deref().unwrap_or("any host"), both.path))
 }
 
 impl State {

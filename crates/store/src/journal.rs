@@ -45,6 +45,27 @@ pub struct Filter {
     pub limit: Option<u32>,
 }
 
+impl Filter {
+    /// What is asked of the database. Only what is given is a condition on a column, since no index serves one that may be none.
+    fn statement(&self) -> String {
+        let is = |given: bool, place: u32, condition: &str| match given {
+            true => format!("({condition})"),
+            false => format!("${place} = ''"),
+        };
+        let named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty());
+        let conditions = [
+            is(self.service.is_some(), 1, "service = $1"),
+            is(self.environment.is_some(), 2, "environment = $2"),
+            is(self.rollout.is_some(), 3, "rollout = $3"),
+            is(named(&self.kind), 4, "kind = $4 OR substr(kind, 1, length($4) + 1) = $4 || '.'"),
+            is(named(&self.actor), 5, "actor = $5"),
+            "seq > $6 AND seq < $7 AND at >= $8 AND at < $9".to_string(),
+        ];
+        let order = if self.after.is_some() { "ASC" } else { "DESC" };
+        format!("SELECT seq, body FROM journal WHERE {} ORDER BY seq {order} LIMIT $10", conditions.join(" AND "))
+    }
+}
+
 impl Store {
     /// Records facts that belong to no turn.
     pub async fn append(&self, facts: Vec<Fact>, at: Timestamp) -> Result<(), Error> {
@@ -55,25 +76,17 @@ impl Store {
 
     /// The entries that fit, oldest first if `after` is given, otherwise newest first.
     pub async fn entries(&self, filter: &Filter) -> Result<Vec<Entry>, Error> {
-        let order = if filter.after.is_some() { "ASC" } else { "DESC" };
-        let sql = format!(
-            "SELECT seq, body FROM journal WHERE ($1 = '' OR service = $1) AND ($2 = '' OR environment = $2) \
-             AND ($3 = '' OR rollout = $3) AND ($4 = '' OR kind = $4 OR substr(kind, 1, length($5)) = $5) AND seq > $6 AND seq < $7 \
-             AND ($9 = '' OR actor = $9) AND at >= $10 AND at < $11 ORDER BY seq {order} LIMIT $8"
-        );
-        let kind = filter.kind.clone().unwrap_or_default();
-        let rows = query(sql)
+        let rows = query(filter.statement())
             .bind(filter.service.as_ref().map_or("", |s| s.as_str()))
             .bind(filter.environment.as_ref().map_or("", |e| e.as_str()))
             .bind(filter.rollout.as_ref().map_or("", |r| r.as_str()))
-            .bind(&kind)
-            .bind(format!("{kind}."))
+            .bind(filter.kind.as_deref().unwrap_or(""))
+            .bind(filter.actor.as_deref().unwrap_or(""))
             .bind(filter.after.unwrap_or(0) as i64)
             .bind(filter.before.map_or(i64::MAX, |b| b as i64))
-            .bind(i64::from(filter.limit.unwrap_or(100).min(MOST)))
-            .bind(filter.actor.as_deref().unwrap_or(""))
             .bind(filter.since.map_or(0, |at| at.0 as i64))
             .bind(filter.until.map_or(i64::MAX, |at| at.0 as i64))
+            .bind(i64::from(filter.limit.unwrap_or(100).min(MOST)))
             .fetch_all(self.readers())
             .await?;
         rows.iter()
@@ -317,4 +330,26 @@ async fn append(
         .await?;
     }
     Ok(Anchor { seq, hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn entries_of_one_service_or_rollout_are_found_by_an_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("a store");
+        let shop = Filter { service: Some("shop".parse().expect("a service")), ..Filter::default() };
+        let before = Filter { before: Some(7), kind: Some("rollout".into()), ..shop.clone() };
+        let one = Filter { rollout: Some(RolloutId::numbered(1)), after: Some(0), ..Filter::default() };
+        for (filter, index) in [(shop, "journal_service"), (before, "journal_service"), (one, "journal_rollout")] {
+            let sql = filter.statement();
+            let explained = query(format!("EXPLAIN QUERY PLAN {sql}"));
+            let explained = (0..10).fold(explained, |explained, _| explained.bind(""));
+            let plan = explained.fetch_all(store.readers()).await.expect("a plan");
+            let steps: Vec<String> = plan.iter().map(|row| row.try_get(3).expect("a step")).collect();
+            assert!(steps.len() == 1 && steps[0].contains(index), "{sql}: {steps:?}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use slipway_core::traffic::Match;
 
 use super::{Cell, Engine};
 use crate::error::Error;
-use crate::tables::in_common;
+use crate::places::in_common;
 
 /// After so long a turn does not come to its end: everything that it waits for has a shorter limit. And so long turns may fail.
 const ENDLESS: Duration = Duration::from_secs(15);
@@ -32,6 +32,8 @@ impl Engine {
             return (cell.clone(), false);
         }
         let cell = Arc::new(Cell::default());
+        // Under the lock, so that whoever finds it here and notes what it claims does so afterwards.
+        self.doubt_claims(lane);
         cells.insert(lane.clone(), cell.clone());
         (cell, true)
     }
@@ -59,11 +61,12 @@ impl Engine {
 
     /// A lane of another service than `lane`'s that claims one of `wanted` once what is open or waits in it serves, and which.
     pub async fn claimed(&self, lane: &LaneId, wanted: &[Match]) -> Result<Option<(LaneId, String)>, Error> {
-        for id in self.lanes().into_iter().filter(|id| id.service != lane.service) {
-            let coming = match self.noted_claims(&id) {
-                Some(coming) => coming,
-                None => self.lane(&id).await?.map_or_else(Vec::new, |kept| coming(&kept)),
-            };
+        let (claimed, unknown) = self.noted_claim(&lane.service, wanted);
+        if claimed.is_some() {
+            return Ok(claimed);
+        }
+        for id in unknown {
+            let coming = self.lane(&id).await?.map_or_else(Vec::new, |kept| coming(&kept));
             if let Some(what) = in_common(wanted, &coming) {
                 return Ok(Some((id, what)));
             }

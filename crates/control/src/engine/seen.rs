@@ -8,7 +8,7 @@ use slipway_core::names::{Digest, InstanceId, LaneId};
 use slipway_core::rollout::{self, Book, EffectResult, Lane, Lost, Observed, Serving};
 use slipway_core::shared_map::SharedMap;
 use slipway_core::spec::Hook;
-use slipway_core::traffic::{Match, link};
+use slipway_core::traffic::link;
 use slipway_core::units::{Millis, Timestamp};
 use slipway_store::EffectId;
 
@@ -16,6 +16,7 @@ mod noted;
 
 use super::Engine;
 use super::gateways::{Kept, Outdated, at_gateway, in_flight, lapses};
+use crate::places::Places;
 use crate::ports::GatewayView;
 
 /// A control plane that was not heard of by itself for so long was not looking.
@@ -59,7 +60,9 @@ pub(super) struct Seen {
     artifacts: SharedMap<Digest, ()>,
     serving: SharedMap<LaneId, Serving>,
     /// What lanes claim once what is open or waits in them serves, where it is known what is kept of them.
-    claims: HashMap<LaneId, Vec<Match>>,
+    claims: Places,
+    /// Lanes of which that is not known.
+    unknown: BTreeSet<LaneId>,
     /// Lanes in which an incident is open.
     incidents: BTreeSet<LaneId>,
     /// Lanes whose drills come by themselves.

@@ -1,7 +1,7 @@
 //! What is noted of lanes, artifacts and hooks for whoever looks at all of them.
 
 use slipway_core::instance::InstanceStatus;
-use slipway_core::names::{Digest, LaneId};
+use slipway_core::names::{Digest, LaneId, ServiceName};
 use slipway_core::rollout::{Lane, Serving};
 use slipway_core::spec::Hook;
 use slipway_core::traffic::Match;
@@ -41,17 +41,27 @@ impl Engine {
     /// Notes what a lane claims once what is open or waits in it serves, so that whoever asks for it waits for no turn of it.
     pub fn note_claims(&self, id: &LaneId, lane: Option<&Lane>) {
         let claims = lane.map(coming).unwrap_or_default();
-        self.seen().claims.insert(id.clone(), claims);
+        let mut seen = self.seen();
+        seen.claims.put(id, Some(&claims));
+        seen.unknown.remove(id);
     }
 
-    /// What was decided last may be kept or not.
+    /// Only a look at a lane tells what it claims: it is new, or what was decided last may be kept or not.
     pub fn doubt_claims(&self, id: &LaneId) {
-        self.seen().claims.remove(id);
+        let mut seen = self.seen();
+        seen.claims.put(id, None);
+        seen.unknown.insert(id.clone());
     }
 
-    /// What a lane was noted to claim; `None` where only a look at it tells.
-    pub fn noted_claims(&self, id: &LaneId) -> Option<Vec<Match>> {
-        self.seen().claims.get(id).cloned()
+    /// A lane of another service that was noted to claim one of `wanted`, and which; and the lanes that have to be looked at.
+    pub(in crate::engine) fn noted_claim(
+        &self,
+        service: &ServiceName,
+        wanted: &[Match],
+    ) -> (Option<(LaneId, String)>, Vec<LaneId>) {
+        let seen = self.seen();
+        let unknown = seen.unknown.iter().filter(|id| id.service != *service);
+        (seen.claims.claimed(service, wanted), unknown.cloned().collect())
     }
 
     /// Lanes that owe a contract.
