@@ -56,6 +56,9 @@ impl By {
 }
 
 fn has(doc: &str, key: &str) -> bool {
-    let doc: serde_json::Value = serde_json::from_str(doc).unwrap_or_default();
+    let doc: serde_json::Value = serde_json::from_str(doc).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a rollout's row could not be searched for the key of a request");
+        serde_json::Value::Null
+    });
     doc["keys"].as_array().is_some_and(|keys| keys.iter().any(|k| k == key))
 }

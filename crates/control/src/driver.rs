@@ -20,7 +20,7 @@ const RENEW: Duration = Duration::from_secs(3);
 const IDLE: Millis = Millis::from_secs(30);
 /// How long after a failed turn the next one comes.
 const AFTER_ERROR: Millis = Millis::from_secs(1);
-/// A look at everything takes a fifth of a processor at the most, however many instances there are and however often they change.
+/// How many times as long as it took nobody looks after a look at all of something, where it is often changing.
 const REST: u32 = 4;
 /// Rests that are not worth a timer.
 const BRIEF: Duration = Duration::from_millis(2);
@@ -80,7 +80,7 @@ pub(crate) fn watch(engine: &Arc<Engine>) {
 }
 
 /// A nudge that makes a task of its own look, so that whoever nudges is never held up. Looks that take long come seldom: after
-/// each, for [`REST`] times as long as it took and no longer than `late`, there is none.
+/// each there is none for [`REST`] times as long as it took, and for no longer than `late`.
 fn nudged(engine: &Arc<Engine>, look: fn(&Engine), late: Duration) -> Arc<dyn Fn() + Send + Sync> {
     let notify = Arc::new(Notify::new());
     let (weak, waiting) = (Arc::downgrade(engine), notify.clone());

@@ -237,7 +237,9 @@ impl Engine {
             (None, None) => Arc::new(Lane::new(id.clone())),
         };
         let now = self.clock.now();
-        self.paced.begun(id);
+        if wish.is_none() {
+            self.paced.begun(id);
+        }
         let (mut seen, consumed) = self.observe(&before, now);
         seen.unrecorded = unkept.is_some();
         let mut turn = Turn::new(&before);

@@ -19,11 +19,23 @@ use crate::ports::{Artifacts, GatewayView, NoReceivers, Router};
 #[derive(Default)]
 pub(crate) struct FakeRouter {
     published: Mutex<Vec<RoutingTable>>,
+    counts: Mutex<Vec<CountRow>>,
+    events: Mutex<Vec<(String, Event)>>,
 }
 
 impl FakeRouter {
     pub(crate) fn published(&self) -> Vec<RoutingTable> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A gateway has counted this by now.
+    pub(crate) fn count(&self, rows: impl IntoIterator<Item = CountRow>) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = rows.into_iter().collect();
+    }
+
+    /// A gateway tells of something.
+    pub(crate) fn tell(&self, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(("gateway".to_string(), event));
     }
 }
 
@@ -36,10 +48,10 @@ impl Router for FakeRouter {
         Vec::new()
     }
     fn counts(&self) -> Vec<CountRow> {
-        Vec::new()
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     fn take_events(&self) -> Vec<(String, Event)> {
-        Vec::new()
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
     fn on_change(&self, _: Arc<dyn Fn() + Send + Sync>) {}
 }
@@ -54,10 +66,15 @@ impl Artifacts for NoArtifacts {
 
 /// An engine with nothing around it but a store.
 pub(crate) fn engine(store: Store) -> Engine {
+    engine_at(store, Arc::default())
+}
+
+/// The same with a router of which the test knows.
+pub(crate) fn engine_at(store: Store, router: Arc<FakeRouter>) -> Engine {
     Engine::new(Parts {
         store,
         target: Arc::new(slipway_target::fake::FakeTarget::new()),
-        router: Arc::new(FakeRouter::default()),
+        router,
         prober: Arc::new(()),
         artifacts: Arc::new(NoArtifacts),
         receivers: Arc::new(NoReceivers),

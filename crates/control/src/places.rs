@@ -14,7 +14,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Sets what a lane claims; `None` where nothing is known of it.
+    /// Sets what a lane claims; `None` where it claims nothing here.
     pub fn put(&mut self, lane: &LaneId, claimed: Option<&[Match]>) {
         if self.by_lane.get(lane).map(Vec::as_slice) == claimed {
             return;

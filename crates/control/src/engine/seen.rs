@@ -69,6 +69,8 @@ pub(super) struct Seen {
     drilled: BTreeSet<LaneId>,
     /// Lanes that owe a contract.
     owing: BTreeSet<LaneId>,
+    /// Lanes in which a rollout is open.
+    rolling: BTreeSet<LaneId>,
     /// Hooks of lanes, as far as they are kept.
     pub(super) hooks: HashMap<LaneId, Vec<Hook>>,
 }
@@ -77,6 +79,11 @@ impl Seen {
     /// Gateways as they last were.
     pub(super) fn gateways(&self) -> &[GatewayView] {
         &self.gateways
+    }
+
+    /// Whether a rollout is open in a lane.
+    pub(super) fn is_rolling(&self, lane: &LaneId) -> bool {
+        self.rolling.contains(lane)
     }
 
     /// Instances that are there.
@@ -132,8 +139,8 @@ impl Engine {
         let in_flight = in_flight(&gateways);
         let mut moved = self.moved(&seen, &gateways, in_flight.as_ref());
         seen.in_flight = in_flight;
-        let heard = || gateways.iter().filter(|g| g.counts());
-        let watched = heard().next().is_some() && heard().all(|g| g.connected);
+        let counting = || gateways.iter().filter(|g| g.counts());
+        let watched = counting().next().is_some() && counting().all(|g| g.connected);
         seen.watched_since = if watched { seen.watched_since.or(Some(now)) } else { None };
         let mut facts = self.follow_gateways(&mut seen, &gateways);
         self.note_upgrades(&gateways, now);
@@ -171,10 +178,12 @@ impl Engine {
         drop(seen);
         self.note(facts, now);
         match moved {
-            Some(moved) => moved.iter().for_each(|lane| self.nudge(lane)),
+            Some(moved) => {
+                moved.iter().for_each(|lane| self.nudge(lane));
+                self.nudge_soon(counted.into_iter().filter(|lane| !moved.contains(lane)));
+            }
             None => self.nudge_all(),
         }
-        self.nudge_soon(counted);
     }
 
     /// Lanes whose turns may wait for what gateways have said since the last time; `None` where that may be any.

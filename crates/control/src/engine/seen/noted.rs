@@ -32,6 +32,10 @@ impl Engine {
             false => seen.owing.insert(lane.id.clone()),
             true => seen.owing.remove(&lane.id),
         };
+        match lane.open.is_some() {
+            true => seen.rolling.insert(lane.id.clone()),
+            false => seen.rolling.remove(&lane.id),
+        };
         match lane.drill_policy().is_some() {
             true => seen.drilled.insert(lane.id.clone()),
             false => seen.drilled.remove(&lane.id),
