@@ -99,3 +99,38 @@ fn nudged(engine: &Arc<Engine>, look: fn(&Engine), late: Duration) -> Arc<dyn Fn
     });
     Arc::new(move || notify.notify_one())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    use slipway_store::Store;
+
+    use super::*;
+    use crate::fakes;
+
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+
+    /// A look that takes long enough for a rest after it.
+    fn look(_: &Engine) {
+        std::thread::sleep(BRIEF);
+        LOOKS.fetch_add(1, SeqCst);
+    }
+
+    #[tokio::test]
+    async fn a_nudge_while_nobody_looks_is_heard_afterwards() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = Arc::new(fakes::engine(Store::open(folder.path()).await.expect("a store")));
+        let nudge = nudged(&engine, look, LATE);
+        let looks = async |wanted| {
+            while LOOKS.load(SeqCst) < wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        for n in 1..4 {
+            tokio::time::timeout(Duration::from_secs(30), looks(n)).await.expect("it is looked");
+            nudge();
+            nudge();
+        }
+    }
+}

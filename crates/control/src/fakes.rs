@@ -1,7 +1,7 @@
 //! Fakes for this crate's own tests.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_core::instance::Pending;
 use slipway_core::names::Digest;
@@ -23,35 +23,39 @@ pub(crate) struct FakeRouter {
     events: Mutex<Vec<(String, Event)>>,
 }
 
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl FakeRouter {
     pub(crate) fn published(&self) -> Vec<RoutingTable> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.published).clone()
     }
 
     /// A gateway has counted this by now.
     pub(crate) fn count(&self, rows: impl IntoIterator<Item = CountRow>) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = rows.into_iter().collect();
+        *locked(&self.counts) = rows.into_iter().collect();
     }
 
     /// A gateway tells of something.
     pub(crate) fn tell(&self, event: Event) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(("gateway".to_string(), event));
+        locked(&self.events).push(("gateway".to_string(), event));
     }
 }
 
 impl Router for FakeRouter {
     fn publish(&self, table: RoutingTable) {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).push(table);
+        locked(&self.published).push(table);
     }
     fn renew(&self, _: Generation, _: Millis) {}
     fn gateways(&self) -> Vec<GatewayView> {
         Vec::new()
     }
     fn counts(&self) -> Vec<CountRow> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.counts).clone()
     }
     fn take_events(&self) -> Vec<(String, Event)> {
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *locked(&self.events))
     }
     fn on_change(&self, _: Arc<dyn Fn() + Send + Sync>) {}
 }
