@@ -111,7 +111,7 @@ mod tests {
 
     static LOOKS: AtomicU64 = AtomicU64::new(0);
 
-    /// A look that takes long enough for a rest after it.
+    /// A look that takes long enough for a rest after it: nobody waits for it by this.
     fn look(_: &Engine) {
         std::thread::sleep(BRIEF);
         LOOKS.fetch_add(1, SeqCst);

@@ -184,7 +184,8 @@ mod tests {
             async move { engine.wake_paced().await }
         });
         for cell in &cells[..49] {
-            cell.wake.notified().await;
+            let woken = tokio::time::timeout(std::time::Duration::from_secs(30), cell.wake.notified());
+            woken.await.expect("each is woken");
         }
         waking.abort();
     }
