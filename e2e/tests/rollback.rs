@@ -80,6 +80,7 @@ async fn during_a_rollout_it_is_taken_back_paused_resumed_let_pass_and_aborted()
     declare(WAITS);
     let id = stage.begin("1.1.0", &[], &[]).await;
     stage.at_step(&id, "50%").await;
+    stage.gives("1.1.0", 1).await;
     let back = stage.say("rollback", &[]).await.expect(0).expect("it works").json().expect("an outcome");
     assert_eq!((&back["rollout"], &back["outcome"]), (&id.as_str().into(), &"rolled_back".into()), "{back:#}");
     assert_eq!(weight(&stage.lane().await, "1.1.0"), 0);
