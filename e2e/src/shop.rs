@@ -25,9 +25,10 @@ pub fn build(folder: &Path, name: &str, variables: &[(&str, &str)]) -> anyhow::R
 }
 
 /// The example's `slipway.yaml` with other environments: lines as they stand below `environments:`, unindented. What counts
-/// as slow is slower than in the example: a machine that is busy with several stories must not take part in them.
+/// as slow is slower than in the example, and health checks wait longer: a machine that is busy with several stories, or stands
+/// still for a second or two, must not take part in them.
 pub fn declaration(environments: &str) -> String {
-    let example = EXAMPLE.replace("slower_than 300ms", "slower_than 1500ms");
+    let example = EXAMPLE.replace("slower_than 300ms", "slower_than 3s").replace("timeout: 1s", "timeout: 10s");
     let (above, _) = example.split_once("environments:\n").unwrap_or((&example, ""));
     let lines = environments.lines().map(|line| format!("  {line}\n"));
     format!("{above}environments:\n{}", lines.collect::<String>())
@@ -74,5 +75,6 @@ mod tests {
             text.ends_with("environments:\n  production:\n    instances: 2\n    strategy: { rolling: { batch: 1 } }\n")
         );
         assert_eq!(text.matches("instances:").count(), 1);
+        assert!(text.contains("slower_than 3s,") && text.contains("timeout: 10s,"), "{text}");
     }
 }

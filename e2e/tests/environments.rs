@@ -207,7 +207,11 @@ async fn drift_is_shown_and_healed_where_declared_but_never_against_a_way_back()
     assert_eq!(asked, ["user:first", "user:first", "user:first", "user:first", "slipway:heal"]);
     assert_eq!(actors(entries(slipway, "lane.scaled").await), ["user:first", "user:first", "slipway:heal"]);
 
-    // A version that is taken back stays so, and is told; so does one that somebody goes back from.
+    // A version that is taken back stays so, and is told; so does one that somebody goes back from. What it is taken back for
+    // has time to be met.
+    slipway
+        .declare("production: { instances: 1, strategy: { blue-green: { verify: 10s, standby: 10m } } }")
+        .expect("a declared file");
     build(slipway.scratch(), "bad", &[("FAIL_RATE", "0.5")]).expect("a build");
     let bad = ["release", "--version", "6.6.6", "--path", "bad", "--env", "production"];
     cli(slipway, &bad, 10).await;

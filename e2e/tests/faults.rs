@@ -155,6 +155,10 @@ async fn a_program_that_logs_forks_and_does_not_listen_to_signals_is_still_manag
     let _alone = alone().await;
     let slipway = up().await;
     declare_with(&slipway, "command: [\"./shop\"]", "command: [\"./shop\"]\n  stop_grace: 1s");
+    // It listens once it has said everything, which takes a slow machine its time.
+    let path = slipway.scratch().join("slipway.yaml");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    std::fs::write(&path, text.replacen("interval: 2s", "start_limit: 5m, interval: 2s", 1)).expect("the file");
     let variables = [("LOG_MB", "100"), ("FORK_CHILDREN", "3"), ("IGNORE_SIGTERM", "1")];
     let wild = build(slipway.scratch(), "wild", &variables).expect("a build");
     slipway.release("1.0.0", &wild, "production", &[]).await.expect("it runs").expect(0).expect("it serves");

@@ -64,7 +64,7 @@ impl Shop {
     }
 
     async fn outcome(&self) -> Value {
-        until_within(Duration::from_secs(120), "the group has an outcome", async || {
+        until_within(Duration::from_secs(300), "the group has an outcome", async || {
             let run = self.run().await;
             run["outcome"].is_string().then_some(run)
         })

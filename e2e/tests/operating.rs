@@ -12,8 +12,8 @@ use slipway_load::Load;
 const PAGE: &str = "docs/how-to/scale-restart-maintain.md";
 const TWO: &str = "{ instances: 2, strategy: { blue-green: { verify: 1s, standby: 10m } } }";
 
-/// How long a client waits that only wants to know whether it is held.
-const IMPATIENT: Duration = Duration::from_millis(500);
+/// How long a client waits that only wants to know whether it is held: longer than a machine stands still.
+const IMPATIENT: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_come_and_go_and_are_replaced_without_a_lost_request() {

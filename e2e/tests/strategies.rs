@@ -14,7 +14,7 @@ struct Bad {
 
 const BAD: [Bad; 4] = [
     Bad { version: "2.0.0-errors", variables: &[("FAIL_RATE", "0.5")], cause: "errors" },
-    Bad { version: "2.0.0-slow", variables: &[("SLOW_MS", "2000"), ("SLOW_RATE", "0.6")], cause: "latency" },
+    Bad { version: "2.0.0-slow", variables: &[("SLOW_MS", "3500"), ("SLOW_RATE", "0.6")], cause: "latency" },
     Bad { version: "2.0.0-smoke", variables: &[("SMOKE_FAIL", "1")], cause: "smoke" },
     Bad { version: "2.0.0-crash", variables: &[("CRASH_AFTER", "20")], cause: "" },
 ];
@@ -70,10 +70,10 @@ async fn canary() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blue_green() {
-    story("{ instances: 3, strategy: { blue-green: { verify: 6s } } }", true).await;
+    story("{ instances: 3, strategy: { blue-green: { verify: 10s } } }", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling() {
-    story("{ instances: 3, strategy: { rolling: { batch: 1, verify: 6s } } }", false).await;
+    story("{ instances: 3, strategy: { rolling: { batch: 1, verify: 10s } } }", false).await;
 }

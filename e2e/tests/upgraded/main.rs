@@ -19,7 +19,7 @@ use slipway_e2e::{Options, Output, Slipway, kill, program, until};
 use tokio::process::Command;
 
 /// Each step waits for a person: there are never so many requests.
-const PRODUCTION: &str = "{ instances: 2, strategy: { canary: { steps: [10%, 50%, 100%], verify: 2s, standby: 1h, \
+const PRODUCTION: &str = "{ instances: 1, strategy: { canary: { steps: [10%, 50%, 100%], verify: 2s, standby: 1h, \
                           min_requests: 1000000 } } }";
 const BLUE_GREEN: &str = "{ instances: 1, strategy: { blue-green: { verify: 1s } } }";
 const MIB: usize = 1 << 20;
