@@ -74,9 +74,12 @@ fn undo_comes_first(world: &impl Reality, before: &Lane, turn: &Turn) -> Result<
         StrategyKind::Replace => true,
         _ => false,
     };
+    // A way back is not taken back: it leaves what fails, whether that could be started again or not.
+    let leaves = open.kind == RolloutKind::Rollback && !gives_up;
     let ready = |version| before.ready(version).max(turn.lane.ready(version));
     let whole = turn.lane.stable.as_ref().is_some_and(|s| ready(&s.version) >= s.instances(&before.id));
-    if began && turn.lane.stable.is_some() && (gives_up || !whole) && !world.can_start_stable(&turn.lane) {
+    let needed = turn.lane.stable.is_some() && !leaves && (gives_up || !whole);
+    if began && needed && !world.can_start_stable(&turn.lane) {
         return broken("undo_comes_first", format!("{} begins, and what serves could not be started again", open.id));
     }
     Ok(())

@@ -8,7 +8,7 @@
 //! `promote`, `abort`, `drill [cold]`, `refused` and any of these, `worsens VERSION SHARE`, `says HOOK go|hold|stop|nothing`, `restart`, `scale N`,
 //! `cohort NAME RATE`, `takes VERSION MS` (latency) and `anew` (the control plane starts anew),
 //! `worsens-for COHORT VERSION SHARE`, `settled applied|not-applied` (what a migration has done), `look` (at what waits), `approve WHO`, `serves SERVICE ENVIRONMENT VERSION`, `silent` (the gateway takes no table), `heard` (it does again), `crash VERSION`,
-//! `hangs VERSION` (its instances never become healthy; later on, those that are started from then on), `show instances` (what becomes of each) or `nothing` (but notes), `served` (requests since the
+//! `mislaid VERSION` (its artifact is not here any more), `hangs VERSION` (its instances never become healthy; later on, those that are started from then on), `show instances` (what becomes of each) or `nothing` (but notes), `served` (requests since the
 //! last such line), `users` (who met what), `weigh` (what is kept), `many FROM TO` (releases, one after the other),
 //! `away SECONDS` (of the control plane), `run SECONDS`, `settle SECONDS`.
 
@@ -163,6 +163,10 @@ fn happen(world: &mut World, words: &[&str]) -> Result<(), String> {
         "abort" => world.command(|t, now| commands::abort(t, who, now)).map_err(refused),
         "crash" => {
             world.crash(&words.get(1).and_then(|w| w.parse().ok()).ok_or("a version is missing")?);
+            Ok(())
+        }
+        "mislaid" => {
+            world.mislay(words.get(1).ok_or("a version is missing")?);
             Ok(())
         }
         "show" => {

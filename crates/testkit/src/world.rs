@@ -212,6 +212,12 @@ impl World {
         }
     }
 
+    /// The artifact of a version is not here any more.
+    pub fn mislay(&mut self, version: &str) {
+        let artifact = self.release_of(version).artifact;
+        self.artifacts.remove(&artifact);
+    }
+
     /// The control plane is dead for so long: users come, the gateway serves what it has, and falls back when the lease
     /// of a split has run out.
     pub fn away(&mut self, length: Millis) {

@@ -173,12 +173,15 @@ fn blocked(turn: &Turn, seen: &Observed) -> Option<String> {
     {
         return Some(refusal.reason);
     }
+    // A way back leaves a version for good: it is not kept from users because what fails them cannot be started again. One
+    // that stops it before the other starts has nothing that serves meanwhile, and is careful all the same.
+    let leaves = open.kind == RolloutKind::Rollback && !workers::replaces(open);
     // Rolling, replacing and a worker's drill give stable's instances up, and going back starts them again.
     let kept = turn.lane.ready(&stable.version) >= stable.instances(&turn.lane.id)
         && !rolling::applies(open)
         && !workers::replaces(open)
         && !workers::drills(&turn.lane, open);
-    if !kept && !seen.artifacts.contains(&stable.artifact) {
+    if !kept && !leaves && !seen.artifacts.contains(&stable.artifact) {
         return Some(format!(
             "no way back: the artifact of {} ({}) is not here, and its instances would have to be started",
             stable.version, stable.artifact
