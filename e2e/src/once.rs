@@ -10,12 +10,13 @@ const ONCE: [&str; 5] = ["rollout.planned", "step.entered", "step.done", "rollou
 /// What is recorded at most once of an instance: ids are never used twice.
 const ONCE_EACH: [&str; 3] = ["instance.starting", "instance.ready", "instance.stopped"];
 /// What nobody may suffer.
-const NEVER: [&str; 6] = [
+const NEVER: [&str; 7] = [
     "instance.exited",
     "instance.lost",
     "instance.not_started",
     "instance.unhealthy",
     "instance.ejected",
+    "journal.put_back",
     "journal.unanchored",
 ];
 

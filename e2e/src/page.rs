@@ -10,6 +10,7 @@ use crate::slipway::{Output, Slipway};
 pub struct Page {
     name: String,
     commands: BTreeSet<String>,
+    others: Vec<String>,
     scripts: Vec<String>,
 }
 
@@ -23,10 +24,12 @@ impl Page {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
         let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         let commands = text.lines().filter_map(|line| line.strip_prefix("    ")).filter(|l| l.starts_with("slipway "));
+        let others = text.lines().filter_map(|line| line.strip_prefix("    ")).filter(|l| !l.starts_with("slipway "));
         let scripts = text.split("\n```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
         Page {
             name: path.to_string(),
             commands: commands.map(str::to_string).collect(),
+            others: others.map(str::to_string).collect(),
             scripts: scripts.map(str::to_string).collect(),
         }
     }
@@ -42,6 +45,15 @@ impl Page {
         let words = words(command.trim_start_matches("slipway "));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         slipway.cli(&words).await.unwrap_or_else(|e| panic!("{command}: {e:#}"))
+    }
+
+    /// Its indented line that runs this other program.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn line(&self, program: &str) -> &str {
+        let line = self.others.iter().find(|line| line.split(' ').next() == Some(program));
+        line.unwrap_or_else(|| panic!("{} has no line that runs {program}", self.name))
     }
 
     /// Its scripts, as they stand.

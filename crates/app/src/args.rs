@@ -341,7 +341,7 @@ pub(crate) struct Rollback {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Journal {
     #[command(subcommand)]
-    pub verify: Option<JournalCommand>,
+    pub about: Option<JournalCommand>,
     /// Only of this service.
     #[arg(long)]
     pub service: Option<String>,

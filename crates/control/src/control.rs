@@ -5,6 +5,7 @@ mod environments;
 mod gateways;
 mod gating;
 mod hooks;
+mod journal;
 mod looking;
 mod migrations;
 mod operating;
@@ -139,7 +140,13 @@ impl Control {
                 engine.settle_note(&id).await;
             }
         }
-        engine.tables.open();
+        let left_over = engine.left_over().await;
+        if left_over.is_empty() {
+            engine.tables.open();
+        } else {
+            let engine = engine.clone();
+            control.spawn(async move { engine.take_over(left_over).await });
+        }
         driver::watch(engine);
         for id in engine.lanes() {
             control.drive(&id);

@@ -8,6 +8,7 @@ mod lanes;
 mod notes;
 mod outcomes;
 mod paced;
+mod put_back;
 mod seen;
 mod unrecorded;
 mod upgrades;
@@ -31,7 +32,7 @@ use crate::control::Parts;
 use crate::error::Error;
 use crate::ports::{Artifacts, Prober, Receivers, Router};
 use crate::records;
-use crate::tables::Tables;
+use crate::tables::{START_BITS, Tables};
 use crate::views::Unrecorded;
 use cell::{CellState, Granted, Unkept, join};
 use seen::Seen;
@@ -159,6 +160,9 @@ impl Engine {
             found
         };
         let mut found = found.map(|v| (v.generation, v.doc));
+        if let Some((_, lane)) = &mut found {
+            self.leave_numbers_out(lane);
+        }
         let generation = found.as_ref().map(|(generation, _)| *generation);
         if state.doubted && generation != state.kept.as_ref().map(|(generation, _)| *generation) {
             // It was kept after all, or what it rests on was: nothing of that is to be recorded again, and its effects are
@@ -246,7 +250,7 @@ impl Engine {
         turn.lane.counters = turn.lane.counters.beyond(state.given);
         turn.lane.bound = self.bound(id);
         // This start's attempts come after those of every earlier one.
-        let attempt = (self.store.start_number() << 40) + self.attempts.fetch_add(1, Relaxed) + 1;
+        let attempt = (self.store.start_number() << START_BITS) + self.attempts.fetch_add(1, Relaxed) + 1;
         if unkept.is_none() {
             for granted in &mut state.granted {
                 let mut again = turn.clone();

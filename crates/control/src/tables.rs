@@ -12,6 +12,8 @@ use slipway_core::units::Millis;
 use crate::places::Places;
 use crate::ports::{GatewayView, Router};
 
+/// Numbers of what a start makes stand in so many bits below the number of the start.
+pub(crate) const START_BITS: u32 = 40;
 /// Changes that are remembered for gateways that have not acknowledged a later table.
 const REMEMBERED: usize = 4096;
 
@@ -155,13 +157,13 @@ impl Tables {
 
 impl State {
     fn newest(&self) -> Generation {
-        Generation((self.start << 40) | self.count)
+        Generation((self.start << START_BITS) | self.count)
     }
 
     /// What changed in the tables after one, oldest first; `None` where that is not remembered, or not this control plane's.
     fn after(&self, table: Generation) -> Option<Vec<&Change>> {
         let first = self.count - self.changes.len() as u64;
-        let place = table.0.checked_sub((self.start << 40) | first)?;
+        let place = table.0.checked_sub((self.start << START_BITS) | first)?;
         let known = place > 0 || first > 0;
         (known && table <= self.newest()).then(|| self.changes.range(place as usize..).collect())
     }

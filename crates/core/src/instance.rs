@@ -51,6 +51,20 @@ pub struct InstanceSpec {
 }
 
 impl InstanceSpec {
+    /// Whether `other` is the same instance: its id, and what it runs and for whom. Whatever else may differ follows from that.
+    pub fn is_same(&self, other: &InstanceSpec) -> bool {
+        let of = |spec: &InstanceSpec| {
+            (
+                spec.id.clone(),
+                spec.service.clone(),
+                spec.environment.clone(),
+                spec.version.clone(),
+                spec.artifact.clone(),
+            )
+        };
+        of(self) == of(other)
+    }
+
     /// Whether it is to listen on a socket of its own: where its command or a variable uses `{socket}`. On a port otherwise.
     pub fn wants_socket(&self) -> bool {
         self.command.iter().chain(self.env.values()).any(|text| text.contains("{socket}"))
@@ -151,7 +165,8 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What runs instances. Implementations are idempotent: each call may be repeated after a crash.
 pub trait Target: Send + Sync {
     /// Starts an instance from its packed artifact; returns when it is supervised, not when it is healthy. An id that was
-    /// stopped does not start again: a late repetition must not bring it back.
+    /// stopped does not start again: a late repetition must not bring it back. One that runs something else is not taken
+    /// for it ([`InstanceSpec::is_same`]).
     fn start<'a>(&'a self, spec: &'a InstanceSpec, artifact: PathBuf) -> Pending<'a, Result<(), TargetError>>;
 
     /// Stops an instance and everything it started, and forgets it; returns when nothing of it runs any more.

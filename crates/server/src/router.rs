@@ -77,6 +77,7 @@ fn acting() -> Vec<(Right, OpenApiRouter<App>)> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(gateways::invite))
         .routes(routes!(gateways::forget))
+        .routes(routes!(journal::accept))
         .routes(routes!(system::down));
     vec![
         (Right::Release, OpenApiRouter::new().routes(routes!(artifacts::put))),

@@ -13,32 +13,27 @@ use slipway_core::journal::Anchor;
 #[derive(Debug, Clone)]
 pub(crate) struct AnchorFile {
     path: PathBuf,
+    /// The newest entry since the chain does not go through the anchor, which stays as evidence.
+    since: PathBuf,
     /// The number that this process wrote last, or found written; 0 before.
     written: Arc<Mutex<u64>>,
 }
 
 impl AnchorFile {
     pub fn new(folder: &Path) -> AnchorFile {
-        AnchorFile { path: folder.join("journal.anchor"), written: Arc::default() }
+        let (path, since) = (folder.join("journal.anchor"), folder.join("journal.since"));
+        AnchorFile { path, since, written: Arc::default() }
     }
 
     /// The anchor: `Ok(None)` where there is none, an error where the file makes no sense.
     pub fn read(&self) -> Result<Option<Anchor>, String> {
-        let text = match std::fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(format!("{}: {e}", self.path.display())),
-        };
-        let mut words = text.split_whitespace();
-        let seq = words.next().and_then(|w| w.parse().ok());
-        let hash = words.next().filter(|h| h.len() == 64);
-        match (seq, hash) {
-            (Some(seq), Some(hash)) => Ok(Some(Anchor { seq, hash: hash.to_string() })),
-            _ => Err(format!(
-                "the anchor {} makes no sense: whether the journal's tail is whole cannot be told",
-                self.path.display()
-            )),
-        }
+        read(&self.path)
+    }
+
+    /// The newest entry that this folder knows of, in the database or not.
+    pub fn newest_known(&self) -> Option<Anchor> {
+        let found = |path: &Path| read(path).ok().flatten();
+        found(&self.since).or_else(|| found(&self.path))
     }
 
     /// Whether this process wrote an anchor that is not there any more.
@@ -58,14 +53,60 @@ impl AnchorFile {
             *written = anchor.seq;
             return Ok(());
         }
-        let fresh = self.path.with_extension(format!("anchor.{}", std::process::id()));
-        let mut file = File::create(&fresh)?;
-        writeln!(file, "{} {}", anchor.seq, anchor.hash)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &self.path)?;
+        write(&self.path, anchor)?;
         *written = anchor.seq;
         Ok(())
     }
+
+    /// Writes the newest entry down beside an anchor that stays as it is.
+    pub fn write_since(&self, newest: &Anchor) -> std::io::Result<()> {
+        let _alone = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if read(&self.since).is_ok_and(|found| found.is_some_and(|found| found.seq >= newest.seq)) {
+            return Ok(());
+        }
+        write(&self.since, newest)
+    }
+
+    /// Begins to write it down anew, whatever it was.
+    pub fn forget_since(&self) {
+        let _ = std::fs::remove_file(&self.since);
+    }
+
+    /// Writes the anchor anew, whatever it was.
+    pub fn replace(&self, anchor: &Anchor) -> std::io::Result<()> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&self.path, anchor)?;
+        *written = anchor.seq;
+        self.forget_since();
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Anchor>, String> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(format!("{}: {e}", path.display())),
+    };
+    let mut words = text.split_whitespace();
+    let seq = words.next().and_then(|w| w.parse().ok());
+    let hash = words.next().filter(|h| h.len() == 64);
+    match (seq, hash) {
+        (Some(seq), Some(hash)) => Ok(Some(Anchor { seq, hash: hash.to_string() })),
+        _ => Err(format!(
+            "the anchor {} makes no sense: whether the journal's tail is whole cannot be told",
+            path.display()
+        )),
+    }
+}
+
+fn write(path: &Path, anchor: &Anchor) -> std::io::Result<()> {
+    let mut fresh = path.to_path_buf().into_os_string();
+    fresh.push(format!(".{}", std::process::id()));
+    let mut file = File::create(&fresh)?;
+    writeln!(file, "{} {}", anchor.seq, anchor.hash)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) fn private(file: &Path) -> Result<(), Error> {
 
 /// How long a folder that is in use is asked for: a program that was just started by a control plane that was just
 /// killed has its open files for a moment more, the lock among them.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
 

@@ -185,9 +185,7 @@ impl Store {
             *known = (*known).max(head.seq);
             newer
         });
-        if self.inner.anchored.load(Ordering::Relaxed) {
-            self.write_anchor(head.clone()).await;
-        }
+        self.write_anchor(head.clone()).await;
     }
 
     /// Another commit may have come in between, and told of itself first.
@@ -199,8 +197,12 @@ impl Store {
     }
 
     async fn write_anchor(&self, anchor: Anchor) {
-        let file = self.inner.anchor.clone();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || file.write(&anchor)).await {
+        let (file, anchored) = (self.inner.anchor.clone(), self.inner.anchored.load(Ordering::Relaxed));
+        let written = tokio::task::spawn_blocking(move || match anchored {
+            true => file.write(&anchor),
+            false => file.write_since(&anchor),
+        });
+        if let Ok(Err(error)) = written.await {
             tracing::warn!(%error, "the journal's anchor could not be written; it lags behind");
         }
     }
@@ -212,23 +214,30 @@ impl Store {
         let newest = self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let through = match &anchor {
             None => true,
-            Some(anchor) => self.hash_of(anchor.seq).await.is_some_and(|hash| hash == anchor.hash),
+            Some(anchor) => {
+                let found = hash_of(self.readers(), anchor.seq).await;
+                found.is_ok_and(|hash| hash.as_ref() == Some(&anchor.hash))
+            }
         };
         self.inner.anchored.store(through, Ordering::Relaxed);
+        if through {
+            self.inner.anchor.forget_since();
+        }
         match (anchor, newest) {
             (None, Some(newest)) => self.append(vec![unanchored(&newest)], wall()).await,
-            (Some(_), Some(newest)) if through => {
+            (Some(_), Some(newest)) => {
                 self.write_anchor(newest).await;
                 Ok(())
             }
             _ => Ok(()),
         }
     }
+}
 
-    async fn hash_of(&self, seq: u64) -> Option<String> {
-        let row = query("SELECT hash FROM journal WHERE seq = $1").bind(seq as i64).fetch_optional(self.readers());
-        row.await.ok().flatten().and_then(|row| row.try_get(0).ok())
-    }
+/// The hash of an entry, where it is there.
+pub(crate) async fn hash_of<'a>(on: impl Into<On<'a>>, seq: u64) -> Result<Option<String>, Error> {
+    let row = query("SELECT hash FROM journal WHERE seq = $1").bind(seq as i64).fetch_optional(on).await?;
+    row.map(|row| row.lossy(0)).transpose()
 }
 
 /// Checks a whole chain against an anchor.
@@ -294,11 +303,12 @@ fn unanchored(newest: &Anchor) -> Fact {
     }
 }
 
-fn wall() -> Timestamp {
+/// The machine's own time.
+pub(crate) fn wall() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
 }
 
-async fn append(
+pub(crate) async fn append(
     writing: &mut Writing,
     newest: Option<Anchor>,
     facts: Vec<Fact>,

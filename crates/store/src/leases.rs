@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::folder::{self, Claim};
 use crate::home;
 use crate::migrations;
-use crate::open::{Pools, STARTS, Store, bump_in};
+use crate::open::{Pools, Store, next_start};
 
 /// The end of a lease after which those that stand by end too.
 const TAKEN_DOWN: i64 = -1;
@@ -113,7 +113,7 @@ impl Standby {
         }
         let mut writing = self.pools.writer.write().await?;
         self.home.settle(&mut writing).await?;
-        let start = bump_in(&mut writing, STARTS).await?;
+        let start = next_start(&mut writing, &self.folder).await?;
         // Guarded once more: whoever had it may have renewed it meanwhile.
         let sql = format!(
             "INSERT INTO leases (name, start, address, expires_at) VALUES ('control', $1, $2, {now} + $3) \

@@ -17,10 +17,12 @@ use crate::journal;
 use crate::migrations;
 use crate::moved;
 use crate::notes::Notes;
+use crate::put_back::{self, PutBack};
 use crate::rollouts::ROLLOUTS;
+use crate::terms;
 
 /// The counter of starts: the number of whoever drives, which fences whoever drove before.
-pub(crate) const STARTS: &str = "starts";
+const STARTS: &str = "starts";
 
 /// A handle to everything that is kept, for the one that drives. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub(crate) struct Inner {
     /// The number of a rollout that the database's counter is known to have reached.
     pub counted_rollout: AtomicU64,
     start: u64,
+    /// The last time that an older database was put back.
+    pub put_back: Option<PutBack>,
     /// The number of whoever has taken over, once that is known.
     pub fenced: watch::Sender<Option<u64>>,
     /// Whether everything is taken down by this process.
@@ -77,7 +81,7 @@ impl Store {
         migrations::run(&writer).await?;
         let mut writing = writer.write().await?;
         moved::refuse(&mut writing).await?;
-        let start = bump_in(&mut writing, STARTS).await?;
+        let start = next_start(&mut writing, folder).await?;
         let pools = Pools { writer, readers, lease: None };
         Store::begin(folder, Arc::new(claim), pools, writing, start).await
     }
@@ -90,13 +94,18 @@ impl Store {
         mut writing: Writing,
         start: u64,
     ) -> Result<Store, Error> {
+        let anchor = AnchorFile::new(folder);
         let newest = journal::newest(&mut writing).await?;
+        let (put_back, newest) = put_back::look(&mut writing, &anchor, newest, start).await?;
         let cluster = environments::cluster(&mut writing).await?;
         let newest_rollout = stands(&mut writing, ROLLOUTS).await?;
         writing.commit().await?;
+        if let Err(error) = terms::raise(folder, start) {
+            tracing::warn!(%error, "the number of this start is not written down beside the database");
+        }
         let inner = Inner {
             pools,
-            anchor: AnchorFile::new(folder),
+            anchor,
             notes: Notes::new(folder),
             anchored: AtomicBool::new(false),
             head: watch::Sender::new(newest.as_ref().map_or(0, |newest| newest.seq)),
@@ -104,6 +113,7 @@ impl Store {
             newest_rollout: AtomicU64::new(newest_rollout),
             counted_rollout: AtomicU64::new(newest_rollout),
             start,
+            put_back,
             fenced: watch::Sender::new(None),
             taken_down: AtomicBool::new(false),
             cluster,
@@ -165,6 +175,13 @@ impl Store {
         writing.commit().await?;
         Ok(value)
     }
+}
+
+/// The number of the next start: higher than any that drove the folder, whatever the database knows of it. Gateways take
+/// no table of an earlier one.
+pub(crate) async fn next_start(writing: &mut Writing, folder: &Path) -> Result<u64, Error> {
+    reach(writing, STARTS, terms::highest(folder)).await?;
+    bump_in(writing, STARTS).await
 }
 
 /// The value that a counter stands at.

@@ -168,8 +168,11 @@ impl FakeTarget {
 
     fn start_now(&self, spec: &InstanceSpec) -> Result<(), TargetError> {
         let mut inner = self.inner();
-        if inner.instances.contains_key(&spec.id) {
-            return Ok(());
+        if let Some(there) = inner.instances.get(&spec.id).map(|fake| &fake.spec) {
+            return match there.is_same(spec) {
+                true => Ok(()),
+                false => Err(TargetError::Hopeless(format!("{} is there already and runs {}", spec.id, there.version))),
+            };
         }
         if inner.stops.contains_key(&spec.id) {
             return Err(TargetError::Hopeless(format!("{} was stopped before and does not start again", spec.id)));
@@ -326,6 +329,8 @@ mod tests {
         target.start(&spec, PathBuf::new()).await.unwrap();
         target.start(&spec, PathBuf::new()).await.unwrap();
         assert_eq!(target.starts(&spec.id), 1);
+        let other = InstanceSpec { version: "2.0.0".parse().unwrap(), ..spec.clone() };
+        assert!(target.start(&other, PathBuf::new()).await.is_err(), "it runs another version");
         let first = target.instances().remove(0);
         assert_eq!((first.health, first.state), (Health::Healthy, InstanceState::Running));
 

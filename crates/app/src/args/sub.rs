@@ -103,4 +103,11 @@ pub(crate) enum JournalCommand {
     /// Check the whole chain against the anchor outside the database.
     #[command(after_help = "Example:\n  slipway journal verify")]
     Verify,
+    /// Take the journal as it is for the whole one from now on, after an older database was put back.
+    #[command(after_help = "Example:\n  slipway journal accept --reason \"the backup of Monday was put back\"")]
+    Accept {
+        /// Why; goes into the journal.
+        #[arg(long)]
+        reason: String,
+    },
 }

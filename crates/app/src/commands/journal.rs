@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use slipway_core::journal::Entry;
 
-use crate::args::{Common, Journal};
+use crate::args::{Common, Journal, JournalCommand};
 use crate::client::Client;
 use crate::exit;
 use crate::place::{Place, at};
@@ -15,8 +15,10 @@ use crate::render;
 /// Shows or verifies the journal.
 pub(crate) async fn run(common: &Common, journal: Journal) -> Result<u8> {
     let client = Client::find(common)?;
-    if journal.verify.is_some() {
-        return verify(common, &client).await;
+    match &journal.about {
+        Some(JournalCommand::Verify) => return verify(common, &client).await,
+        Some(JournalCommand::Accept { reason }) => return accept(common, &client, reason).await,
+        None => {}
     }
     let mut entries: Vec<Entry> = client.get(&asking(&["journal"], &journal).asking("limit", journal.limit)).await?;
     entries.reverse();
@@ -79,6 +81,16 @@ async fn follow(common: &Common, client: &Client, journal: &Journal, mut after: 
 
 async fn verify(common: &Common, client: &Client) -> Result<u8> {
     let found: Value = client.post(&at(&["journal", "verification"]), &json!({})).await?;
+    Ok(said(common, &found))
+}
+
+async fn accept(common: &Common, client: &Client, reason: &str) -> Result<u8> {
+    let found: Value = client.post(&at(&["journal", "acceptance"]), &json!({ "reason": reason })).await?;
+    Ok(said(common, &found))
+}
+
+/// Tells what verification found.
+fn said(common: &Common, found: &Value) -> u8 {
     let ok = found["ok"] == true;
     match (common.json, ok) {
         (true, _) => outln!("{found}"),
@@ -87,5 +99,5 @@ async fn verify(common: &Common, client: &Client) -> Result<u8> {
         }
         (false, false) => outln!("the journal is broken: {}", found["error"].as_str().unwrap_or("")),
     }
-    Ok(if ok { exit::OK } else { exit::INTERNAL })
+    if ok { exit::OK } else { exit::INTERNAL }
 }

@@ -2,8 +2,7 @@
 //! this data folder stands in the folder itself, where a process that stood still meets it when it wakes up; the shim of
 //! an instance looks too, before it runs anything.
 //!
-//! A number is the name of an empty file, so that no late writer can lower it. Only where several control planes share a
-//! database: a folder's own database is locked with the folder.
+//! Only where several control planes share a database: a folder's own database is locked with the folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use slipway_core::job::{Job, JobEnd};
 use slipway_core::names::InstanceId;
 use slipway_core::smoke::SmokeReport;
 use slipway_core::spec::SmokeTest;
+use slipway_store::terms;
 use slipway_target::process::ProcessTarget;
 
 use crate::folder::Folder;
@@ -25,40 +25,25 @@ pub(super) struct Fence {
     own: u64,
 }
 
-/// The highest number in a folder of numbers; 0 where there is none.
-fn highest(folder: &Path) -> u64 {
-    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max().unwrap_or(0)
-}
-
 /// Whether a later start than `own` has driven the data folder that this instance's folder lies in. For its shim.
 pub(crate) fn is_overtaken(instance: &Path, own: u64) -> bool {
-    instance.parent().and_then(Path::parent).is_some_and(|data| highest(&data.join("terms")) > own)
+    instance.parent().and_then(Path::parent).is_some_and(|data| terms::highest(data) > own)
 }
 
 impl Fence {
     /// Raises the fence for a start: earlier ones act no more.
     pub fn raise(folder: &Folder, own: u64) -> Result<Fence> {
-        let fence = Fence { folder: folder.path().join("terms"), own };
-        std::fs::create_dir_all(&fence.folder)?;
-        let named = |n: u64| fence.folder.join(n.to_string());
-        std::fs::File::create(named(own)).with_context(|| format!("{} cannot be written", named(own).display()))?;
+        let fence = Fence { folder: folder.path().to_path_buf(), own };
+        terms::raise(folder.path(), own).context("the number of this start cannot be written down")?;
         if fence.is_overtaken() {
             bail!("another control plane has taken over meanwhile");
-        }
-        for name in std::fs::read_dir(&fence.folder)?.flatten() {
-            let earlier = name.file_name().to_str().and_then(|name| name.parse::<u64>().ok()).filter(|n| *n < own);
-            if let Some(earlier) = earlier {
-                // Two may tidy up at once.
-                let _ = std::fs::remove_file(named(earlier));
-            }
         }
         Ok(fence)
     }
 
     /// Whether a later start drives.
     pub fn is_overtaken(&self) -> bool {
-        highest(&self.folder) > self.own
+        terms::highest(&self.folder) > self.own
     }
 
     /// Returns if this start still drives; otherwise never: nobody is left to take a result in.

@@ -1,7 +1,7 @@
 //! Kinds of entries that a hook may ask to be told of. The reference page of the journal says what each means.
 
 /// Those that belong to no service, sorted: hooks of an environment's file are told of them.
-pub const OF_NO_SERVICE: [&str; 19] = [
+pub const OF_NO_SERVICE: [&str; 22] = [
     "certificate.obtained",
     "certificate.refused",
     "environment.applied",
@@ -18,6 +18,9 @@ pub const OF_NO_SERVICE: [&str; 19] = [
     "group.returning",
     "group.stuck",
     "group.taking_back",
+    "instance.left_over",
+    "journal.accepted",
+    "journal.put_back",
     "journal.unanchored",
     "token.created",
     "token.revoked",

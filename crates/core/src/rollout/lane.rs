@@ -138,6 +138,23 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Numbers that are left out at once; no start of a control plane gives as many.
+    pub const LEFT_OUT: u64 = 10_000;
+
+    /// A number that `start` may go on from where what earlier starts gave out is unknown: `given` is the last that is known.
+    pub fn left_out(given: u64, start: u64) -> u64 {
+        (given + Counters::LEFT_OUT).max(start * Counters::LEFT_OUT)
+    }
+
+    /// The same of all of them.
+    pub fn leaving_out(self, start: u64) -> Counters {
+        Counters {
+            instance: Counters::left_out(self.instance, start),
+            epoch: Counters::left_out(self.epoch, start),
+            fault: Counters::left_out(self.fault, start),
+        }
+    }
+
     /// Numbers that neither has given out.
     pub fn beyond(self, other: Counters) -> Counters {
         Counters {

@@ -31,13 +31,23 @@ pub(crate) async fn stream(
     let mut filter = query.filter()?;
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let store = app.control.store().clone();
-    filter.after = Some(last.or(filter.after).unwrap_or_else(|| store.journal_head()));
+    let after = last.or(filter.after).unwrap_or_else(|| store.journal_head());
+    filter.after = Some(known(&store, after));
     filter.limit = Some(PAGE);
     // An end of the control plane is the end of the stream; the client calls again.
     let end = async move { app.farewell.closed().await };
     let entries = follow(store, filter).flat_map(stream::iter).map(|entry| Ok(event(&entry)));
     let entries = entries.take_until(Box::pin(end));
     Ok(Sse::new(entries).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
+}
+
+/// Where to go on for a client that has seen `after`: where that was lost with a database in whose place an older one was put,
+/// with the entry that tells of it.
+fn known(store: &Store, after: u64) -> u64 {
+    match store.put_back() {
+        Some(put_back) if after > store.journal_head() => put_back.entry - 1,
+        _ => after,
+    }
 }
 
 fn event(entry: &Entry) -> Event {

@@ -1,15 +1,18 @@
 //! The journal.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use slipway_control::By;
 use slipway_core::units::Timestamp;
 use slipway_store::Filter;
 
-use crate::body::Asked;
-use crate::problem::Problem;
+use crate::body::{Asked, Body};
+use crate::problem::{Problem, WireProblem};
+use crate::routes::releases::reasonable;
 use crate::state::App;
+use crate::wire::NewAcceptance;
 
 /// Which entries.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -70,4 +73,17 @@ pub(crate) async fn verify(State(app): State<App>) -> Result<Json<Value>, Proble
         Err(slipway_store::Error::Damaged(why)) => json!({ "ok": false, "error": why }),
         Err(error) => return Err(error.into()),
     }))
+}
+
+/// Takes the journal as it is for the whole one from now on, after an older database was put back.
+#[utoipa::path(post, path = "/api/v1/journal/acceptance", tag = "journal", request_body = NewAcceptance,
+    responses((status = 200, body = Object), (status = 409, body = WireProblem)))]
+pub(crate) async fn accept(
+    State(app): State<App>,
+    Extension(by): Extension<By>,
+    Body(new): Body<NewAcceptance>,
+) -> Result<Json<Value>, Problem> {
+    reasonable("acceptance", &new.reason)?;
+    app.control.accept_journal(&new.reason, &by).await?;
+    verify(State(app)).await
 }

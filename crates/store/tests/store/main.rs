@@ -11,6 +11,7 @@ mod hooks;
 mod leases;
 mod moving;
 mod notes;
+mod put_back;
 mod records;
 mod sessions;
 mod tamper;

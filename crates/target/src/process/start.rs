@@ -41,8 +41,11 @@ pub(super) async fn start(
     let id = spec.id.clone();
     let gate = shared.gate(&id);
     let _turn = gate.lock().await;
-    if shared.entries().contains_key(&id) {
-        return Ok(());
+    if let Some(there) = shared.entries().get(&id).map(|entry| entry.launch.clone()) {
+        return match there.spec.is_same(&spec) {
+            true => Ok(()),
+            false => Err(TargetError::Hopeless(another(&there.spec))),
+        };
     }
     if shared.ended_logs(&id).exists() {
         return Err(TargetError::Hopeless(format!("{id} was stopped before and does not start again")));
@@ -63,6 +66,13 @@ pub(super) async fn start(
         }
     }
     started
+}
+
+fn another(there: &InstanceSpec) -> String {
+    format!(
+        "{} is there already and runs {} of {}: it is not taken for another",
+        there.id, there.version, there.service
+    )
 }
 
 /// PATH, HOME, LANG and TZ as this process has them; a program without a path or a home finds nothing.
