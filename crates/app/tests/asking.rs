@@ -19,8 +19,8 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Reads one request, and answers it; its method and path.
-fn answer(stream: TcpStream, with: impl FnOnce(&str) -> (u16, String)) -> String {
+/// Reads one request, of which it hands on method and path, and answers it.
+fn answer(stream: TcpStream, with: impl FnOnce(&str) -> (u16, String)) {
     let mut reader = BufReader::new(stream);
     let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).unwrap();
@@ -40,19 +40,20 @@ fn answer(stream: TcpStream, with: impl FnOnce(&str) -> (u16, String)) -> String
     let head = format!("HTTP/1.1 {status} so\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     // Whoever asked may have been told to end.
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
-    asked
 }
 
-/// A server that answers all that comes until the test ends; its address, and what was asked.
+/// A server that answers all that comes until the test ends; its address, and what was asked, told before it is answered.
 fn serving(with: impl Fn(&str) -> (u16, String) + Send + 'static) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (asked, heard) = mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            if asked.send(answer(stream.unwrap(), &with)).is_err() {
-                return;
-            }
+            answer(stream.unwrap(), |request| {
+                // Nobody hears it any more once the test has ended.
+                let _ = asked.send(request.to_string());
+                with(request)
+            });
         }
     });
     (address, heard)

@@ -121,6 +121,14 @@ fn answers(url: &str) -> bool {
     answer.starts_with("HTTP/1.1 ")
 }
 
+/// A port at which nobody listens; it is nobody else's for as long as this is held, and whoever is given it may listen there.
+fn unheard() -> TcpSocket {
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    held
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -195,7 +203,8 @@ fn traffic_outlives_the_control_plane_until_down() {
     next.ends();
     assert!(answers(up.traffic()), "SIGKILL neither");
 
-    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let held = unheard();
+    let elsewhere = held.local_addr().unwrap().to_string();
     let moved = place.run(&["up", "--api", "127.0.0.1:0", "--traffic", &elsewhere]);
     assert_ne!(moved.status.code(), Some(0));
     let there = up.traffic().trim_start_matches("http://");
@@ -221,9 +230,7 @@ fn an_interrupt_ends_everything() {
 fn a_gateway_that_is_killed_comes_back_where_it_was() {
     let place = Place::new();
     // Nobody else gets its port while nobody listens there.
-    let held = TcpSocket::new_v4().unwrap();
-    held.set_reuseaddr(true).unwrap();
-    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let held = unheard();
     let mut up = place.up(&["--api", "127.0.0.1:0", "--traffic", &held.local_addr().unwrap().to_string()]);
     let traffic = up.traffic().to_string();
     let kill = || {

@@ -47,6 +47,12 @@ impl Pulse {
         let _ = self.stops.subscribe().wait_for(|stops| *stops > since).await;
     }
 
+    /// For tests, which may really stand still.
+    #[cfg(test)]
+    pub(crate) fn beats_for_an_hour(&self) {
+        self.last_ms.store(since_boot_ms() + 3_600_000, Ordering::Release);
+    }
+
     fn is_missed(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.last_ms.load(Ordering::Acquire)) >= MISSED_MS
     }
@@ -199,13 +205,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = crate::table_store::TableStore::open(folder.path()).unwrap();
         let tuning = crate::server::Tuning { table_wait: Duration::from_secs(3_600), ..Default::default() };
-        let mut gateway = Gateway::start("gw".into(), tuning, store, None);
+        let gateway = Gateway::start("gw".into(), tuning, store, None);
+        gateway.pulse.beats_for_an_hour();
         gateway.note_in_step(0);
         assert!(gateway.dispatch(&gateway.served()).is_some());
         // As if it had begun earlier, and nobody had looked since.
-        *gateway.pulse.last_ms.get_mut() -= MISSED_MS + 1;
+        gateway.pulse.last_ms.store(since_boot_ms() - MISSED_MS - 1, Ordering::Release);
         assert!(gateway.dispatch(&gateway.served()).is_none(), "a request that was waiting for it");
         assert_eq!(gateway.pulse.stops(), 1);
+        gateway.pulse.beats_for_an_hour();
         // The answer to what it asked before it stood still.
         gateway.note_in_step(0);
         let waits = tokio::time::timeout(Duration::from_millis(20), gateway.current()).await;

@@ -311,6 +311,7 @@ async fn the_access_log_and_the_metrics_say_so() {
     all.faults = vec![fault(FaultKind::Abort(503), "c", 10_000)];
     world.publish(all.build()).await;
     assert_eq!(world.get("/").await.status, 503);
+    world.counts("c", "it is counted", |row| row.attempts == 1).await;
     let admin = std::fs::read_to_string(world.dir.path().join("gateway/admin.json")).unwrap();
     let admin: serde_json::Value = serde_json::from_str(&admin).unwrap();
     let metrics = Client::to(admin["address"].as_str().unwrap().parse().unwrap()).await.get("/metrics", &[]).await.body;

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 #[tokio::test]
 async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
     let (dir, stable) = (tempfile::tempdir().unwrap(), Instance::start("s1").await);
-    let hub = Hub::open(settings(dir.path(), Duration::from_millis(500))).await.unwrap();
+    let hub = Hub::open(settings(dir.path(), Duration::from_secs(20))).await.unwrap();
     let at = hub.invited_at().unwrap();
     let invitation = hub.invite("edge-2", at.to_string()).unwrap().unwrap();
     let run = |invitation: &Invitation| {
@@ -54,10 +54,12 @@ async fn gateways_join_by_invitation_alone_and_are_expected_after_a_restart() {
     renewed.abort();
     until("the name is free", || (hub.gateways()[0].boot != boot).then_some(())).await;
 
-    twin.abort();
-    edge.abort();
+    for gateway in [twin, edge] {
+        gateway.abort();
+        let _ = gateway.await;
+    }
     drop(hub);
-    let hub = Hub::open(settings(dir.path(), Duration::from_secs(3))).await.unwrap();
+    let hub = Hub::open(settings(dir.path(), Duration::from_secs(5))).await.unwrap();
     let expected = hub.gateways();
     assert_eq!(
         expected.iter().map(|g| (g.name.as_str(), g.connected, g.sent)).collect::<Vec<_>>(),

@@ -114,8 +114,9 @@ async fn refusing() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
                 let size = stream.read(&mut piece).await.unwrap();
                 heard.push_str(std::str::from_utf8(&piece[..size]).unwrap());
             }
-            stream.write_all(REFUSED.as_bytes()).await.unwrap();
+            // Before whoever is answered looks.
             let _ = tell.send(heard);
+            stream.write_all(REFUSED.as_bytes()).await.unwrap();
             tokio::spawn(async move { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await });
         }
     });

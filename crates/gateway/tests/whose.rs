@@ -110,8 +110,8 @@ async fn to_the_end(client: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// When an answer has come on a slow machine, too.
-const SOON: Millis = Millis(1_200);
+/// When an answer has come on a machine that stands still for a while, too.
+const SOON: Millis = Millis(2_500);
 const CHUNKED: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
 const BEGUN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nso far";
 
@@ -139,8 +139,8 @@ async fn what_a_client_does_wrong_after_the_answer_has_begun_is_no_failure_of_th
 async fn an_instance_that_waits_for_the_client_in_the_middle_of_its_answer_is_not_silent() {
     let instance = ByHand::start(Does::Says(BEGUN)).await;
     let limits = Limits { response: SOON, ..Limits::default() };
-    let pause = SOON.as_duration() * 3 / 2;
-    let world = serve(&instance, Tuning { body_idle: pause * 3, ..quick() }, limits).await;
+    let pause = SOON.as_duration() * 6 / 5;
+    let world = serve(&instance, Tuning { body_idle: pause * 2, ..quick() }, limits).await;
     let mut client = TcpStream::connect(world.address).await.unwrap();
     client.write_all(CHUNKED.as_bytes()).await.unwrap();
     hear(&mut client, "so far").await;
@@ -208,8 +208,9 @@ async fn who_calls_himself_grpc_has_limits_all_the_same_where_the_service_speaks
     // A body that never comes.
     let instance = ByHand::start(Does::Waits(10)).await;
     let tuning = Tuning { body_idle: Duration::from_millis(80), ..quick() };
-    let limits = Limits { response: Millis(100), ..Limits::default() };
-    let world = serve(&instance, tuning.clone(), limits.clone()).await;
+    // Its own limit is the one that is over.
+    let patient = Limits { response: SOON, ..Limits::default() };
+    let world = serve(&instance, tuning.clone(), patient).await;
     let mut client = TcpStream::connect(world.address).await.unwrap();
     let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{grpc}content-length: 10\r\n\r\nhello");
     client.write_all(head.as_bytes()).await.unwrap();
@@ -217,7 +218,7 @@ async fn who_calls_himself_grpc_has_limits_all_the_same_where_the_service_speaks
     assert!(answer.contains("the request's body stopped coming"), "{answer}");
     // An answer that falls silent.
     let instance = ByHand::start(Does::Says(BEGUN)).await;
-    let world = serve(&instance, tuning, limits).await;
+    let world = serve(&instance, tuning, Limits { response: Millis(100), ..Limits::default() }).await;
     let mut client = TcpStream::connect(world.address).await.unwrap();
     client.write_all(format!("GET / HTTP/1.1\r\nhost: a\r\n{grpc}\r\n").as_bytes()).await.unwrap();
     to_the_end(&mut client).await;

@@ -10,6 +10,7 @@ fn a_table_is_not_acknowledged_while_a_request_is_being_dispatched_by_an_older_o
     let folder = tempfile::tempdir().unwrap();
     let store = TableStore::open(folder.path()).unwrap();
     let gateway = Arc::new(Gateway::start("gw".into(), Tuning::default(), store, None));
+    gateway.pulse.beats_for_an_hour();
     let seen = gateway.served();
     let dispatching = gateway.dispatch(&seen).expect("nothing has changed yet");
     let (acknowledge, acknowledged) = channel();

@@ -176,7 +176,10 @@ mod tests {
     #[tokio::test]
     async fn without_an_api_or_with_one_that_is_away_it_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Nobody else gets it meanwhile, and nobody listens there.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let gone = held.local_addr().unwrap();
         for (folder, api) in [("one", None), ("two", Some(gone))] {
             let (_hub, edge) = hub(&dir.path().join(folder), api).await;
             assert_eq!(status(&said(bring(&edge, 2, 2).await).await), 503, "{folder}");

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use slipway_core::journal::Fact;
@@ -16,6 +16,9 @@ use slipway_testkit::Postgres;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+/// How long anything may take on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Tells each story twice: on SQLite, and on PostgreSQL.
 macro_rules! on_both {
@@ -102,8 +105,19 @@ impl Ground {
     }
 }
 
-/// Opens the store of a folder, waiting for its lease where there is one.
+/// Opens the store of a folder, waiting for its lease where there is one. Programs that other tests are just starting have the
+/// open files of this one for a moment more, the folder's lock among them.
 pub async fn open(folder: &Path, database: Option<&str>) -> Result<Store, Error> {
+    let begun = Instant::now();
+    loop {
+        match open_once(folder, database).await {
+            Err(Error::InUse { .. }) if begun.elapsed() < LIMIT => tokio::time::sleep(Duration::from_millis(20)).await,
+            opened => return opened,
+        }
+    }
+}
+
+async fn open_once(folder: &Path, database: Option<&str>) -> Result<Store, Error> {
     let Some(database) = database else { return Store::open(folder).await };
     let standby = Standby::join(folder, &database.parse().expect("an address")).await?;
     loop {

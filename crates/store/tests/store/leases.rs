@@ -8,10 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::common::{Ground, open};
-
-/// How long anything may take on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::common::{Ground, LIMIT, open};
 
 /// A way to the server on which connections can be made to hang.
 struct Way {

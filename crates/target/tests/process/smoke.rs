@@ -104,9 +104,9 @@ async fn a_command_that_hangs_is_killed_with_what_it_started() {
     let world = running().await;
     let work = world.target().work_dir(&id("shop-1"));
     let mut hangs = test("hangs", command(&["sh", "-c", "sleep 1000 & echo $! > child; echo $$ > parent; wait"]));
-    hangs.timeout = Millis(3_000);
+    hangs.timeout = Millis(5_000);
     let report = smoke(&world, &[hangs]).await;
-    assert_eq!(report.failure().as_deref(), Some("hangs: expected an end within 3s, got none"));
+    assert_eq!(report.failure().as_deref(), Some("hangs: expected an end within 5s, got none"));
     for file in ["child", "parent"] {
         let pid = fs::read_to_string(work.join(file)).unwrap().trim().parse().unwrap();
         eventually("it is gone", || !runs(pid)).await;
