@@ -1,6 +1,7 @@
 //! What the stories share: the ground on which they are told (a folder, and a database in it or on a server), a lane, a
 //! turn, and a way around the store into its database.
 
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +17,7 @@ use slipway_testkit::Postgres;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use tokio::task::LocalSet;
 
 /// How long anything may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -27,11 +29,45 @@ macro_rules! on_both {
             $(#[tokio::test] async fn $story() { super::$story(crate::common::Ground::file()).await })*
         }
         mod postgres {
-            $(#[tokio::test] async fn $story() { super::$story(crate::common::Ground::server()).await })*
+            $(#[tokio::test] async fn $story() {
+                crate::common::on_server(|| super::$story(crate::common::Ground::server())).await
+            })*
         }
     };
 }
 pub(crate) use on_both;
+
+/// Tells a story on the server, and once more where it failed and the server has ended a session meanwhile: it does so with
+/// whoever stands still for two seconds in the middle of writing, which a busy machine does now and then.
+pub async fn on_server<F: Future<Output = ()> + 'static>(story: impl Fn() -> F) {
+    for left in (0..3).rev() {
+        let (before, here) = (sessions_ended(), LocalSet::new());
+        let told = here.spawn_local(story());
+        match here.run_until(told).await {
+            Ok(()) => return,
+            Err(failed) if left == 0 || !have_more_ended(before).await => resume_unwind(failed.into_panic()),
+            Err(_) => eprintln!("the server has ended a session that stood still: the story is told once more"),
+        }
+    }
+}
+
+/// How many sessions the server has ended by itself.
+fn sessions_ended() -> u64 {
+    let said =
+        server().query("SELECT CAST(sum(sessions_fatal) AS BIGINT) FROM pg_stat_database").expect("it counts them");
+    said[0].parse().expect("a number")
+}
+
+/// It comes to be counted a moment after it is heard of.
+async fn have_more_ended(before: u64) -> bool {
+    for _ in 0..20 {
+        if sessions_ended() > before {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    false
+}
 
 /// A data folder, and where its database is.
 pub struct Ground {

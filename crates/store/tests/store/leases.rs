@@ -8,7 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::common::{Ground, LIMIT, open};
+use crate::common::{Ground, LIMIT, on_server, open};
 
 /// A way to the server on which connections can be made to hang.
 struct Way {
@@ -64,27 +64,33 @@ async fn renewed(ground: &Ground, times: u32) {
 
 #[tokio::test]
 async fn a_renewal_that_hangs_is_followed_by_one_on_another_connection() {
-    let ground = Ground::server();
-    let way = Way::to(ground.database.as_deref().unwrap()).await;
-    let store = open(ground.path(), Some(&way.url)).await.unwrap();
-    let holding = tokio::spawn(async move { store.hold().await });
-    renewed(&ground, 2).await;
-    way.hang();
-    // One may have been on its way.
-    renewed(&ground, 2).await;
-    holding.abort();
+    on_server(|| async {
+        let ground = Ground::server();
+        let way = Way::to(ground.database.as_deref().unwrap()).await;
+        let store = open(ground.path(), Some(&way.url)).await.unwrap();
+        let holding = tokio::spawn(async move { store.hold().await });
+        renewed(&ground, 2).await;
+        way.hang();
+        // One may have been on its way.
+        renewed(&ground, 2).await;
+        holding.abort();
+    })
+    .await
 }
 
 #[tokio::test]
 async fn what_was_taken_down_stays_down_though_the_database_was_away_when_it_was_said() {
-    let ground = Ground::server();
-    let store = ground.open().await.unwrap();
-    ground.meddle("ALTER TABLE leases RENAME TO elsewhere").await;
-    assert!(!store.is_taken_down());
-    store.take_down().await.expect_err("it cannot be said");
-    assert!(store.is_taken_down());
-    ground.meddle("ALTER TABLE elsewhere RENAME TO leases").await;
-    store.close().await;
-    let standby = Standby::join(ground.path(), &ground.database.clone().unwrap().parse().unwrap()).await.unwrap();
-    assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 1 });
+    on_server(|| async {
+        let ground = Ground::server();
+        let store = ground.open().await.unwrap();
+        ground.meddle("ALTER TABLE leases RENAME TO elsewhere").await;
+        assert!(!store.is_taken_down());
+        store.take_down().await.expect_err("it cannot be said");
+        assert!(store.is_taken_down());
+        ground.meddle("ALTER TABLE elsewhere RENAME TO leases").await;
+        store.close().await;
+        let standby = Standby::join(ground.path(), &ground.database.clone().unwrap().parse().unwrap()).await.unwrap();
+        assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 1 });
+    })
+    .await
 }

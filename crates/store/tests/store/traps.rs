@@ -7,7 +7,7 @@ use slipway_core::names::ServiceName;
 use slipway_core::units::Timestamp;
 use slipway_store::{Commit, Error, Filter, Leader, Place, Remembered, Standby, Store};
 
-use crate::common::{Ground, LIMIT, fact, folder, journal_of, lane, on_both, open, server, turn};
+use crate::common::{Ground, LIMIT, fact, folder, journal_of, lane, on_both, on_server, open, server, turn};
 
 async fn updates_are_not_lost_though_many_write_at_once(ground: Ground) {
     let store = ground.open().await.unwrap();
@@ -210,83 +210,92 @@ async fn one_that_drives() -> Option<(Ground, Store, Standby)> {
 
 #[tokio::test]
 async fn one_that_drives_keeps_its_lease_and_one_that_stands_still_loses_it_and_is_fenced() {
-    // A machine that stands still loses a lease now and then, and not several in a row.
-    let (ground, first, standby) = 'held: {
-        for _ in 0..3 {
-            if let Some(held) = one_that_drives().await {
-                break 'held held;
+    on_server(|| async {
+        // A machine that stands still loses a lease now and then, and not several in a row.
+        let (ground, first, standby) = 'held: {
+            for _ in 0..3 {
+                if let Some(held) = one_that_drives().await {
+                    break 'held held;
+                }
             }
-        }
-        panic!("a lease is not kept");
-    };
-    let address = ground.database.clone().unwrap().parse().unwrap();
-    let second = loop {
-        match standby.try_lead("http://there", None).await.unwrap() {
-            Some(store) => break store,
-            None => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    };
-    assert_eq!((second.start_number(), second.cluster()), (2, first.cluster()));
-    let holding = tokio::spawn(hold(&second));
-    assert!(matches!(turn(&first, &lane("shop"), 0, vec![]).await, Err(Error::Fenced { by: 2, own: 1 })));
-    assert_eq!(first.hold().await, 2, "and hears of it");
-    assert!(!first.take_down().await.unwrap(), "what another drives is not its own to take down");
-    // Renewed, though it may have run out meanwhile.
-    let drives = async {
-        while !matches!(standby.look().await.unwrap(), Place::Driven(Leader { start: 2, .. })) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, drives).await.expect("the second drives");
-    turn(&second, &lane("shop"), 0, vec![]).await.unwrap();
-    holding.abort();
-    second.close().await;
-    let standby = Standby::join(ground.path(), &address).await.unwrap();
-    assert_eq!(standby.look().await.unwrap(), Place::Free);
-    let third = standby.try_lead("http://there", None).await.unwrap().expect("one that ends hands over at once");
-    assert!(third.take_down().await.unwrap());
-    // It goes on to hold while everything ends, which may take long: nobody who looks late finds it driving.
-    tokio::time::timeout(Duration::from_secs(1), third.hold()).await.expect_err("nobody has taken over");
-    assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
-    third.close().await;
-    let standby = Standby::join(ground.path(), &address).await.unwrap();
-    assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
-    // It looked while the lease had run out, and comes to take it only now.
-    assert!(standby.try_lead("http://there", Some(3)).await.unwrap().is_none(), "what was taken down stays down");
-    assert!(standby.try_lead("http://there", None).await.unwrap().is_some(), "whoever starts later drives");
+            panic!("a lease is not kept");
+        };
+        let address = ground.database.clone().unwrap().parse().unwrap();
+        let second = loop {
+            match standby.try_lead("http://there", None).await.unwrap() {
+                Some(store) => break store,
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        assert_eq!((second.start_number(), second.cluster()), (2, first.cluster()));
+        let holding = tokio::spawn(hold(&second));
+        assert!(matches!(turn(&first, &lane("shop"), 0, vec![]).await, Err(Error::Fenced { by: 2, own: 1 })));
+        assert_eq!(first.hold().await, 2, "and hears of it");
+        assert!(!first.take_down().await.unwrap(), "what another drives is not its own to take down");
+        // Renewed, though it may have run out meanwhile.
+        let drives = async {
+            while !matches!(standby.look().await.unwrap(), Place::Driven(Leader { start: 2, .. })) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, drives).await.expect("the second drives");
+        turn(&second, &lane("shop"), 0, vec![]).await.unwrap();
+        holding.abort();
+        second.close().await;
+        let standby = Standby::join(ground.path(), &address).await.unwrap();
+        assert_eq!(standby.look().await.unwrap(), Place::Free);
+        let third = standby.try_lead("http://there", None).await.unwrap().expect("one that ends hands over at once");
+        assert!(third.take_down().await.unwrap());
+        // It goes on to hold while everything ends, which may take long: nobody who looks late finds it driving.
+        tokio::time::timeout(Duration::from_secs(1), third.hold()).await.expect_err("nobody has taken over");
+        assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
+        third.close().await;
+        let standby = Standby::join(ground.path(), &address).await.unwrap();
+        assert_eq!(standby.look().await.unwrap(), Place::TakenDown { start: 3 });
+        // It looked while the lease had run out, and comes to take it only now.
+        assert!(standby.try_lead("http://there", Some(3)).await.unwrap().is_none(), "what was taken down stays down");
+        assert!(standby.try_lead("http://there", None).await.unwrap().is_some(), "whoever starts later drives");
+    })
+    .await
 }
 
 #[tokio::test]
 async fn one_that_stands_still_in_the_middle_of_writing_keeps_nobody_from_writing() {
-    let ground = Ground::server();
-    let store = ground.open().await.unwrap();
-    let mut stuck = ground.raw().await;
-    // What a stopped process has open, on a connection with the same settings.
-    let stands_still =
-        "SET idle_in_transaction_session_timeout = '2s'; BEGIN; SELECT pg_advisory_xact_lock(8318840173266925)";
-    stuck.execute(stands_still).await.unwrap();
-    // It has done so for a while: whoever writes now waits for less than it would at the most, also on a machine that stands
-    // still meanwhile.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    turn(&store, &lane("shop"), 0, vec![]).await.unwrap();
-    assert!(stuck.execute("COMMIT").await.is_err(), "its session was ended");
+    on_server(|| async {
+        let ground = Ground::server();
+        let store = ground.open().await.unwrap();
+        let mut stuck = ground.raw().await;
+        // What a stopped process has open, on a connection with the same settings.
+        let stands_still =
+            "SET idle_in_transaction_session_timeout = '2s'; BEGIN; SELECT pg_advisory_xact_lock(8318840173266925)";
+        stuck.execute(stands_still).await.unwrap();
+        // It has done so for a while: whoever writes now waits for less than it would at the most, also on a machine that stands
+        // still meanwhile.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        turn(&store, &lane("shop"), 0, vec![]).await.unwrap();
+        assert!(stuck.execute("COMMIT").await.is_err(), "its session was ended");
+    })
+    .await
 }
 
 #[tokio::test]
 async fn a_database_belongs_to_one_data_folder_and_a_folder_has_one_database() {
-    let ground = Ground::server();
-    ground.open().await.unwrap().close().await;
-    let other = folder();
-    match open(other.path(), ground.database.as_deref()).await {
-        Err(Error::Unfit(why)) => assert!(why.contains(ground.path().to_str().unwrap()), "{why}"),
-        other => panic!("{other:?}"),
-    }
-    let file = Ground::file();
-    journal_of(&file, 1).await;
-    match open(file.path(), Some(&crate::common::database())).await {
-        Err(Error::Unfit(why)) => assert!(why.contains("slipway store move"), "{why}"),
-        other => panic!("{other:?}"),
-    }
+    on_server(|| async {
+        let ground = Ground::server();
+        ground.open().await.unwrap().close().await;
+        let other = folder();
+        match open(other.path(), ground.database.as_deref()).await {
+            Err(Error::Unfit(why)) => assert!(why.contains(ground.path().to_str().unwrap()), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        let file = Ground::file();
+        journal_of(&file, 1).await;
+        match open(file.path(), Some(&crate::common::database())).await {
+            Err(Error::Unfit(why)) => assert!(why.contains("slipway store move"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    })
+    .await
 }
 
 #[tokio::test]
