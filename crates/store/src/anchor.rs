@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_core::journal::Anchor;
 
@@ -15,8 +15,14 @@ pub(crate) struct AnchorFile {
     path: PathBuf,
     /// The newest entry since the chain does not go through the anchor, which stays as evidence.
     since: PathBuf,
-    /// The number that this process wrote last, or found written; 0 before.
-    written: Arc<Mutex<u64>>,
+    written: Arc<Mutex<Written>>,
+}
+
+/// The numbers that this process wrote last, or found written; 0 before.
+#[derive(Debug, Default)]
+struct Written {
+    anchor: u64,
+    since: u64,
 }
 
 impl AnchorFile {
@@ -38,33 +44,35 @@ impl AnchorFile {
 
     /// Whether this process wrote an anchor that is not there any more.
     pub fn is_gone(&self) -> bool {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        *written > 0 && !self.path.exists()
+        self.written().anchor > 0 && !self.path.exists()
     }
 
     /// Writes the anchor anew: temporary file, sync, rename. One at a time, and never an older one over a newer one.
     pub fn write(&self, anchor: &Anchor) -> std::io::Result<()> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if *written >= anchor.seq {
+        let mut written = self.written();
+        if written.anchor >= anchor.seq {
             return Ok(());
         }
         // Another control plane of the same folder may have gone on meanwhile.
         if self.read().is_ok_and(|found| found.is_some_and(|found| found.seq >= anchor.seq)) {
-            *written = anchor.seq;
+            written.anchor = anchor.seq;
             return Ok(());
         }
         write(&self.path, anchor)?;
-        *written = anchor.seq;
+        written.anchor = anchor.seq;
         Ok(())
     }
 
-    /// Writes the newest entry down beside an anchor that stays as it is.
+    /// Writes the newest entry down beside an anchor that stays as it is; in the place of one that an earlier process knew, which
+    /// may be lost as well.
     pub fn write_since(&self, newest: &Anchor) -> std::io::Result<()> {
-        let _alone = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if read(&self.since).is_ok_and(|found| found.is_some_and(|found| found.seq >= newest.seq)) {
+        let mut written = self.written();
+        if written.since >= newest.seq {
             return Ok(());
         }
-        write(&self.since, newest)
+        write(&self.since, newest)?;
+        written.since = newest.seq;
+        Ok(())
     }
 
     /// Begins to write it down anew, whatever it was.
@@ -74,11 +82,15 @@ impl AnchorFile {
 
     /// Writes the anchor anew, whatever it was.
     pub fn replace(&self, anchor: &Anchor) -> std::io::Result<()> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written();
         write(&self.path, anchor)?;
-        *written = anchor.seq;
+        written.anchor = anchor.seq;
         self.forget_since();
         Ok(())
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -126,6 +126,10 @@ async fn one_that_is_put_back_again_before_anybody_has_answered_is_found_out_aga
         assert_eq!(store.put_back().expect("it is found out").start, store.start_number());
         assert_eq!(kinds(&store).await.last().unwrap(), "journal.put_back");
         given.push(number(&store.next_rollout_id().await));
+        let found = store.put_back();
+        closed(store).await;
+        let store = ground.open().await.unwrap();
+        assert_eq!(store.put_back(), found, "and told once");
         closed(store).await;
     }
     assert!(given.is_sorted_by(|earlier, later| earlier < later), "{given:?}");
