@@ -16,8 +16,8 @@ const SLOW: &str =
 const BROKEN: &[(&str, &str)] = &[("FAIL_RATE", "0.5")];
 /// Within this the other must have taken over.
 const TAKEOVER: Duration = Duration::from_secs(5);
-/// How many times slower a machine may be that runs other tests beside this one, and stands still now and then.
-const SLOWNESS: u32 = 12;
+/// How many times slower a machine may be that runs other tests beside this one.
+const SLOWNESS: u32 = 3;
 /// What is left of the lease, in milliseconds.
 const LEASE_LEFT: &str =
     "SELECT expires_at - EXTRACT(EPOCH FROM clock_timestamp()) * 1000 FROM leases WHERE name = 'control'";

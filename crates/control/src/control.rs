@@ -140,7 +140,7 @@ impl Control {
                 engine.settle_note(&id).await;
             }
         }
-        let left_over = engine.left_over().await;
+        let left_over = engine.left_over().await?;
         if left_over.is_empty() {
             engine.tables.open();
         } else {

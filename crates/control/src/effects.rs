@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use slipway_core::instance::TargetError;
-use slipway_core::names::LaneId;
+use slipway_core::instance::{Stopped, TargetError};
+use slipway_core::names::{InstanceId, LaneId};
 use slipway_core::rollout::{Effect, EffectResult};
 use slipway_store::EffectId;
 
@@ -64,14 +64,7 @@ async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effe
             }
         }
         Effect::Stop { instance } => {
-            // Stopping is tried until it works: an instance that cannot be stopped is never forgotten.
-            let stopped = loop {
-                match engine.target.stop(&instance).await {
-                    Ok(stopped) => break stopped,
-                    Err(error) => tracing::warn!(%instance, %error, "stopping it again in a second"),
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            };
+            let stopped = stop(&engine, &instance).await;
             EffectResult::Stopped { instance, killed: stopped.killed }
         }
         Effect::Run { job } => {
@@ -93,6 +86,17 @@ async fn carry_out(engine: Arc<Engine>, lane: LaneId, id: EffectId, effect: Effe
         }
     };
     engine.came_of(&lane, id, result);
+}
+
+/// Stopping is tried until it works: an instance that cannot be stopped is never forgotten.
+pub(crate) async fn stop(engine: &Engine, instance: &InstanceId) -> Stopped {
+    loop {
+        match engine.target.stop(instance).await {
+            Ok(stopped) => return stopped,
+            Err(error) => tracing::warn!(%instance, %error, "stopping it again in a second"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 async fn start(engine: &Engine, spec: &slipway_core::instance::InstanceSpec) -> Result<(), TargetError> {

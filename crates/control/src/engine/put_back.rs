@@ -11,6 +11,8 @@ use slipway_core::names::{InstanceId, some_of};
 use slipway_core::rollout::Lane;
 
 use super::Engine;
+use crate::effects;
+use crate::error::Error;
 use crate::tables::START_BITS;
 
 /// How often it is looked whether what is waited for is so.
@@ -28,22 +30,20 @@ impl Engine {
     }
 
     /// Instances that no lane knows, after an older database was put back.
-    pub async fn left_over(&self) -> BTreeSet<InstanceId> {
+    ///
+    /// # Errors
+    /// Where a lane cannot be read: whose they are nobody can say then.
+    pub async fn left_over(&self) -> Result<BTreeSet<InstanceId>, Error> {
         if self.store.put_back().is_none() {
-            return BTreeSet::new();
+            return Ok(BTreeSet::new());
         }
         let mut left: BTreeSet<InstanceId> = self.instances().into_iter().map(|status| status.id).collect();
         for id in self.lanes() {
-            let lane = match self.lane(&id).await {
-                Ok(lane) => lane,
-                // Whose they are nobody can say.
-                Err(_) => return BTreeSet::new(),
-            };
-            for slot in lane.iter().flat_map(|lane| &lane.slots) {
+            for slot in self.lane(&id).await?.iter().flat_map(|lane| &lane.slots) {
                 left.remove(&slot.id);
             }
         }
-        left
+        Ok(left)
     }
 
     /// Waits until what serves can carry its traffic without those that are left over, hands the first table out, and stops them
@@ -78,10 +78,7 @@ impl Engine {
             tracing::warn!(%error, "what is left over is stopped without being recorded");
         }
         for id in left {
-            while let Err(error) = self.target.stop(&id).await {
-                tracing::warn!(instance = %id, %error, "stopping it again in a second");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            effects::stop(self, &id).await;
         }
     }
 

@@ -138,7 +138,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Numbers that are left out at once; no start of a control plane gives as many.
+    /// Numbers that are left out at once: more than a lane gives out in a start of a control plane.
     pub const LEFT_OUT: u64 = 10_000;
 
     /// A number that `start` may go on from where what earlier starts gave out is unknown: `given` is the last that is known.

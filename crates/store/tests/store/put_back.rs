@@ -10,8 +10,8 @@ use slipway_store::{Filter, PutBack, Store, Unacceptable};
 
 use crate::common::{Ground, fact, journal_of, on_both, server};
 
-/// A copy of the database on a ground, made while nobody drives.
-enum Copy {
+/// A backup of the database on a ground, made while nobody drives.
+enum Backup {
     File(PathBuf),
     Database(String),
 }
@@ -28,22 +28,22 @@ fn copied(from: &str) -> String {
     from.replace(named(from), &name)
 }
 
-impl Copy {
-    fn of(ground: &Ground) -> Copy {
+impl Backup {
+    fn of(ground: &Ground) -> Backup {
         match &ground.database {
-            Some(url) => Copy::Database(copied(url)),
+            Some(url) => Backup::Database(copied(url)),
             None => {
                 let copy = ground.path().join("copy");
                 std::fs::copy(ground.path().join("slipway.db"), &copy).expect("a copy");
-                Copy::File(copy)
+                Backup::File(copy)
             }
         }
     }
 
     fn put_back(&self, ground: &mut Ground) {
         match self {
-            Copy::Database(url) => ground.database = Some(copied(url)),
-            Copy::File(copy) => {
+            Backup::Database(url) => ground.database = Some(copied(url)),
+            Backup::File(copy) => {
                 for companion in ["slipway.db-wal", "slipway.db-shm"] {
                     let _ = std::fs::remove_file(ground.path().join(companion));
                 }
@@ -69,7 +69,7 @@ async fn closed(store: Store) {
 
 async fn an_older_database_is_found_out_and_somebody_answers_for_it(mut ground: Ground) {
     journal_of(&ground, 2).await;
-    let copy = Copy::of(&ground);
+    let copy = Backup::of(&ground);
     let store = ground.open().await.unwrap();
     assert_eq!((store.start_number(), store.put_back()), (2, None));
     store.append(vec![fact("lost.one"), fact("lost.other")], Timestamp(2_000)).await.unwrap();
@@ -107,7 +107,7 @@ async fn an_older_database_is_found_out_and_somebody_answers_for_it(mut ground: 
 
 async fn one_that_is_put_back_again_before_anybody_has_answered_is_found_out_again(mut ground: Ground) {
     journal_of(&ground, 2).await;
-    let first = Copy::of(&ground);
+    let first = Backup::of(&ground);
     journal_of(&ground, 3).await;
     let mut given = Vec::new();
     first.put_back(&mut ground);
@@ -115,7 +115,7 @@ async fn one_that_is_put_back_again_before_anybody_has_answered_is_found_out_aga
     given.push(number(&store.next_rollout_id().await));
     closed(store).await;
     // Made after that: it knows that it was put back, and not what is recorded from now on.
-    let second = Copy::of(&ground);
+    let second = Backup::of(&ground);
     for copy in [&second, &first] {
         let store = ground.open().await.unwrap();
         store.append(vec![fact("lost")], Timestamp(9_000)).await.unwrap();
